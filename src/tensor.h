@@ -1,0 +1,136 @@
+/* tensor.h - numbers: dtypes and conversions, guarded buffers, counter-based fills.
+ *
+ * Conversions here share nothing with kernels/: a mistake on one side shows against the other. */
+#ifndef KB_TENSOR_H
+#define KB_TENSOR_H
+
+#include "base.h"
+
+enum { KB_MAX_RANK = 8 };
+
+/* id, canonical name, bytes, significand bits with the hidden one, C++ type in kernels */
+#define KB_DTYPES(X)                                                                         \
+    X(KB_BF16, "bf16", 2, 8, "__nv_bfloat16")                                                \
+    X(KB_FP16, "fp16", 2, 11, "__half")                                                      \
+    X(KB_FP32, "fp32", 4, 24, "float")                                                       \
+    X(KB_E4M3, "e4m3", 1, 4, "__nv_fp8_e4m3")                                                \
+    X(KB_I32, "i32", 4, 0, "int")                                                            \
+    X(KB_U8, "u8", 1, 0, "unsigned char")
+
+enum kb_dtype {
+#define X(id, name, bytes, bits, type) id,
+    KB_DTYPES(X)
+#undef X
+        KB_DTYPE_COUNT
+};
+
+const char *kb_dtype_name(enum kb_dtype dtype);
+const char *kb_dtype_cxx(enum kb_dtype dtype);
+size_t kb_dtype_bytes(enum kb_dtype dtype);
+bool kb_dtype_is_float(enum kb_dtype dtype);
+/* Canonical names and aliases: half float16 f16, bfloat16, float float32 f32, float8_e4m3fn
+ * e4m3fn, int32. False if unknown. */
+bool kb_dtype_parse(const char *name, enum kb_dtype *out);
+
+/* The value of element bits (exact in double), and double to element bits, rounded once to
+ * nearest even; NaN stays NaN; e4m3 saturates to +-448; integers saturate. */
+double kb_decode(enum kb_dtype dtype, uint32_t bits);
+uint32_t kb_encode(enum kb_dtype dtype, double value);
+/* Element `i` of an array of that dtype, as bits. */
+uint32_t kb_bits_at(enum kb_dtype dtype, const void *data, int64_t i);
+void kb_bits_put(enum kb_dtype dtype, void *data, int64_t i, uint32_t bits);
+/* Bulk forms of kb_decode and kb_encode. */
+void kb_decode_range(enum kb_dtype dtype, const void *data, int64_t first, int64_t count,
+                     double *out);
+void kb_encode_range(enum kb_dtype dtype, const double *in, int64_t count, void *data,
+                     int64_t first);
+/* Spacing of the dtype's grid at |x| (that of the binade, the subnormal quantum at the
+ * bottom, that of the last binade at and beyond max finite). 1 ulp. */
+double kb_ulp(enum kb_dtype dtype, double x);
+double kb_max_finite(enum kb_dtype dtype);
+
+/* ---- slabs ------------------------------------------------------------------------------
+ * All tensors of a case in one block of memory, each between guard zones. The host runner maps
+ * the same block, a GPU gets a copy of it, so that both backends check the same bytes. */
+
+enum { KB_GUARD_BYTES = 4096, KB_SLAB_ALIGN = 256 };
+
+struct kb_slot {
+    size_t offset, bytes; /* of the tensor itself; guard zones lie before and after */
+};
+
+struct kb_slab {
+    unsigned char *data; /* mapped shared from `fd`; NULL when bytes is 0 */
+    size_t bytes;
+    int fd; /* a memfd; -1 when there is none */
+    int n_slots;
+    struct kb_slot *slots; /* owned */
+};
+
+/* Lay out `n` tensors of these sizes: at least KB_GUARD_BYTES before and after each, offset a
+ * multiple of KB_SLAB_ALIGN plus `shift` bytes. Guards are filled. KB_MEMORY with the bytes
+ * needed when it does not fit. */
+bool kb_slab_make(struct kb_slab *slab, int n, const size_t *bytes, size_t shift,
+                  struct kb_err *err);
+/* Bytes that kb_slab_make would take; false on overflow. */
+bool kb_slab_size(int n, const size_t *bytes, size_t shift, size_t *out);
+void kb_slab_free(struct kb_slab *slab);
+void *kb_slab_at(const struct kb_slab *slab, int slot);
+/* The same layout with the same contents, in memory of its own. */
+bool kb_slab_copy(struct kb_slab *to, const struct kb_slab *from, struct kb_err *err);
+
+/* A guard zone that no longer holds its pattern. */
+struct kb_guard_hit {
+    int slot;             /* the tensor whose zone it is */
+    bool after;           /* past its end, or before its start */
+    size_t distance;      /* bytes from the tensor's edge to the nearest changed byte */
+    size_t changed_bytes; /* in that zone */
+};
+/* Compare all zones as bytes; up to `max` hits, returns how many zones were hit. */
+int kb_slab_guards(const struct kb_slab *slab, struct kb_guard_hit *hits, int max);
+
+/* Poison: two patterns that outputs start with. Pattern 0 is the 16-bit word 7fb3, a NaN with a
+ * payload no arithmetic makes in bf16, fp16 and fp32; pattern 1 its complement, 804c. */
+void kb_poison(void *data, size_t bytes, int pattern);
+bool kb_is_poison(enum kb_dtype dtype, uint32_t bits, int pattern);
+
+/* ---- fills ------------------------------------------------------------------------------
+ * Philox4x32-10 (Random123), keyed by (seed, tensor name, element): the same values on any
+ * machine, thread count and backend, element by element. Normal deviates come from the inverse
+ * error function's rational approximation in double, no float libm. */
+
+/* id, word on the command line and in reports, what it is meant to catch */
+#define KB_FILLS(X)                                                                          \
+    X(KB_FILL_NORMAL, "normal", "N(0,1): what a layer sees")                                 \
+    X(KB_FILL_LARGE, "large", "N(0,1) x 2^0..2^12: saturation and overflow inside")          \
+    X(KB_FILL_OUTLIERS, "outliers", "N(0,1), one element in 1000 x 50")                      \
+    X(KB_FILL_TINY, "tiny", "subnormals of the dtype and its smallest normals: flushing")    \
+    X(KB_FILL_ZEROS, "zeros", "signed zeros, both signs")                                    \
+    X(KB_FILL_CONSTANT, "constant", "each row one value: row mix-ups hide nowhere else")     \
+    X(KB_FILL_NAN, "nan", "N(0,1), one element in 64 NaN or an infinity")                    \
+    X(KB_FILL_BITS, "bits", "uniform bit patterns, every one that the dtype has")            \
+    X(KB_FILL_PATTERNS, "patterns", "element i has bit pattern i mod 2^bits: exhaustive")
+
+enum kb_fill {
+#define X(id, word, why) id,
+    KB_FILLS(X)
+#undef X
+        KB_FILL_COUNT
+};
+const char *kb_fill_word(enum kb_fill fill);
+const char *kb_fill_why(enum kb_fill fill);
+bool kb_fill_parse(const char *word, enum kb_fill *out);
+
+struct kb_fill_key {
+    uint64_t seed;
+    const char *tensor; /* its name is part of the key */
+    enum kb_fill fill;
+    int64_t row; /* elements in a row (the last axis); for KB_FILL_CONSTANT */
+};
+/* Elements [first, first + count) of a tensor into data[0..count). Any split gives the same. */
+void kb_fill_range(const struct kb_fill_key *key, enum kb_dtype dtype, int64_t first,
+                   int64_t count, void *data);
+/* Four words of Philox4x32-10. */
+void kb_philox(uint64_t key, uint64_t counter_hi, uint64_t counter_lo, uint32_t out[4]);
+
+#endif
