@@ -1,0 +1,196 @@
+/* op.h - problems: what an op computes, and the cases that ask for it.
+ *
+ * An op knows axes, parameters, tensors, fills, the reference, the error bound and the
+ * cost. It knows nothing of grids, blocks, backends or reports. Its page is src/ops/NAME.c.
+ */
+#ifndef KB_OP_H
+#define KB_OP_H
+
+#include "sys.h"
+#include "tensor.h"
+
+enum { KB_MAX_TENSORS = 16, KB_MAX_PARAMS = 24, KB_MAX_NAMES = 64 };
+
+/* ---- the op ---------------------------------------------------------------------------
+ */
+
+enum kb_param_kind { KB_PARAM_WORD, KB_PARAM_INT, KB_PARAM_FLOAT };
+
+/* One --set KEY=VALUE. A WORD's value is its index in `words`; in expressions it compares
+ * with its words (layout == up_gate). */
+struct kb_param {
+    const char *name, *help;
+    enum kb_param_kind kind;
+    const char *words; /* "once,act": WORD only */
+    double min, max;   /* INT and FLOAT: allowed range, both ends in */
+    double def;        /* the default; for WORD an index */
+};
+
+/* How outputs are compared. BOUND: |got - want| beyond half an ulp against the op's bound.
+ * EXACT: element bits equal (`want` holds the bits as a number). */
+enum kb_rule { KB_RULE_BOUND, KB_RULE_EXACT };
+
+enum kb_role { KB_IN, KB_OUT, KB_INOUT };
+
+struct kb_tensor_spec {
+    const char *name;
+    enum kb_role role;
+    enum kb_dtype dtype;
+    int rank;
+    int64_t shape[KB_MAX_RANK];
+    int64_t elements; /* product of shape */
+    bool absent;      /* optional and not there: a null pointer */
+    enum kb_rule rule;
+};
+
+/* A name that contract expressions may use, with its value in this problem. */
+struct kb_name {
+    const char *name;
+    double value; /* whole unless is_float */
+    bool is_float;
+    const char *words; /* a WORD parameter's words, else NULL */
+};
+
+/* What a case comes to: resolved axes, tensors, cost. Plain values, no ownership. */
+struct kb_problem {
+    const struct kb_case *c;
+    int n_names;
+    struct kb_name names[KB_MAX_NAMES]; /* axes, parameters, derived sizes */
+    int n_tensors;
+    struct kb_tensor_spec tensors[KB_MAX_TENSORS];
+    int64_t bytes, flops;        /* the cost model; bytes moved at least */
+    const char *ceiling_pattern; /* of op stream: "copy", "r2w1", "r2w05"; NULL: none */
+    int64_t ceiling_elements;    /* size of that stream's input, in `dtype` elements */
+};
+
+/* A tolerance: the bound decides (BOUND), the peers' own numbers (PEER) or these (GIVEN).
+ */
+enum kb_tolerance_rule { KB_TOL_BOUND, KB_TOL_PEER, KB_TOL_GIVEN };
+struct kb_tolerance {
+    enum kb_tolerance_rule rule;
+    double atol, rtol; /* GIVEN; PEER: the op's for the dtype */
+};
+
+struct kb_op {
+    const char *name;       /* "silu" */
+    const char *family;     /* "activation": kernels/FAMILY.cu, cases/FAMILY.json */
+    const char *shape_form; /* "TOKENSx2*HIDDEN" */
+    const char *formula;    /* one line */
+    const char *catches;    /* what testing it is about, one or two lines */
+    enum kb_dtype dtypes[KB_DTYPE_COUNT];
+    int n_dtypes;
+    const struct kb_param *params;
+    int n_params;
+    const enum kb_fill *fills; /* those that make sense; the first is the default */
+    int n_fills;
+    /* The bound may be this many times larger in a fast-math build. */
+    double fast_math_factor;
+    /* A word that tells the ops of one page apart (silu, gelu, ...). */
+    int variant;
+    /* Axes from the shape, all limits checked (KB_INPUT, message says what was wanted),
+     * before any early exit for zero rows. Fills everything of `p` but `c`. */
+    bool (*resolve)(const struct kb_case *c, struct kb_problem *p, struct kb_err *err);
+    /* Macros for `entry` ("KB_T" -> "__nv_bfloat16"): adds name, value pairs. */
+    void (*macros)(const struct kb_case *c, struct kb_arena *arena, struct kb_strings *out);
+    /* Elements [first, first+count) of tensor `t`, before the launch. */
+    void (*fill)(const struct kb_problem *p, int t, uint64_t seed, int64_t first,
+                 int64_t count, void *data);
+    /* Elements [first, first+count) of output `t`: want[] before rounding to the dtype, in
+     * double (EXACT: the bits), and bound[], the allowed error beyond half an ulp of the
+     * output's dtype. in[] holds each tensor's initial data. Element-wise pure: any split
+     * and any thread count give the same. `scratch` is this thread's, or NULL; see prepare.
+     */
+    void (*reference)(const struct kb_problem *p, const void *const *in,
+                      const void *prepared, int t, int64_t first, int64_t count,
+                      double *want, double *bound);
+    /* Optional (NULL): work shared by all calls of reference, such as a table of act(x)
+     * over all 65536 patterns of a 16-bit dtype. Returns a malloc'd block (or NULL), freed
+     * by the caller. */
+    void *(*prepare)(const struct kb_problem *p, const void *const *in);
+    /* Elements per row of output `t`: reference is called with whole rows where it helps.
+     */
+    void (*peer_tolerance)(enum kb_dtype dtype, double *atol, double *rtol);
+};
+
+/* The list of ops: one line each in src/op/list.c. */
+extern const struct kb_op *const kb_ops[];
+extern const int kb_op_count;
+const struct kb_op *kb_op_find(const char *name);
+bool kb_op_has_dtype(const struct kb_op *op, enum kb_dtype dtype);
+const struct kb_param *kb_op_param(const struct kb_op *op, const char *name, int *index);
+
+/* Helpers for op pages. */
+void kb_problem_name(struct kb_problem *p, const char *name, int64_t value);
+void kb_problem_float(struct kb_problem *p, const char *name, double value);
+/* Adds a tensor; shape product checked (KB_INPUT "... elements overflow"). */
+bool kb_problem_tensor(struct kb_problem *p, const char *name, enum kb_role role,
+                       enum kb_dtype dtype, int rank, const int64_t *shape,
+                       enum kb_rule rule, struct kb_err *err);
+int kb_problem_find(const struct kb_problem *p, const char *tensor); /* -1 if none */
+
+/* ---- cases ----------------------------------------------------------------------------
+ */
+
+struct kb_value {
+    double v; /* WORD: index; INT: whole; FLOAT */
+};
+
+struct kb_case {
+    const struct kb_op *op;
+    enum kb_dtype dtype;
+    int rank;
+    int64_t shape[KB_MAX_RANK];
+    struct kb_value set[KB_MAX_PARAMS]; /* in op->params order, defaults filled in */
+    enum kb_fill fill;
+    struct kb_tolerance tolerance;
+    const char *id;     /* op/shape/dtype[/key=value...], see kb_case_id */
+    const char *tags;   /* comma list, "" if none */
+    const char *origin; /* "cases/activation.json:12" or "command line" */
+    const char *why;    /* the group's, or NULL */
+};
+
+/* The canonical id: only values that are not the default, keys sorted, fill among them. */
+const char *kb_case_id(const struct kb_case *c, struct kb_arena *arena);
+/* An id back into a case; resolves nothing. Every error of it is complained about. */
+bool kb_case_parse(const char *id, struct kb_arena *arena, struct kb_case *out,
+                   struct kb_complaints *complaints);
+/* "83x1024" -> shape. False if it is no shape: positive or zero decimal sizes joined by x.
+ */
+bool kb_shape_parse(const char *text, int64_t shape[KB_MAX_RANK], int *rank);
+void kb_shape_print(const int64_t *shape, int rank, struct kb_buf *out);
+bool kb_case_resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err *err);
+/* KEY and VALUE text into c->set (or c->fill for "fill"); message without place. */
+bool kb_case_set(struct kb_case *c, const char *key, const char *value, struct kb_err *err);
+/* The value of parameter i as text, "act", "7", "0.5". */
+void kb_value_print(const struct kb_param *param, struct kb_value v, struct kb_buf *out);
+/* "bound", "peer" or "ATOL,RTOL". */
+bool kb_tolerance_parse(const char *text, struct kb_tolerance *out, struct kb_err *err);
+
+/* What is asked for: lists multiply; beside case files they select, alone they make cases.
+ * Empty lists select all, or make the default (bf16, first fill, parameters' defaults). */
+struct kb_query {
+    struct kb_strings files; /* CASES.json, folders, or "-" for standard input */
+    struct kb_strings ids;   /* --case */
+    struct kb_strings ops, shapes, dtypes, fills, tags, match;
+    struct kb_strings set; /* KEY=V1,V2: one item per --set */
+    const char *tolerance; /* overrides the cases' own; NULL: do not */
+};
+
+/* Refused with the count computed, before anything is built. */
+enum { KB_MAX_CASES = 100000 };
+
+/* The cases that a query comes to, in file order, then as the lists multiply, without
+ * repeats. Expansion is by iterator: memory does not grow with the suite but for the ids
+ * kept to find repeats. Usage: if (!kb_suite_open(&suite, &query, arena, &complaints)) ->
+ * print complaints, exit 4 while (kb_suite_next(suite, case_arena, &c)) ... */
+struct kb_suite;
+bool kb_suite_open(struct kb_suite **suite, const struct kb_query *query,
+                   struct kb_complaints *complaints);
+/* The next case, its strings in `arena`. False at the end. */
+bool kb_suite_next(struct kb_suite *suite, struct kb_arena *arena, struct kb_case *out);
+void kb_suite_rewind(struct kb_suite *suite);
+int64_t kb_suite_count(const struct kb_suite *suite); /* after selection */
+int kb_suite_id_width(const struct kb_suite *suite);  /* of the longest id, for tables */
+void kb_suite_free(struct kb_suite *suite);
+
+#endif
