@@ -1,0 +1,162 @@
+/* exec.h - machines: the backend interface.
+ *
+ * Two backends implement one table: cuda (driver API and NVRTC, by dlopen) and host (the
+ * same .cu through the C++ compiler over kernels/host/). Backends know plans and slabs, no
+ * ops. */
+#ifndef KB_EXEC_H
+#define KB_EXEC_H
+
+#include "jit.h"
+
+/* ---- devices --------------------------------------------------------------------------
+ */
+
+struct kb_device_info {
+    char backend[8]; /* "cuda", "host" */
+    char id[16];     /* "0", "1", "host" */
+    char name[128];  /* "NVIDIA H200"; host: "host" */
+    char uuid[64];
+    struct kb_device_limits limits;
+    int64_t l2_bytes, memory_bytes, free_bytes;
+    char driver[48];   /* "580.159.04"; "" on host */
+    char nvrtc[32];    /* "13.0" */
+    char compiler[64]; /* host: "g++ 12.2" */
+    int cores;         /* host */
+    bool clocks_locked;
+    char note[512]; /* why `auto` took this one: "no NVIDIA driver (libcuda.so.1 not found)"
+                     */
+};
+
+/* How a worker runs things. Zero is the default of each. */
+struct kb_exec_options {
+    const char *sanitize; /* host: "address,undefined" or "thread"; NULL: none */
+    int64_t host_sm;      /* what `sm` reads on host; 0: 90 */
+    bool no_cache;        /* neither read nor write the JIT cache */
+    bool no_compile;      /* KB_BUILD "would have to compile" instead of compiling */
+    int64_t compile_ms;   /* wall limit of one compile; 0: 120 s */
+    int64_t launch_ms;    /* wall limit of one host launch; 0: 60 s */
+    size_t memory_limit;  /* host: slabs larger than this do not fit; 0: no limit */
+    bool verbose;         /* keep compile logs of successful builds */
+};
+
+/* ---- code -----------------------------------------------------------------------------
+ */
+
+/* What a build came to; what is not known is -1 or "". */
+struct kb_code_info {
+    char source_hash[KB_HASH_HEX], code_hash[KB_HASH_HEX], key[KB_HASH_HEX];
+    int registers;
+    int64_t spill_bytes, shared_bytes, code_bytes;
+    double compile_ms, load_ms;
+    bool cached;
+    char arch[16]; /* "sm_90a"; host: "x86-64" */
+};
+
+/* A kernel that misbehaved in a way that the backend can name; KB_FOUND_NOTHING is the
+ * usual. */
+enum kb_finding { KB_FOUND_NOTHING, KB_FOUND_DEADLOCK, KB_FOUND_SANITIZER };
+
+struct kb_run_options {
+    enum {
+        KB_ORDER_FORWARD,
+        KB_ORDER_REVERSED,
+        KB_ORDER_SHUFFLED
+    } order; /* host: of blocks */
+    uint64_t
+        schedule_seed; /* host: order of threads inside a block and of shuffled blocks */
+};
+struct kb_run_result {
+    enum kb_finding finding;
+    char text[1024]; /* of the finding, with file:line: "out-of-bounds read ... mine.cu:41"
+                      */
+    char warning[512]; /* early exit before a barrier, ...; "" if none */
+    double wall_ns;    /* of the launches; not a GPU time on host */
+};
+
+/* ---- timing ---------------------------------------------------------------------------
+ */
+
+/* id, word, what it is (kbench help methods) */
+#define KB_METHODS(X)                                                                      \
+    X(KB_GRAPH, "graph", "time per node of a captured graph over rotating buffer sets")    \
+    X(KB_PDL, "pdl", "graph, with programmatic edges between the nodes")                   \
+    X(KB_COLD, "cold", "one launch between events after a clean L2 flush")                 \
+    X(KB_HOT, "hot", "one launch between events, no flush")
+
+enum kb_method {
+#define X(id, word, help) id,
+    KB_METHODS(X)
+#undef X
+        KB_METHOD_COUNT
+};
+const char *kb_method_word(enum kb_method method);
+bool kb_method_parse(const char *word, enum kb_method *out);
+
+struct kb_timer_facts {
+    int sets;                /* buffer sets that the launches rotate over */
+    int64_t footprint_bytes; /* all sets together */
+    int launches_per_sample; /* a sample is a mean over these */
+    double tick_ns;          /* resolution of one sample (timer's tick / launches) */
+    const char *cache;       /* "rotated", "flushed", "warm" */
+};
+struct kb_clocks {
+    int sm_mhz, memory_mhz; /* 0: not known */
+    uint64_t throttle;      /* NVML clocks-event reasons, idle and settings left out */
+    bool locked;
+};
+void kb_throttle_words(uint64_t reasons, struct kb_buf *out); /* "power,thermal" */
+
+/* ---- the backend table ------------------------------------------------------------------
+ * Slots of a slab: the problem's tensors in order (absent ones 0 bytes), then the plan's
+ * scratch. A device error that spoils the context is KB_DEVICE: the worker must be ended.
+ */
+struct kb_device;
+struct kb_code;
+struct kb_timer;
+
+struct kb_backend {
+    const char *name;
+    /* Devices that could be opened; `gaps` gets a line for each thing missing, with its
+     * remedy. */
+    int (*probe)(struct kb_device_info *devices, int max, struct kb_buf *gaps);
+    /* KB_DEVICE with one line and the remedy when it cannot be had. */
+    bool (*open)(int ordinal, const struct kb_exec_options *options, struct kb_device **out,
+                 struct kb_err *err);
+    void (*close)(struct kb_device *device);
+    const struct kb_device_info *(*info)(struct kb_device *device);
+    /* Compile or fetch, verify, load. KB_BUILD with the compiler's log; KB_UNSUPPORTED for
+     * a build that the backend does not have. */
+    bool (*build)(struct kb_device *device, const struct kb_plan *plan,
+                  const struct kb_build *build, struct kb_code **out,
+                  struct kb_code_info *info, struct kb_err *err);
+    void (*unload)(struct kb_device *device, struct kb_code *code);
+    /* Run the plan's launches once over the slab: its contents are the initial state, and
+     * on return what the launches left, guards included. KB_CRASH, KB_TIMEOUT, KB_DEVICE,
+     * KB_MEMORY. */
+    bool (*run)(struct kb_device *device, struct kb_code *code, const struct kb_plan *plan,
+                struct kb_slab *slab, const struct kb_run_options *options,
+                struct kb_run_result *result, struct kb_err *err);
+    /* Timing; all NULL on host. A timer holds its buffer sets, each a copy of `initial`.
+     * `sets` 0: at least 3x L2 in all, at most 4096. */
+    bool (*timer_open)(struct kb_device *device, struct kb_code *code,
+                       const struct kb_plan *plan, const struct kb_slab *initial,
+                       enum kb_method method, int sets, struct kb_timer **out,
+                       struct kb_timer_facts *facts, struct kb_err *err);
+    /* `n` more samples, each ns per launch. */
+    bool (*timer_sample)(struct kb_timer *timer, int n, double *ns, struct kb_err *err);
+    /* What the timed launches left in set `set` (0 .. sets-1), into a slab of the same
+     * layout. */
+    bool (*timer_result)(struct kb_timer *timer, int set, struct kb_slab *out,
+                         struct kb_err *err);
+    void (*timer_close)(struct kb_timer *timer);
+    /* The same sample of an empty kernel, by method: the timer's floor. Cached per device.
+     */
+    bool (*floor)(struct kb_device *device, enum kb_method method, double *ns,
+                  struct kb_err *err);
+    void (*clocks)(struct kb_device *device, struct kb_clocks *out);
+};
+extern const struct kb_backend kb_cuda, kb_host;
+/* "cuda" or "host", else NULL. */
+const struct kb_backend *kb_backend_find(const char *name);
+
+#endif

@@ -1,0 +1,75 @@
+/* jit.h - from source to machine code: the JIT cache, includes, NVRTC in a process of its
+ * own.
+ *
+ * Knows kernels and flags, no devices: it works where there is no GPU. */
+#ifndef KB_JIT_H
+#define KB_JIT_H
+
+#include "kernel.h"
+
+/* ---- the JIT cache ----------------------------------------------------------------------
+ * Content-addressed, one file per entry: magic, version, key, length, hash, payload;
+ * verified before use; written to a temporary name and renamed; a lock file per key
+ * (flock), never deleted, so that one of many cold processes compiles; private to the user
+ * ($KBENCH_CACHE, $XDG_CACHE_HOME/kbench, $HOME/.cache/kbench, none); bounded in size,
+ * oldest use goes first. Nothing that goes wrong with it fails a run: it becomes a note and
+ * the work is done anyway. */
+struct kb_cache;
+/* NULL when there is none; `note` then says why. */
+struct kb_cache *kb_cache_open(struct kb_buf *note);
+void kb_cache_close(struct kb_cache *cache);
+/* Produce the payload of a key: called with the key's lock held. */
+typedef bool kb_cache_make(void *context, struct kb_buf *payload, struct kb_err *err);
+/* The payload from the cache or from `make`. `cache` may be NULL. no_compile: KB_BUILD on a
+ * miss. *hit says which; notes of a damaged entry or failed write are appended to `note`.
+ */
+bool kb_cache_fetch(struct kb_cache *cache, const struct kb_hash *key, bool no_compile,
+                    bool (*make)(void *context, struct kb_buf *payload, struct kb_err *err),
+                    void *context, struct kb_buf *payload, bool *hit, struct kb_buf *note,
+                    struct kb_err *err);
+
+/* ---- compilers ------------------------------------------------------------------------
+ */
+
+/* A source with all it includes by quotes, found beside it or among the assets of kernels/.
+ */
+struct kb_include {
+    const char *name, *text; /* as written between the quotes */
+    size_t size;
+};
+struct kb_includes {
+    struct kb_include items[64];
+    int count;
+};
+bool kb_includes_collect(const struct kb_kernel *kernel, struct kb_arena *arena,
+                         struct kb_includes *out, struct kb_err *err);
+
+/* NVRTC in a worker process of its own (started at first use, kept, limited in memory and
+ * time); needs no driver and no GPU, so `make nvrtc` uses it anywhere. */
+struct kb_nvrtc_job {
+    const struct kb_kernel *kernel;
+    struct kb_strings defines, flags, entries;
+    const char *arch; /* "sm_90a" */
+};
+struct kb_nvrtc_result {
+    struct kb_buf cubin, log;
+    struct kb_strings lowered; /* in the order of entries */
+    double compile_ms;
+};
+struct kb_nvrtc;
+/* KB_DEVICE with the remedy when libnvrtc or its headers are not found. compile_ms: wall
+ * limit of one compile, 0: 120 s. */
+bool kb_nvrtc_open(int64_t compile_ms, struct kb_nvrtc **out, struct kb_err *err);
+const char *kb_nvrtc_version(const struct kb_nvrtc *nvrtc); /* "13.0" */
+bool kb_nvrtc_compile(struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *job,
+                      struct kb_arena *arena, struct kb_nvrtc_result *out,
+                      struct kb_err *err);
+void kb_nvrtc_close(struct kb_nvrtc *nvrtc);
+/* The worker's side: main() calls it for `kbench --worker nvrtc`. */
+int kb_nvrtc_worker_main(void);
+
+/* The CUDA Toolkit's folder: CUDA_HOME, /usr/local/cuda, beside nvcc on PATH; NULL if none.
+ */
+const char *kb_cuda_home(void);
+
+#endif
