@@ -1,0 +1,197 @@
+/* measure.h - truth and time: verdicts, the comparison, statistics, the row of a report. */
+#ifndef KB_MEASURE_H
+#define KB_MEASURE_H
+
+#include "exec.h"
+
+/* ---- verdicts and reasons: the one table
+ * ------------------------------------------------- Exit statuses of a whole run: of
+ * several the first of 7 4 6 5 1 2 3 counts. */
+#define KB_VERDICTS(X)                                                                     \
+    X(KB_PASS, "PASS", "pass")                                                             \
+    X(KB_FAIL, "FAIL", "fail")                                                             \
+    X(KB_MISTRUSTED, "MISTRUSTED", "mistrusted")                                           \
+    X(KB_SKIP, "SKIP", "skip")                                                             \
+    X(KB_ERROR, "ERROR", "error")
+
+enum kb_verdict {
+#define X(id, word, key) id,
+    KB_VERDICTS(X)
+#undef X
+        KB_VERDICT_COUNT
+};
+
+/* id, word in reports, verdict, exit status, what it means (kbench help verdicts) */
+#define KB_REASONS(X)                                                                      \
+    X(KB_R_NONE, "", KB_PASS, 0, "right by the op's rule; guards and inputs untouched")    \
+    X(KB_R_MISMATCH, "mismatch", KB_FAIL, 1, "elements past the bound or the tolerance")   \
+    X(KB_R_UNWRITTEN, "unwritten", KB_FAIL, 1, "the poison is still in output elements")   \
+    X(KB_R_OUT_OF_BOUNDS, "out_of_bounds", KB_FAIL, 1, "a guard zone was written to")      \
+    X(KB_R_INPUT_CHANGED, "input_changed", KB_FAIL, 1, "an input was written to")          \
+    X(KB_R_ORDER, "order", KB_FAIL, 1, "other bits when blocks run in another order")      \
+    X(KB_R_TIMED_OUTPUT, "timed_output", KB_FAIL, 1, "other bits from the timed launches") \
+    X(KB_R_DEADLOCK, "deadlock", KB_FAIL, 1,                                               \
+      "a barrier that live threads wait for in vain")                                      \
+    X(KB_R_SANITIZER, "sanitizer", KB_FAIL, 1, "a sanitizer's finding")                    \
+    X(KB_R_IMPOSTOR, "impostor", KB_MISTRUSTED, 3, "the rule lets a wrong output pass")    \
+    X(KB_R_VARIANT, "variant", KB_SKIP, 0, "no variant takes the case here")               \
+    X(KB_R_BUILD_HERE, "build", KB_SKIP, 0, "the backend has no such build")               \
+    X(KB_R_MEMORY, "memory", KB_SKIP, 0, "needs more memory than there is")                \
+    X(KB_R_CONTRACT, "contract", KB_ERROR, 5, "the contract is wrong for the case")        \
+    X(KB_R_COMPILE, "compile", KB_ERROR, 5, "does not compile")                            \
+    X(KB_R_NO_COMPILE, "no_compile", KB_ERROR, 5, "would have to compile")                 \
+    X(KB_R_LAUNCH, "launch", KB_ERROR, 6, "the device refused or broke off the launch")    \
+    X(KB_R_CRASH, "crash", KB_ERROR, 6, "the worker or the kernel died")                   \
+    X(KB_R_TIMEOUT, "timeout", KB_ERROR, 6, "still running at the time limit, killed")     \
+    X(KB_R_DEVICE, "device", KB_ERROR, 6, "the device cannot be had or was lost")          \
+    X(KB_R_IO, "io", KB_ERROR, 7, "a file or memory could not be had")
+
+enum kb_reason {
+#define X(id, word, verdict, status, help) id,
+    KB_REASONS(X)
+#undef X
+        KB_REASON_COUNT
+};
+const char *kb_verdict_word(enum kb_verdict verdict); /* "PASS" */
+const char *kb_verdict_key(enum kb_verdict verdict);  /* "pass" */
+const char *kb_reason_word(enum kb_reason reason);
+const char *kb_reason_help(enum kb_reason reason);
+enum kb_verdict kb_reason_verdict(enum kb_reason reason);
+int kb_reason_status(enum kb_reason reason);
+bool kb_reason_parse(const char *word, enum kb_reason *out);
+/* The one that counts of two exit statuses. */
+int kb_status_worse(int a, int b);
+
+/* ---- the comparison
+ * ---------------------------------------------------------------------- Per element: NaN
+ * and infinities must match in kind and sign. Else err = max(0, |got - want| -
+ * ulp(want)/2),   share = err / bound;   over where share > 1 with want before rounding.
+ * Beside it the peers' |got - want| <= atol + rtol |want|. */
+
+enum { KB_SHOWN = 6 };
+
+struct kb_element {
+    int64_t index; /* flat */
+    double got, want;
+    bool poison;
+};
+struct kb_output_report {
+    const char *name;
+    enum kb_dtype dtype;
+    int rank;
+    int64_t shape[KB_MAX_RANK];
+    int64_t elements, checked;
+    double err_over_bound, limit; /* worst share; fails above limit (1) */
+    int64_t over;                 /* elements that fail by the deciding rule */
+    int64_t over_bound;           /* by the bound */
+    int64_t kind_mismatches;      /* NaN or infinity against another kind */
+    int64_t unwritten;            /* poison left where the reference has none */
+    int64_t differing;            /* got bits != want rounded */
+    double ulp_max, ulp_p99, bias_ulp, abs_max, rel_max;
+    struct kb_tolerance tolerance; /* atol and rtol filled in: the peers', or as given */
+    double tolerance_used;         /* the worst element's share of it */
+    int64_t tolerance_over;
+    struct kb_element worst;           /* by the deciding rule; index -1 if no elements */
+    struct kb_element first[KB_SHOWN]; /* the first that fail */
+    int n_first;
+    int64_t first_bad, last_bad; /* flat indices, -1 */
+    bool exact;                  /* KB_RULE_EXACT: ulp, bias and bound do not apply */
+};
+struct kb_compare_args {
+    const struct kb_problem *problem;
+    int tensor;
+    const void *const *in; /* initial data of each tensor */
+    const void *prepared;  /* of op->prepare */
+    const void *got;
+    int poison;          /* the pattern the output began with */
+    double bound_factor; /* 1, or the op's fast_math_factor */
+    struct kb_tolerance tolerance;
+};
+/* Streams the reference in chunks over all cores; the same result for any thread count. */
+void kb_compare(const struct kb_compare_args *args, struct kb_output_report *out);
+
+/* ---- statistics -----------------------------------------------------------------------
+ */
+
+struct kb_stats {
+    int64_t n;
+    double median, low, high; /* distribution-free 95 % interval of the median */
+    double min, p99;          /* p99 from 300 samples, else NAN */
+};
+/* Sorts a copy. low = high = NAN where n is too small for the interval (under 6). */
+void kb_stats_of(const double *samples, int64_t n, struct kb_arena *arena,
+                 struct kb_stats *out);
+
+enum { KB_BLOCK_MEDIANS = 64 };
+
+/* ---- the row of a report ---------------------------------------------------------------
+ */
+
+#define KB_QUALITIES(X)                                                                    \
+    X(KB_Q_OK, "ok")                                                                       \
+    X(KB_Q_NOISY, "noisy") X(KB_Q_THROTTLED, "throttled") X(KB_Q_SUSPECT, "suspect")       \
+        X(KB_Q_CONTENDED, "contended")
+enum kb_quality {
+#define X(id, word) id,
+    KB_QUALITIES(X)
+#undef X
+};
+const char *kb_quality_word(enum kb_quality quality);
+
+struct kb_time {
+    bool there;
+    double median_ns, low_ns, high_ns, min_ns, p99_ns; /* p99 NAN if unknown */
+    int64_t n;                                         /* launches timed */
+    const char *stopped;                               /* "precision", "time", "samples" */
+    enum kb_quality quality;
+    const char *cache;
+    int sets;
+    int64_t footprint_bytes;
+    double gb_per_s;   /* NAN: the timer's floor is over a tenth of it, or no bytes */
+    double ceiling_ns; /* of op stream, same bytes, method, run; NAN: none */
+    double ceiling;    /* ceiling_ns / median_ns */
+    double floor_ns;   /* an empty kernel by the same method */
+    int sm_mhz_min, sm_mhz_max;
+    const char *throttle; /* words by comma, "" none */
+    double samples_ns[KB_BLOCK_MEDIANS];
+    int n_samples;
+};
+
+enum { KB_MAX_OUTPUTS = 4 };
+
+struct kb_row {
+    const char *case_id, *device, *backend, *build, *variant,
+        *kernel; /* kernel: file path */
+    const char *op, *fill, *tags, *origin;
+    enum kb_dtype dtype;
+    int rank;
+    int64_t shape[KB_MAX_RANK];
+    struct kb_strings set, axes; /* "key=value"; axes "tokens=83" */
+    uint64_t seed;
+    enum kb_reason reason;
+    const char *text;    /* the reason in words, NULL for PASS */
+    const char *warning; /* NULL if none */
+    struct kb_strings flags;
+    int n_outputs;
+    struct kb_output_report outputs[KB_MAX_OUTPUTS];
+    bool checked; /* outputs, memory are there */
+    int64_t unwritten, out_of_bounds, inputs_changed;
+    int orders; /* block orders run with the same bits; 0: not tried */
+    int64_t bytes, flops;
+    const char
+        *limited_by; /* "launch", "latency", "bandwidth", "compute"; NULL: not timed */
+    struct kb_time times[KB_METHOD_COUNT];
+    bool built;
+    struct kb_code_info code;
+    int64_t grid[3], block[3];
+    int n_launches;
+    double ms_total, ms_build, ms_check, ms_time;
+    const char *repeat; /* the command that repeats it */
+};
+/* One line of JSON as the reports hold it, and back. Parse is for our own workers' and
+ * journals' lines: KB_INPUT if a field that must be there is not. */
+void kb_row_print(const struct kb_row *row, struct kb_buf *out);
+bool kb_row_parse(const char *name, const char *text, size_t size, struct kb_arena *arena,
+                  struct kb_row *out, struct kb_err *err);
+
+#endif

@@ -1,0 +1,72 @@
+/* run.h - the life of one case, and the worker that it runs in. Part of the measure layer.
+ */
+#ifndef KB_RUN_H
+#define KB_RUN_H
+
+#include "measure.h"
+
+#define KB_MODES(X)                                                                        \
+    X(KB_LIST, "list") X(KB_BUILD_ONLY, "build") X(KB_CHECK, "check") X(KB_BENCH, "bench")
+enum kb_mode {
+#define X(id, word) id,
+    KB_MODES(X)
+#undef X
+};
+const char *kb_mode_word(enum kb_mode mode);
+bool kb_mode_parse(const char *word, enum kb_mode *out);
+
+/* What to do with one case: plain values, so that it can travel to a worker. */
+struct kb_job {
+    const char *case_id, *tags, *origin;
+    struct kb_tolerance tolerance;
+    const char *kernel;  /* a user's file, or NULL: the built-in of the op's family */
+    const char *variant; /* NULL: the first whose `when` holds */
+    const char *build;   /* as kb_build_parse takes it */
+    bool trusted_flags;
+    enum kb_mode mode;
+    uint64_t seed;
+    unsigned methods;  /* bit per enum kb_method */
+    double precision;  /* relative half-width to stop at; 0: 0.5 % over 20 us, 1 % below */
+    double max_time_s; /* per method; 0: 5 s */
+    int sets;          /* 0: automatic */
+    bool time_failing;
+    bool single;                /* part of a one-case run: keep compile logs and details */
+    const char *repeat_options; /* options that the repeat line must carry, "" if none */
+};
+void kb_job_print(const struct kb_job *job, struct kb_buf *out);
+bool kb_job_parse(const char *text, size_t size, struct kb_arena *arena, struct kb_job *out,
+                  struct kb_err *err);
+
+/* A process that has a device open. `backend` auto: cuda if it opens, else host with a
+ * note. */
+struct kb_worker_options {
+    const char *backend; /* "auto", "cuda", "host" */
+    int ordinal;
+    struct kb_exec_options exec;
+};
+struct kb_worker;
+/* Start it and wait for its hello. KB_DEVICE when the backend cannot be had. */
+bool kb_worker_start(const struct kb_worker_options *options, struct kb_worker **out,
+                     struct kb_err *err);
+const struct kb_device_info *kb_worker_device(const struct kb_worker *worker);
+/* Run one job; always gives a row: a crash, a hang past timeout_ms or a sticky device error
+ * costs that case (ERROR with the reason) and the next call starts a fresh worker. Strings
+ * of the row are in `arena`. False only if no worker can be started any more. */
+bool kb_worker_run(struct kb_worker *worker, const struct kb_job *job, int64_t timeout_ms,
+                   struct kb_arena *arena, struct kb_row *row, struct kb_err *err);
+int kb_worker_restarts(const struct kb_worker *worker);
+void kb_worker_end(struct kb_worker *worker);
+/* Kill whatever child is running: async-signal-safe, for Ctrl-C. */
+void kb_worker_kill(struct kb_worker *worker);
+/* Variants of the kernel that a job would use, for --variant all: names by `out`. */
+bool kb_job_variants(const struct kb_job *job, struct kb_arena *arena,
+                     struct kb_strings *out, struct kb_complaints *c);
+/* Compile what `jobs` need ahead, in `processes` processes at once, into the cache. */
+void kb_prefetch(const struct kb_worker_options *options,
+                 const struct kb_device_info *device, const struct kb_job *jobs, int n_jobs,
+                 int processes);
+
+/* The worker's side: main() calls it for `kbench --worker case`. */
+int kb_case_worker_main(void);
+
+#endif
