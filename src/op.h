@@ -9,7 +9,7 @@
 #include "sys.h"
 #include "tensor.h"
 
-enum { KB_MAX_TENSORS = 16, KB_MAX_PARAMS = 24, KB_MAX_NAMES = 64 };
+enum { KB_MAX_TENSORS = 16, KB_MAX_PARAMS = 24, KB_MAX_NAMES = 64, KB_MAX_AXES = 8 };
 
 /* ---- the op ---------------------------------------------------------------------------
  */
@@ -83,6 +83,12 @@ struct kb_op {
     int n_params;
     const enum kb_fill *fills; /* those that make sense; the first is the default */
     int n_fills;
+    /* The axes that a case file may name instead of a shape ("tokens", "hidden"), and the
+     * shape that values of all of them, in this order, make. False on overflow. n_axes 0
+     * and NULL where the shape is the only form. */
+    const char *const *axes;
+    int n_axes;
+    bool (*shape_of_axes)(const int64_t *values, int64_t shape[KB_MAX_RANK], int *rank);
     /* The bound may be this many times larger in a fast-math build. */
     double fast_math_factor;
     /* A word that tells the ops of one page apart (silu, gelu, ...). */
