@@ -1,0 +1,47 @@
+/* list.c - the ops there are: one line each, in the order that lists show them. */
+#include "op.h"
+
+#include <string.h>
+
+#define OPS(X)                                                                             \
+    X(silu)                                                                                \
+    X(gelu)                                                                                \
+    X(gelu_tanh)                                                                           \
+    X(stream)
+
+#define X(name) extern const struct kb_op kb_op_##name;
+OPS(X)
+#undef X
+
+const struct kb_op *const kb_ops[] = {
+#define X(name) &kb_op_##name,
+    OPS(X)
+#undef X
+};
+
+const int kb_op_count = KB_COUNT(kb_ops);
+
+const struct kb_op *kb_op_find(const char *name) {
+    for (int i = 0; i < kb_op_count; i++)
+        if (!strcmp(kb_ops[i]->name, name))
+            return kb_ops[i];
+    return NULL;
+}
+
+bool kb_op_has_dtype(const struct kb_op *op, enum kb_dtype dtype) {
+    for (int i = 0; i < op->n_dtypes; i++)
+        if (op->dtypes[i] == dtype)
+            return true;
+    return false;
+}
+
+const struct kb_param *kb_op_param(const struct kb_op *op, const char *name, int *index) {
+    for (int i = 0; i < op->n_params; i++) {
+        if (strcmp(op->params[i].name, name))
+            continue;
+        if (index)
+            *index = i;
+        return &op->params[i];
+    }
+    return NULL;
+}

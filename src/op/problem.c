@@ -1,0 +1,122 @@
+/* problem.c - a case becomes a problem: what all ops check and name alike, and the helpers
+ * that their pages build a problem with. */
+#include "op/group.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+static void add_name(struct kb_problem *p, struct kb_name name) {
+    assert(p->n_names < KB_MAX_NAMES);
+    assert(name.is_float || fabs(name.value) <= (double)KB_MAX_SIZE);
+    p->names[p->n_names++] = name;
+}
+
+void kb_problem_name(struct kb_problem *p, const char *name, int64_t value) {
+    add_name(p, (struct kb_name){.name = name, .value = (double)value});
+}
+
+void kb_problem_float(struct kb_problem *p, const char *name, double value) {
+    add_name(p, (struct kb_name){.name = name, .value = value, .is_float = true});
+}
+
+/* What the axes other than zero come to is counted, so that no rows at all do not hide a
+ * row that nobody could store. */
+bool kb_problem_tensor(struct kb_problem *p, const char *name, enum kb_role role,
+                       enum kb_dtype dtype, int rank, const int64_t *shape,
+                       enum kb_rule rule, struct kb_err *err) {
+    assert(p->n_tensors < KB_MAX_TENSORS && rank >= 1 && rank <= KB_MAX_RANK);
+    struct kb_tensor_spec spec = {
+        .name = name, .role = role, .dtype = dtype, .rank = rank, .rule = rule};
+    int64_t bytes = (int64_t)kb_dtype_bytes(dtype);
+    bool empty = false;
+    for (int i = 0; i < rank; i++) {
+        assert(shape[i] >= 0);
+        spec.shape[i] = shape[i];
+        empty |= shape[i] == 0;
+        if (shape[i] && (!kb_mul_i64(bytes, shape[i], &bytes) || bytes > KB_MAX_SIZE))
+            return kb_fail(err, KB_INPUT,
+                           "%s: the elements overflow, a tensor has at most 2^53 bytes",
+                           name);
+    }
+    spec.elements = empty ? 0 : bytes / (int64_t)kb_dtype_bytes(dtype);
+    p->tensors[p->n_tensors++] = spec;
+    return true;
+}
+
+int kb_problem_find(const struct kb_problem *p, const char *tensor) {
+    for (int i = 0; i < p->n_tensors; i++)
+        if (!strcmp(p->tensors[i].name, tensor))
+            return i;
+    return -1;
+}
+
+/* ---- what all ops check ----------------------------------------------------------------
+ */
+
+static bool check_rank(const struct kb_case *c, struct kb_err *err) {
+    if (c->rank >= 1 && c->rank <= KB_MAX_RANK)
+        return true;
+    return kb_fail(err, KB_INPUT, "a shape has 1 to %d axes, got %d", KB_MAX_RANK, c->rank);
+}
+
+static bool check_sizes(const struct kb_case *c, struct kb_err *err) {
+    for (int i = 0; i < c->rank; i++)
+        if (c->shape[i] < 0 || c->shape[i] > KB_MAX_SIZE)
+            return kb_fail(err, KB_INPUT, "axis %d must be from 0 to 2^53, got %lld", i,
+                           (long long)c->shape[i]);
+    return true;
+}
+
+static bool check_word(const struct kb_param *param, double v, struct kb_err *err) {
+    int words = 1;
+    for (const char *at = strchr(param->words, ','); at; at = strchr(at + 1, ','))
+        words++;
+    if (v >= 0 && v < words && v == floor(v))
+        return true;
+    return kb_fail(err, KB_INPUT, "%s: there is no word %g of %s", param->name, v,
+                   param->words);
+}
+
+static bool check_params(const struct kb_case *c, struct kb_err *err) {
+    for (int i = 0; i < c->op->n_params; i++) {
+        const struct kb_param *param = &c->op->params[i];
+        struct kb_value same;
+        if (param->kind == KB_PARAM_WORD ? !check_word(param, c->set[i].v, err)
+                                         : !kb_value_of(param, c->set[i].v, &same, err))
+            return false;
+    }
+    return true;
+}
+
+static void name_params(const struct kb_case *c, struct kb_problem *p) {
+    for (int i = 0; i < c->op->n_params; i++) {
+        const struct kb_param *param = &c->op->params[i];
+        add_name(p, (struct kb_name){
+                        .name = param->name,
+                        .value = c->set[i].v,
+                        .is_float = param->kind == KB_PARAM_FLOAT,
+                        .words = param->kind == KB_PARAM_WORD ? param->words : NULL,
+                    });
+    }
+}
+
+static bool shape_at(const struct kb_case *c, struct kb_err *err) {
+    struct kb_buf shape = {0};
+    kb_shape_print(c->shape, c->rank, &shape);
+    kb_at(err, "%s", kb_buf_text(&shape));
+    kb_buf_free(&shape);
+    return false;
+}
+
+bool kb_case_resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err *err) {
+    assert(c->op->n_params <= KB_MAX_PARAMS);
+    *p = (struct kb_problem){.c = c};
+    if (!check_rank(c, err) || !kb_op_takes_dtype(c->op, c->dtype, err) ||
+        !kb_op_takes_fill(c->op, c->fill, err) || !check_params(c, err))
+        return false;
+    name_params(c, p);
+    if (!check_sizes(c, err) || !c->op->resolve(c, p, err))
+        return shape_at(c, err);
+    return true;
+}
