@@ -94,7 +94,8 @@ struct kb_op {
     /* A word that tells the ops of one page apart (silu, gelu, ...). */
     int variant;
     /* Axes from the shape, all limits checked (KB_INPUT, message says what was wanted),
-     * before any early exit for zero rows. Fills everything of `p` but `c`. */
+     * before any early exit for zero rows. Adds to `p`, which holds `c` and the parameters'
+     * names and is zero otherwise. */
     bool (*resolve)(const struct kb_case *c, struct kb_problem *p, struct kb_err *err);
     /* Macros for `entry` ("KB_T" -> "__nv_bfloat16"): adds name, value pairs. */
     void (*macros)(const struct kb_case *c, struct kb_arena *arena, struct kb_strings *out);
@@ -103,9 +104,11 @@ struct kb_op {
                  int64_t count, void *data);
     /* Elements [first, first+count) of output `t`: want[] before rounding to the dtype, in
      * double (EXACT: the bits), and bound[], the allowed error beyond half an ulp of the
-     * output's dtype. in[] holds each tensor's initial data. Element-wise pure: any split
-     * and any thread count give the same. `scratch` is this thread's, or NULL; see prepare.
-     */
+     * output's dtype. in[] holds each tensor's initial data, `prepared` is what prepare
+     * made, or NULL. Element-wise pure: any split and any thread count give the same.
+     * Within the bound of where rounding starts to overflow, infinite and finite are both
+     * right. The bound is 0 where want is NaN or infinite, and INFINITY where right kernels
+     * differ even in kind: there any value passes. */
     void (*reference)(const struct kb_problem *p, const void *const *in,
                       const void *prepared, int t, int64_t first, int64_t count,
                       double *want, double *bound);
@@ -113,8 +116,7 @@ struct kb_op {
      * over all 65536 patterns of a 16-bit dtype. Returns a malloc'd block (or NULL), freed
      * by the caller. */
     void *(*prepare)(const struct kb_problem *p, const void *const *in);
-    /* Elements per row of output `t`: reference is called with whole rows where it helps.
-     */
+    /* What the peers' own tests compare at. */
     void (*peer_tolerance)(enum kb_dtype dtype, double *atol, double *rtol);
 };
 
@@ -164,6 +166,9 @@ bool kb_case_parse(const char *id, struct kb_arena *arena, struct kb_case *out,
  */
 bool kb_shape_parse(const char *text, int64_t shape[KB_MAX_RANK], int *rank);
 void kb_shape_print(const int64_t *shape, int rank, struct kb_buf *out);
+/* The problem of a case: what all ops check (dtype, fill, parameters and sizes in range),
+ * the parameters as names, then the op's own resolve, whose message gets the shape in
+ * front. `p` keeps `c`. */
 bool kb_case_resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err *err);
 /* KEY and VALUE text into c->set (or c->fill for "fill"); message without place. */
 bool kb_case_set(struct kb_case *c, const char *key, const char *value, struct kb_err *err);
