@@ -90,8 +90,8 @@ void kb_buf_puts(struct kb_buf *buf, const char *text);
 void kb_buf_putc(struct kb_buf *buf, char c);
 void kb_buf_printf(struct kb_buf *buf, const char *fmt, ...) KB_PRINTF(2, 3);
 void kb_buf_vprintf(struct kb_buf *buf, const char *fmt, va_list args);
-/* Room for `more` bytes and a NUL at the end of the text; returns where they go. The caller adds
- * what it wrote to `len` and ends it with a NUL. */
+/* Room for `more` bytes and a NUL at the end of the text; returns where they go. The caller
+ * adds what it wrote to `len` and ends it with a NUL. */
 char *kb_buf_reserve(struct kb_buf *buf, size_t more);
 void kb_buf_cut(struct kb_buf *buf, size_t len); /* back to `len` bytes, if it is longer */
 void kb_buf_clear(struct kb_buf *buf);
@@ -115,8 +115,8 @@ bool kb_starts_with(const char *text, const char *prefix);
 bool kb_ends_with(const char *text, const char *suffix);
 /* Split at `sep`, trimming nothing; an empty part is kept. Parts are arena copies. */
 void kb_split(struct kb_arena *arena, const char *text, char sep, struct kb_strings *out);
-/* Whole-string numbers: decimal only, no spaces, no + in front, no overflow, no trailing text,
- * finite, and 0 only where it says 0. *out is untouched on failure. */
+/* Whole-string numbers: decimal only, no spaces, no + in front, no overflow, no trailing
+ * text, finite, and 0 only where it says 0. *out is untouched on failure. */
 bool kb_parse_i64(const char *text, int64_t *out);
 bool kb_parse_u64(const char *text, uint64_t *out);
 bool kb_parse_f64(const char *text, double *out);
@@ -129,9 +129,9 @@ bool kb_glob(const char *pattern, const char *text);
 const char *kb_suggest(const char *word, const char *const *candidates, size_t count);
 int kb_edit_distance(const char *a, const char *b);
 
-/* Append `text` so that no sink can be fooled by it: C0 (newline and tab too) and DEL become ^[,
- * C1, bidi controls, line separators and invalid UTF-8 \xNN, byte by byte. For every sink but
- * JSON. */
+/* Append `text` so that no sink can be fooled by it: C0 (newline and tab too) and DEL
+ * become ^[, C1, bidi controls, line separators and invalid UTF-8 \xNN, byte by byte. For
+ * every sink but JSON. */
 void kb_escape(struct kb_buf *out, const char *text, size_t len);
 /* The same for text of many lines (a compiler's log): newline and tab stay. */
 void kb_escape_lines(struct kb_buf *out, const char *text, size_t len);

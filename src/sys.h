@@ -10,34 +10,39 @@
 #include <cjson/cJSON.h>
 #include <sys/types.h>
 
-/* ---- files ---------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------- */
 
-enum { KB_FILE_MAX = 16 << 20 }; /* the largest case file, kernel or contract that is read */
+enum { KB_FILE_MAX = 16 << 20 }; /* the largest case file, kernel or contract to read */
 
 /* Read a regular file of at most `max_bytes` (a FIFO, device or folder is refused at once).
- * Appends to `out`. KB_INPUT if it is not there, not regular or too large; KB_IO otherwise. */
-bool kb_file_read(const char *path, size_t max_bytes, struct kb_buf *out, struct kb_err *err);
+ * Appends to `out`. KB_INPUT if it is not there, not regular or too large; KB_IO otherwise.
+ */
+bool kb_file_read(const char *path, size_t max_bytes, struct kb_buf *out,
+                  struct kb_err *err);
 /* Make `path` hold exactly these bytes or leave it as it was (temporary neighbour, fsync,
- * rename, folder fsync). KB_IO with path and errno. */
+ * rename, folder fsync; mode and links stay). A device or FIFO is written to instead. KB_IO
+ * with path and errno. The process must ignore SIGXFSZ, or a file size limit kills it. */
 bool kb_file_replace(const char *path, const void *data, size_t size, struct kb_err *err);
 /* write(2) until all is written; false with errno set. All of kbench's output to files and
- * pipes goes through it. */
+ * pipes goes through it. The process must ignore SIGPIPE to see EPIPE. */
 bool kb_write_all(int fd, const void *data, size_t size);
 bool kb_read_exact(int fd, void *data, size_t size); /* false at EOF or error */
 bool kb_is_folder(const char *path);
 bool kb_is_file(const char *path);
 /* mkdir -p, mode 0700. */
 bool kb_folder_make(const char *path, struct kb_err *err);
-/* Names of regular files in `folder` that end in `suffix`, sorted; arena strings. */
+/* Names of regular files in `folder` that end in `suffix`, sorted, hidden ones left out;
+ * arena strings. KB_INPUT if the folder is not there. */
 bool kb_folder_list(const char *folder, const char *suffix, struct kb_arena *arena,
                     struct kb_strings *out, struct kb_err *err);
 /* The folder of the running executable, and the executable itself (/proc/self/exe). */
 const char *kb_exe_path(void);
 const char *kb_exe_folder(void);
 
-/* A file of the tool itself, "kernels/kb.cuh": from the checkout beside the executable if it
- * is there, else from the copy embedded at build time. `from` says which, for -v. NULL if it
- * is in neither. The bytes live as long as the process. */
+/* A file of the tool itself, "kernels/kb.cuh" or "cases/x.json": from the checkout beside
+ * the executable if it is there, else from the copy embedded at build time. `from` says
+ * which, for -v. NULL if it is in neither, leads out of kernels/ and cases/, or is on disk
+ * and cannot be read. The bytes live as long as the process and are followed by a NUL. */
 struct kb_asset {
     const char *path; /* as asked: relative, with / */
     const char *text;
@@ -48,68 +53,87 @@ const struct kb_asset *kb_asset_find(const char *path);
 /* Paths of all assets under `prefix` ("kernels/"), disk and embedded joined, sorted. */
 void kb_asset_list(const char *prefix, struct kb_arena *arena, struct kb_strings *out);
 
-/* ---- complaints: all errors of a file or a command line at once ------------------------- */
+/* ---- complaints: all errors of a file or a command line at once -------------------- */
 
 struct kb_complaints {
     struct kb_buf text; /* whole lines, each ended by \n */
     int count;          /* lines past the first 50 are counted, not kept */
 };
-/* "file:line:col: error: path: what"; line 0 leaves ":line:col" out, path NULL leaves it out. */
+/* "file:line:col: error: path: what"; line 0 leaves ":line:col" out, path or file NULL
+ * leaves that out. The line is escaped. */
 void kb_complain(struct kb_complaints *c, const char *file, int line, int col,
                  const char *path, const char *fmt, ...) KB_PRINTF(6, 7);
+/* Whether the next one is only counted. */
+bool kb_complaints_full(const struct kb_complaints *c);
 void kb_complaints_free(struct kb_complaints *c);
 
-/* ---- JSON in ----------------------------------------------------------------------------
- * Strict RFC 8259 over cJSON: our own scan of the text comes first and refuses what cJSON lets
- * through (trailing text, BOM, invalid UTF-8, raw control characters, \u0000, leading zeros,
- * numbers past a double, duplicate keys, depth over 64). It keeps line and column of every
- * value and key, so that errors can point. Look-ups are by case-sensitive name only. */
+/* ---- JSON in --------------------------------------------------------------------------
+ * Strict RFC 8259 over cJSON: our own scan of the text comes first and refuses what cJSON
+ * lets through (trailing text, BOM, invalid UTF-8, raw control characters, \u0000, leading
+ * zeros, numbers past a double, whole numbers that would round to 2^53, duplicate keys,
+ * depth over 64). It keeps line and column (in characters) of every value and key, so that
+ * errors can point. Look-ups are by case-sensitive name only. */
+enum {
+    KB_JSON_DEPTH_MAX = 64,
+    KB_JSON_BYTES_MAX = 64 << 20,
+    KB_JSON_VALUES_MAX = 4 << 20, /* cJSON takes 80 bytes and more for each */
+};
+
 struct kb_json {
     cJSON *root;
-    char *name;                  /* the file's name, for messages */
-    struct kb_json_mark *marks;  /* one per value, in document order */
+    char *name;                 /* the file's name, for messages */
+    struct kb_json_mark *marks; /* one per value, in document order */
     size_t n_marks;
-    int line_offset, col_offset; /* added: a contract sits inside a .cu file */
+    /* Set before the parse, 0 for a whole file: added to each line, and to each column of
+     * the first line, since a contract sits inside a .cu file. */
+    int line_offset, col_offset;
 };
-/* First error only goes to `err` as "name:line:col: error: what", kind KB_INPUT. */
+/* First error only goes to `err` as "name:line:col: error: what", kind KB_INPUT. All of
+ * `doc` but the offsets is overwritten; on failure nothing is left to free. */
 bool kb_json_parse(struct kb_json *doc, const char *name, const char *text, size_t size,
                    struct kb_err *err);
 void kb_json_free(struct kb_json *doc);
-/* Where `node` stands (its value; its key with of_key). 1-based; 0,0 if it is not of `doc`. */
+/* Where `node` stands (its value; its key with of_key). 1-based; 0,0 if it is not of `doc`.
+ */
 void kb_json_where(const struct kb_json *doc, const cJSON *node, bool of_key, int *line,
                    int *col);
-/* Append "groups[0].shapes[1]": the path of `node` in `doc`. */
+/* Append "groups[0].shapes[1]": the path of `node` in `doc`; nothing for the root. */
 void kb_json_path(const struct kb_json *doc, const cJSON *node, struct kb_buf *out);
 /* Complain about `node` with its place and path. */
 void kb_json_complain(const struct kb_json *doc, const cJSON *node, bool of_key,
                       struct kb_complaints *c, const char *fmt, ...) KB_PRINTF(5, 6);
-/* Complain of every key of `object` that is not in `known`, with "did you mean". */
+/* Complain of every key of `object` that is not in `known`, with "did you mean": at the
+ * key, under the object's path. */
 void kb_json_check_keys(const struct kb_json *doc, const cJSON *object,
                         const char *const *known, size_t n_known, struct kb_complaints *c);
 /* Member of an object by exact name, or NULL. */
 const cJSON *kb_json_get(const cJSON *object, const char *name);
-/* Whole number of magnitude up to 2^53. */
+/* Whole number of magnitude up to 2^53, and not -0. */
 bool kb_json_i64(const cJSON *node, int64_t *out);
 
-/* ---- JSON out: cJSON items with every addition checked ----------------------------------
+/* ---- JSON out: cJSON items with every addition checked --------------------------------
  * Out of memory ends the process. Numbers that are not finite are written as null; integers
- * over 2^53 as strings; text that is not UTF-8 is escaped first. */
+ * over 2^53 as strings; bytes that are not UTF-8 as the text \xNN. */
 cJSON *kb_json_object(void);
 cJSON *kb_json_array(void);
-void kb_json_add(cJSON *object, const char *name, cJSON *item); /* takes item */
-void kb_json_push(cJSON *array, cJSON *item);                   /* takes item */
+/* Takes item; a member of that name is replaced. */
+void kb_json_add(cJSON *object, const char *name, cJSON *item);
+void kb_json_push(cJSON *array, cJSON *item);                             /* takes item */
 void kb_json_add_text(cJSON *object, const char *name, const char *text); /* NULL: null */
 void kb_json_add_i64(cJSON *object, const char *name, int64_t value);
-/* At most `digits` significant digits, shortest that reads back the same at that precision. */
+/* At most `digits` significant digits, shortest that reads back the same at that precision.
+ */
 void kb_json_add_f64(cJSON *object, const char *name, double value, int digits);
 void kb_json_add_bool(cJSON *object, const char *name, bool value);
 cJSON *kb_json_i64_item(int64_t value);
 cJSON *kb_json_f64_item(double value, int digits);
 cJSON *kb_json_text_item(const char *text);
-/* One line, no newline in it; appended to `out`. */
+/* One line, no newline in it; appended to `out`. Numbers read back as the same double,
+ * whole ones up to 2^53 are written in full, also those of a tree that was read:
+ * cJSON_Print would corrupt both. */
 void kb_json_print(const cJSON *item, struct kb_buf *out);
 
-/* ---- child processes --------------------------------------------------------------------- */
+/* ---- child processes --------------------------------------------------------------- */
 
 struct kb_limits {
     int64_t wall_ms;      /* 0: none; on expiry the process group is killed */
@@ -119,39 +143,55 @@ struct kb_limits {
 
 struct kb_child {
     pid_t pid;
-    int in, out, errors; /* our ends: to its fd 3, from its fd 4, from its stderr; -1 if none */
+    /* Our ends, non-blocking: to its fd 3, from its fd 4, from its stderr; -1 if none. */
+    int in, out, errors;
 };
 
-/* Start argv[0] in a process group of its own that dies with us (PR_SET_PDEATHSIG set by the
- * child's own start-up where it is kbench), stdin /dev/null, stdout to stderr's pipe, fd 3
- * and 4 as a command and a reply pipe, fd 5 = `pass_fd` if that is not -1. `env` NULL: ours.
+/* Start argv[0] in a process group of its own that dies with us (PR_SET_PDEATHSIG set by
+ * the child's own start-up where it is kbench), stdin /dev/null, stdout to stderr's pipe,
+ * fd 3 and 4 as a command and a reply pipe, fd 5 = `pass_fd` if that is not -1, nothing
+ * else open, all signals at their defaults. `env` NULL: ours. argv[0] without a / is
+ * searched in our PATH;
+ * "/proc/self/exe" is this executable even after its file was replaced.
  * posix_spawn, never fork: OpenMP may have started. */
 bool kb_child_start(struct kb_child *child, char *const argv[], char *const env[],
                     int pass_fd, struct kb_err *err);
-/* Kill the whole group, reap it, close our ends. Safe on a zeroed or ended child. */
-void kb_child_end(struct kb_child *child);
-/* Reap: wait at most `ms` for it to exit by itself; *status as from waitpid. */
+/* Kill the whole group, reap it, close our ends. Safe on a zeroed or ended child. False if
+ * it could not be reaped within 5 s of SIGKILL: it hangs in a driver. */
+bool kb_child_end(struct kb_child *child);
+/* Reap: wait at most `ms` for it to exit by itself; *status as from waitpid. What is left
+ * of its group is killed then. False if it still runs, or was reaped before. */
 bool kb_child_wait(struct kb_child *child, int64_t ms, int *status);
 /* "signal 11 (Segmentation fault)" or "exit status 3", into `out`. */
 void kb_status_text(int status, struct kb_buf *out);
 
-/* Run argv to its end under limits with a clean environment (PATH, HOME, LANG=C, TMPDIR); its
- * output (stdout and stderr) is kept up to 64 KiB, the rest is read and dropped. `err` is set
- * only if it could not be started (KB_IO), timed out (KB_TIMEOUT) or died of a signal
- * (KB_CRASH); otherwise *status is its exit status. */
+/* Run argv to its end under limits with a clean environment (PATH, HOME, TMPDIR, LANG=C,
+ * LC_ALL=C); its output (stdout and stderr) is kept up to 64 KiB, the rest is read and
+ * dropped. `err` is set only if it could not be started (KB_IO), timed out (KB_TIMEOUT) or
+ * died of a signal (KB_CRASH); otherwise *status is its exit status. */
 bool kb_run_command(char *const argv[], const char *cwd, const struct kb_limits *limits,
                     struct kb_buf *output, int *status, struct kb_err *err);
 
-/* Frames over a pipe: magic, nonce, length, XXH3-64 of the payload, payload (at most 256 MiB).
- * A reader accepts only its own nonce, so that a kernel that writes to every fd it finds
- * cannot pass for a result. */
-bool kb_frame_write(int fd, uint64_t nonce, const void *data, size_t size, struct kb_err *err);
+/* Frames over a pipe: magic, nonce, length, XXH3-64 of the payload, payload (at most 256
+ * MiB). A reader accepts only its own nonce, so that a kernel that writes to every fd it
+ * finds cannot pass for a result. A write to a non-blocking fd gives up (KB_TIMEOUT) when
+ * nothing is taken for 60 s; KB_CRASH if the reader is gone. */
+bool kb_frame_write(int fd, uint64_t nonce, const void *data, size_t size,
+                    struct kb_err *err);
 /* Waits at most wall_ms (0: for ever). KB_TIMEOUT, KB_CRASH ("ended without a reply",
  * "broken reply"). Appends the payload to `out`. */
 bool kb_frame_read(int fd, uint64_t nonce, int64_t wall_ms, struct kb_buf *out,
                    struct kb_err *err);
-uint64_t kb_random_u64(void);   /* getrandom */
-int64_t kb_now_ns(void);        /* CLOCK_MONOTONIC */
-int kb_cores(void);             /* the CPUs that this process may use */
+/* The same from child->out, reading its stderr into `log` meanwhile (up to 64 KiB, the rest
+ * is dropped), so that a child that floods its stderr does not block. On return `log` has
+ * all that the child wrote there before it replied or ended. */
+bool kb_child_reply(struct kb_child *child, uint64_t nonce, int64_t wall_ms,
+                    struct kb_buf *out, struct kb_buf *log, struct kb_err *err);
+
+/* ---- machine ----------------------------------------------------------------------- */
+
+uint64_t kb_random_u64(void); /* getrandom */
+int64_t kb_now_ns(void);      /* CLOCK_MONOTONIC */
+int kb_cores(void);           /* the CPUs that this process may use */
 
 #endif
