@@ -49,6 +49,9 @@ struct kb_name {
     double value; /* whole unless is_float */
     bool is_float;
     const char *words; /* a WORD parameter's words, else NULL */
+    /* A list axis (sum, max and count take it), else NULL. Lives as long as the case. */
+    const int64_t *list;
+    int64_t n_list;
 };
 
 /* What a case comes to: resolved axes, tensors, cost. Plain values, no ownership. */
@@ -75,6 +78,9 @@ struct kb_op {
     const char *name;       /* "silu" */
     const char *family;     /* "activation": kernels/FAMILY.cu, cases/FAMILY.json */
     const char *shape_form; /* "TOKENSx2*HIDDEN" */
+    /* A small shape that resolves with all defaults, "7x16": a kernel's contract is checked
+     * against the names and tensors of this problem before there is any case. */
+    const char *sample;
     const char *formula;    /* one line */
     const char *catches;    /* what testing it is about, one or two lines */
     enum kb_dtype dtypes[KB_DTYPE_COUNT];
@@ -157,13 +163,17 @@ struct kb_case {
     const char *why;    /* the group's, or NULL */
 };
 
+/* A case of `op` with its defaults: bf16 (or the op's first dtype), first fill, parameters'
+ * defaults, rule BOUND, no shape, no id. */
+void kb_case_start(struct kb_case *c, const struct kb_op *op);
 /* The canonical id: only values that are not the default, keys sorted, fill among them. */
 const char *kb_case_id(const struct kb_case *c, struct kb_arena *arena);
-/* An id back into a case; resolves nothing. Every error of it is complained about. */
+/* An id back into a case, key=value parts in any order; resolves nothing. out->id is the
+ * canonical one. Every error of it is complained about, as "kbench: error: --case: ...". */
 bool kb_case_parse(const char *id, struct kb_arena *arena, struct kb_case *out,
                    struct kb_complaints *complaints);
-/* "83x1024" -> shape. False if it is no shape: positive or zero decimal sizes joined by x.
- */
+/* "83x1024" -> shape. False if it is no shape: decimal sizes from 0 to 2^53, without leading
+ * zeros, joined by x. */
 bool kb_shape_parse(const char *text, int64_t shape[KB_MAX_RANK], int *rank);
 void kb_shape_print(const int64_t *shape, int rank, struct kb_buf *out);
 /* The problem of a case: what all ops check (dtype, fill, parameters and sizes in range),
@@ -174,7 +184,7 @@ bool kb_case_resolve(const struct kb_case *c, struct kb_problem *p, struct kb_er
 bool kb_case_set(struct kb_case *c, const char *key, const char *value, struct kb_err *err);
 /* The value of parameter i as text, "act", "7", "0.5". */
 void kb_value_print(const struct kb_param *param, struct kb_value v, struct kb_buf *out);
-/* "bound", "peer" or "ATOL,RTOL". */
+/* "bound", "peer" or "ATOL,RTOL". The numbers of "peer" are the op's for a dtype: 0 here. */
 bool kb_tolerance_parse(const char *text, struct kb_tolerance *out, struct kb_err *err);
 
 /* What is asked for: lists multiply; beside case files they select, alone they make cases.

@@ -363,7 +363,7 @@ static const enum kb_fill fills[] = {
 static const char *const axes[] = {"tokens", "hidden"};
 
 #define ALIKE                                                                              \
-    .family = "activation", .shape_form = "TOKENSx2*HIDDEN",                               \
+    .family = "activation", .shape_form = "TOKENSx2*HIDDEN", .sample = "7x16",             \
     .dtypes = {KB_BF16, KB_FP16, KB_FP32}, .n_dtypes = 3, .params = params,                \
     .n_params = KB_COUNT(params), .fills = fills, .n_fills = KB_COUNT(fills),              \
     .axes = axes, .n_axes = KB_COUNT(axes), .shape_of_axes = shape_of_axes,                \

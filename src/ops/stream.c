@@ -106,6 +106,7 @@ const struct kb_op kb_op_stream = {
     .name = "stream",
     .family = "stream",
     .shape_form = "ELEMENTS",
+    .sample = "64",
     .formula = "copy: in[i]; r2w1: in[i] ^ in[n/2+i]; r2w05: the same over four quarters",
     .catches = "an element missed, repeated or moved; bits changed on the way through a\n"
                "float (NaN payloads, subnormals)",
