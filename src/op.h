@@ -78,11 +78,11 @@ struct kb_op {
     const char *name;       /* "silu" */
     const char *family;     /* "activation": kernels/FAMILY.cu, cases/FAMILY.json */
     const char *shape_form; /* "TOKENSx2*HIDDEN" */
+    const char *formula;    /* one line */
+    const char *catches;    /* what testing it is about, one or two lines */
     /* A small shape that resolves with all defaults, "7x16": a kernel's contract is checked
      * against the names and tensors of this problem before there is any case. */
     const char *sample;
-    const char *formula;    /* one line */
-    const char *catches;    /* what testing it is about, one or two lines */
     enum kb_dtype dtypes[KB_DTYPE_COUNT];
     int n_dtypes;
     const struct kb_param *params;
