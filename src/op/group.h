@@ -1,0 +1,153 @@
+/* group.h - between the files that make cases: a group is lists that multiply, counted
+ * before it is made and then read by index. Private to src/op. */
+#ifndef KB_OP_GROUP_H
+#define KB_OP_GROUP_H
+
+#include "op.h"
+
+/* ---- words and values ------------------------------------------------------------------
+ */
+
+/* Append: unknown WHAT "word", did you mean "near"? Where none is near: the known ones. */
+void kb_unknown(struct kb_buf *out, const char *what, const char *word,
+                const char *const *known, size_t n_known);
+/* Returns the op that was suggested, or NULL. */
+const struct kb_op *kb_unknown_op(struct kb_buf *out, const char *word);
+void kb_unknown_dtype(struct kb_buf *out, const char *word);
+void kb_unknown_fill(struct kb_buf *out, const char *word);
+void kb_unknown_key(struct kb_buf *out, const struct kb_op *op, const char *word);
+/* Messages of what an op cannot do: "silu has no dtype i32; it has bf16, fp16, fp32". */
+bool kb_op_takes_dtype(const struct kb_op *op, enum kb_dtype dtype, struct kb_err *err);
+bool kb_op_takes_fill(const struct kb_op *op, enum kb_fill fill, struct kb_err *err);
+
+/* A parameter's value from text, or from a number; KB_INPUT says "KEY: ...". */
+bool kb_value_parse(const struct kb_param *param, const char *text, struct kb_value *out,
+                    struct kb_err *err);
+bool kb_value_of(const struct kb_param *param, double number, struct kb_value *out,
+                 struct kb_err *err);
+
+/* ---- groups ----------------------------------------------------------------------------
+ */
+
+/* Sizes are at most 2^53, so that every reader of JSON keeps them. */
+#define KB_MAX_SIZE ((int64_t)1 << 53)
+
+struct kb_shape {
+    int64_t sizes[KB_MAX_RANK];
+    int rank;
+};
+
+/* A list of parameter values: one of the factors of a group. param -1: the op has none. */
+struct kb_choice {
+    int param, n;
+    const struct kb_value *values;
+};
+
+struct kb_axis_values {
+    const int64_t *values;
+    int n;
+};
+
+/* Where groups stand and what their cases share. */
+struct kb_origin {
+    const char *file, *path; /* "kbench" and NULL for the command line */
+    int line, col;
+    const char *text; /* "cases/activation.json:12", "command line" */
+    const char *why;  /* NULL on the command line */
+    struct kb_tolerance tolerance;
+    bool peer_numbers; /* rule PEER with atol and rtol of its own, not the op's */
+    uint64_t tags;     /* bits of struct kb_groups.tags */
+    bool disagreed;    /* complained about already */
+};
+
+/* The cases of one op: shapes (or the product of axes) x dtypes x choices x fills, the last
+ * varying fastest. */
+struct kb_group {
+    struct kb_origin *origin;
+    struct kb_case base; /* the op, and values that no list varies */
+    const struct kb_shape *shapes;
+    const struct kb_axis_values *axes; /* op->n_axes of them, where shapes is NULL */
+    const enum kb_dtype *dtypes;
+    const enum kb_fill *fills;
+    const struct kb_choice *choices;
+    int n_shapes, n_dtypes, n_fills, n_choices; /* n_shapes: of the axes' product too */
+};
+
+enum { KB_MAX_TAGS = 64 };
+
+/* The groups of all files, in order. */
+struct kb_groups {
+    struct kb_arena *arena; /* of all that groups point to */
+    struct kb_buf list;     /* of struct kb_group */
+    int64_t count;          /* cases in all, repeats too; at most KB_MAX_CASES */
+    const char *tags[KB_MAX_TAGS];
+    int n_tags;
+};
+
+size_t kb_groups_len(const struct kb_groups *groups);
+const struct kb_group *kb_groups_at(const struct kb_groups *groups, size_t i);
+void kb_groups_add(struct kb_groups *groups, const struct kb_group *group);
+/* The bit of a tag, added if it is new; 0 when there are KB_MAX_TAGS others. */
+uint64_t kb_groups_tag(struct kb_groups *groups, const char *tag);
+/* The tags of a mask, "ci,full". */
+const char *kb_groups_tags(const struct kb_groups *groups, uint64_t mask,
+                           struct kb_arena *arena);
+
+/* Multiply n list lengths into a number of cases, and check that so many may be added:
+ * otherwise KB_INPUT with the number. Nothing is made yet. */
+bool kb_groups_room(const struct kb_groups *groups, const size_t *lengths, size_t n,
+                    int64_t *count, struct kb_err *err);
+
+int64_t kb_group_count(const struct kb_group *group);
+/* Case `index` of the group, without id, tags, why and origin: nothing is allocated. */
+void kb_group_case(const struct kb_group *group, int64_t index, struct kb_case *out);
+
+/* Resolve every case of `n` groups that share their shapes. `refused` is told of each shape
+ * that no list entry makes acceptable (once, whatever the number of ops; `what` starts with
+ * the shape), and for each op at most once, with shape -1, of a case whose shape is fine
+ * with other values. */
+void kb_groups_resolve(const struct kb_group *groups, size_t n,
+                       void (*refused)(void *context, int shape, const char *what),
+                       void *context);
+
+/* ---- sources of groups ------------------------------------------------------------------
+ */
+
+/* The groups of one case file. `name` is for messages. Everything wrong in it is complained
+ * about; groups without a complaint are added. */
+void kb_casefile_read(const char *name, const char *text, size_t size,
+                      struct kb_groups *groups, struct kb_complaints *c);
+
+/* Files, folders, standard input and embedded files of a query, in order. */
+void kb_casefiles_load(const struct kb_strings *files, struct kb_groups *groups,
+                       struct kb_complaints *c);
+
+/* What the lists of a query select. */
+struct kb_pick {
+    struct kb_strings ids; /* canonical */
+    struct kb_strings match;
+    const struct kb_op **ops;
+    struct kb_shape *shapes;
+    bool dtype[KB_DTYPE_COUNT], fill[KB_FILL_COUNT];
+    bool any_dtype, any_fill; /* no list was given */
+    size_t n_ops, n_shapes;
+    uint64_t tags;
+    bool any_tag;
+    struct kb_choice *choices; /* n_keys x kb_op_count: what each op makes of a --set key */
+    size_t n_keys;
+};
+
+/* The lists of a query as groups (they make cases), or as a selection. */
+void kb_query_make(const struct kb_query *query, struct kb_groups *groups,
+                   struct kb_complaints *c);
+void kb_query_select(const struct kb_query *query, struct kb_groups *groups,
+                     struct kb_pick *pick, struct kb_complaints *c);
+bool kb_pick_case(const struct kb_pick *pick, const struct kb_case *c, const char *id,
+                  uint64_t tags);
+bool kb_tolerance_same(const struct kb_tolerance *a, const struct kb_tolerance *b);
+
+/* An error of the command line: "kbench: error: --shape: ...". */
+void kb_complain_option(struct kb_complaints *c, const char *option, const char *fmt, ...)
+    KB_PRINTF(3, 4);
+
+#endif
