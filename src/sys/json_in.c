@@ -6,11 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Give each mark its node: both are in document order. Depth is bounded by the scan. */
-static void attach(struct kb_json *doc, const cJSON *node, size_t *next) {
+/* Give each mark its node: both are in document order. Depth is bounded by the scan. A node
+ * other than a number has no use for valueint: it keeps the way back, or a file of 100000
+ * groups that each ask for their line would be searched as often. */
+static void attach(struct kb_json *doc, cJSON *node, size_t *next) {
     assert(*next < doc->n_marks);
+    if (!cJSON_IsNumber(node))
+        node->valueint = (int)*next;
     doc->marks[(*next)++].node = node;
-    for (const cJSON *child = node->child; child; child = child->next)
+    for (cJSON *child = node->child; child; child = child->next)
         attach(doc, child, next);
 }
 
@@ -47,10 +51,12 @@ void kb_json_free(struct kb_json *doc) {
     *doc = (struct kb_json){0};
 }
 
-/* ---- places ----------------------------------------------------------------------------
- */
+/* ---- places ------------------------------------------------------------------------ */
 
 static const struct kb_json_mark *find_mark(const struct kb_json *doc, const cJSON *node) {
+    size_t at = node && node->valueint > 0 ? (size_t)node->valueint : 0;
+    if (at < doc->n_marks && doc->marks[at].node == node)
+        return &doc->marks[at];
     for (size_t i = 0; node && i < doc->n_marks; i++)
         if (doc->marks[i].node == node)
             return &doc->marks[i];
@@ -160,8 +166,7 @@ void kb_json_check_keys(const struct kb_json *doc, const cJSON *object,
     kb_buf_free(&what);
 }
 
-/* ---- values ----------------------------------------------------------------------------
- */
+/* ---- values ------------------------------------------------------------------------ */
 
 const cJSON *kb_json_get(const cJSON *object, const char *name) {
     return cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
