@@ -31,8 +31,7 @@ void kb_split(struct kb_arena *arena, const char *text, char sep, struct kb_stri
     }
 }
 
-/* ---- numbers --------------------------------------------------------------------------
- */
+/* ---- numbers ----------------------------------------------------------------------- */
 
 static bool is_digit(char c) {
     return c >= '0' && c <= '9';
@@ -107,8 +106,7 @@ bool kb_glob(const char *pattern, const char *text) {
     return fnmatch(pattern, text, FNM_NOESCAPE) == 0;
 }
 
-/* ---- the nearest word ------------------------------------------------------------------
- */
+/* ---- the nearest word -------------------------------------------------------------- */
 
 static int min_int(int a, int b) {
     return a < b ? a : b;
@@ -180,8 +178,7 @@ const char *kb_suggest(const char *word, const char *const *candidates, size_t c
     return nearest;
 }
 
-/* ---- UTF-8 and escapes -----------------------------------------------------------------
- */
+/* ---- UTF-8 and escapes ------------------------------------------------------------- */
 
 int kb_utf8_next(const char *text, size_t len, uint32_t *code) {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -252,4 +249,13 @@ int kb_columns(const char *text) {
     for (; *text; text++)
         columns += ((unsigned char)*text & 0xc0) != 0x80;
     return columns;
+}
+
+void kb_text_copy(char *to, size_t size, const char *from) {
+    size_t len = from ? strlen(from) : 0;
+
+    if (len >= size)
+        len = size - 1;
+    memcpy(to, from ? from : "", len);
+    to[len] = '\0';
 }

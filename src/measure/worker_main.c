@@ -1,0 +1,103 @@
+/* worker_main.c - the worker's side: open a device, say hello, run jobs until the pipe
+ * closes.
+ *
+ * Commands come on fd 3 and replies go to fd 4, in frames that carry the nonce of the
+ * first. */
+#include "hello.h"
+#include "session.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { COMMANDS = 3, REPLIES = 4 };
+
+/* auto: a GPU if one opens, else the host, with the reason as a note. */
+static bool open_device(const struct kb_worker_options *o, struct kb_session *s,
+                        struct kb_device_info *info, struct kb_err *err) {
+    struct kb_err why = {0};
+    bool automatic = kb_streq(o->backend, "auto");
+
+    s->exec = o->exec;
+    s->backend = automatic ? &kb_cuda : kb_backend_find(o->backend);
+    if (!s->backend)
+        return kb_fail(err, KB_INPUT, "unknown backend \"%s\"", o->backend);
+    if (automatic && !o->exec.sanitize &&
+        s->backend->open(o->ordinal, &s->exec, &s->device, &why)) {
+        *info = *s->backend->info(s->device);
+        return true;
+    }
+    if (automatic)
+        s->backend = &kb_host;
+    if (!s->backend->open(o->ordinal, &s->exec, &s->device, err))
+        return false;
+    *info = *s->backend->info(s->device);
+    if (automatic) {
+        kb_text_copy(info->note, sizeof info->note,
+                     o->exec.sanitize ? "sanitizers are the host backend's" : why.msg);
+    }
+    return true;
+}
+
+static bool serve(struct kb_session *s, uint64_t nonce, struct kb_err *err) {
+    struct kb_arena arena = {0};
+    struct kb_buf in = {0}, out = {0};
+    struct kb_job job;
+    struct kb_row *row;
+    bool ok = true;
+
+    while (!s->dead) {
+        kb_buf_clear(&in);
+        kb_buf_clear(&out);
+        kb_arena_reset(&arena);
+        if (!kb_frame_read(COMMANDS, nonce, 0, &in, err))
+            break; /* the parent is done with us, or gone */
+        if (!kb_job_parse(in.data, in.len, &arena, &job, err)) {
+            ok = false;
+            break;
+        }
+        row = kb_arena_alloc(&arena, sizeof *row);
+        kb_session_run(s, &job, &arena, row);
+        kb_row_print(row, &out);
+        if (!kb_frame_write(REPLIES, nonce, out.data, out.len, err))
+            break;
+    }
+    kb_buf_free(&in);
+    kb_buf_free(&out);
+    kb_arena_free(&arena);
+    return ok;
+}
+
+int kb_case_worker_main(void) {
+    struct kb_arena arena = {0};
+    struct kb_session session = {0};
+    struct kb_worker_options options;
+    struct kb_device_info info = {0};
+    struct kb_buf in = {0}, out = {0};
+    struct kb_err err = {0};
+    uint64_t nonce = 0;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGPIPE, SIG_IGN);
+    if (!kb_read_exact(COMMANDS, &nonce, sizeof nonce) ||
+        !kb_frame_read(COMMANDS, nonce, 0, &in, &err) ||
+        !kb_worker_options_parse(in.data, in.len, &arena, &options, &err))
+        return 2;
+    bool open = open_device(&options, &session, &info, &err);
+    kb_hello_print(&info, open ? NULL : &err, &out);
+    bool said = kb_frame_write(REPLIES, nonce, out.data, out.len, &err);
+    if (open && said)
+        serve(&session, nonce, &err);
+    kb_buf_free(&in);
+    kb_buf_free(&out);
+    /* A spoiled context is not worth closing: the driver may hang in it. */
+    if (session.dead)
+        _exit(0);
+    if (session.backend)
+        kb_session_free(&session);
+    kb_arena_free(&arena);
+    return 0;
+}
