@@ -55,8 +55,7 @@ static void set_nonblocking(int fd) {
         fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
-/* ---- start -----------------------------------------------------------------------------
- */
+/* ---- start ------------------------------------------------------------------------- */
 
 /* What becomes what in the child: fds[i] there is numbers[i]; the rest is closed. */
 struct wiring {
@@ -159,8 +158,12 @@ out:
     return ok;
 }
 
-/* ---- end -------------------------------------------------------------------------------
- */
+/* ---- end --------------------------------------------------------------------------- */
+
+static int64_t after_ms(int64_t ms) {
+    int64_t now_ns = kb_now_ns();
+    return ms < (INT64_MAX - now_ns) / 1000000 ? now_ns + ms * 1000000 : INT64_MAX;
+}
 
 /* Whether it has ended; it stays a zombie, so that its number is not given to another. */
 static bool has_ended(pid_t pid) {
@@ -187,18 +190,20 @@ static bool await_end(pid_t pid, int64_t deadline_ns) {
 static bool kill_and_reap(pid_t pid, int *status) {
     kill(-pid, SIGKILL);
     kill(pid, SIGKILL); /* it may have left its group */
-    if (!await_end(pid, kb_now_ns() + (int64_t)REAP_MS * 1000000))
+    if (!await_end(pid, after_ms(REAP_MS)))
         return false;
     pid_t got;
     do
         got = waitpid(pid, status, 0);
     while (got < 0 && errno == EINTR);
+    if (got < 0) /* reaped by somebody else, SIGCHLD being ignored: not known to be well */
+        *status = W_EXITCODE(127, 0);
     return true;
 }
 
 bool kb_child_wait(struct kb_child *child, int64_t ms, int *status) {
     int got = 0;
-    if (child->pid <= 0 || !await_end(child->pid, kb_now_ns() + ms * 1000000))
+    if (child->pid <= 0 || !await_end(child->pid, after_ms(ms)))
         return false;
     if (!kill_and_reap(child->pid, &got)) /* what it left behind ends with it */
         return false;
@@ -228,8 +233,7 @@ void kb_status_text(int status, struct kb_buf *out) {
     kb_buf_printf(out, "signal %d (%s)", WTERMSIG(status), name ? name : "unknown");
 }
 
-/* ---- commands --------------------------------------------------------------------------
- */
+/* ---- commands ---------------------------------------------------------------------- */
 
 /* Lower one limit of a running child. posix_spawn has no hook for this, so the child runs
  * for the microseconds between exec and here without it: less than its dynamic linker
@@ -297,7 +301,7 @@ static bool follow(struct command *c) {
             read_output(c);
     }
     if (c->deadline_ns == INT64_MAX)
-        c->deadline_ns = kb_now_ns() + (int64_t)SILENT_MS * 1000000;
+        c->deadline_ns = after_ms(SILENT_MS);
     return await_end(c->pid, c->deadline_ns);
 }
 
@@ -321,7 +325,7 @@ static bool run(struct command *c, const char *name, const struct kb_limits *lim
     int64_t start_ns = kb_now_ns();
     struct kb_err unlimited = {0};
     bool limited = set_limits(c->pid, limits, &unlimited);
-    c->deadline_ns = limits->wall_ms > 0 ? start_ns + limits->wall_ms * 1000000 : INT64_MAX;
+    c->deadline_ns = limits->wall_ms > 0 ? after_ms(limits->wall_ms) : INT64_MAX;
     bool ended = limited && follow(c);
     double seconds = (double)(kb_now_ns() - start_ns) / 1e9;
     bool reaped = kill_and_reap(c->pid, &got);

@@ -18,8 +18,7 @@ static void close_fd(int fd) {
         close(fd);
 }
 
-/* ---- reading ---------------------------------------------------------------------------
- */
+/* ---- reading ----------------------------------------------------------------------- */
 
 /* Read to the end of `fd`, or one byte past `max_bytes`. */
 static bool read_all(int fd, size_t max_bytes, struct kb_buf *out) {
@@ -95,8 +94,7 @@ bool kb_read_exact(int fd, void *data, size_t size) {
     return true;
 }
 
-/* ---- writing ---------------------------------------------------------------------------
- */
+/* ---- writing ----------------------------------------------------------------------- */
 
 bool kb_write_all(int fd, const void *data, size_t size) {
     const char *p = data;
@@ -173,6 +171,14 @@ static int open_neighbour(const char *path, char tmp[PATH_MAX], struct kb_err *e
     return fd;
 }
 
+/* chmod only where it changes something: some file systems have no modes. */
+static bool keep_mode(int fd, const struct stat *old) {
+    struct stat st;
+    if (!old || (fstat(fd, &st) == 0 && (st.st_mode & 0777) == (old->st_mode & 0777)))
+        return true;
+    return fchmod(fd, old->st_mode & 0777) == 0;
+}
+
 static bool replace(const char *path, const struct stat *old, const void *data, size_t size,
                     struct kb_err *err) {
     char tmp[PATH_MAX];
@@ -180,8 +186,8 @@ static bool replace(const char *path, const struct stat *old, const void *data, 
     int fd = open_neighbour(path, tmp, err);
     if (fd < 0)
         return false;
-    if (old && fchmod(fd, old->st_mode & 0777)) {
-        kb_fail(err, KB_IO, "%s: cannot set its mode: %s", tmp, strerror(errno));
+    if (!keep_mode(fd, old)) {
+        kb_fail(err, KB_IO, "%s: cannot set its mode: %s", path, strerror(errno));
         goto out;
     }
     if (!kb_write_all(fd, data, size) || fsync(fd)) {
@@ -234,8 +240,7 @@ bool kb_file_replace(const char *path, const void *data, size_t size, struct kb_
     return replace(real, &st, data, size, err);
 }
 
-/* ---- folders ---------------------------------------------------------------------------
- */
+/* ---- folders ----------------------------------------------------------------------- */
 
 bool kb_is_folder(const char *path) {
     struct stat st;
@@ -302,8 +307,7 @@ bool kb_folder_list(const char *folder, const char *suffix, struct kb_arena *are
     return true;
 }
 
-/* ---- ourselves -------------------------------------------------------------------------
- */
+/* ---- ourselves --------------------------------------------------------------------- */
 
 /* The one kind of state below cli: where we were started from cannot change. */
 static pthread_once_t exe_once = PTHREAD_ONCE_INIT;

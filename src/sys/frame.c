@@ -21,8 +21,7 @@ struct header {
     uint64_t magic, nonce, size, hash;
 };
 
-/* ---- writing ---------------------------------------------------------------------------
- */
+/* ---- writing ----------------------------------------------------------------------- */
 
 static bool fail_write(struct kb_err *err) {
     if (errno == EPIPE)
@@ -72,8 +71,7 @@ bool kb_frame_write(int fd, uint64_t nonce, const void *data, size_t size,
     return true;
 }
 
-/* ---- reading ---------------------------------------------------------------------------
- */
+/* ---- reading ----------------------------------------------------------------------- */
 
 struct reader {
     int fd, log_fd; /* log_fd -1: none, or it has ended */
@@ -125,6 +123,8 @@ static bool await_input(struct reader *r, struct kb_err *err) {
             {.fd = r->log_fd, .events = POLLIN}, /* a negative one is skipped */
         };
         int left = time_left(r);
+        if (left == 0)
+            return kb_fail(err, KB_TIMEOUT, "no reply in time");
         int rc = poll(fds, 2, left);
         if (rc < 0 && errno != EINTR)
             return kb_fail(err, KB_IO, "cannot wait for a reply: %s", strerror(errno));
@@ -132,8 +132,6 @@ static bool await_input(struct reader *r, struct kb_err *err) {
             return true;
         if (rc > 0 && fds[1].revents)
             read_log(r);
-        if (left == 0)
-            return kb_fail(err, KB_TIMEOUT, "no reply in time");
     }
 }
 
@@ -195,7 +193,11 @@ static bool read_frame(struct reader *r, uint64_t nonce, int64_t wall_ms,
                        struct kb_buf *out, struct kb_err *err) {
     struct header header;
     size_t start = out->len;
-    r->deadline_ns = wall_ms > 0 ? kb_now_ns() + wall_ms * 1000000 : INT64_MAX;
+    if (r->fd < 0)
+        return kb_fail(err, KB_CRASH, "ended without a reply");
+    int64_t now_ns = kb_now_ns();
+    bool bounded = wall_ms > 0 && wall_ms < (INT64_MAX - now_ns) / 1000000;
+    r->deadline_ns = bounded ? now_ns + wall_ms * 1000000 : INT64_MAX;
     if (read_header(r, nonce, &header, err) && read_payload(r, &header, out, err))
         return true;
     kb_buf_cut(out, start);

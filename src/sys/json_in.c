@@ -20,7 +20,6 @@ static void attach(struct kb_json *doc, cJSON *node, size_t *next) {
 
 bool kb_json_parse(struct kb_json *doc, const char *name, const char *text, size_t size,
                    struct kb_err *err) {
-    const char *end = NULL;
     size_t attached = 0;
     *doc = (struct kb_json){
         .name = strdup(name),
@@ -31,7 +30,7 @@ bool kb_json_parse(struct kb_json *doc, const char *name, const char *text, size
         kb_out_of_memory();
     if (!kb_json_scan(doc, text, size, err))
         goto fail;
-    doc->root = cJSON_ParseWithLengthOpts(text, size, &end, false);
+    doc->root = cJSON_ParseWithLengthOpts(text, size, NULL, false);
     if (!doc->root) { /* what passed the scan is refused only for want of memory */
         kb_fail(err, KB_MEMORY, "%s: no memory for %zu values", name, doc->n_marks);
         goto fail;

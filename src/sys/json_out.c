@@ -78,8 +78,7 @@ void kb_json_add_bool(cJSON *object, const char *name, bool value) {
     kb_json_add(object, name, checked(cJSON_CreateBool(value)));
 }
 
-/* ---- text ------------------------------------------------------------------------------
- */
+/* ---- text -------------------------------------------------------------------------- */
 
 static void put_code(struct kb_buf *out, uint32_t code) {
     static const char plain[] = "\b\t\n\f\r", letters[] = "btnfr";

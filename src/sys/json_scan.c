@@ -1,48 +1,17 @@
 /* json_scan.c - strict RFC 8259, in one pass, and the place of every value.
  *
- * cJSON takes text that other readers refuse or read otherwise, and it
- * knows no lines. So all of the text is judged here, and cJSON sees only what passed. */
+ * cJSON takes text that other readers refuse or read otherwise, and it knows no lines. So
+ * all of the text is judged here, and cJSON sees only what passed. */
 #include "sys/json_scan.h"
 
-#include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
-enum {
-    NUMBER_CHARS = 63, /* what cJSON 1.7.15 can hold; a double never needs as many */
-    SNIPPET = 24,      /* characters of the text that a message shows */
-};
+enum { SNIPPET = 24 }; /* characters of the text that a message shows */
 
-struct place {
-    int line, col;
-};
+static bool scan_value(struct kb_scan *s, int32_t parent, struct kb_place key, int depth);
 
-/* Keys seen, of all objects: 128-bit hashes under a secret seed, open addressing. Linear in
- * the text, where comparing keys would be quadratic. */
-struct seen {
-    XXH128_hash_t *slots; /* 0,0: free */
-    size_t count, cap;
-    uint64_t seed;
-};
-
-struct scan {
-    const char *text;
-    size_t size, pos;
-    size_t at; /* the place of this offset is known: */
-    struct place place;
-    struct kb_json *doc;
-    size_t marks_cap;
-    struct seen seen;
-    struct kb_buf key; /* the last key, decoded */
-    struct kb_err *err;
-};
-
-static bool scan_value(struct scan *s, int32_t parent, struct place key, int depth);
-
-/* Line and column of `pos`, which never goes back: the whole scan counts each byte once. */
-static struct place place_of(struct scan *s, size_t pos) {
+struct kb_place kb_scan_place(struct kb_scan *s, size_t pos) {
     for (; s->at < pos; s->at++) {
         unsigned char c = (unsigned char)s->text[s->at];
         if (c == '\n') {
@@ -55,9 +24,7 @@ static struct place place_of(struct scan *s, size_t pos) {
     return s->place;
 }
 
-static bool fail_at(struct scan *s, struct place place, const char *fmt, ...)
-    KB_PRINTF(3, 4);
-static bool fail_at(struct scan *s, struct place place, const char *fmt, ...) {
+bool kb_scan_fail(struct kb_scan *s, struct kb_place place, const char *fmt, ...) {
     struct kb_buf text = {0};
     va_list args;
     va_start(args, fmt);
@@ -83,13 +50,12 @@ static char *quoted(struct kb_buf *out, const char *text, size_t len) {
     return out->data;
 }
 
-/* What stands at `pos`, as a word for a message: a letter run as a whole, else a character.
- */
-static bool fail_unexpected(struct scan *s, const char *wanted) {
+/* What stands at `pos`, for a message: a run of letters as a whole, else one character. */
+static bool fail_unexpected(struct kb_scan *s, const char *wanted) {
     struct kb_buf what = {0};
-    struct place place = place_of(s, s->pos);
+    struct kb_place place = kb_scan_place(s, s->pos);
     if (s->pos >= s->size)
-        return fail_at(s, place, "the text ends here, %s was expected", wanted);
+        return kb_scan_fail(s, place, "the text ends here, %s was expected", wanted);
     size_t n = 0, left = s->size - s->pos;
     const char *p = s->text + s->pos;
     while (n < left && ((p[n] >= 'a' && p[n] <= 'z') || (p[n] >= 'A' && p[n] <= 'Z')))
@@ -99,26 +65,27 @@ static bool fail_unexpected(struct scan *s, const char *wanted) {
         int bytes = kb_utf8_next(p, left, &code);
         n = bytes ? (size_t)bytes : 1;
     }
-    fail_at(s, place, "unexpected %s, %s was expected", quoted(&what, p, n), wanted);
+    kb_scan_fail(s, place, "unexpected %s, %s was expected", quoted(&what, p, n), wanted);
     kb_buf_free(&what);
     return false;
 }
 
-static void skip_space(struct scan *s) {
+static void skip_space(struct kb_scan *s) {
     while (s->pos < s->size && strchr(" \t\r\n", s->text[s->pos]) && s->text[s->pos])
         s->pos++;
 }
 
 /* The character at `pos`, 0 at the end (a NUL in the text is no token either). */
-static char peek(const struct scan *s) {
+static char peek(const struct kb_scan *s) {
     return s->pos < s->size ? s->text[s->pos] : '\0';
 }
 
-static bool add_mark(struct scan *s, int32_t parent, struct place key, int32_t *index) {
+static bool add_mark(struct kb_scan *s, int32_t parent, struct kb_place key,
+                     int32_t *index) {
     struct kb_json *doc = s->doc;
-    struct place place = place_of(s, s->pos);
+    struct kb_place place = kb_scan_place(s, s->pos);
     if (doc->n_marks >= KB_JSON_VALUES_MAX)
-        return fail_at(s, place, "more than %d values", KB_JSON_VALUES_MAX);
+        return kb_scan_fail(s, place, "more than %d values", KB_JSON_VALUES_MAX);
     if (doc->n_marks == s->marks_cap) {
         s->marks_cap = s->marks_cap ? 2 * s->marks_cap : 64;
         struct kb_json_mark *marks = realloc(doc->marks, s->marks_cap * sizeof *marks);
@@ -137,8 +104,7 @@ static bool add_mark(struct scan *s, int32_t parent, struct place key, int32_t *
     return true;
 }
 
-/* ---- keys ------------------------------------------------------------------------------
- */
+/* ---- keys -------------------------------------------------------------------------- */
 
 static void put_slot(XXH128_hash_t *slots, size_t cap, XXH128_hash_t hash) {
     size_t i = hash.low64 & (cap - 1);
@@ -147,7 +113,7 @@ static void put_slot(XXH128_hash_t *slots, size_t cap, XXH128_hash_t hash) {
     slots[i] = hash;
 }
 
-static void seen_grow(struct seen *seen) {
+static void seen_grow(struct kb_seen *seen) {
     size_t cap = seen->cap ? 2 * seen->cap : 128;
     XXH128_hash_t *slots = calloc(cap, sizeof *slots);
     if (!slots)
@@ -161,7 +127,7 @@ static void seen_grow(struct seen *seen) {
 }
 
 /* False if `key` was already seen in that object. */
-static bool seen_add(struct seen *seen, int32_t object, const char *key, size_t len) {
+static bool seen_add(struct kb_seen *seen, int32_t object, const char *key, size_t len) {
     uint64_t seed = seen->seed ^ ((uint64_t)object + 1) * 0x9e3779b97f4a7c15u;
     XXH128_hash_t hash = XXH3_128bits_withSeed(key, len, seed);
     if (!hash.low64 && !hash.high64)
@@ -177,173 +143,9 @@ static bool seen_add(struct seen *seen, int32_t object, const char *key, size_t 
     return true;
 }
 
-/* ---- strings ---------------------------------------------------------------------------
- */
+/* ---- values ------------------------------------------------------------------------ */
 
-static bool hex4(const char *p, size_t left, uint32_t *out) {
-    uint32_t value = 0;
-    if (left < 4)
-        return false;
-    for (int i = 0; i < 4; i++) {
-        char c = p[i];
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
-        if (digit < 0)
-            return false;
-        value = value << 4 | (uint32_t)digit;
-    }
-    *out = value;
-    return true;
-}
-
-static void put_utf8(struct kb_buf *out, uint32_t code) {
-    char bytes[4];
-    size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-    static const uint32_t lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
-    for (size_t i = n - 1; i > 0; i--) {
-        bytes[i] = (char)(0x80 | (code & 0x3f));
-        code >>= 6;
-    }
-    bytes[0] = (char)(lead[n] | code);
-    kb_buf_add(out, bytes, n);
-}
-
-/* At the backslash of \uXXXX, or of a pair of them. */
-static bool scan_unicode(struct scan *s, struct kb_buf *out) {
-    size_t start = s->pos;
-    uint32_t code, low;
-    if (!hex4(s->text + start + 2, s->size - start - 2, &code))
-        return fail_at(s, place_of(s, start), "\\u wants four hexadecimal digits");
-    s->pos = start + 6;
-    if (code == 0)
-        return fail_at(s, place_of(s, start), "\\u0000 is not taken in a string");
-    if (code >= 0xd800 && code <= 0xdfff) {
-        const char *next = s->text + s->pos;
-        size_t left = s->size - s->pos;
-        if (code >= 0xdc00 || left < 6 || next[0] != '\\' || next[1] != 'u' ||
-            !hex4(next + 2, left - 2, &low) || low < 0xdc00 || low > 0xdfff)
-            return fail_at(s, place_of(s, start), "\\u%04x is half of a surrogate pair",
-                           code);
-        code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-        s->pos += 6;
-    }
-    if (out)
-        put_utf8(out, code);
-    return true;
-}
-
-static bool scan_escape(struct scan *s, struct kb_buf *out) {
-    static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
-    size_t start = s->pos;
-    char c = start + 1 < s->size ? s->text[start + 1] : '\0';
-    if (c == 'u')
-        return scan_unicode(s, out);
-    const char *name = c ? strchr(names, c) : NULL;
-    if (!name)
-        return fail_at(s, place_of(s, start),
-                       "a backslash in a string stands before one of \" \\ / b f n r t u");
-    if (out)
-        kb_buf_putc(out, values[name - names]);
-    s->pos = start + 2;
-    return true;
-}
-
-/* At the opening quote; decoded into `out` unless that is NULL. */
-static bool scan_string(struct scan *s, struct kb_buf *out) {
-    struct place opened = place_of(s, s->pos);
-    s->pos++;
-    while (s->pos < s->size) {
-        unsigned char c = (unsigned char)s->text[s->pos];
-        uint32_t code;
-        int n = kb_utf8_next(s->text + s->pos, s->size - s->pos, &code);
-        if (c == '"') {
-            s->pos++;
-            return true;
-        }
-        if (c == '\\') {
-            if (!scan_escape(s, out))
-                return false;
-            continue;
-        }
-        if (c == '\n')
-            return fail_at(s, opened, "this string is not closed on its line");
-        if (c < 0x20)
-            return fail_at(s, place_of(s, s->pos),
-                           "raw control character in a string, write \\u%04x", c);
-        if (n == 0)
-            return fail_at(s, place_of(s, s->pos), "byte %02x is not UTF-8", c);
-        if (out)
-            kb_buf_add(out, s->text + s->pos, (size_t)n);
-        s->pos += (size_t)n;
-    }
-    return fail_at(s, opened, "this string is not closed");
-}
-
-/* ---- numbers and words ------------------------------------------------------------------
- */
-
-static size_t digits(const struct scan *s, size_t pos) {
-    size_t start = pos;
-    while (pos < s->size && s->text[pos] >= '0' && s->text[pos] <= '9')
-        pos++;
-    return pos - start;
-}
-
-/* Length of the number at `pos` by the grammar, 0 and a message if it is none. */
-static size_t number_length(struct scan *s) {
-    size_t p = s->pos, n;
-    const char *t = s->text;
-    if (t[p] == '-')
-        p++;
-    n = digits(s, p);
-    if (!n)
-        return fail_at(s, place_of(s, s->pos), "a digit must follow -");
-    if (t[p] == '0' && n > 1)
-        return fail_at(s, place_of(s, s->pos), "a number must not start with 0");
-    p += n;
-    if (p < s->size && t[p] == '.') {
-        n = digits(s, p + 1);
-        if (!n)
-            return fail_at(s, place_of(s, s->pos), "a digit must follow the point");
-        p += 1 + n;
-    }
-    if (p < s->size && (t[p] == 'e' || t[p] == 'E')) {
-        p++;
-        if (p < s->size && (t[p] == '+' || t[p] == '-'))
-            p++;
-        n = digits(s, p);
-        if (!n)
-            return fail_at(s, place_of(s, s->pos), "a digit must follow the e");
-        p += n;
-    }
-    return p - s->pos;
-}
-
-static bool scan_number(struct scan *s) {
-    char text[NUMBER_CHARS + 1];
-    double value;
-    size_t len = number_length(s);
-    if (!len)
-        return false;
-    struct place place = place_of(s, s->pos);
-    if (len > NUMBER_CHARS)
-        return fail_at(s, place, "a number of %zu characters, at most %d are read", len,
-                       NUMBER_CHARS);
-    memcpy(text, s->text + s->pos, len);
-    text[len] = '\0';
-    if (!kb_parse_f64(text, &value))
-        return fail_at(s, place, "%s does not fit a double", text);
-    /* Past 2^53 neighbours read the same: 2^53+1 would pass for 2^53 and be taken as exact.
-     */
-    if (fabs(value) == 0x1p53 && !kb_streq(text + (text[0] == '-'), "9007199254740992"))
-        return fail_at(s, place, "%s is not exact in a double, write it as a string", text);
-    s->pos += len;
-    return true;
-}
-
-static bool scan_word(struct scan *s) {
+static bool scan_word(struct kb_scan *s) {
     static const char *const words[] = {"true", "false", "null"};
     for (size_t i = 0; i < KB_COUNT(words); i++) {
         size_t n = strlen(words[i]);
@@ -357,11 +159,8 @@ static bool scan_word(struct scan *s) {
     return fail_unexpected(s, "a value");
 }
 
-/* ---- arrays and objects -----------------------------------------------------------------
- */
-
 /* After a member: true at a comma (passed) or at `close` (passed, *ended). */
-static bool scan_next(struct scan *s, char close, struct place opened, bool *ended) {
+static bool scan_next(struct kb_scan *s, char close, struct kb_place opened, bool *ended) {
     skip_space(s);
     char c = peek(s);
     *ended = c == close;
@@ -370,14 +169,14 @@ static bool scan_next(struct scan *s, char close, struct place opened, bool *end
         return true;
     }
     if (s->pos >= s->size)
-        return fail_at(s, place_of(s, s->pos),
-                       "the text ends here, %c of %d:%d is not closed",
-                       close == ']' ? '[' : '{', opened.line, opened.col);
+        return kb_scan_fail(s, kb_scan_place(s, s->pos),
+                            "the text ends here, %c of %d:%d is not closed",
+                            close == ']' ? '[' : '{', opened.line, opened.col);
     return fail_unexpected(s, close == ']' ? ", or ]" : ", or }");
 }
 
-static bool scan_array(struct scan *s, int32_t self, struct place opened, int depth) {
-    static const struct place no_key = {0};
+static bool scan_array(struct kb_scan *s, int32_t self, struct kb_place opened, int depth) {
+    static const struct kb_place no_key = {0};
     s->pos++;
     skip_space(s);
     if (peek(s) == ']') {
@@ -390,18 +189,18 @@ static bool scan_array(struct scan *s, int32_t self, struct place opened, int de
     return true;
 }
 
-static bool scan_member(struct scan *s, int32_t self, int depth) {
+static bool scan_member(struct kb_scan *s, int32_t self, int depth) {
     skip_space(s);
     if (peek(s) != '"')
         return fail_unexpected(s, "a key in double quotes");
-    struct place key = place_of(s, s->pos);
+    struct kb_place key = kb_scan_place(s, s->pos);
     kb_buf_clear(&s->key);
-    if (!scan_string(s, &s->key))
+    if (!kb_scan_string(s, &s->key))
         return false;
     if (!seen_add(&s->seen, self, kb_buf_text(&s->key), s->key.len)) {
         struct kb_buf shown = {0};
-        fail_at(s, key, "the key %s stands here for the second time",
-                quoted(&shown, kb_buf_text(&s->key), s->key.len));
+        kb_scan_fail(s, key, "the key %s stands here for the second time",
+                     quoted(&shown, kb_buf_text(&s->key), s->key.len));
         kb_buf_free(&shown);
         return false;
     }
@@ -412,7 +211,8 @@ static bool scan_member(struct scan *s, int32_t self, int depth) {
     return scan_value(s, self, key, depth);
 }
 
-static bool scan_object(struct scan *s, int32_t self, struct place opened, int depth) {
+static bool scan_object(struct kb_scan *s, int32_t self, struct kb_place opened,
+                        int depth) {
     s->pos++;
     skip_space(s);
     if (peek(s) == '}') {
@@ -425,35 +225,35 @@ static bool scan_object(struct scan *s, int32_t self, struct place opened, int d
     return true;
 }
 
-static bool scan_value(struct scan *s, int32_t parent, struct place key, int depth) {
+static bool scan_value(struct kb_scan *s, int32_t parent, struct kb_place key, int depth) {
     int32_t self = -1;
     skip_space(s);
     if (s->pos >= s->size)
         return fail_unexpected(s, "a value");
     if (!add_mark(s, parent, key, &self))
         return false;
-    struct place place = place_of(s, s->pos);
+    struct kb_place place = kb_scan_place(s, s->pos);
     char c = peek(s);
     if (c == '"')
-        return scan_string(s, NULL);
+        return kb_scan_string(s, NULL);
     if (c == '-' || (c >= '0' && c <= '9'))
-        return scan_number(s);
+        return kb_scan_number(s);
     if (c != '[' && c != '{')
         return scan_word(s);
     if (depth == KB_JSON_DEPTH_MAX)
-        return fail_at(s, place, "nested deeper than %d", KB_JSON_DEPTH_MAX);
+        return kb_scan_fail(s, place, "nested deeper than %d", KB_JSON_DEPTH_MAX);
     return c == '[' ? scan_array(s, self, place, depth + 1)
                     : scan_object(s, self, place, depth + 1);
 }
 
-static bool scan_document(struct scan *s) {
-    static const struct place no_key = {0};
+static bool scan_document(struct kb_scan *s) {
+    static const struct kb_place no_key = {0};
     if (s->size >= 3 && !memcmp(s->text, "\xef\xbb\xbf", 3))
-        return fail_at(s, s->place,
-                       "starts with a byte order mark, plain UTF-8 was wanted");
+        return kb_scan_fail(s, s->place,
+                            "starts with a byte order mark, plain UTF-8 was wanted");
     if (s->size > KB_JSON_BYTES_MAX)
-        return fail_at(s, s->place, "has %zu bytes, at most %d are read", s->size,
-                       KB_JSON_BYTES_MAX);
+        return kb_scan_fail(s, s->place, "has %zu bytes, at most %d are read", s->size,
+                            KB_JSON_BYTES_MAX);
     if (!scan_value(s, -1, no_key, 0))
         return false;
     skip_space(s);
@@ -461,7 +261,7 @@ static bool scan_document(struct scan *s) {
 }
 
 bool kb_json_scan(struct kb_json *doc, const char *text, size_t size, struct kb_err *err) {
-    struct scan s = {
+    struct kb_scan s = {
         .text = text,
         .size = size,
         .place = {.line = 1 + doc->line_offset, .col = 1 + doc->col_offset},
