@@ -1,6 +1,7 @@
 /* tensor.h - numbers: dtypes and conversions, guarded buffers, counter-based fills.
  *
- * Conversions here share nothing with kernels/: a mistake on one side shows against the other. */
+ * Conversions here share nothing with kernels/: a mistake on one side shows against the
+ * other. */
 #ifndef KB_TENSOR_H
 #define KB_TENSOR_H
 
@@ -9,12 +10,12 @@
 enum { KB_MAX_RANK = 8 };
 
 /* id, canonical name, bytes, significand bits with the hidden one, C++ type in kernels */
-#define KB_DTYPES(X)                                                                         \
-    X(KB_BF16, "bf16", 2, 8, "__nv_bfloat16")                                                \
-    X(KB_FP16, "fp16", 2, 11, "__half")                                                      \
-    X(KB_FP32, "fp32", 4, 24, "float")                                                       \
-    X(KB_E4M3, "e4m3", 1, 4, "__nv_fp8_e4m3")                                                \
-    X(KB_I32, "i32", 4, 0, "int")                                                            \
+#define KB_DTYPES(X)                                                                       \
+    X(KB_BF16, "bf16", 2, 8, "__nv_bfloat16")                                              \
+    X(KB_FP16, "fp16", 2, 11, "__half")                                                    \
+    X(KB_FP32, "fp32", 4, 24, "float")                                                     \
+    X(KB_E4M3, "e4m3", 1, 4, "__nv_fp8_e4m3")                                              \
+    X(KB_I32, "i32", 4, 0, "int")                                                          \
     X(KB_U8, "u8", 1, 0, "unsigned char")
 
 enum kb_dtype {
@@ -33,7 +34,8 @@ bool kb_dtype_is_float(enum kb_dtype dtype);
 bool kb_dtype_parse(const char *name, enum kb_dtype *out);
 
 /* The value of element bits (exact in double), and double to element bits, rounded once to
- * nearest even; NaN stays NaN; e4m3 saturates to +-448; integers saturate. */
+ * nearest even. NaN stays NaN, quiet, with its sign and the top of its payload (e4m3 has
+ * one, 7f; integers take 0). e4m3 saturates to +-448, infinities too; integers saturate. */
 double kb_decode(enum kb_dtype dtype, uint32_t bits);
 uint32_t kb_encode(enum kb_dtype dtype, double value);
 /* Element `i` of an array of that dtype, as bits. */
@@ -45,13 +47,15 @@ void kb_decode_range(enum kb_dtype dtype, const void *data, int64_t first, int64
 void kb_encode_range(enum kb_dtype dtype, const double *in, int64_t count, void *data,
                      int64_t first);
 /* Spacing of the dtype's grid at |x| (that of the binade, the subnormal quantum at the
- * bottom, that of the last binade at and beyond max finite). 1 ulp. */
+ * bottom, that of the last binade at and beyond max finite). 1 ulp. NaN for NaN, 1 for
+ * integers. */
 double kb_ulp(enum kb_dtype dtype, double x);
 double kb_max_finite(enum kb_dtype dtype);
 
 /* ---- slabs ------------------------------------------------------------------------------
- * All tensors of a case in one block of memory, each between guard zones. The host runner maps
- * the same block, a GPU gets a copy of it, so that both backends check the same bytes. */
+ * All tensors of a case in one block of memory, each between guard zones. The host runner
+ * maps the same block, a GPU gets a copy of it, so that both backends check the same bytes.
+ */
 
 enum { KB_GUARD_BYTES = 4096, KB_SLAB_ALIGN = 256 };
 
@@ -67,9 +71,10 @@ struct kb_slab {
     struct kb_slot *slots; /* owned */
 };
 
-/* Lay out `n` tensors of these sizes: at least KB_GUARD_BYTES before and after each, offset a
- * multiple of KB_SLAB_ALIGN plus `shift` bytes. Guards are filled. KB_MEMORY with the bytes
- * needed when it does not fit. */
+/* Lay out `n` tensors of these sizes: at least KB_GUARD_BYTES before and after each, offset
+ * a multiple of KB_SLAB_ALIGN plus `shift` bytes. Guards are filled, the tensors are zero
+ * and cost no memory before they are written; the file's size is sealed. KB_MEMORY with the
+ * bytes needed when they do not fit or are more than the machine has. */
 bool kb_slab_make(struct kb_slab *slab, int n, const size_t *bytes, size_t shift,
                   struct kb_err *err);
 /* Bytes that kb_slab_make would take; false on overflow. */
@@ -79,36 +84,49 @@ void *kb_slab_at(const struct kb_slab *slab, int slot);
 /* The same layout with the same contents, in memory of its own. */
 bool kb_slab_copy(struct kb_slab *to, const struct kb_slab *from, struct kb_err *err);
 
-/* A guard zone that no longer holds its pattern. */
+/* A guard zone that no longer holds its pattern. Between two tensors the last
+ * KB_GUARD_BYTES are the second's, the rest the first's. */
 struct kb_guard_hit {
-    int slot;             /* the tensor whose zone it is */
-    bool after;           /* past its end, or before its start */
-    size_t distance;      /* bytes from the tensor's edge to the nearest changed byte */
+    int slot;        /* the tensor whose zone it is */
+    bool after;      /* past its end, or before its start */
+    size_t distance; /* unchanged bytes from the tensor's edge to the nearest changed */
     size_t changed_bytes; /* in that zone */
 };
 /* Compare all zones as bytes; up to `max` hits, returns how many zones were hit. */
 int kb_slab_guards(const struct kb_slab *slab, struct kb_guard_hit *hits, int max);
 
-/* Poison: two patterns that outputs start with. Pattern 0 is the 16-bit word 7fb3, a NaN with a
- * payload no arithmetic makes in bf16, fp16 and fp32; pattern 1 its complement, 804c. */
+/* Poison: two patterns that outputs start with. Pattern 0 is the 16-bit word 7fb3, a NaN
+ * with a payload no arithmetic makes in bf16, fp16 and fp32; pattern 1 its complement,
+ * 804c. Words are little-endian from `data` on. A one-byte element is poison if it is
+ * either byte of the word, since its address is not known: such dtypes need both patterns,
+ * in two runs. */
 void kb_poison(void *data, size_t bytes, int pattern);
 bool kb_is_poison(enum kb_dtype dtype, uint32_t bits, int pattern);
 
 /* ---- fills ------------------------------------------------------------------------------
  * Philox4x32-10 (Random123), keyed by (seed, tensor name, element): the same values on any
- * machine, thread count and backend, element by element. Normal deviates come from the inverse
- * error function's rational approximation in double, no float libm. */
+ * machine, thread count and backend, element by element. The key is the seed, the counter's
+ * high half FNV-1a of the name; element i is word i % 4 of counter i / 4, and its normal
+ * deviate the quantile of (word + 1/2) / 2^32, by a rational approximation in double
+ * without libm. Dtypes get roundings of the same numbers; integers round and saturate them,
+ * except that constant and bits give them random bits.
+ *
+ * tiny     half are uniform codes up to twice the smallest normal, half go down to code 1
+ * constant the row number is i / row; another stream, so rows are unlike any normal fill
+ * nan      quiet NaN, +inf and -inf (in e4m3 +-448), and one of each among elements 0..23,
+ *          NaN among 0..7, so that a small tensor has some
+ * patterns 32-bit dtypes: i * 65537 mod 2^32, so the high half, too, takes 65536 values */
 
 /* id, word on the command line and in reports, what it is meant to catch */
-#define KB_FILLS(X)                                                                          \
-    X(KB_FILL_NORMAL, "normal", "N(0,1): what a layer sees")                                 \
-    X(KB_FILL_LARGE, "large", "N(0,1) x 2^0..2^12: saturation and overflow inside")          \
-    X(KB_FILL_OUTLIERS, "outliers", "N(0,1), one element in 1000 x 50")                      \
-    X(KB_FILL_TINY, "tiny", "subnormals of the dtype and its smallest normals: flushing")    \
-    X(KB_FILL_ZEROS, "zeros", "signed zeros, both signs")                                    \
-    X(KB_FILL_CONSTANT, "constant", "each row one value: row mix-ups hide nowhere else")     \
-    X(KB_FILL_NAN, "nan", "N(0,1), one element in 64 NaN or an infinity")                    \
-    X(KB_FILL_BITS, "bits", "uniform bit patterns, every one that the dtype has")            \
+#define KB_FILLS(X)                                                                        \
+    X(KB_FILL_NORMAL, "normal", "N(0,1): what a layer sees")                               \
+    X(KB_FILL_LARGE, "large", "N(0,1) x 2^0..2^12: saturation and overflow inside")        \
+    X(KB_FILL_OUTLIERS, "outliers", "N(0,1), one element in 1000 x 50")                    \
+    X(KB_FILL_TINY, "tiny", "subnormals of the dtype and its smallest normals: flushing")  \
+    X(KB_FILL_ZEROS, "zeros", "signed zeros, both signs")                                  \
+    X(KB_FILL_CONSTANT, "constant", "each row one value: row mix-ups hide nowhere else")   \
+    X(KB_FILL_NAN, "nan", "N(0,1), one element in 64 NaN or an infinity")                  \
+    X(KB_FILL_BITS, "bits", "uniform bit patterns, every one that the dtype has")          \
     X(KB_FILL_PATTERNS, "patterns", "element i has bit pattern i mod 2^bits: exhaustive")
 
 enum kb_fill {
@@ -125,9 +143,10 @@ struct kb_fill_key {
     uint64_t seed;
     const char *tensor; /* its name is part of the key */
     enum kb_fill fill;
-    int64_t row; /* elements in a row (the last axis); for KB_FILL_CONSTANT */
+    int64_t row; /* elements in a row (the last axis); for KB_FILL_CONSTANT; 0: one row */
 };
-/* Elements [first, first + count) of a tensor into data[0..count). Any split gives the same. */
+/* Elements [first, first + count) of a tensor into data[0..count). Any split gives the
+ * same. */
 void kb_fill_range(const struct kb_fill_key *key, enum kb_dtype dtype, int64_t first,
                    int64_t count, void *data);
 /* Four words of Philox4x32-10. */

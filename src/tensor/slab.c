@@ -1,0 +1,242 @@
+/* slab.c - all tensors of a case in one shared block of memory, each between guard zones.
+ *
+ * A zone holds bytes that depend on their offset, so that a stray copy of one zone into
+ * another shows too; none is 0x00 or 0xff, the bytes that stray writes are most often made
+ * of. Only the zones are touched here: a tensor's pages cost nothing until they are filled.
+ */
+#include "tensor.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Place a tensor after `cursor`, the end of the last one's smallest zone, and move it on.
+ */
+static bool slot_place(size_t *cursor, size_t bytes, size_t shift, struct kb_slot *slot) {
+    size_t start, end;
+    if (!kb_add_size(*cursor, KB_GUARD_BYTES + KB_SLAB_ALIGN - 1, &start))
+        return false;
+    start -= start % KB_SLAB_ALIGN;
+    if (!kb_add_size(start, shift, &start) || !kb_add_size(start, bytes, &end) ||
+        !kb_add_size(end, KB_GUARD_BYTES, cursor))
+        return false;
+    *slot = (struct kb_slot){.offset = start, .bytes = bytes};
+    return true;
+}
+
+bool kb_slab_size(int n, const size_t *bytes, size_t shift, size_t *out) {
+    struct kb_slot slot;
+    size_t cursor = 0;
+    for (int i = 0; i < n; i++)
+        if (!slot_place(&cursor, bytes[i], shift, &slot))
+            return false;
+    *out = cursor;
+    return true;
+}
+
+/* ---- guard zones
+ * ------------------------------------------------------------------------- Every byte
+ * outside the tensors belongs to one zone: KB_GUARD_BYTES before each tensor (and what
+ * leads up to the first) are its own, the rest is the zone after the tensor in front. */
+
+static unsigned char guard_byte(size_t offset) {
+    uint64_t mix =
+        (uint64_t)(offset / 8) + 0x9e3779b97f4a7c15u; /* splitmix64's finaliser */
+    mix = (mix ^ mix >> 30) * 0xbf58476d1ce4e5b9u;
+    mix = (mix ^ mix >> 27) * 0x94d049bb133111ebu;
+    mix ^= mix >> 31;
+    return (unsigned char)(1 + (mix >> offset % 8 * 8 & 0xff) % 254);
+}
+
+struct zone {
+    size_t start, end;
+};
+
+static struct zone zone_of(const struct kb_slab *slab, int slot, bool after) {
+    const struct kb_slot *at = &slab->slots[slot];
+    if (!after)
+        return (struct zone){slot ? at->offset - KB_GUARD_BYTES : 0, at->offset};
+    bool last = slot == slab->n_slots - 1;
+    return (struct zone){at->offset + at->bytes,
+                         last ? slab->bytes : at[1].offset - KB_GUARD_BYTES};
+}
+
+static void zone_fill(struct kb_slab *slab, struct zone zone) {
+    for (size_t i = zone.start; i < zone.end; i++)
+        slab->data[i] = guard_byte(i);
+}
+
+static bool zone_hit(const struct kb_slab *slab, int slot, bool after,
+                     struct kb_guard_hit *hit) {
+    struct zone zone = zone_of(slab, slot, after);
+    size_t changed = 0, first = 0, last = 0;
+    for (size_t i = zone.start; i < zone.end; i++) {
+        if (slab->data[i] == guard_byte(i))
+            continue;
+        first = changed ? first : i;
+        last = i;
+        changed++;
+    }
+    *hit = (struct kb_guard_hit){
+        .slot = slot,
+        .after = after,
+        .distance = after ? first - zone.start : zone.end - 1 - last,
+        .changed_bytes = changed,
+    };
+    return changed > 0;
+}
+
+int kb_slab_guards(const struct kb_slab *slab, struct kb_guard_hit *hits, int max) {
+    struct kb_guard_hit hit;
+    int count = 0;
+    for (int i = 0; i < 2 * slab->n_slots; i++) {
+        if (!zone_hit(slab, i / 2, i % 2, &hit))
+            continue;
+        if (count < max)
+            hits[count] = hit;
+        count++;
+    }
+    return count;
+}
+
+/* ---- memory
+ * ------------------------------------------------------------------------------ */
+
+/* "206 GB", "24.6 GB", "12 kB": three digits of what a size comes to. */
+static void size_text(double bytes, char *out, size_t size) {
+    static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB", "EB"};
+    size_t unit = 0;
+    for (; bytes >= 999.5 && unit + 1 < KB_COUNT(units); unit++)
+        bytes /= 1000;
+    snprintf(out, size, "%.3g %s", bytes, units[unit]);
+}
+
+/* A memfd may be made larger than the machine and kills whoever touches too much of it. */
+static bool fits_machine(size_t bytes, struct kb_err *err) {
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    char need[32], have[32];
+    size_t machine;
+    if (pages <= 0 || page <= 0 || !kb_mul_size((size_t)pages, (size_t)page, &machine) ||
+        bytes <= machine)
+        return true;
+    size_text((double)bytes, need, sizeof need);
+    size_text((double)machine, have, sizeof have);
+    return kb_fail(err, KB_MEMORY, "needs %s, this machine has %s", need, have);
+}
+
+/* Map `bytes` of fresh zeroed memory. The size is sealed: a child that is handed the file
+ * cannot shrink it under us. */
+static bool map_fresh(struct kb_slab *slab, size_t bytes, struct kb_err *err) {
+    char need[32];
+    void *data = MAP_FAILED;
+    if (!fits_machine(bytes, err))
+        return false;
+    int fd = memfd_create("kbench-slab", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return kb_fail(err, KB_IO, "cannot create a memory file: %s", strerror(errno));
+    if (!ftruncate(fd, (off_t)bytes) &&
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+        data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (data == MAP_FAILED) {
+        size_text((double)bytes, need, sizeof need);
+        kb_fail(err, KB_MEMORY, "needs %s, cannot map them: %s", need, strerror(errno));
+        close(fd);
+        return false;
+    }
+    slab->data = data;
+    slab->bytes = bytes;
+    slab->fd = fd;
+    return true;
+}
+
+static struct kb_slot *slots_make(int n) {
+    struct kb_slot *slots = calloc((size_t)n, sizeof *slots);
+    if (!slots)
+        kb_out_of_memory();
+    return slots;
+}
+
+bool kb_slab_make(struct kb_slab *slab, int n, const size_t *bytes, size_t shift,
+                  struct kb_err *err) {
+    size_t total = 0, cursor = 0;
+    *slab = (struct kb_slab){.fd = -1};
+    if (!kb_slab_size(n, bytes, shift, &total))
+        return kb_fail(err, KB_MEMORY, "needs over 18.4 EB, more than can be addressed");
+    if (n <= 0)
+        return true;
+    if (!map_fresh(slab, total, err))
+        return false;
+    slab->slots = slots_make(n);
+    slab->n_slots = n;
+    for (int i = 0; i < n; i++) {
+        bool placed = slot_place(&cursor, bytes[i], shift, &slab->slots[i]);
+        assert(placed);
+        (void)placed;
+    }
+    for (int i = 0; i < 2 * n; i++)
+        zone_fill(slab, zone_of(slab, i / 2, i % 2));
+    return true;
+}
+
+void kb_slab_free(struct kb_slab *slab) {
+    if (!slab)
+        return;
+    if (slab->data) {
+        munmap(slab->data, slab->bytes);
+        close(slab->fd);
+    }
+    free(slab->slots);
+    *slab = (struct kb_slab){.fd = -1};
+}
+
+void *kb_slab_at(const struct kb_slab *slab, int slot) {
+    assert(slot >= 0 && slot < slab->n_slots);
+    return slab->data + slab->slots[slot].offset;
+}
+
+bool kb_slab_copy(struct kb_slab *to, const struct kb_slab *from, struct kb_err *err) {
+    *to = (struct kb_slab){.fd = -1};
+    if (!from->bytes)
+        return true;
+    if (!map_fresh(to, from->bytes, err))
+        return false;
+    to->slots = slots_make(from->n_slots);
+    to->n_slots = from->n_slots;
+    memcpy(to->slots, from->slots, (size_t)from->n_slots * sizeof *from->slots);
+    memcpy(to->data, from->data, from->bytes);
+    return true;
+}
+
+/* ---- poison
+ * ------------------------------------------------------------------------------ */
+
+static uint32_t poison_word(int pattern) {
+    return pattern ? 0x804c : 0x7fb3;
+}
+
+void kb_poison(void *data, size_t bytes, int pattern) {
+    enum { BLOCK = 4096 };
+    unsigned char *out = data;
+    uint32_t word = poison_word(pattern);
+    for (size_t i = 0; i < bytes && i < BLOCK; i++)
+        out[i] = (unsigned char)(i % 2 ? word >> 8 : word & 0xff);
+    for (size_t done = BLOCK; done < bytes; done += BLOCK)
+        memcpy(out + done, out, bytes - done < BLOCK ? bytes - done : BLOCK);
+}
+
+bool kb_is_poison(enum kb_dtype dtype, uint32_t bits, int pattern) {
+    uint32_t word = poison_word(pattern);
+    switch (kb_dtype_bytes(dtype)) {
+    case 1:
+        return bits == (word & 0xff) || bits == word >> 8;
+    case 2:
+        return bits == word;
+    default:
+        return bits == (word << 16 | word);
+    }
+}
