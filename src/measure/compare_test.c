@@ -1,0 +1,242 @@
+/* compare_test.c - the comparison: what it must pass, what it must not, and what it says.
+ */
+#include "measure.h"
+
+#include <math.h>
+#include <omp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* silu over a shape, its input filled, its output the reference rounded: a perfect kernel.
+ */
+struct fixture {
+    struct kb_arena arena;
+    struct kb_case c;
+    struct kb_problem p;
+    void *data[KB_MAX_TENSORS];
+    struct kb_compare_args args;
+};
+
+static void make_out(struct fixture *f) {
+    const struct kb_tensor_spec *spec = &f->p.tensors[1];
+    double *want = calloc((size_t)spec->elements + 1, sizeof *want);
+    double *bound = calloc((size_t)spec->elements + 1, sizeof *bound);
+
+    f->c.op->reference(&f->p, f->args.in, NULL, 1, 0, spec->elements, want, bound);
+    for (int64_t i = 0; i < spec->elements; i++) {
+        uint32_t bits = spec->rule == KB_RULE_EXACT ? (uint32_t)want[i]
+                                                    : kb_encode(spec->dtype, want[i]);
+        kb_bits_put(spec->dtype, f->data[1], i, bits);
+    }
+    free(want);
+    free(bound);
+}
+
+static void setup(struct fixture *f, const char *id) {
+    struct kb_complaints complaints = {0};
+    struct kb_err err = {0};
+
+    *f = (struct fixture){0};
+    assert_true(kb_case_parse(id, &f->arena, &f->c, &complaints));
+    assert_true(kb_case_resolve(&f->c, &f->p, &err));
+    for (int t = 0; t < f->p.n_tensors; t++) {
+        const struct kb_tensor_spec *spec = &f->p.tensors[t];
+        f->data[t] = calloc((size_t)spec->elements + 1, kb_dtype_bytes(spec->dtype));
+        if (spec->role == KB_IN)
+            f->c.op->fill(&f->p, t, 1, 0, spec->elements, f->data[t]);
+    }
+    f->args = (struct kb_compare_args){
+        .problem = &f->p,
+        .tensor = 1,
+        .in = (const void *const *)f->data,
+        .got = f->data[1],
+        .bound_factor = 1,
+        .tolerance = f->c.tolerance,
+    };
+    make_out(f);
+    kb_complaints_free(&complaints);
+}
+
+static void teardown(struct fixture *f) {
+    for (int t = 0; t < f->p.n_tensors; t++)
+        free(f->data[t]);
+    kb_arena_free(&f->arena);
+}
+
+static struct kb_output_report report_of(struct fixture *f) {
+    struct kb_output_report r;
+
+    kb_compare(&f->args, &r);
+    return r;
+}
+
+static void perfect_output_has_half_an_ulp_and_no_error_past_it(void **state) {
+    (void)state;
+    const char *ids[] = {"silu/83x1024/bf16", "gelu/83x1024/fp16", "gelu_tanh/7x16/fp32"};
+    for (size_t i = 0; i < KB_COUNT(ids); i++) {
+        struct fixture f;
+        setup(&f, ids[i]);
+        struct kb_output_report r = report_of(&f);
+        assert_int_equal(r.over, 0);
+        assert_int_equal(r.differing, 0);
+        assert_true(r.err_over_bound == 0);
+        assert_true(r.ulp_max > 0.4 && r.ulp_max <= 0.5);
+        assert_true(r.ulp_p99 <= r.ulp_max);
+        assert_true(fabs(r.bias_ulp) < 0.1);
+        assert_int_equal(r.checked, r.elements);
+        teardown(&f);
+    }
+}
+
+static void one_wrong_element_of_many_is_found_and_shown(void **state) {
+    (void)state;
+    struct fixture f;
+    setup(&f, "silu/83x1024/bf16");
+    int64_t at = 41 * 512 + 77;
+    double right = kb_decode(KB_BF16, kb_bits_at(KB_BF16, f.data[1], at));
+    kb_bits_put(KB_BF16, f.data[1], at, kb_encode(KB_BF16, right * 1.5 + 1));
+    struct kb_output_report r = report_of(&f);
+    assert_int_equal(r.over, 1);
+    assert_int_equal(r.worst.index, at);
+    assert_int_equal(r.first[0].index, at);
+    assert_int_equal(r.first_bad, at);
+    assert_int_equal(r.last_bad, at);
+    assert_true(r.err_over_bound > 1);
+    teardown(&f);
+}
+
+static void one_ulp_off_passes_the_peers_and_fails_the_bound(void **state) {
+    (void)state;
+    struct fixture f;
+    setup(&f, "silu/7x16/bf16");
+    uint32_t bits = kb_bits_at(KB_BF16, f.data[1], 3);
+    kb_bits_put(KB_BF16, f.data[1], 3, bits + 1);
+    struct kb_output_report r = report_of(&f);
+    assert_int_equal(r.over, 1);
+    assert_int_equal(r.tolerance_over, 0);
+    f.args.tolerance.rule = KB_TOL_PEER;
+    assert_int_equal(report_of(&f).over, 0);
+    teardown(&f);
+}
+
+static void nan_and_infinity_match_only_their_own_kind(void **state) {
+    (void)state;
+    const double wrong[] = {NAN, INFINITY, -INFINITY};
+    for (size_t i = 0; i < KB_COUNT(wrong); i++) {
+        for (int rule = KB_TOL_BOUND; rule <= KB_TOL_GIVEN; rule++) {
+            struct fixture f;
+            setup(&f, "silu/7x16/fp32");
+            f.args.tolerance = (struct kb_tolerance){(enum kb_tolerance_rule)rule, 1e30, 1};
+            kb_bits_put(KB_FP32, f.data[1], 5, kb_encode(KB_FP32, wrong[i]));
+            struct kb_output_report r = report_of(&f);
+            assert_int_equal(r.over, 1);
+            assert_int_equal(r.kind_mismatches, 1);
+            assert_true(isinf(r.err_over_bound));
+            teardown(&f);
+        }
+    }
+}
+
+static void finite_where_nan_is_wanted_fails(void **state) {
+    (void)state;
+    struct fixture f;
+    setup(&f, "silu/64x2048/bf16/fill=nan");
+    assert_int_equal(report_of(&f).over, 0);
+    int64_t replaced = 0;
+    for (int64_t i = 0; i < f.p.tensors[1].elements; i++) {
+        if (isnan(kb_decode(KB_BF16, kb_bits_at(KB_BF16, f.data[1], i)))) {
+            kb_bits_put(KB_BF16, f.data[1], i, 0);
+            replaced++;
+        }
+    }
+    assert_true(replaced > 0);
+    assert_int_equal(report_of(&f).kind_mismatches, replaced);
+    teardown(&f);
+}
+
+static void overflow_to_infinity_is_right_only_past_the_grid(void **state) {
+    (void)state;
+    struct fixture f;
+    setup(&f, "silu/7x16/fp16");
+    uint16_t *in = f.data[0];
+    in[0] = (uint16_t)kb_encode(KB_FP16, 300); /* gate 300, up 300: 9e4 */
+    in[8] = (uint16_t)kb_encode(KB_FP16, 300);
+    kb_bits_put(KB_FP16, f.data[1], 0, kb_encode(KB_FP16, INFINITY));
+    assert_int_equal(report_of(&f).over, 0);
+    kb_bits_put(KB_FP16, f.data[1], 0, kb_encode(KB_FP16, 65504));
+    assert_int_equal(report_of(&f).over, 1);
+    teardown(&f);
+}
+
+static void poison_is_counted_as_unwritten(void **state) {
+    (void)state;
+    struct fixture f;
+    setup(&f, "silu/83x1024/fp16");
+    kb_poison((char *)f.data[1] + 2 * 512 * 80, 2 * 512 * 3, 0);
+    struct kb_output_report r = report_of(&f);
+    assert_int_equal(r.unwritten, 1536);
+    assert_int_equal(r.over, 1536);
+    assert_int_equal(r.first_bad, 80 * 512);
+    assert_int_equal(r.n_first, KB_SHOWN);
+    assert_true(r.first[0].poison);
+    teardown(&f);
+}
+
+static void exact_rule_takes_no_other_bit(void **state) {
+    (void)state;
+    struct fixture f;
+    setup(&f, "stream/83x1024/bf16");
+    assert_int_equal(report_of(&f).over, 0);
+    kb_bits_put(KB_BF16, f.data[1], 100, kb_bits_at(KB_BF16, f.data[1], 100) ^ 1);
+    struct kb_output_report r = report_of(&f);
+    assert_int_equal(r.over, 1);
+    assert_int_equal(r.worst.index, 100);
+    teardown(&f);
+}
+
+static void result_is_the_same_for_any_number_of_threads(void **state) {
+    (void)state;
+    struct fixture f;
+    setup(&f, "gelu/83x1024/fp32");
+    for (int64_t i = 0; i < f.p.tensors[1].elements; i += 7)
+        kb_bits_put(KB_FP32, f.data[1], i, kb_bits_at(KB_FP32, f.data[1], i) + 3);
+    omp_set_num_threads(1);
+    struct kb_output_report one = report_of(&f);
+    omp_set_num_threads(5);
+    struct kb_output_report five = report_of(&f);
+    assert_memory_equal(&one.bias_ulp, &five.bias_ulp, sizeof one.bias_ulp);
+    assert_true(one.ulp_p99 == five.ulp_p99 && one.over == five.over);
+    assert_int_equal(one.worst.index, five.worst.index);
+    teardown(&f);
+}
+
+static void no_elements_is_no_error(void **state) {
+    (void)state;
+    struct fixture f;
+    setup(&f, "silu/0x1024/bf16");
+    struct kb_output_report r = report_of(&f);
+    assert_int_equal(r.elements, 0);
+    assert_int_equal(r.over, 0);
+    assert_int_equal(r.worst.index, -1);
+    teardown(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(perfect_output_has_half_an_ulp_and_no_error_past_it),
+        cmocka_unit_test(one_wrong_element_of_many_is_found_and_shown),
+        cmocka_unit_test(one_ulp_off_passes_the_peers_and_fails_the_bound),
+        cmocka_unit_test(nan_and_infinity_match_only_their_own_kind),
+        cmocka_unit_test(finite_where_nan_is_wanted_fails),
+        cmocka_unit_test(overflow_to_infinity_is_right_only_past_the_grid),
+        cmocka_unit_test(poison_is_counted_as_unwritten),
+        cmocka_unit_test(exact_rule_takes_no_other_bit),
+        cmocka_unit_test(result_is_the_same_for_any_number_of_threads),
+        cmocka_unit_test(no_elements_is_no_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
