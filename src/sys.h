@@ -151,9 +151,8 @@ struct kb_child {
  * the child's own start-up where it is kbench), stdin /dev/null, stdout to stderr's pipe,
  * fd 3 and 4 as a command and a reply pipe, fd 5 = `pass_fd` if that is not -1, nothing
  * else open, all signals at their defaults. `env` NULL: ours. argv[0] without a / is
- * searched in our PATH;
- * "/proc/self/exe" is this executable even after its file was replaced.
- * posix_spawn, never fork: OpenMP may have started. */
+ * searched in our PATH; "/proc/self/exe" is this executable even after its file was
+ * replaced. posix_spawn, never fork: OpenMP may have started. */
 bool kb_child_start(struct kb_child *child, char *const argv[], char *const env[],
                     int pass_fd, struct kb_err *err);
 /* Kill the whole group, reap it, close our ends. Safe on a zeroed or ended child. False if
@@ -162,6 +161,8 @@ bool kb_child_end(struct kb_child *child);
 /* Reap: wait at most `ms` for it to exit by itself; *status as from waitpid. What is left
  * of its group is killed then. False if it still runs, or was reaped before. */
 bool kb_child_wait(struct kb_child *child, int64_t ms, int *status);
+/* Whether it has ended, without reaping it. */
+bool kb_child_has_ended(const struct kb_child *child);
 /* "signal 11 (Segmentation fault)" or "exit status 3", into `out`. */
 void kb_status_text(int status, struct kb_buf *out);
 
@@ -184,8 +185,9 @@ bool kb_frame_read(int fd, uint64_t nonce, int64_t wall_ms, struct kb_buf *out,
                    struct kb_err *err);
 /* The same from child->out, reading its stderr into `log` meanwhile (up to 64 KiB, the rest
  * is dropped), so that a child that floods its stderr does not block. On return `log` has
- * all that the child wrote there before it replied or ended. */
-bool kb_child_reply(struct kb_child *child, uint64_t nonce, int64_t wall_ms,
+ * all that the child wrote there before it replied or ended. Its end is seen even where a
+ * process that it forked keeps the pipe open. */
+bool kb_child_reply(const struct kb_child *child, uint64_t nonce, int64_t wall_ms,
                     struct kb_buf *out, struct kb_buf *log, struct kb_err *err);
 
 /* ---- machine ----------------------------------------------------------------------- */

@@ -201,6 +201,10 @@ static bool kill_and_reap(pid_t pid, int *status) {
     return true;
 }
 
+bool kb_child_has_ended(const struct kb_child *child) {
+    return child->pid <= 0 || has_ended(child->pid);
+}
+
 bool kb_child_wait(struct kb_child *child, int64_t ms, int *status) {
     int got = 0;
     if (child->pid <= 0 || !await_end(child->pid, after_ms(ms)))
@@ -341,8 +345,9 @@ static bool run(struct command *c, const char *name, const struct kb_limits *lim
     return true;
 }
 
-bool kb_run_command(char *const argv[], const char *cwd, const struct kb_limits *limits,
-                    struct kb_buf *output, int *status, struct kb_err *err) {
+/* PATH, HOME and TMPDIR of ours, and a locale: what a compiler says must not depend on
+ * more. */
+static char **command_env(struct kb_arena *arena) {
     static const struct {
         const char *name, *otherwise;
     } kept[] = {
@@ -350,23 +355,28 @@ bool kb_run_command(char *const argv[], const char *cwd, const struct kb_limits 
         {"HOME", "/"},
         {"TMPDIR", "/tmp"},
     };
+    char **env = kb_arena_array(arena, KB_COUNT(kept) + 3, sizeof *env);
+    for (size_t i = 0; i < KB_COUNT(kept); i++) {
+        const char *value = getenv(kept[i].name);
+        env[i] = kb_arena_printf(arena, "%s=%s", kept[i].name,
+                                 value && *value ? value : kept[i].otherwise);
+    }
+    env[KB_COUNT(kept)] = kb_arena_strdup(arena, "LANG=C");
+    env[KB_COUNT(kept) + 1] = kb_arena_strdup(arena, "LC_ALL=C");
+    return env;
+}
+
+bool kb_run_command(char *const argv[], const char *cwd, const struct kb_limits *limits,
+                    struct kb_buf *output, int *status, struct kb_err *err) {
     struct kb_arena arena = {0};
-    char *env[KB_COUNT(kept) + 3] = {0};
     struct wiring w = {0};
     int ends[2];
     struct command c = {.output = output};
-    for (size_t i = 0; i < KB_COUNT(kept); i++) {
-        const char *value = getenv(kept[i].name);
-        env[i] = kb_arena_printf(&arena, "%s=%s", kept[i].name,
-                                 value && *value ? value : kept[i].otherwise);
-    }
-    env[KB_COUNT(kept)] = kb_arena_strdup(&arena, "LANG=C");
-    env[KB_COUNT(kept) + 1] = kb_arena_strdup(&arena, "LC_ALL=C");
     bool ok = pipe_make(ends, err);
     if (ok) {
         wire(&w, ends[1], STDOUT_FILENO);
         wire(&w, ends[1], STDERR_FILENO);
-        ok = spawn(&c.pid, argv, env, cwd, &w, err);
+        ok = spawn(&c.pid, argv, command_env(&arena), cwd, &w, err);
         close_fd(&ends[1]);
         set_nonblocking(ends[0]);
         c.fd = ends[0];

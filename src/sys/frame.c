@@ -13,6 +13,7 @@ enum {
     CHUNK = 64 << 10,    /* a frame's memory grows as its bytes come, not as it claims */
     LOG_KEPT = 64 << 10, /* of a child's stdout and stderr, for each reply */
     LOG_REST = 1 << 20,  /* read and dropped after a reply */
+    LOOK_MS = 50,        /* how often a child is looked at while it says nothing */
 };
 
 #define MAGIC UINT64_C(0x314d415246424b0a) /* "\nKBFRAM1" */
@@ -77,7 +78,8 @@ struct reader {
     int fd, log_fd; /* log_fd -1: none, or it has ended */
     struct kb_buf *log;
     size_t log_kept;
-    int64_t deadline_ns; /* INT64_MAX: none */
+    int64_t deadline_ns;          /* INT64_MAX: none */
+    const struct kb_child *child; /* looked at while nothing comes, if not NULL */
 };
 
 /* Read once from the log; false when nothing is there. */
@@ -115,22 +117,28 @@ static int time_left(const struct reader *r) {
 }
 
 /* Wait until `fd` has something, reading the log meanwhile so that a child that floods it
- * does not stand still. */
+ * does not stand still. A child that has ended is noticed even where one that it forked
+ * still holds the pipe: by then its reply is in the pipe, or none will come. */
 static bool await_input(struct reader *r, struct kb_err *err) {
     for (;;) {
         struct pollfd fds[] = {
             {.fd = r->fd, .events = POLLIN},
             {.fd = r->log_fd, .events = POLLIN}, /* a negative one is skipped */
         };
+        bool over = r->child && kb_child_has_ended(r->child);
         int left = time_left(r);
         if (left == 0)
             return kb_fail(err, KB_TIMEOUT, "no reply in time");
-        int rc = poll(fds, 2, left);
+        if (r->child && (left < 0 || left > LOOK_MS))
+            left = LOOK_MS;
+        int rc = poll(fds, 2, over ? 0 : left);
         if (rc < 0 && errno != EINTR)
             return kb_fail(err, KB_IO, "cannot wait for a reply: %s", strerror(errno));
         if (rc > 0 && fds[0].revents)
             return true;
-        if (rc > 0 && fds[1].revents)
+        if (over)
+            return kb_fail(err, KB_CRASH, "ended without a reply");
+        if (rc > 0)
             read_log(r);
     }
 }
@@ -210,9 +218,14 @@ bool kb_frame_read(int fd, uint64_t nonce, int64_t wall_ms, struct kb_buf *out,
     return read_frame(&r, nonce, wall_ms, out, err);
 }
 
-bool kb_child_reply(struct kb_child *child, uint64_t nonce, int64_t wall_ms,
+bool kb_child_reply(const struct kb_child *child, uint64_t nonce, int64_t wall_ms,
                     struct kb_buf *out, struct kb_buf *log, struct kb_err *err) {
-    struct reader r = {.fd = child->out, .log_fd = child->errors, .log = log};
+    struct reader r = {
+        .fd = child->out,
+        .log_fd = child->errors,
+        .log = log,
+        .child = child,
+    };
     bool ok = read_frame(&r, nonce, wall_ms, out, err);
     drain_log(&r);
     return ok;
