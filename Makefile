@@ -3,7 +3,6 @@
 # CC, BUILD, SAN and OPT choose a build; objects of different choices never mix, since BUILD
 # names the folder: make CC=clang BUILD=build/clang, make SAN=address,undefined BUILD=build/asan.
 
-CC ?= gcc
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -11,6 +10,7 @@ BUILD ?= build
 OPT ?= -O2
 SAN ?=
 BIN ?= $(if $(filter build,$(BUILD)),kbench,$(BUILD)/kbench)
+ARCHES ?= sm_80 sm_90a sm_100a
 
 # The CUDA Toolkit: CUDA_HOME, else /usr/local/cuda, else beside the nvcc on PATH.
 CUDA_HOME ?= $(firstword $(wildcard /usr/local/cuda) \
@@ -27,48 +27,100 @@ CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 LDFLAGS += -fsanitize=$(SAN)
 endif
 
-SRC := $(sort $(filter-out src/main.c %_test.c,$(wildcard src/*/*.c)))
+SRC := $(sort $(filter-out %_test.c,$(wildcard src/*/*.c)))
 TESTS := $(sort $(wildcard src/*/*_test.c))
 OBJ := $(SRC:src/%.c=$(BUILD)/obj/%.o)
 TEST_BIN := $(TESTS:src/%.c=$(BUILD)/test/%)
-ASSETS := $(sort $(wildcard kernels/*.cu kernels/*.cuh kernels/host/*.h kernels/host/*.cc cases/*.json))
+ASSETS := $(sort $(wildcard kernels/*.cu kernels/*.cuh kernels/host/*.h kernels/host/*.cc \
+    cases/*.json))
 
-all: $(BIN)
+all: $(BIN) ## build ./kbench
 
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+
+setup: ## install what building and testing need (apt)
+	@tools/setup.sh check
+
+run: ## install what is missing, build, run cases/activation.json, report to build/report.json
+	@tools/setup.sh build
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@mkdir -p build
+	./kbench cases/activation.json -o build/report.json
+
+check: ## install what is missing, build, run every test that needs no GPU
+	@tools/setup.sh check
+	@$(MAKE) --no-print-directory -j$$(nproc) all unit-build $(BUILD)/nvrtc_check
+	@tools/check.sh
+
+bench: all ## the tool's own speed, and on a GPU the kernels', as ratios in one run
+	@tools/bench.sh
+
+gpu: all unit-build ## what needs a GPU: device tests, check and bench of tag ci
+	@tools/gpu.sh
+
+nvrtc: $(BUILD)/nvrtc_check ## compile every variant, dtype and build for $(ARCHES), no GPU
+	@$(BUILD)/nvrtc_check $(ARCHES)
+
+asan: ## unit tests and smoke cases of an ASan and UBSan build
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build/asan SAN=address,undefined OPT=-O1 all unit-build
+	@BUILD=build/asan tools/asan.sh
+
+golden: all ## rewrite reports/golden/ (review the diff)
+	@tools/golden.sh rewrite
+
+# The bytes of kernels/ and cases/, and build facts, change only when they change.
 $(BIN): $(BUILD)/obj/main.o $(BUILD)/libkb.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/libkb.a: $(OBJ) $(BUILD)/obj/assets.o
-	rm -f $@ && ar rcs $@ $^
+	@rm -f $@
+	ar rcs $@ $^
 
-$(BUILD)/obj/%.o: src/%.c | toolkit
+$(BUILD)/obj/%.o: src/%.c Makefile | toolkit
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# kernels/ and cases/ as bytes in the executable; the table is rewritten when the list changes.
-$(BUILD)/gen/assets.c: tools/embed.sh $(ASSETS)
+$(BUILD)/gen/assets.c: tools/embed.sh $(ASSETS) $(BUILD)/gen/assets.list
 	@mkdir -p $(@D)
-	tools/embed.sh $(ASSETS) > $@.tmp && mv $@.tmp $@
+	@tools/embed.sh $(ASSETS) > $@.tmp && mv $@.tmp $@
+$(BUILD)/gen/assets.list: FORCE
+	@mkdir -p $(@D)
+	@echo '$(ASSETS)' | cmp -s - $@ || echo '$(ASSETS)' > $@
 $(BUILD)/obj/assets.o: $(BUILD)/gen/assets.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/gen/version.h: FORCE
+	@mkdir -p $(@D)
+	@tools/version.sh "$(CC)" "$(CUDA_HOME)" > $@.tmp; cmp -s $@.tmp $@ && rm $@.tmp || mv $@.tmp $@
+$(filter $(BUILD)/obj/cli/%,$(OBJ)) $(filter $(BUILD)/obj/report/%,$(OBJ)): | $(BUILD)/gen/version.h
 
 $(BUILD)/test/%: src/%.c $(BUILD)/libkb.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(BUILD)/libkb.a $(LDLIBS) -lcmocka
 
+$(BUILD)/nvrtc_check: tools/nvrtc_check.c $(BUILD)/libkb.a
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libkb.a $(LDLIBS)
+
 toolkit:
 	@test -f "$(CUDA_HOME)/include/cuda.h" || { \
-	echo "CUDA Toolkit not found: set CUDA_HOME, or put nvcc on PATH (looked for include/cuda.h in '$(CUDA_HOME)')" >&2; exit 1; }
+	echo "CUDA Toolkit not found: set CUDA_HOME to its folder, or put nvcc on PATH" \
+	"(looked for include/cuda.h in '$(CUDA_HOME)'); its headers are needed to build, no GPU is" >&2; exit 1; }
 
-unit: $(TEST_BIN)
+unit-build: $(TEST_BIN)
+unit: unit-build ## the unit tests alone
 	@for t in $(TEST_BIN); do $$t || exit 1; done
 
-format:
-	clang-format -i $(wildcard src/*.h src/*/*.c src/*/*.h src/main.c)
+format: ## lay out the C sources
+	clang-format -i $(wildcard src/*.h src/*/*.[ch] src/main.c tools/*.c)
 
-clean:
+lint: ## layers, layout, cppcheck
+	@tools/lint.sh
+
+clean: ## remove what was built
 	rm -rf build kbench
 
-.PHONY: all unit format clean toolkit
+FORCE:
+.PHONY: all help setup run check bench gpu nvrtc asan golden toolkit unit unit-build format lint clean FORCE
 -include $(OBJ:.o=.d) $(TEST_BIN:%=%.d) $(BUILD)/obj/main.d

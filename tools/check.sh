@@ -1,0 +1,87 @@
+#!/bin/bash
+# check.sh - every test that needs no GPU, from a built tree; counts at the end. Called by make.
+#
+# Each step prints one line; a step that fails prints its output. The last line is the sum.
+set -u
+build=${BUILD:-build}
+bin=${BIN:-./kbench}
+log=$build/check.log
+passed=0 failed=0
+mkdir -p "$build"
+# A cache of its own: what a test compiles is compiled, whatever the user's cache holds.
+export KBENCH_CACHE=$PWD/$build/check-cache
+rm -rf "$KBENCH_CACHE"
+mkdir -p -m 700 "$KBENCH_CACHE"
+
+# step NAME COMMAND...: one test, by exit status.
+step() {
+    local name=$1 start=$EPOCHREALTIME
+    shift
+    if "$@" >"$log" 2>&1; then
+        passed=$((passed + 1))
+        say ok "$name" "$start"
+    else
+        failed=$((failed + 1))
+        say FAILED "$name" "$start"
+        tail -n 60 "$log"
+    fi
+}
+
+say() {
+    printf '%-7s %-46s %5.1f s\n' "$1" "$2" "$(echo "$EPOCHREALTIME - $3" | bc -l 2>/dev/null || echo 0)"
+}
+
+# cmocka FILE: each of its tests counts.
+cmocka() {
+    local start=$EPOCHREALTIME n bad
+    "$1" >"$log" 2>&1
+    local status=$?
+    n=$(grep -c '^\[       OK \]' "$log")
+    bad=$(grep -c '^\[  FAILED  \] [a-z]' "$log")
+    if [ $status -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+    passed=$((passed + n)) failed=$((failed + bad))
+    if [ "$bad" -eq 0 ] && [ "$n" -gt 0 ]; then
+        say ok "$(basename "$1") ($n tests)" "$start"
+    else
+        [ "$n" -gt 0 ] || failed=$((failed + 1))
+        say FAILED "$(basename "$1")" "$start"
+        grep -v '^\[ *\(RUN\|OK\)' "$log" | tail -n 60
+    fi
+}
+
+# bats FILE: each of its tests counts.
+cli() {
+    local start=$EPOCHREALTIME n bad
+    bats --tap "$1" >"$log" 2>&1
+    local status=$?
+    n=$(grep -c '^ok ' "$log")
+    bad=$(grep -c '^not ok ' "$log")
+    if [ $status -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+    passed=$((passed + n)) failed=$((failed + bad))
+    if [ "$bad" -eq 0 ] && [ "$n" -gt 0 ]; then
+        say ok "$(basename "$1") ($n tests)" "$start"
+    else
+        [ "$n" -gt 0 ] || failed=$((failed + 1))
+        say FAILED "$(basename "$1")" "$start"
+        grep -v '^ok ' "$log" | tail -n 80
+    fi
+}
+
+step "layers, layout, cppcheck" tools/lint.sh
+for test in "$build"/test/*/*_test; do
+    cmocka "$test"
+done
+for seed in 1 2 3; do
+    step "smoke cases on the host backend, seed $seed" \
+        "$bin" cases/ --tag smoke --backend host --seed "$seed" -q
+done
+step "smoke cases under ASan and UBSan" \
+    "$bin" cases/ --tag smoke --backend host --sanitize address,undefined -q
+step "smoke cases under TSan" "$bin" cases/ --tag smoke --backend host --sanitize thread -q
+step "NVRTC: every variant, dtype and build" make --no-print-directory BUILD="$build" nvrtc
+for file in tools/cli/*.bats; do
+    cli "$file"
+done
+rm -rf "$KBENCH_CACHE"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
