@@ -28,11 +28,11 @@
  *              where the dtype sees them.
  *   silu < -87.3   4 |a|: 1 + exp(-x) is beyond 2^126, its reciprocal a subnormal that a
  *              fast division flushes; from -88.72 on it is infinite and a kernel's a is -0.
- *   round=act  in place of all that, how far R(a) moves when a is off by it: nothing unless
- *              a midpoint of the dtype's grid is that near, else the step to the next
- *              number. fast_math_factor multiplies the bound after the fact, when the error
- *              of a is larger and so a midpoint is near more often: where only the larger
- *              error reaches one, the step divided by the factor is allowed.
+ *   round=act  in place of all that, three times what R(a) moves when a is off by it:
+ *              nothing unless a midpoint of the dtype's grid is that near, else the step to
+ *              the next number. fast_math_factor multiplies the bound after the fact, when
+ *              the error of a is larger and so a midpoint is near more often: where only
+ *              the larger error reaches one, the step divided by the factor counts.
  * Times |u|; then the product, |want| 2e, and 2^-148 once more, as it may be subnormal.
  *
  * An infinite u shows whether a is 0 in fp32: 0 * inf is NaN. Where |a| is below 2^-152,
@@ -130,7 +130,7 @@ static struct factor factor_of(const struct job *job, double x) {
     double far_step = step_of(job->dtype, f.value, f.err * FAST_MATH);
     return (struct factor){
         .value = round_to(job->dtype, f.value),
-        .err = fmax(step, far_step / FAST_MATH),
+        .err = 3 * fmax(step, far_step / FAST_MATH),
     };
 }
 
@@ -297,14 +297,16 @@ static void mix_normal(struct kb_fill_key key, enum kb_dtype dtype, enum half ha
                        int64_t row, int64_t col, int64_t n, void *data) {
     enum kb_fill fill = key.fill;
     double scale = fill == KB_FILL_ZEROS ? 1 : dtype == KB_FP16 ? 0x1p12 : 0x1p124;
+    double normal[CHUNK];
+    uint32_t elements[CHUNK]; /* as wide as any dtype */
     key.fill = KB_FILL_NORMAL;
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t element = 0;
-        if (holds(fill, half, row + col + i))
-            continue;
-        kb_fill_range(&key, dtype, row * key.row + col + i, 1, &element);
-        uint32_t bits = kb_bits_at(dtype, &element, 0);
-        kb_bits_put(dtype, data, i, kb_encode(dtype, kb_decode(dtype, bits) * scale));
+    for (int64_t done = 0; done < n; done += CHUNK) {
+        int64_t count = n - done < CHUNK ? n - done : CHUNK;
+        kb_fill_range(&key, dtype, row * key.row + col + done, count, elements);
+        kb_decode_range(dtype, elements, 0, count, normal);
+        for (int64_t i = 0; i < count; i++)
+            if (!holds(fill, half, row + col + done + i))
+                kb_bits_put(dtype, data, done + i, kb_encode(dtype, normal[i] * scale));
     }
 }
 
