@@ -23,6 +23,18 @@ bool kb_file_read(const char *path, size_t max_bytes, struct kb_buf *out,
  * rename, folder fsync; mode and links stay). A device or FIFO is written to instead. KB_IO
  * with path and errno. The process must ignore SIGXFSZ, or a file size limit kills it. */
 bool kb_file_replace(const char *path, const void *data, size_t size, struct kb_err *err);
+/* The same for bytes that come one after another: begin, add, then commit or abandon. A
+ * failed begin or commit has abandoned; abandon is safe after either, and on a zeroed file.
+ */
+struct kb_new_file {
+    int fd;
+    char *path, *tmp; /* tmp NULL: a device, which is written to as it is */
+};
+bool kb_file_begin(const char *path, struct kb_new_file *file, struct kb_err *err);
+bool kb_file_add(struct kb_new_file *file, const void *data, size_t size,
+                 struct kb_err *err);
+bool kb_file_commit(struct kb_new_file *file, struct kb_err *err);
+void kb_file_abandon(struct kb_new_file *file);
 /* write(2) until all is written; false with errno set. All of kbench's output to files and
  * pipes goes through it. The process must ignore SIGPIPE to see EPIPE. */
 bool kb_write_all(int fd, const void *data, size_t size);

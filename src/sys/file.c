@@ -118,20 +118,6 @@ bool kb_write_all(int fd, const void *data, size_t size) {
     return true;
 }
 
-/* A device, FIFO or /dev/fd/N cannot be replaced by a file: it is written to. */
-static bool write_through(const char *path, const void *data, size_t size,
-                          struct kb_err *err) {
-    int fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0)
-        return kb_fail(err, KB_IO, "%s: cannot open: %s", path, strerror(errno));
-    bool ok = kb_write_all(fd, data, size);
-    if (!ok)
-        kb_fail(err, KB_IO, "%s: cannot write %zu bytes: %s", path, size, strerror(errno));
-    if (close(fd) && ok)
-        ok = kb_fail(err, KB_IO, "%s: cannot close: %s", path, strerror(errno));
-    return ok;
-}
-
 /* The folder of `path` as text: "." for a bare name. */
 static void parent_of(const char *path, char out[PATH_MAX]) {
     const char *slash = strrchr(path, '/');
@@ -179,50 +165,41 @@ static bool keep_mode(int fd, const struct stat *old) {
     return fchmod(fd, old->st_mode & 0777) == 0;
 }
 
-static bool replace(const char *path, const struct stat *old, const void *data, size_t size,
-                    struct kb_err *err) {
-    char tmp[PATH_MAX];
-    bool ok = false;
-    int fd = open_neighbour(path, tmp, err);
-    if (fd < 0)
-        return false;
-    if (!keep_mode(fd, old)) {
-        kb_fail(err, KB_IO, "%s: cannot set its mode: %s", path, strerror(errno));
-        goto out;
-    }
-    if (!kb_write_all(fd, data, size) || fsync(fd)) {
-        kb_fail(err, KB_IO, "%s: cannot write %zu bytes: %s", path, size, strerror(errno));
-        goto out;
-    }
-    int closed = close(fd);
-    fd = -1; /* it is gone even if close failed */
-    if (closed) {
-        kb_fail(err, KB_IO, "%s: cannot close: %s", path, strerror(errno));
-        goto out;
-    }
-    if (rename(tmp, path)) {
-        kb_fail(err, KB_IO, "%s: cannot rename %s to it: %s", path, tmp, strerror(errno));
-        goto out;
-    }
-    if (!sync_parent(path)) {
-        kb_fail(err, KB_IO, "%s: written, but its folder cannot be synced: %s", path,
-                strerror(errno));
-        goto out;
-    }
-    ok = true;
-out:
-    close_fd(fd);
-    if (!ok)
-        unlink(tmp);
-    return ok;
+/* A device, FIFO or /dev/fd/N cannot be replaced by a file: it is written to. */
+static bool begin_through(const char *path, struct kb_new_file *file, struct kb_err *err) {
+    file->fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (file->fd < 0)
+        return kb_fail(err, KB_IO, "%s: cannot open: %s", path, strerror(errno));
+    return true;
 }
 
-bool kb_file_replace(const char *path, const void *data, size_t size, struct kb_err *err) {
+static char *copy_of(const char *text) {
+    char *copy = strdup(text);
+    if (!copy)
+        kb_out_of_memory();
+    return copy;
+}
+
+/* `old`: the file that is there, whose mode is kept; NULL: none is. */
+static bool begin_beside(const char *path, const struct stat *old, struct kb_new_file *file,
+                         struct kb_err *err) {
+    char tmp[PATH_MAX];
+    file->fd = open_neighbour(path, tmp, err);
+    if (file->fd < 0)
+        return false;
+    file->tmp = copy_of(tmp);
+    if (!keep_mode(file->fd, old))
+        return kb_fail(err, KB_IO, "%s: cannot set its mode: %s", path, strerror(errno));
+    return true;
+}
+
+static bool begin(const char *path, struct kb_new_file *file, struct kb_err *err) {
     struct stat st;
     if (lstat(path, &st)) {
-        if (errno == ENOENT)
-            return replace(path, NULL, data, size, err);
-        return kb_fail(err, KB_IO, "%s: cannot write: %s", path, strerror(errno));
+        if (errno != ENOENT)
+            return kb_fail(err, KB_IO, "%s: cannot write: %s", path, strerror(errno));
+        file->path = copy_of(path);
+        return begin_beside(path, NULL, file, err);
     }
     bool linked = S_ISLNK(st.st_mode);
     if (linked && stat(path, &st))
@@ -230,14 +207,79 @@ bool kb_file_replace(const char *path, const void *data, size_t size, struct kb_
                        strerror(errno));
     if (S_ISDIR(st.st_mode))
         return kb_fail(err, KB_IO, "%s: is a folder, a file was wanted", path);
-    if (!S_ISREG(st.st_mode))
-        return write_through(path, data, size, err);
-    if (!linked)
-        return replace(path, &st, data, size, err);
     char real[PATH_MAX]; /* the file is replaced, the link to it stays */
-    if (!realpath(path, real))
+    if (linked && S_ISREG(st.st_mode) && !realpath(path, real))
         return kb_fail(err, KB_IO, "%s: cannot follow the link: %s", path, strerror(errno));
-    return replace(real, &st, data, size, err);
+    if (linked && S_ISREG(st.st_mode))
+        path = real;
+    file->path = copy_of(path);
+    return S_ISREG(st.st_mode) ? begin_beside(path, &st, file, err)
+                               : begin_through(path, file, err);
+}
+
+bool kb_file_begin(const char *path, struct kb_new_file *file, struct kb_err *err) {
+    *file = (struct kb_new_file){.fd = -1};
+    if (begin(path, file, err))
+        return true;
+    kb_file_abandon(file);
+    return false;
+}
+
+bool kb_file_add(struct kb_new_file *file, const void *data, size_t size,
+                 struct kb_err *err) {
+    if (kb_write_all(file->fd, data, size))
+        return true;
+    return kb_fail(err, KB_IO, "%s: cannot write %zu bytes: %s", file->path, size,
+                   strerror(errno));
+}
+
+static bool commit(struct kb_new_file *file, struct kb_err *err) {
+    const char *path = file->path;
+    if (file->tmp && fsync(file->fd))
+        return kb_fail(err, KB_IO, "%s: cannot write: %s", path, strerror(errno));
+    int closed = close(file->fd);
+    file->fd = -1; /* it is gone even if close failed */
+    if (closed)
+        return kb_fail(err, KB_IO, "%s: cannot close: %s", path, strerror(errno));
+    if (!file->tmp)
+        return true;
+    if (rename(file->tmp, path))
+        return kb_fail(err, KB_IO, "%s: cannot rename %s to it: %s", path, file->tmp,
+                       strerror(errno));
+    free(file->tmp);
+    file->tmp = NULL;
+    if (!sync_parent(path))
+        return kb_fail(err, KB_IO, "%s: written, but its folder cannot be synced: %s", path,
+                       strerror(errno));
+    return true;
+}
+
+bool kb_file_commit(struct kb_new_file *file, struct kb_err *err) {
+    bool ok = commit(file, err);
+    kb_file_abandon(file);
+    return ok;
+}
+
+void kb_file_abandon(struct kb_new_file *file) {
+    if (!file->path)
+        return;
+    close_fd(file->fd);
+    if (file->tmp)
+        unlink(file->tmp);
+    free(file->tmp);
+    free(file->path);
+    *file = (struct kb_new_file){.fd = -1};
+}
+
+bool kb_file_replace(const char *path, const void *data, size_t size, struct kb_err *err) {
+    struct kb_new_file file;
+    if (!kb_file_begin(path, &file, err))
+        return false;
+    if (!kb_file_add(&file, data, size, err)) {
+        kb_file_abandon(&file);
+        return false;
+    }
+    return kb_file_commit(&file, err);
 }
 
 /* ---- folders ----------------------------------------------------------------------- */
