@@ -53,7 +53,7 @@ check: ## install what is missing, build, run every test that needs no GPU
 	@$(MAKE) --no-print-directory -j$$(nproc) all unit-build $(BUILD)/nvrtc_check
 	@tools/check.sh
 
-bench: all ## the tool's own speed, and on a GPU the kernels', as ratios in one run
+bench: all $(BUILD)/nvrtc_check $(BUILD)/reference_bench ## the tool's own speed, and on a GPU the kernels', as ratios in one run
 	@tools/bench.sh
 
 gpu: all unit-build ## what needs a GPU: device tests, check and bench of tag ci
@@ -100,7 +100,7 @@ $(BUILD)/test/%: src/%.c $(BUILD)/libkb.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(BUILD)/libkb.a $(LDLIBS) -lcmocka
 
-$(BUILD)/nvrtc_check: tools/nvrtc_check.c $(BUILD)/libkb.a
+$(BUILD)/%: tools/%.c $(BUILD)/libkb.a
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libkb.a $(LDLIBS)
 
 toolkit:
