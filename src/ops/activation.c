@@ -14,8 +14,10 @@
  *
  * Bound. `want` is not rounded, and half an ulp of the dtype is free. What is left is what
  * a kernel that follows the formula in fp32 may be off by, with e = 2^-24, the relative
- * error of one rounding, and a = act(x). Each term is about three times what its steps cost
- * at worst one by one, for they seldom all go one way: a right kernel takes a third of it.
+ * error of one rounding, and a = act(x). No term is less than its steps cost at worst, most
+ * are twice that, and steps seldom all go one way: right kernels take up to a third of the
+ * bound, two thirds where erf or tanh is a full 2 ulp off (activation_bound_test.c, on a
+ * CPU's expf, erff and tanhf).
  *   silu       |a| e (8 + (4 + 4|x|) q), with q = exp(-x) / (1 + exp(-x)), the share of 1 +
  *              exp(-x) that comes from exp: 2 ulp of exp, and |x| e from scaling its
  *              argument to a power of two; 8 for the sum, the quotient and a product.

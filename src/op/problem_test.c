@@ -1,0 +1,146 @@
+/* problem_test.c - the list of ops, and what resolving a case checks for all of them. */
+#include "op.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct kb_case silu_case(void) {
+    return (struct kb_case){
+        .op = kb_op_find("silu"),
+        .dtype = KB_BF16,
+        .rank = 2,
+        .shape = {7, 16},
+    };
+}
+
+static void assert_refused(const struct kb_case *c, const char *message) {
+    struct kb_problem p;
+    struct kb_err err = {0};
+    assert_false(kb_case_resolve(c, &p, &err));
+    assert_int_equal(err.kind, KB_INPUT);
+    assert_string_equal(err.msg, message);
+}
+
+static void every_op_is_found_by_its_name_and_resolves_its_sample(void **state) {
+    (void)state;
+    assert_true(kb_op_count >= 4);
+    for (int i = 0; i < kb_op_count; i++) {
+        struct kb_problem p;
+        struct kb_err err = {0};
+        const struct kb_op *op = kb_ops[i];
+        struct kb_case c = {.op = op, .dtype = op->dtypes[0], .fill = op->fills[0]};
+        assert_ptr_equal(kb_op_find(op->name), op);
+        assert_true(kb_shape_parse(op->sample, c.shape, &c.rank));
+        for (int k = 0; k < op->n_params; k++)
+            c.set[k].v = op->params[k].def;
+        if (!kb_case_resolve(&c, &p, &err))
+            fail_msg("%s: %s", op->name, err.msg);
+        assert_ptr_equal(p.c, &c);
+        assert_true(p.n_tensors > 0);
+        assert_true(p.bytes > 0);
+    }
+    assert_null(kb_op_find("gelutanh"));
+    assert_null(kb_op_find(""));
+}
+
+static void every_op_says_what_it_is(void **state) {
+    (void)state;
+    for (int i = 0; i < kb_op_count; i++) {
+        const struct kb_op *op = kb_ops[i];
+        assert_true(op->family && op->shape_form && op->formula && op->catches);
+        assert_true(op->n_dtypes > 0 && op->n_fills > 0);
+        assert_true(op->fast_math_factor >= 1);
+        assert_true(op->resolve && op->macros && op->fill && op->reference &&
+                    op->peer_tolerance);
+        for (int k = 0; k < op->n_params; k++)
+            assert_true(op->params[k].name && op->params[k].help);
+    }
+}
+
+static void a_parameter_is_found_with_its_index(void **state) {
+    (void)state;
+    int index = -1;
+    const struct kb_op *op = kb_op_find("gelu");
+    const struct kb_param *param = kb_op_param(op, "round", &index);
+    assert_non_null(param);
+    assert_ptr_equal(param, &op->params[index]);
+    assert_null(kb_op_param(op, "rounds", &index));
+}
+
+static void dtypes_and_fills_that_an_op_lacks_are_refused(void **state) {
+    (void)state;
+    assert_true(kb_op_has_dtype(kb_op_find("silu"), KB_FP32));
+    assert_false(kb_op_has_dtype(kb_op_find("silu"), KB_E4M3));
+    struct kb_case c = silu_case();
+    c.dtype = KB_E4M3;
+    assert_refused(&c, "silu has no dtype e4m3; it has bf16, fp16, fp32");
+    c = silu_case();
+    c.op = kb_op_find("stream");
+    c.fill = KB_FILL_TINY;
+    assert_refused(&c, "stream has no fill tiny; it has bits, normal, nan");
+}
+
+static void parameters_out_of_range_and_bad_shapes_are_refused(void **state) {
+    (void)state;
+    struct kb_case c = silu_case();
+    c.set[0].v = 2;
+    assert_refused(&c, "round: there is no word 2 of once,act");
+    c = silu_case();
+    c.rank = 0;
+    assert_refused(&c, "a shape has 1 to 8 axes, got 0");
+    c = silu_case();
+    c.rank = KB_MAX_RANK + 1;
+    assert_refused(&c, "a shape has 1 to 8 axes, got 9");
+    c = silu_case();
+    c.shape[0] = -1;
+    assert_refused(&c, "-1x16: axis 0 must be from 0 to 2^53, got -1");
+}
+
+static void parameters_are_names_with_their_words(void **state) {
+    (void)state;
+    struct kb_problem p;
+    struct kb_err err = {0};
+    struct kb_case c = silu_case();
+    c.set[0].v = 1;
+    assert_true(kb_case_resolve(&c, &p, &err));
+    assert_string_equal(p.names[0].name, "round");
+    assert_string_equal(p.names[0].words, "once,act");
+    assert_true(p.names[0].value == 1);
+    assert_false(p.names[0].is_float);
+}
+
+static void a_tensor_counts_its_elements_and_may_have_none(void **state) {
+    (void)state;
+    struct kb_problem p = {0};
+    struct kb_err err = {0};
+    const int64_t shape[] = {3, 0, 5}, most[] = {(int64_t)1 << 53},
+                  over[] = {1, most[0], 2};
+    assert_true(kb_problem_tensor(&p, "a", KB_IN, KB_FP32, 3, shape, KB_RULE_BOUND, &err));
+    assert_int_equal(p.tensors[0].elements, 0);
+    assert_true(kb_problem_tensor(&p, "b", KB_OUT, KB_U8, 1, most, KB_RULE_EXACT, &err));
+    assert_int_equal(p.tensors[1].elements, most[0]);
+    assert_int_equal(kb_problem_find(&p, "b"), 1);
+    assert_int_equal(kb_problem_find(&p, "c"), -1);
+    assert_int_equal(err.kind, KB_NO_ERROR);
+    assert_false(kb_problem_tensor(&p, "c", KB_IN, KB_U8, 3, over, KB_RULE_BOUND, &err));
+    assert_string_equal(err.msg,
+                        "c: the elements overflow, a tensor has at most 2^53 bytes");
+    assert_int_equal(p.n_tensors, 2);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_op_is_found_by_its_name_and_resolves_its_sample),
+        cmocka_unit_test(every_op_says_what_it_is),
+        cmocka_unit_test(a_parameter_is_found_with_its_index),
+        cmocka_unit_test(dtypes_and_fills_that_an_op_lacks_are_refused),
+        cmocka_unit_test(parameters_out_of_range_and_bad_shapes_are_refused),
+        cmocka_unit_test(parameters_are_names_with_their_words),
+        cmocka_unit_test(a_tensor_counts_its_elements_and_may_have_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
