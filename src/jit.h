@@ -18,15 +18,29 @@ struct kb_cache;
 /* NULL when there is none; `note` then says why. */
 struct kb_cache *kb_cache_open(struct kb_buf *note);
 void kb_cache_close(struct kb_cache *cache);
-/* Produce the payload of a key: called with the key's lock held. */
-typedef bool kb_cache_make(void *context, struct kb_buf *payload, struct kb_err *err);
-/* The payload from the cache or from `make`. `cache` may be NULL. no_compile: KB_BUILD on a
- * miss. *hit says which; notes of a damaged entry or failed write are appended to `note`.
- */
+const char *kb_cache_folder(const struct kb_cache *cache);
+/* How long to wait for another process that makes the same entry, 150 s unless set; then
+ * the work is done beside it. */
+void kb_cache_wait(struct kb_cache *cache, int64_t ms);
+/* The payload from the cache or from `make`, which appends it and is called with the key's
+ * lock held. `cache` may be NULL. no_compile: KB_BUILD on a miss. *hit says which; a
+ * damaged entry, a lock that took too long and a failed write are noted, a line each. */
 bool kb_cache_fetch(struct kb_cache *cache, const struct kb_hash *key, bool no_compile,
                     bool (*make)(void *context, struct kb_buf *payload, struct kb_err *err),
                     void *context, struct kb_buf *payload, bool *hit, struct kb_buf *note,
                     struct kb_err *err);
+
+struct kb_cache_stats {
+    int64_t entries, bytes; /* that are there now */
+    int64_t damaged, removed;
+};
+/* Remove the entries that were not used for longest until at most max_bytes are left (0:
+ * all). Done by itself at $KBENCH_CACHE_MAX, 1G unless set. */
+bool kb_cache_trim(struct kb_cache *cache, int64_t max_bytes, struct kb_cache_stats *out,
+                   struct kb_err *err);
+/* Read every entry and remove those that are damaged. */
+bool kb_cache_verify(struct kb_cache *cache, struct kb_cache_stats *out,
+                     struct kb_err *err);
 
 /* ---- compilers ------------------------------------------------------------------------
  */
@@ -44,26 +58,41 @@ struct kb_includes {
 bool kb_includes_collect(const struct kb_kernel *kernel, struct kb_arena *arena,
                          struct kb_includes *out, struct kb_err *err);
 
-/* NVRTC in a worker process of its own (started at first use, kept, limited in memory and
- * time); needs no driver and no GPU, so `make nvrtc` uses it anywhere. */
+/* NVRTC in a worker process of its own (started at the first compile, kept, limited in
+ * memory and time); needs no driver and no GPU, so `make nvrtc` uses it anywhere. One of
+ * these compiles one job at a time; several at once are several of these. */
 struct kb_nvrtc_job {
     const struct kb_kernel *kernel;
     struct kb_strings defines, flags, entries;
     const char *arch; /* "sm_90a" */
+    bool from_nvcc;   /* code by nvcc ahead of time; NVRTC gives the names only */
 };
 struct kb_nvrtc_result {
-    struct kb_buf cubin, log;
-    struct kb_strings lowered; /* in the order of entries */
+    struct kb_buf cubin, log;  /* the log escaped, line by line, at most 64 KiB */
+    struct kb_strings lowered; /* in the order of entries; in `arena` */
     double compile_ms;
+    int64_t spill_bytes; /* of all entries, as ptxas reports them; -1 unknown */
+    struct kb_hash key;  /* kb_nvrtc_build only */
+    bool cached;
 };
+void kb_nvrtc_result_free(struct kb_nvrtc_result *result);
 struct kb_nvrtc;
 /* KB_DEVICE with the remedy when libnvrtc or its headers are not found. compile_ms: wall
  * limit of one compile, 0: 120 s. */
 bool kb_nvrtc_open(int64_t compile_ms, struct kb_nvrtc **out, struct kb_err *err);
 const char *kb_nvrtc_version(const struct kb_nvrtc *nvrtc); /* "13.0" */
+/* KB_BUILD with the first errors on one line, out->log then holds all of them. A compiler
+ * that crashes, hangs or wants too much memory is KB_BUILD too; the next job gets a new
+ * process. On failure only out->log is there to free. */
 bool kb_nvrtc_compile(struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *job,
                       struct kb_arena *arena, struct kb_nvrtc_result *out,
                       struct kb_err *err);
+/* The same through the cache (may be NULL). The key covers the source, every header it
+ * includes by quotes, options, entries, architecture and the compiler's own files. Notes as
+ * from kb_cache_fetch. */
+bool kb_nvrtc_build(struct kb_nvrtc *nvrtc, struct kb_cache *cache, bool no_compile,
+                    const struct kb_nvrtc_job *job, struct kb_arena *arena,
+                    struct kb_nvrtc_result *out, struct kb_buf *note, struct kb_err *err);
 void kb_nvrtc_close(struct kb_nvrtc *nvrtc);
 /* The worker's side: main() calls it for `kbench --worker nvrtc`. */
 int kb_nvrtc_worker_main(void);

@@ -1,0 +1,704 @@
+/* cache_test.c - the JIT cache never gives back what was not put in, and never fails a run.
+ */
+#include "cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* ---- a folder of its own for each test -------------------------------------------------
+ */
+
+struct place {
+    char root[64], folder[96];
+};
+
+static int setup(void **state) {
+    struct place *place = test_calloc(1, sizeof *place);
+    snprintf(place->root, sizeof place->root, "/tmp/kb-cache-XXXXXX");
+    if (!mkdtemp(place->root))
+        return -1;
+    snprintf(place->folder, sizeof place->folder, "%s/cache", place->root);
+    setenv("KBENCH_CACHE", place->folder, 1);
+    unsetenv("KBENCH_CACHE_MAX");
+    *state = place;
+    return 0;
+}
+
+static int teardown(void **state) {
+    struct place *place = *state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", place->root);
+    int rc = system(command);
+    test_free(place);
+    return rc;
+}
+
+/* ---- makers ----------------------------------------------------------------------------
+ */
+
+struct maker {
+    const char *text, *count_file;
+    int calls, say_fd;
+    bool fail, hang;
+};
+
+static bool make(void *context, struct kb_buf *payload, struct kb_err *err) {
+    struct maker *maker = context;
+    maker->calls++;
+    if (maker->count_file) {
+        int fd = open(maker->count_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        assert_int_equal(write(fd, "x", 1), 1);
+        close(fd);
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); /* a short compile */
+    }
+    if (maker->hang) {
+        assert_int_equal(write(maker->say_fd, "x", 1), 1);
+        for (;;)
+            pause();
+    }
+    if (maker->fail)
+        return kb_fail(err, KB_BUILD, "no such luck");
+    kb_buf_puts(payload, maker->text);
+    return true;
+}
+
+static struct kb_hash key_of(const char *text) {
+    return kb_hash_of(text, strlen(text));
+}
+
+static struct kb_cache *open_cache(void) {
+    struct kb_buf note = {0};
+    struct kb_cache *cache = kb_cache_open(&note);
+    assert_string_equal(kb_buf_text(&note), "");
+    assert_non_null(cache);
+    kb_buf_free(&note);
+    return cache;
+}
+
+/* Fetch and check what came; returns whether it was a hit. */
+static bool fetch(struct kb_cache *cache, const char *name, struct maker *maker,
+                  const char *want, struct kb_buf *note) {
+    struct kb_hash key = key_of(name);
+    struct kb_buf payload = {0};
+    struct kb_err err = {0};
+    bool hit;
+    assert_true(
+        kb_cache_fetch(cache, &key, false, make, maker, &payload, &hit, note, &err));
+    assert_string_equal(kb_buf_text(&payload), want);
+    kb_buf_free(&payload);
+    return hit;
+}
+
+static void path_of(const struct place *place, const char *name, const char *suffix,
+                    char out[PATH_MAX]) {
+    struct kb_hash key = key_of(name);
+    char file[KB_CACHE_NAME];
+    kb_cache_entry_name(&key, suffix, file);
+    snprintf(out, PATH_MAX, "%s/%s", place->folder, file);
+}
+
+static void put(const char *path, const void *data, size_t size) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_true(kb_write_all(fd, data, size));
+    close(fd);
+}
+
+/* ---- hits and misses -------------------------------------------------------------------
+ */
+
+static void second_fetch_is_a_hit_in_another_process_too(void **state) {
+    (void)state;
+    struct maker maker = {.text = "code"};
+    struct kb_buf note = {0};
+    struct kb_cache *cache = open_cache();
+    assert_false(fetch(cache, "a", &maker, "code", &note));
+    kb_cache_close(cache);
+    cache = open_cache();
+    assert_true(fetch(cache, "a", &maker, "code", &note));
+    assert_false(fetch(cache, "b", &maker, "code", &note));
+    assert_int_equal(maker.calls, 2);
+    assert_string_equal(kb_buf_text(&note), "");
+    kb_cache_close(cache);
+}
+
+static void payload_is_appended_and_may_be_empty(void **state) {
+    (void)state;
+    struct maker maker = {.text = ""};
+    struct kb_hash key = key_of("empty");
+    struct kb_buf payload = {0}, note = {0};
+    struct kb_err err = {0};
+    struct kb_cache *cache = open_cache();
+    for (int i = 0; i < 2; i++) {
+        bool hit;
+        kb_buf_puts(&payload, "kept");
+        assert_true(
+            kb_cache_fetch(cache, &key, false, make, &maker, &payload, &hit, &note, &err));
+        assert_int_equal(hit, i);
+    }
+    assert_string_equal(kb_buf_text(&payload), "keptkept");
+    assert_int_equal(maker.calls, 1);
+    kb_buf_free(&payload);
+    kb_cache_close(cache);
+}
+
+static void failed_make_stores_nothing(void **state) {
+    (void)state;
+    struct maker maker = {.text = "code", .fail = true};
+    struct kb_hash key = key_of("a");
+    struct kb_buf payload = {0}, note = {0};
+    struct kb_err err = {0};
+    bool hit;
+    struct kb_cache *cache = open_cache();
+    assert_false(
+        kb_cache_fetch(cache, &key, false, make, &maker, &payload, &hit, &note, &err));
+    assert_string_equal(err.msg, "no such luck");
+    maker.fail = false;
+    assert_false(fetch(cache, "a", &maker, "code", &note));
+    kb_cache_close(cache);
+}
+
+static void no_compile_fails_by_key_on_a_miss_and_not_on_a_hit(void **state) {
+    (void)state;
+    struct maker maker = {.text = "code"};
+    struct kb_hash key = key_of("a");
+    struct kb_buf payload = {0}, note = {0};
+    struct kb_err err = {0};
+    char hex[KB_HASH_HEX];
+    bool hit;
+    struct kb_cache *cache = open_cache();
+    assert_false(
+        kb_cache_fetch(cache, &key, true, make, &maker, &payload, &hit, &note, &err));
+    kb_hash_hex(&key, hex);
+    assert_int_equal(err.kind, KB_BUILD);
+    assert_non_null(strstr(err.msg, hex));
+    assert_int_equal(maker.calls, 0);
+    fetch(cache, "a", &maker, "code", &note);
+    assert_true(
+        kb_cache_fetch(cache, &key, true, make, &maker, &payload, &hit, &note, &err));
+    kb_buf_free(&payload);
+    kb_cache_close(cache);
+}
+
+static void without_a_cache_everything_is_made(void **state) {
+    (void)state;
+    struct maker maker = {.text = "code"};
+    struct kb_buf note = {0};
+    assert_false(fetch(NULL, "a", &maker, "code", &note));
+    assert_false(fetch(NULL, "a", &maker, "code", &note));
+    assert_int_equal(maker.calls, 2);
+}
+
+/* ---- damage ----------------------------------------------------------------------------
+ */
+
+struct damage {
+    struct kb_cache *cache;
+    struct kb_hash key;
+    char path[PATH_MAX];
+    struct kb_buf good;
+};
+
+static void damage_begin(struct damage *d, const struct place *place) {
+    char text[4000];
+    struct kb_err err = {0};
+    for (size_t i = 0; i < sizeof text - 1; i++)
+        text[i] = (char)('a' + i * 7 % 23);
+    text[sizeof text - 1] = '\0';
+    struct maker maker = {.text = text};
+    struct kb_buf note = {0};
+    *d = (struct damage){.cache = open_cache(), .key = key_of("a")};
+    fetch(d->cache, "a", &maker, text, &note);
+    path_of(place, "a", ".bin", d->path);
+    assert_true(kb_file_read(d->path, 1 << 20, &d->good, &err));
+    assert_true(d->good.len > sizeof text);
+}
+
+static void damage_end(struct damage *d) {
+    kb_buf_free(&d->good);
+    kb_cache_close(d->cache);
+}
+
+static enum kb_cache_state read_state(struct damage *d) {
+    struct kb_buf payload = {0}, why = {0};
+    enum kb_cache_state state =
+        kb_cache_entry_read(d->cache->fd, &d->key, false, &payload, &why);
+    assert_int_equal(payload.len > 0, state == KB_CACHE_GOOD);
+    assert_int_equal(why.len > 0, state == KB_CACHE_DAMAGED);
+    kb_buf_free(&payload);
+    kb_buf_free(&why);
+    return state;
+}
+
+static void no_truncated_entry_is_loaded(void **state) {
+    struct damage d;
+    damage_begin(&d, *state);
+    assert_int_equal(read_state(&d), KB_CACHE_GOOD);
+    for (size_t i = 0; i < 500; i++) {
+        size_t size = i < 100 ? i : i * d.good.len / 500;
+        put(d.path, d.good.data, size);
+        assert_int_equal(read_state(&d), KB_CACHE_DAMAGED);
+    }
+    put(d.path, d.good.data, d.good.len);
+    assert_int_equal(read_state(&d), KB_CACHE_GOOD);
+    damage_end(&d);
+}
+
+static void no_entry_with_a_flipped_bit_is_loaded(void **state) {
+    struct damage d;
+    damage_begin(&d, *state);
+    for (size_t i = 0; i < 2000; i++) {
+        /* every bit of the header, then bits all over */
+        size_t bit = i < 56 * 8 ? i : (i * 7919) % (d.good.len * 8);
+        d.good.data[bit / 8] = (char)(d.good.data[bit / 8] ^ (1 << bit % 8));
+        put(d.path, d.good.data, d.good.len);
+        assert_int_equal(read_state(&d), KB_CACHE_DAMAGED);
+        d.good.data[bit / 8] = (char)(d.good.data[bit / 8] ^ (1 << bit % 8));
+    }
+    damage_end(&d);
+}
+
+static void longer_and_swapped_entries_are_not_loaded(void **state) {
+    struct damage d;
+    damage_begin(&d, *state);
+    char other[PATH_MAX];
+    path_of(*state, "b", ".bin", other);
+    put(other, d.good.data, d.good.len);
+    d.key = key_of("b");
+    assert_int_equal(read_state(&d), KB_CACHE_DAMAGED);
+    d.key = key_of("a");
+    kb_buf_putc(&d.good, 'x');
+    put(d.path, d.good.data, d.good.len);
+    assert_int_equal(read_state(&d), KB_CACHE_DAMAGED);
+    damage_end(&d);
+}
+
+static void fifo_link_or_folder_in_an_entrys_place_is_not_read(void **state) {
+    struct damage d;
+    damage_begin(&d, *state);
+    char other[PATH_MAX];
+    path_of(*state, "elsewhere", ".bin", other);
+    assert_int_equal(rename(d.path, other), 0);
+    assert_int_equal(symlink(other, d.path), 0);
+    assert_int_equal(read_state(&d), KB_CACHE_DAMAGED);
+    assert_int_equal(unlink(d.path), 0);
+    assert_int_equal(mkfifo(d.path, 0600), 0);
+    assert_int_equal(read_state(&d), KB_CACHE_DAMAGED);
+    assert_int_equal(unlink(d.path), 0);
+    assert_int_equal(mkdir(d.path, 0700), 0);
+    assert_int_equal(read_state(&d), KB_CACHE_DAMAGED);
+    damage_end(&d);
+}
+
+static void damaged_entry_is_made_again_with_a_note(void **state) {
+    struct maker maker = {.text = "code"};
+    struct kb_buf note = {0};
+    char path[PATH_MAX];
+    struct kb_cache *cache = open_cache();
+    fetch(cache, "a", &maker, "code", &note);
+    path_of(*state, "a", ".bin", path);
+    assert_int_equal(truncate(path, 58), 0);
+    assert_false(fetch(cache, "a", &maker, "code", &note));
+    assert_non_null(strstr(kb_buf_text(&note), "was damaged (its length is wrong)"));
+    assert_true(fetch(cache, "a", &maker, "code", &note));
+    assert_int_equal(maker.calls, 2);
+    kb_buf_free(&note);
+    kb_cache_close(cache);
+}
+
+static void verify_removes_what_is_damaged(void **state) {
+    struct maker maker = {.text = "code"};
+    struct kb_buf note = {0};
+    struct kb_cache_stats stats;
+    struct kb_err err = {0};
+    char path[PATH_MAX];
+    struct kb_cache *cache = open_cache();
+    fetch(cache, "a", &maker, "code", &note);
+    fetch(cache, "b", &maker, "code", &note);
+    path_of(*state, "a", ".bin", path);
+    assert_int_equal(truncate(path, 10), 0);
+    assert_true(kb_cache_verify(cache, &stats, &err));
+    assert_int_equal(stats.entries, 1);
+    assert_int_equal(stats.damaged, 1);
+    assert_int_equal(stats.removed, 1);
+    assert_int_equal(access(path, F_OK), -1);
+    kb_cache_close(cache);
+}
+
+/* ---- many processes --------------------------------------------------------------------
+ */
+
+static void sixteen_cold_processes_make_one_entry(void **state) {
+    struct place *place = *state;
+    char count_file[128];
+    int gate[2];
+    pid_t pids[16];
+    struct stat st;
+    snprintf(count_file, sizeof count_file, "%s/count", place->root);
+    assert_int_equal(pipe(gate), 0);
+    for (size_t i = 0; i < KB_COUNT(pids); i++) {
+        pids[i] = fork();
+        assert_true(pids[i] >= 0);
+        if (pids[i] > 0)
+            continue;
+        char go;
+        struct maker maker = {.text = "code", .count_file = count_file};
+        struct kb_buf note = {0}, payload = {0};
+        struct kb_err err = {0};
+        struct kb_hash key = key_of("a");
+        bool hit, ok;
+        close(gate[1]);
+        ok = read(gate[0], &go, 1) == 0; /* opens when the parent closes it */
+        struct kb_cache *cache = kb_cache_open(&note);
+        ok =
+            ok && cache &&
+            kb_cache_fetch(cache, &key, false, make, &maker, &payload, &hit, &note, &err) &&
+            kb_streq(kb_buf_text(&payload), "code") && note.len == 0;
+        _exit(ok ? 0 : 1);
+    }
+    close(gate[0]);
+    close(gate[1]);
+    for (size_t i = 0; i < KB_COUNT(pids); i++) {
+        int status;
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        assert_int_equal(status, 0);
+    }
+    assert_int_equal(stat(count_file, &st), 0);
+    assert_int_equal(st.st_size, 1);
+}
+
+/* A process that holds the lock of key "a" in the middle of its compile. */
+static pid_t start_holder(void) {
+    int said[2];
+    char byte;
+    assert_int_equal(pipe(said), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct maker maker = {.text = "code", .hang = true, .say_fd = said[1]};
+        struct kb_buf note = {0}, payload = {0};
+        struct kb_err err = {0};
+        struct kb_hash key = key_of("a");
+        bool hit;
+        struct kb_cache *cache = kb_cache_open(&note);
+        kb_cache_fetch(cache, &key, false, make, &maker, &payload, &hit, &note, &err);
+        _exit(1);
+    }
+    close(said[1]);
+    assert_int_equal(read(said[0], &byte, 1), 1);
+    close(said[0]);
+    return pid;
+}
+
+static void killed_lock_holder_stops_nobody(void **state) {
+    (void)state;
+    struct maker maker = {.text = "code"};
+    struct kb_buf note = {0};
+    pid_t pid = start_holder();
+    struct kb_cache *cache = open_cache();
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    assert_false(fetch(cache, "a", &maker, "code", &note));
+    assert_string_equal(kb_buf_text(&note), "");
+    assert_true(fetch(cache, "a", &maker, "code", &note));
+    kb_cache_close(cache);
+}
+
+static void stopped_lock_holder_is_waited_for_only_so_long(void **state) {
+    (void)state;
+    struct maker maker = {.text = "code"};
+    struct kb_buf note = {0};
+    pid_t pid = start_holder();
+    struct kb_cache *cache = open_cache();
+    kill(pid, SIGSTOP);
+    kb_cache_wait(cache, 30);
+    assert_false(fetch(cache, "b", &maker, "code", &note)); /* its own lock */
+    assert_string_equal(kb_buf_text(&note), "");
+    assert_false(fetch(cache, "a", &maker, "code", &note));
+    assert_non_null(strstr(kb_buf_text(&note), "compiled without it"));
+    assert_true(fetch(cache, "a", &maker, "code", &note)); /* it was stored all the same */
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    kb_buf_free(&note);
+    kb_cache_close(cache);
+}
+
+/* ---- size ------------------------------------------------------------------------------
+ */
+
+static void age(const struct place *place, const char *name, time_t seconds) {
+    char path[PATH_MAX];
+    struct timespec when = {.tv_sec = time(NULL) - seconds};
+    struct timespec times[2] = {when, when};
+    path_of(place, name, ".bin", path);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void what_was_used_longest_ago_goes_first(void **state) {
+    struct maker maker = {.text = "0123456789"};
+    struct kb_buf note = {0};
+    struct kb_cache_stats stats;
+    struct kb_err err = {0};
+    struct kb_cache *cache = open_cache();
+    const char *names[] = {"a", "b", "c"};
+    for (size_t i = 0; i < 3; i++)
+        fetch(cache, names[i], &maker, "0123456789", &note);
+    age(*state, "a", 90000);
+    age(*state, "b", 80000);
+    age(*state, "c", 70000);
+    assert_true(
+        fetch(cache, "a", &maker, "0123456789", &note)); /* used: the youngest now */
+    assert_true(kb_cache_trim(cache, 140, &stats, &err));
+    assert_int_equal(stats.removed, 1);
+    assert_int_equal(stats.entries, 2);
+    assert_true(fetch(cache, "a", &maker, "0123456789", &note));
+    assert_true(fetch(cache, "c", &maker, "0123456789", &note));
+    assert_false(fetch(cache, "b", &maker, "0123456789", &note));
+    assert_true(kb_cache_trim(cache, 0, &stats, &err));
+    assert_int_equal(stats.entries, 0);
+    kb_cache_close(cache);
+}
+
+static void writes_keep_the_folder_below_its_limit(void **state) {
+    (void)state;
+    char text[1001];
+    struct kb_buf note = {0};
+    struct kb_cache_stats stats;
+    struct kb_err err = {0};
+    memset(text, 'x', 1000);
+    text[1000] = '\0';
+    struct maker maker = {.text = text};
+    setenv("KBENCH_CACHE_MAX", "4K", 1);
+    struct kb_cache *cache = open_cache();
+    for (int i = 0; i < 10; i++) {
+        char name[] = {(char)('a' + i), '\0'};
+        assert_false(fetch(cache, name, &maker, text, &note));
+    }
+    assert_true(kb_cache_trim(cache, INT64_MAX, &stats, &err));
+    assert_true(stats.bytes <= 4096);
+    assert_int_equal(stats.entries, 3);
+    kb_cache_close(cache);
+}
+
+static void limit_that_is_no_size_is_noted_and_not_used(void **state) {
+    (void)state;
+    static const char *const wrong[] = {"lots", "-1", "1T", "9223372036854775807G", "M"};
+    for (size_t i = 0; i < KB_COUNT(wrong); i++) {
+        struct kb_buf note = {0};
+        setenv("KBENCH_CACHE_MAX", wrong[i], 1);
+        struct kb_cache *cache = kb_cache_open(&note);
+        assert_non_null(cache);
+        assert_int_equal(cache->max_bytes, INT64_C(1) << 30);
+        assert_non_null(strstr(kb_buf_text(&note), wrong[i]));
+        kb_buf_free(&note);
+        kb_cache_close(cache);
+    }
+}
+
+static void temporary_file_of_a_killed_process_is_removed_in_time(void **state) {
+    struct place *place = *state;
+    char fresh[160], stale[160];
+    struct kb_cache_stats stats;
+    struct kb_err err = {0};
+    struct timespec old = {.tv_sec = time(NULL) - 7200};
+    struct timespec times[2] = {old, old};
+    struct kb_cache *cache = open_cache();
+    snprintf(fresh, sizeof fresh, "%s/x.1.tmp", place->folder);
+    snprintf(stale, sizeof stale, "%s/x.2.tmp", place->folder);
+    put(fresh, "x", 1);
+    put(stale, "x", 1);
+    assert_int_equal(utimensat(AT_FDCWD, stale, times, 0), 0);
+    assert_true(kb_cache_trim(cache, INT64_MAX, &stats, &err));
+    assert_int_equal(access(fresh, F_OK), 0);
+    assert_int_equal(access(stale, F_OK), -1);
+    kb_cache_close(cache);
+}
+
+/* ---- folders that cannot be trusted ----------------------------------------------------
+ */
+
+static void expect_no_cache(const char *why) {
+    struct kb_buf note = {0};
+    assert_null(kb_cache_open(&note));
+    if (!strstr(kb_buf_text(&note), why))
+        fail_msg("note is \"%s\", wanted \"%s\"", kb_buf_text(&note), why);
+    kb_buf_free(&note);
+}
+
+static void folder_that_others_could_fill_is_refused(void **state) {
+    struct place *place = *state;
+    char link[96];
+    assert_int_equal(mkdir(place->folder, 0700), 0);
+    snprintf(link, sizeof link, "%s/link", place->root);
+    assert_int_equal(symlink(place->folder, link), 0);
+    setenv("KBENCH_CACHE", link, 1);
+    expect_no_cache("is a symbolic link");
+    strcat(link, "/");
+    setenv("KBENCH_CACHE", link, 1);
+    expect_no_cache("is a symbolic link");
+    setenv("KBENCH_CACHE", place->folder, 1);
+    assert_int_equal(chmod(place->folder, 0720), 0);
+    expect_no_cache("others may write to it");
+    assert_int_equal(chmod(place->folder, 0702), 0);
+    expect_no_cache("others may write to it");
+    assert_int_equal(chmod(place->folder, 0755), 0);
+    kb_cache_close(open_cache());
+    if (geteuid() == 0) {
+        assert_int_equal(chown(place->folder, 65534, 65534), 0);
+        expect_no_cache("belongs to another user");
+    }
+}
+
+static void file_in_the_folders_place_is_noted(void **state) {
+    struct place *place = *state;
+    put(place->folder, "x", 1);
+    expect_no_cache("running without a cache");
+}
+
+static void folder_comes_from_the_environment_in_order(void **state) {
+    struct place *place = *state;
+    char want[128];
+    struct kb_buf note = {0};
+    unsetenv("KBENCH_CACHE");
+    setenv("XDG_CACHE_HOME", place->root, 1);
+    struct kb_cache *cache = kb_cache_open(&note);
+    snprintf(want, sizeof want, "%s/kbench", place->root);
+    assert_string_equal(kb_cache_folder(cache), want);
+    kb_cache_close(cache);
+    setenv("XDG_CACHE_HOME", "relative", 1);
+    setenv("HOME", place->root, 1);
+    cache = kb_cache_open(&note);
+    snprintf(want, sizeof want, "%s/.cache/kbench", place->root);
+    assert_string_equal(kb_cache_folder(cache), want);
+    kb_cache_close(cache);
+    struct stat st;
+    assert_int_equal(stat(want, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0700);
+    unsetenv("XDG_CACHE_HOME");
+    unsetenv("HOME");
+    expect_no_cache("none of KBENCH_CACHE, XDG_CACHE_HOME and HOME");
+}
+
+/* In a process of its own, since it gives up being root. */
+static int run_in_read_only_folder(void) {
+    struct maker maker = {.text = "code"};
+    struct kb_buf note = {0}, payload = {0};
+    struct kb_err err = {0};
+    struct kb_hash a = key_of("a"), b = key_of("b");
+    bool hit;
+    struct kb_cache *cache = kb_cache_open(&note);
+    if (!cache || note.len)
+        return 1;
+    if (!kb_cache_fetch(cache, &a, false, make, &maker, &payload, &hit, &note, &err) ||
+        !hit || note.len)
+        return 2;
+    for (int i = 0; i < 2; i++)
+        if (!kb_cache_fetch(cache, &b, false, make, &maker, &payload, &hit, &note, &err) ||
+            hit)
+            return 3;
+    if (!kb_streq(kb_buf_text(&payload), "codecodecode") || maker.calls != 2)
+        return 4;
+    const char *said = strstr(kb_buf_text(&note), "cannot write to the cache");
+    return said && !strstr(said + 1, "cannot write") ? 0 : 5; /* once */
+}
+
+static void read_only_folder_gives_hits_and_one_note(void **state) {
+    struct place *place = *state;
+    struct maker maker = {.text = "code"};
+    struct kb_buf note = {0};
+    char path[PATH_MAX];
+    int status;
+    struct kb_cache *cache = open_cache();
+    fetch(cache, "a", &maker, "code", &note);
+    kb_cache_close(cache);
+    path_of(place, "a", ".bin", path);
+    if (geteuid() == 0) {
+        assert_int_equal(chmod(place->root, 0755), 0);
+        assert_int_equal(chown(place->folder, 65534, 65534), 0);
+        assert_int_equal(chown(path, 65534, 65534), 0);
+    }
+    assert_int_equal(chmod(place->folder, 0500), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(geteuid() == 0 && setuid(65534) ? 9 : run_in_read_only_folder());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(chmod(place->folder, 0700), 0);
+}
+
+static void full_disk_is_one_note_and_leaves_no_part(void **state) {
+    struct place *place = *state;
+    (void)place;
+    int status;
+    struct kb_cache_stats stats;
+    struct kb_err err = {0};
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) { /* a limit on file sizes is the nearest to a full disk */
+        char text[5001];
+        memset(text, 'x', 5000);
+        text[5000] = '\0';
+        struct maker maker = {.text = text};
+        struct kb_buf note = {0}, payload = {0};
+        struct kb_hash key = key_of("a");
+        bool hit;
+        signal(SIGXFSZ, SIG_IGN);
+        struct kb_cache *cache = kb_cache_open(&note);
+        if (!cache || setrlimit(RLIMIT_FSIZE, &(struct rlimit){1000, 1000}))
+            _exit(1);
+        bool ok =
+            kb_cache_fetch(cache, &key, false, make, &maker, &payload, &hit, &note, &err) &&
+            payload.len == 5000 && strstr(kb_buf_text(&note), "cannot write to the cache");
+        _exit(ok ? 0 : 2);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    struct kb_cache *cache = open_cache();
+    assert_true(kb_cache_trim(cache, INT64_MAX, &stats, &err));
+    assert_int_equal(stats.entries, 0);
+    kb_cache_close(cache);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(second_fetch_is_a_hit_in_another_process_too),
+        TEST(payload_is_appended_and_may_be_empty),
+        TEST(failed_make_stores_nothing),
+        TEST(no_compile_fails_by_key_on_a_miss_and_not_on_a_hit),
+        TEST(without_a_cache_everything_is_made),
+        TEST(no_truncated_entry_is_loaded),
+        TEST(no_entry_with_a_flipped_bit_is_loaded),
+        TEST(longer_and_swapped_entries_are_not_loaded),
+        TEST(fifo_link_or_folder_in_an_entrys_place_is_not_read),
+        TEST(damaged_entry_is_made_again_with_a_note),
+        TEST(verify_removes_what_is_damaged),
+        TEST(sixteen_cold_processes_make_one_entry),
+        TEST(killed_lock_holder_stops_nobody),
+        TEST(stopped_lock_holder_is_waited_for_only_so_long),
+        TEST(what_was_used_longest_ago_goes_first),
+        TEST(writes_keep_the_folder_below_its_limit),
+        TEST(limit_that_is_no_size_is_noted_and_not_used),
+        TEST(temporary_file_of_a_killed_process_is_removed_in_time),
+        TEST(folder_that_others_could_fill_is_refused),
+        TEST(file_in_the_folders_place_is_noted),
+        TEST(folder_comes_from_the_environment_in_order),
+        TEST(read_only_folder_gives_hits_and_one_note),
+        TEST(full_disk_is_one_note_and_leaves_no_part),
+    };
+    return cmocka_run_group_tests_name("cache", tests, NULL, NULL);
+}

@@ -1,0 +1,219 @@
+/* nvrtc.c - the client: keeps a compiler process, hands it jobs, reads what they came to.
+ */
+#include "nvrtc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COMPILE_MS = 120000, START_MS = 60000 };
+
+/* ---- the process -----------------------------------------------------------------------
+ */
+
+static void end_process(struct kb_nvrtc *nvrtc) {
+    if (nvrtc->running)
+        kb_child_end(&nvrtc->child);
+    nvrtc->running = false;
+}
+
+/* How it died, with what it last said: "signal 9 (Killed): terminate called ...". */
+static void say_death(struct kb_nvrtc *nvrtc, const struct kb_buf *said,
+                      struct kb_err *err) {
+    int status;
+    struct kb_buf text = {0};
+    if (kb_child_wait(&nvrtc->child, 1000, &status)) {
+        kb_status_text(status, &text);
+        kb_buf_puts(&text, said->len ? ": " : "");
+    }
+    size_t line = strcspn(kb_buf_text(said), "\n");
+    kb_escape(&text, kb_buf_text(said), line < 300 ? line : 300);
+    kb_fail(err, KB_BUILD, "the compiler's process ended: %s", kb_buf_text(&text));
+    kb_buf_free(&text);
+}
+
+/* One frame there, one back. False leaves no process. */
+static bool converse(struct kb_nvrtc *nvrtc, uint64_t nonce, const struct kb_buf *message,
+                     int64_t wall_ms, struct kb_buf *reply, struct kb_err *err) {
+    struct kb_buf said = {0};
+    bool ok = kb_frame_write(nvrtc->child.in, nonce, message->data, message->len, err) &&
+              kb_child_reply(&nvrtc->child, nvrtc->nonce, wall_ms, reply, &said, err);
+    if (!ok && err->kind == KB_CRASH)
+        say_death(nvrtc, &said, err);
+    else if (!ok && err->kind == KB_TIMEOUT)
+        kb_fail(err, KB_BUILD, "the compiler was still running after %.3g s, killed",
+                (double)wall_ms / 1000);
+    if (!ok)
+        end_process(nvrtc);
+    kb_buf_free(&said);
+    return ok;
+}
+
+static bool greet(struct kb_nvrtc *nvrtc, struct kb_err *err) {
+    struct kb_buf hello = {0}, reply = {0};
+    kb_wire_put_u64(&hello, nvrtc->nonce);
+    kb_wire_put_text(&hello, nvrtc->place.library);
+    bool ok = converse(nvrtc, 0, &hello, START_MS, &reply, err);
+    if (ok) {
+        struct kb_wire wire = {.at = reply.data, .left = reply.len};
+        bool loaded = kb_wire_u64(&wire) != 0;
+        const char *text = kb_wire_get(&wire, NULL);
+        if (loaded)
+            snprintf(nvrtc->place.version, sizeof nvrtc->place.version, "%s", text);
+        else
+            ok = kb_fail(err, KB_DEVICE, "%s: %s: set CUDA_HOME to a whole CUDA Toolkit",
+                         nvrtc->place.library, text);
+    }
+    kb_buf_free(&hello);
+    kb_buf_free(&reply);
+    return ok;
+}
+
+static bool start_process(struct kb_nvrtc *nvrtc, struct kb_err *err) {
+    char worker[] = "--worker", name[] = "nvrtc";
+    struct kb_buf exe = {0};
+    kb_buf_puts(&exe, kb_exe_path());
+    char *argv[] = {exe.data, worker, name, NULL};
+    nvrtc->nonce = kb_random_u64();
+    nvrtc->running = kb_child_start(&nvrtc->child, argv, NULL, -1, err);
+    kb_buf_free(&exe);
+    if (!nvrtc->running)
+        return false;
+    if (!greet(nvrtc, err)) {
+        end_process(nvrtc);
+        return kb_at(err, "nvrtc");
+    }
+    return true;
+}
+
+bool kb_nvrtc_open(int64_t compile_ms, struct kb_nvrtc **out, struct kb_err *err) {
+    struct kb_nvrtc *nvrtc = calloc(1, sizeof *nvrtc);
+    if (!nvrtc)
+        kb_out_of_memory();
+    nvrtc->compile_ms = compile_ms > 0 ? compile_ms : COMPILE_MS;
+    if (!kb_nvrtc_find(&nvrtc->place, err) ||
+        (!nvrtc->place.version[0] && !start_process(nvrtc, err))) {
+        free(nvrtc);
+        return false;
+    }
+    *out = nvrtc;
+    return true;
+}
+
+void kb_nvrtc_close(struct kb_nvrtc *nvrtc) {
+    if (!nvrtc)
+        return;
+    end_process(nvrtc);
+    free(nvrtc);
+}
+
+const char *kb_nvrtc_version(const struct kb_nvrtc *nvrtc) {
+    return nvrtc->place.version;
+}
+
+/* ---- jobs ------------------------------------------------------------------------------
+ */
+
+void kb_nvrtc_options(const struct kb_nvrtc_job *job, struct kb_arena *arena,
+                      struct kb_strings *out) {
+    kb_strings_add(out, arena, kb_arena_printf(arena, "--gpu-architecture=%s", job->arch));
+    for (size_t i = 0; i < job->flags.count; i++)
+        kb_strings_add(out, arena, job->flags.items[i]);
+    for (size_t i = 0; i < job->defines.count; i++)
+        kb_strings_add(out, arena, kb_arena_printf(arena, "-D%s", job->defines.items[i]));
+}
+
+static void add_folders(const struct kb_nvrtc_place *place, struct kb_arena *arena,
+                        struct kb_strings *out) {
+    kb_strings_add(out, arena, kb_arena_printf(arena, "-I%s", place->headers));
+    /* Where CUDA 13 keeps <cuda/std/...>. */
+    const char *cccl = kb_arena_printf(arena, "%s/cccl", place->headers);
+    if (kb_is_folder(cccl))
+        kb_strings_add(out, arena, kb_arena_printf(arena, "-I%s", cccl));
+    kb_strings_add(out, arena, "--ptxas-options=-v"); /* the spills */
+}
+
+static bool write_job(const struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *job,
+                      struct kb_arena *arena, struct kb_buf *out, struct kb_err *err) {
+    struct kb_includes *includes = kb_arena_alloc(arena, sizeof *includes);
+    struct kb_strings headers = {0}, options = {0};
+    if (memchr(job->kernel->text, '\0', job->kernel->size))
+        return kb_fail(err, KB_INPUT, "%s: holds a NUL byte", job->kernel->path);
+    if (!kb_includes_collect(job->kernel, arena, includes, err))
+        return false;
+    for (int i = 0; i < includes->count; i++) {
+        kb_strings_add(&headers, arena, includes->items[i].name);
+        kb_strings_add(&headers, arena, includes->items[i].text);
+    }
+    kb_nvrtc_options(job, arena, &options);
+    add_folders(&nvrtc->place, arena, &options);
+    kb_wire_put_u64(out, (uint64_t)(nvrtc->compile_ms + 999) / 1000);
+    kb_wire_put_text(out, job->kernel->path);
+    kb_wire_put(out, job->kernel->text, job->kernel->size);
+    kb_wire_put_strings(out, &headers);
+    kb_wire_put_strings(out, &options);
+    kb_wire_put_strings(out, &job->entries);
+    return true;
+}
+
+static bool fail_job(struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *job,
+                     enum kb_nvrtc_status status, const char *log, struct kb_err *err) {
+    struct kb_buf text = {0};
+    kb_log_summary(job, log, &text);
+    if (status != KB_NVRTC_ERRORS)
+        end_process(nvrtc); /* after a fault of its own its next result is not trusted */
+    if (strstr(log, "--gpu-architecture"))
+        kb_fail(err, KB_BUILD,
+                "NVRTC %s does not know %s: a newer CUDA Toolkit is wanted (CUDA_HOME)",
+                nvrtc->place.version, job->arch);
+    else
+        kb_fail(err, KB_BUILD, "%s", kb_buf_text(&text));
+    kb_buf_free(&text);
+    return false;
+}
+
+static bool read_result(struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *job,
+                        const struct kb_buf *reply, struct kb_arena *arena,
+                        struct kb_nvrtc_result *out, struct kb_err *err) {
+    struct kb_wire wire = {.at = reply->data, .left = reply->len};
+    size_t size;
+    enum kb_nvrtc_status status = (enum kb_nvrtc_status)kb_wire_u64(&wire);
+    const char *log = kb_wire_get(&wire, &size);
+    kb_log_escape(log, size, &out->log);
+    if (status != KB_NVRTC_OK)
+        return fail_job(nvrtc, job, status, log, err);
+    out->compile_ms = (double)kb_wire_u64(&wire) / 1e6;
+    kb_wire_strings(&wire, arena, &out->lowered);
+    const char *cubin = kb_wire_get(&wire, &size);
+    if (wire.broken || wire.left || out->lowered.count != job->entries.count)
+        return kb_fail(err, KB_BUILD, "the compiler's process sent a broken result");
+    kb_buf_add(&out->cubin, cubin, size);
+    out->spill_bytes = kb_log_spills(log, &out->lowered);
+    return true;
+}
+
+bool kb_nvrtc_compile(struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *job,
+                      struct kb_arena *arena, struct kb_nvrtc_result *out,
+                      struct kb_err *err) {
+    struct kb_buf message = {0}, reply = {0};
+    *out = (struct kb_nvrtc_result){.spill_bytes = -1};
+    bool ok = write_job(nvrtc, job, arena, &message, err);
+    int status;
+    if (ok && nvrtc->running && kb_child_wait(&nvrtc->child, 0, &status))
+        end_process(nvrtc); /* it died of something between two jobs */
+    ok = ok && (nvrtc->running || start_process(nvrtc, err)) &&
+         converse(nvrtc, nvrtc->nonce, &message, nvrtc->compile_ms, &reply, err) &&
+         read_result(nvrtc, job, &reply, arena, out, err);
+    if (ok && job->from_nvcc)
+        ok = kb_nvcc_compile(nvrtc, job, arena, out, err);
+    kb_buf_free(&message);
+    kb_buf_free(&reply);
+    if (!ok)
+        kb_buf_free(&out->cubin);
+    return ok;
+}
+
+void kb_nvrtc_result_free(struct kb_nvrtc_result *result) {
+    kb_buf_free(&result->cubin);
+    kb_buf_free(&result->log);
+}
