@@ -172,8 +172,8 @@ const char *kb_case_id(const struct kb_case *c, struct kb_arena *arena);
  * canonical one. Every error of it is complained about, as "kbench: error: --case: ...". */
 bool kb_case_parse(const char *id, struct kb_arena *arena, struct kb_case *out,
                    struct kb_complaints *complaints);
-/* "83x1024" -> shape. False if it is no shape: decimal sizes from 0 to 2^53, without leading
- * zeros, joined by x. */
+/* "83x1024" -> shape. False if it is no shape: decimal sizes from 0 to 2^53, without
+ * leading zeros, joined by x. */
 bool kb_shape_parse(const char *text, int64_t shape[KB_MAX_RANK], int *rank);
 void kb_shape_print(const int64_t *shape, int rank, struct kb_buf *out);
 /* The problem of a case: what all ops check (dtype, fill, parameters and sizes in range),
@@ -184,16 +184,23 @@ bool kb_case_resolve(const struct kb_case *c, struct kb_problem *p, struct kb_er
 bool kb_case_set(struct kb_case *c, const char *key, const char *value, struct kb_err *err);
 /* The value of parameter i as text, "act", "7", "0.5". */
 void kb_value_print(const struct kb_param *param, struct kb_value v, struct kb_buf *out);
-/* "bound", "peer" or "ATOL,RTOL". The numbers of "peer" are the op's for a dtype: 0 here. */
+/* "bound", "peer" or "ATOL,RTOL". The numbers of "peer" are the op's for a dtype: 0 here.
+ */
 bool kb_tolerance_parse(const char *text, struct kb_tolerance *out, struct kb_err *err);
 
-/* What is asked for: lists multiply; beside case files they select, alone they make cases.
- * Empty lists select all, or make the default (bf16, first fill, parameters' defaults). */
+/* What is asked for. Items are single words: comma lists are split before.
+ *
+ * Without case files the lists make cases. `ops` go with `shapes` and multiply with dtypes,
+ * fills and set; an empty list is the default (bf16, first fill, parameters' defaults).
+ * Each of `ids` makes its case; where there are no ops, the other lists take the place of
+ * its own values. `match` picks among what was made. Beside case files the lists select,
+ * and all of them must hold; an empty one selects all. So they do, among the tool's own
+ * case files, where no files are given but tags, or match without ids and shapes. */
 struct kb_query {
     struct kb_strings files; /* CASES.json, folders, or "-" for standard input */
     struct kb_strings ids;   /* --case */
     struct kb_strings ops, shapes, dtypes, fills, tags, match;
-    struct kb_strings set; /* KEY=V1,V2: one item per --set */
+    struct kb_strings set; /* KEY=V1,V2: one item per --set; "fill" is a key too */
     const char *tolerance; /* overrides the cases' own; NULL: do not */
 };
 
@@ -201,9 +208,9 @@ struct kb_query {
 enum { KB_MAX_CASES = 100000 };
 
 /* The cases that a query comes to, in file order, then as the lists multiply, without
- * repeats. Expansion is by iterator: memory does not grow with the suite but for the ids
- * kept to find repeats. Usage: if (!kb_suite_open(&suite, &query, arena, &complaints)) ->
- * print complaints, exit 4 while (kb_suite_next(suite, case_arena, &c)) ... */
+ * repeats. Every one of them resolves. A case is made when it is read: 40 bytes are kept of
+ * each, to find repeats and to make it. No case selected is a complaint as well, so that a
+ * suite has at least one. */
 struct kb_suite;
 bool kb_suite_open(struct kb_suite **suite, const struct kb_query *query,
                    struct kb_complaints *complaints);

@@ -1,6 +1,7 @@
 /* group.c - lists that multiply: counted before they are made, then read by index. */
 #include "op/group.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,20 +46,20 @@ bool kb_groups_room(const struct kb_groups *groups, const size_t *lengths, size_
     long double rough = 1;
     bool fits = true;
     for (size_t i = 0; i < n; i++) {
-        rough *= (long double)lengths[i];
+        rough = fminl(rough * (long double)lengths[i], 1e4000L); /* never "inf" */
         fits = fits && lengths[i] <= INT64_MAX &&
                kb_mul_i64(product, (int64_t)lengths[i], &product);
     }
     if (!fits)
-        return kb_fail(err, KB_INPUT, "%.3Lg cases, at most %d are allowed", rough,
+        return kb_fail(err, KB_INPUT, "about %.3Lg cases, at most %d are allowed", rough,
                        KB_MAX_CASES);
     if (product > KB_MAX_CASES)
         return kb_fail(err, KB_INPUT, "%lld cases, at most %d are allowed",
                        (long long)product, KB_MAX_CASES);
     if (product > KB_MAX_CASES - groups->count)
-        return kb_fail(
-            err, KB_INPUT, "%lld cases, %lld with those before, at most %d are allowed",
-            (long long)product, (long long)(product + groups->count), KB_MAX_CASES);
+        return kb_fail(err, KB_INPUT,
+                       "%lld cases with those before, at most %d are allowed",
+                       (long long)(product + groups->count), KB_MAX_CASES);
     *count = product;
     return true;
 }

@@ -118,9 +118,12 @@ void kb_groups_resolve(const struct kb_group *groups, size_t n,
 void kb_casefile_read(const char *name, const char *text, size_t size,
                       struct kb_groups *groups, struct kb_complaints *c);
 
-/* Files, folders, standard input and embedded files of a query, in order. */
+/* Files, folders, standard input ("-") and the tool's own files of a query, in order. A
+ * path that is not on disk may be one of those: "cases/activation.json", "cases". */
 void kb_casefiles_load(const struct kb_strings *files, struct kb_groups *groups,
                        struct kb_complaints *c);
+
+void kb_casefiles_load_own(struct kb_groups *groups, struct kb_complaints *c);
 
 /* What the lists of a query select. */
 struct kb_pick {
@@ -137,11 +140,12 @@ struct kb_pick {
     size_t n_keys;
 };
 
-/* The lists of a query as groups (they make cases), or as a selection. */
+/* The lists of a query as groups (they make cases), or as a selection. Tags are looked up
+ * only where files_are_right: else not all of them are known. */
 void kb_query_make(const struct kb_query *query, struct kb_groups *groups,
                    struct kb_complaints *c);
 void kb_query_select(const struct kb_query *query, struct kb_groups *groups,
-                     struct kb_pick *pick, struct kb_complaints *c);
+                     bool files_are_right, struct kb_pick *pick, struct kb_complaints *c);
 bool kb_pick_case(const struct kb_pick *pick, const struct kb_case *c, const char *id,
                   uint64_t tags);
 bool kb_tolerance_same(const struct kb_tolerance *a, const struct kb_tolerance *b);

@@ -1,0 +1,621 @@
+/* casefile_test.c - what a case file may say, and what is said of one that is wrong. */
+#include "op/group.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct read {
+    struct kb_arena arena;
+    struct kb_groups groups;
+    struct kb_complaints c;
+};
+
+static void read_bytes(struct read *r, const char *text, size_t size) {
+    *r = (struct read){.c = {.count = 0}};
+    r->groups.arena = &r->arena;
+    kb_casefile_read("cases/mine.json", text, size, &r->groups, &r->c);
+}
+
+static void free_read(struct read *r) {
+    kb_buf_free(&r->groups.list);
+    kb_arena_free(&r->arena);
+    kb_complaints_free(&r->c);
+}
+
+/* The complaints of a file, without "cases/mine.json:" in front of each. */
+static void assert_complaints(const char *text, const char *wanted) {
+    struct read r;
+    struct kb_buf want = {0};
+    read_bytes(&r, text, strlen(text));
+    for (; *wanted; wanted = strchr(wanted, '\n') + 1)
+        kb_buf_printf(&want, "cases/mine.json:%.*s\n", (int)strcspn(wanted, "\n"), wanted);
+    assert_string_equal(kb_buf_text(&r.c.text), kb_buf_text(&want));
+    kb_buf_free(&want);
+    free_read(&r);
+}
+
+/* The same for a file with one group, the members of which are `group`: they start at 3:1.
+ */
+static void assert_group(const char *group, const char *wanted) {
+    struct kb_buf text = {0};
+    kb_buf_printf(&text, "{ \"schema\": \"kbench-cases/1\", \"groups\": [\n{\n%s } ] }",
+                  group);
+    assert_complaints(text.data, wanted);
+    kb_buf_free(&text);
+}
+
+/* Ids of all cases in order, one a line. */
+static void assert_ids(const char *text, const char *wanted) {
+    struct read r;
+    struct kb_buf ids = {0};
+    read_bytes(&r, text, strlen(text));
+    assert_string_equal(kb_buf_text(&r.c.text), "");
+    for (size_t g = 0; g < kb_groups_len(&r.groups); g++) {
+        const struct kb_group *group = kb_groups_at(&r.groups, g);
+        for (int64_t i = 0; i < kb_group_count(group); i++) {
+            struct kb_case c;
+            kb_group_case(group, i, &c);
+            kb_buf_printf(&ids, "%s\n", kb_case_id(&c, &r.arena));
+        }
+    }
+    assert_string_equal(kb_buf_text(&ids), wanted);
+    kb_buf_free(&ids);
+    free_read(&r);
+}
+
+/* ---- what is right ---------------------------------------------------------------------
+ */
+
+#define FILE_OF(group) "{\"schema\": \"kbench-cases/1\", \"groups\": [" group "]}"
+
+static void lists_multiply_the_last_fastest(void **state) {
+    (void)state;
+    assert_ids(
+        FILE_OF("{\"why\": \"w\", \"ops\": [\"silu\", \"gelu\"], "
+                "\"shapes\": [[7, 16], [0, 2]], \"dtypes\": [\"bf16\", \"float32\"], "
+                "\"set\": {\"round\": [\"once\", \"act\"]}, "
+                "\"fills\": [\"normal\", \"nan\"]}"),
+        "silu/7x16/bf16\n"
+        "silu/7x16/bf16/fill=nan\n"
+        "silu/7x16/bf16/round=act\n"
+        "silu/7x16/bf16/fill=nan/round=act\n"
+        "silu/7x16/fp32\n"
+        "silu/7x16/fp32/fill=nan\n"
+        "silu/7x16/fp32/round=act\n"
+        "silu/7x16/fp32/fill=nan/round=act\n"
+        "silu/0x2/bf16\n"
+        "silu/0x2/bf16/fill=nan\n"
+        "silu/0x2/bf16/round=act\n"
+        "silu/0x2/bf16/fill=nan/round=act\n"
+        "silu/0x2/fp32\n"
+        "silu/0x2/fp32/fill=nan\n"
+        "silu/0x2/fp32/round=act\n"
+        "silu/0x2/fp32/fill=nan/round=act\n"
+        "gelu/7x16/bf16\n"
+        "gelu/7x16/bf16/fill=nan\n"
+        "gelu/7x16/bf16/round=act\n"
+        "gelu/7x16/bf16/fill=nan/round=act\n"
+        "gelu/7x16/fp32\n"
+        "gelu/7x16/fp32/fill=nan\n"
+        "gelu/7x16/fp32/round=act\n"
+        "gelu/7x16/fp32/fill=nan/round=act\n"
+        "gelu/0x2/bf16\n"
+        "gelu/0x2/bf16/fill=nan\n"
+        "gelu/0x2/bf16/round=act\n"
+        "gelu/0x2/bf16/fill=nan/round=act\n"
+        "gelu/0x2/fp32\n"
+        "gelu/0x2/fp32/fill=nan\n"
+        "gelu/0x2/fp32/round=act\n"
+        "gelu/0x2/fp32/fill=nan/round=act\n");
+}
+
+static void a_group_needs_why_ops_and_shapes_and_defaults_to_bf16(void **state) {
+    (void)state;
+    assert_ids(FILE_OF("{\"why\": \"w\", \"ops\": [\"silu\"], \"shapes\": [[1e1, 2]]}, "
+                       "{\"why\": \"w\", \"ops\": [\"stream\"], \"shapes\": [[64]]}"),
+               "silu/10x2/bf16\nstream/64/bf16\n");
+}
+
+static void axes_multiply_into_shapes(void **state) {
+    (void)state;
+    assert_ids(FILE_OF("{\"why\": \"w\", \"ops\": [\"silu\"], "
+                       "\"axes\": {\"hidden\": [768, 9], \"tokens\": [0, 64]}}, "
+                       "{\"why\": \"w\", \"ops\": [\"gelu\"], "
+                       "\"axes\": {\"hidden\": 3, \"tokens\": 2}}"),
+               "silu/0x1536/bf16\n"
+               "silu/0x18/bf16\n"
+               "silu/64x1536/bf16\n"
+               "silu/64x18/bf16\n"
+               "gelu/2x6/bf16\n");
+}
+
+static void a_setting_may_be_one_value(void **state) {
+    (void)state;
+    assert_ids(FILE_OF("{\"why\": \"w\", \"ops\": [\"silu\"], \"shapes\": [[1, 2]], "
+                       "\"set\": {\"round\": \"act\"}}"),
+               "silu/1x2/bf16/round=act\n");
+}
+
+static void tolerances_come_from_the_group_or_the_peers(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        struct kb_tolerance want[2]; /* bf16, fp32 */
+    } table[] = {
+        {"", {{KB_TOL_BOUND, 0, 0}, {KB_TOL_BOUND, 0, 0}}},
+        {", \"tolerance\": {\"rule\": \"bound\"}",
+         {{KB_TOL_BOUND, 0, 0}, {KB_TOL_BOUND, 0, 0}}},
+        {", \"tolerance\": {\"rule\": \"peer\"}",
+         {{KB_TOL_PEER, 1e-2, 1e-2}, {KB_TOL_PEER, 1e-4, 1e-4}}},
+        {", \"tolerance\": {\"rule\": \"peer\", \"atol\": 0.5, \"rtol\": 0}",
+         {{KB_TOL_PEER, 0.5, 0}, {KB_TOL_PEER, 0.5, 0}}},
+        {", \"tolerance\": {\"rule\": \"given\", \"atol\": 1, \"rtol\": 2}",
+         {{KB_TOL_GIVEN, 1, 2}, {KB_TOL_GIVEN, 1, 2}}},
+    };
+    for (size_t i = 0; i < KB_COUNT(table); i++) {
+        struct read r;
+        struct kb_buf text = {0};
+        kb_buf_printf(&text,
+                      FILE_OF("{\"why\": \"w\", \"ops\": [\"silu\"], \"shapes\": [[1, 2]], "
+                              "\"dtypes\": [\"bf16\", \"fp32\"]%s}"),
+                      table[i].text);
+        read_bytes(&r, text.data, text.len);
+        assert_string_equal(kb_buf_text(&r.c.text), "");
+        for (int k = 0; k < 2; k++) {
+            struct kb_case c;
+            kb_group_case(kb_groups_at(&r.groups, 0), k, &c);
+            assert_true(kb_tolerance_same(&c.tolerance, &table[i].want[k]));
+        }
+        free_read(&r);
+        kb_buf_free(&text);
+    }
+}
+
+/* ---- what is wrong ---------------------------------------------------------------------
+ */
+
+static void every_error_of_a_file_is_told_at_its_place(void **state) {
+    (void)state;
+    static const char text[] =
+        "{ \"schema\": \"kbench-cases/1\",\n"
+        "  \"groups\": [\n"
+        "    { \"why\": \"three errors, as the terminal shows them\",\n"
+        "\n"
+        "      \"ops\": [ \"gelutanh\"],\n"
+        "      \"shapes\": [[83, 1024], [83, 1023]],\n"
+        "      \"dtypes\": [\"bf16\"],\n"
+        "\n"
+        "      \"tolerance\": { \"atol\": 1, \"rtoll\": 1e-2, \"rule\": \"peer\" } } ] }\n";
+    assert_complaints(
+        text,
+        "9:33: error: groups[0].tolerance: unknown key \"rtoll\", did you mean \"rtol\"?\n"
+        "9:20: error: groups[0].tolerance: lacks \"rtol\"\n"
+        "5:16: error: groups[0].ops: unknown op \"gelutanh\", did you mean \"gelu_tanh\"?\n"
+        "6:30: error: groups[0].shapes[1]: 83x1023: the last axis is 2*HIDDEN, 1023 is "
+        "odd\n");
+}
+
+static void a_root_that_is_wrong_says_how(void **state) {
+    (void)state;
+    assert_complaints("[]",
+                      "1:1: error: wants an object with \"schema\" and \"groups\", got a "
+                      "list\n");
+    assert_complaints("{}", "1:1: error: lacks \"schema\": \"kbench-cases/1\"\n"
+                            "1:1: error: lacks \"groups\"\n");
+    assert_complaints("{\"schema\": 1, \"groups\": {}}",
+                      "1:12: error: schema: wants \"kbench-cases/1\", got 1\n"
+                      "1:25: error: groups: wants a list of groups, got an object\n");
+    assert_complaints(
+        "{\"schema\": \"kbench-cases/2\", \"group\": [], \"groups\": []}",
+        "1:30: error: unknown key \"group\", did you mean \"groups\"?\n"
+        "1:12: error: schema: \"kbench-cases/2\" is newer than this kbench, which "
+        "reads \"kbench-cases/1\"\n"
+        "1:53: error: groups: is empty, wanted a list of groups\n");
+    assert_complaints("{\"schema\": \"kbench-report/1\", \"groups\": [null]}",
+                      "1:12: error: schema: unknown schema \"kbench-report/1\", wanted "
+                      "\"kbench-cases/1\"\n"
+                      "1:42: error: groups[0]: wants an object, got null\n");
+}
+
+static void a_syntax_error_keeps_its_place(void **state) {
+    (void)state;
+    struct read r;
+    static const char text[] =
+        "{ \"schema\": \"kbench-cases/1\",\n  \"groups\": [ oops ] }";
+    read_bytes(&r, text, strlen(text));
+    assert_int_equal(r.c.count, 1);
+    assert_true(kb_starts_with(kb_buf_text(&r.c.text), "cases/mine.json:2:15: error: "));
+    free_read(&r);
+}
+
+static void a_group_that_lacks_parts_says_which(void **state) {
+    (void)state;
+    assert_group("", "2:1: error: groups[0]: lacks \"why\": what these cases are to catch\n"
+                     "2:1: error: groups[0]: lacks \"ops\"\n"
+                     "2:1: error: groups[0]: lacks \"shapes\" (or \"axes\")\n");
+    assert_group(
+        "\"why\": \" \\n\", \"ops\": [\"silu\"], \"shapes\": [[1, 2]], \"axes\": {}",
+        "3:8: error: groups[0].why: is empty, wanted what these cases are to catch\n"
+        "2:1: error: groups[0]: has shapes and axes, one is wanted\n");
+    assert_group("\"why\": 1, \"ops\": [], \"shapes\": []",
+                 "3:8: error: groups[0].why: wants a sentence, got 1\n"
+                 "3:18: error: groups[0].ops: is empty, wanted a list of ops\n"
+                 "3:32: error: groups[0].shapes: is empty, wanted a list of shapes, [[83, "
+                 "1024]]\n");
+}
+
+static void singular_and_misspelt_keys_get_a_hint(void **state) {
+    (void)state;
+    assert_group(
+        "\"why\": \"w\", \"op\": \"silu\", \"shape\": [1, 2], \"dtype\": \"bf16\",\n"
+        "\"fill\": \"nan\", \"tag\": \"ci\", \"Ops\": [], \"tolerence\": 1",
+        "3:13: error: groups[0]: unknown key \"op\", did you mean \"ops\"?\n"
+        "3:27: error: groups[0]: unknown key \"shape\", did you mean \"shapes\"?\n"
+        "3:44: error: groups[0]: unknown key \"dtype\", did you mean \"dtypes\"?\n"
+        "4:1: error: groups[0]: unknown key \"fill\", did you mean \"fills\"?\n"
+        "4:16: error: groups[0]: unknown key \"tag\", did you mean \"tags\"?\n"
+        "4:29: error: groups[0]: unknown key \"Ops\", did you mean \"ops\"?\n"
+        "4:40: error: groups[0]: unknown key \"tolerence\", did you mean "
+        "\"tolerance\"?\n"
+        "2:1: error: groups[0]: lacks \"ops\"\n"
+        "2:1: error: groups[0]: lacks \"shapes\" (or \"axes\")\n");
+}
+
+#define GOOD "\"why\": \"w\", \"ops\": [\"silu\"], \"shapes\": [[1, 2]],\n"
+
+static void words_that_an_op_lacks_name_the_op(void **state) {
+    (void)state;
+    assert_group(
+        "\"why\": \"w\", \"ops\": [\"silu\", \"stream\"], \"shapes\": [[4]],\n"
+        "\"dtypes\": [\"bf16\", \"bf61\", \"i32\"],\n"
+        "\"fills\": [\"bits\", \"tiny\", \"bitz\", 7]",
+        "4:20: error: groups[0].dtypes: unknown dtype \"bf61\", did you mean "
+        "\"bf16\"?\n"
+        "4:28: error: groups[0].dtypes: silu has no dtype i32; it has bf16, fp16, "
+        "fp32\n"
+        "5:19: error: groups[0].fills: stream has no fill tiny; it has bits, normal, "
+        "nan\n"
+        "5:27: error: groups[0].fills: unknown fill \"bitz\", did you mean \"bits\"?\n"
+        "5:35: error: groups[0].fills: wants the name of a fill, got 7\n");
+    assert_group("\"why\": \"w\", \"ops\": \"silu\", \"shapes\": [[1, 2]],\n"
+                 "\"dtypes\": \"bf16\", \"fills\": {}, \"tags\": \"ci\"",
+                 "4:40: error: groups[0].tags: wants a list of tags, got \"ci\"\n"
+                 "3:20: error: groups[0].ops: wants a list of ops, got \"silu\"\n"
+                 "4:11: error: groups[0].dtypes: wants a list of dtypes, got \"bf16\"\n"
+                 "4:28: error: groups[0].fills: wants a list of fills, got an object\n");
+}
+
+static void sizes_are_whole_numbers_from_zero(void **state) {
+    (void)state;
+    assert_group(
+        "\"why\": \"w\", \"ops\": [\"silu\"], \"shapes\": [\n"
+        "[1.5, 2], [-1, 2], [-0, 2], [\"7\", 16], [1e16, 2], [], 7, \"7x16\",\n"
+        "[1,1,1,1,1,1,1,1,2], [9007199254740992, 2], [null, 2]]",
+        "4:2: error: groups[0].shapes[0][0]: wants a whole number from 0 to 2^53, got "
+        "1.5\n"
+        "4:12: error: groups[0].shapes[1][0]: wants a whole number from 0 to 2^53, "
+        "got -1\n"
+        "4:21: error: groups[0].shapes[2][0]: wants a whole number from 0 to 2^53, "
+        "got -0\n"
+        "4:30: error: groups[0].shapes[3][0]: wants a whole number from 0 to 2^53, "
+        "got \"7\"\n"
+        "4:41: error: groups[0].shapes[4][0]: wants a whole number from 0 to 2^53, "
+        "got 1e+16\n"
+        "4:51: error: groups[0].shapes[5]: is empty, wanted a list of sizes, [83, "
+        "1024]\n"
+        "4:55: error: groups[0].shapes[6]: wants a list of sizes, [83, 1024], got 7\n"
+        "4:58: error: groups[0].shapes[7]: wants a list of sizes, [83, 1024], got "
+        "\"7x16\"\n"
+        "5:1: error: groups[0].shapes[8]: has 9 sizes, at most 8 are taken\n"
+        "5:46: error: groups[0].shapes[10][0]: wants a whole number from 0 to 2^53, "
+        "got null\n"
+        "5:22: error: groups[0].shapes[9]: 9007199254740992x2: input: the elements "
+        "overflow, a tensor has at most 2^53 bytes\n");
+}
+
+static void a_refused_shape_is_told_once_whatever_the_number_of_ops(void **state) {
+    (void)state;
+    assert_group(
+        "\"why\": \"w\", \"ops\": [\"silu\", \"gelu\", \"stream\"], \"shapes\": [\n"
+        "[7], [2], [6, 8]], \"set\": {}",
+        "4:1: error: groups[0].shapes[0]: 7: the last axis is 2*HIDDEN, 7 is odd\n");
+    assert_group(
+        "\"why\": \"w\", \"ops\": [\"stream\", \"silu\"], \"shapes\": [[3]],\n"
+        "\"dtypes\": [\"fp32\"]",
+        "3:51: error: groups[0].shapes[0]: 3: pattern r2w1 halves the last axis, 3 is "
+        "no multiple of 2\n");
+    assert_group("\"why\": \"w\", \"ops\": [\"stream\"], \"shapes\": [[4], [3], [2]],\n"
+                 "\"set\": { \"pattern\": [\"copy\", \"r2w05\"] }",
+                 "4:8: error: groups[0].set: stream/3/bf16/pattern=r2w05: pattern r2w05 "
+                 "quarters the last axis, 3 is no multiple of 4\n");
+}
+
+static void axes_are_those_of_the_op(void **state) {
+    (void)state;
+    assert_group(
+        "\"why\": \"w\", \"ops\": [\"silu\", \"gelu\"],\n"
+        "\"axes\": { \"token\": [1], \"hidden\": [0, 1.5] }",
+        "4:11: error: groups[0].axes: unknown key \"token\", did you mean "
+        "\"tokens\"?\n"
+        "4:9: error: groups[0].axes: lacks \"tokens\", an axis of silu\n"
+        "4:39: error: groups[0].axes.hidden[1]: wants a whole number from 0 to 2^53, "
+        "got 1.5\n");
+    assert_group(
+        "\"why\": \"w\", \"ops\": [\"silu\"], \"axes\": { \"tokens\": [1, 2], "
+        "\"hidden\": [0, 4] }",
+        "3:38: error: groups[0].axes: 1x0: the last axis is 2*HIDDEN, HIDDEN must be "
+        "at least 1, got 0\n");
+    assert_group(
+        "\"why\": \"w\", \"ops\": [\"stream\"], \"axes\": { \"tokens\": [1] }",
+        "3:32: error: groups[0]: stream has no named axes, give shapes: ELEMENTS\n");
+    assert_group("\"why\": \"w\", \"ops\": [\"silu\"], \"axes\": [1]",
+                 "3:38: error: groups[0].axes: wants an object, {\"AXIS\": [SIZES]}, got a "
+                 "list\n");
+    assert_group("\"why\": \"w\", \"ops\": [\"silu\"], "
+                 "\"axes\": {\"tokens\": [], \"hidden\": [8]}",
+                 "3:49: error: groups[0].axes.tokens: is empty, wanted a list of sizes\n");
+}
+
+static void settings_are_checked_against_every_op(void **state) {
+    (void)state;
+    assert_group(GOOD "\"set\": { \"ruond\": \"act\", \"round\": [\"once\", \"atc\", 1] }",
+                 "4:10: error: groups[0].set: silu: unknown key \"ruond\", did you mean "
+                 "\"round\"?\n"
+                 "4:44: error: groups[0].set.round: unknown value \"atc\", did you mean "
+                 "\"act\"?\n"
+                 "4:51: error: groups[0].set.round: wants a word, got 1\n");
+    assert_group(
+        "\"why\": \"w\", \"ops\": [\"silu\", \"stream\"], \"shapes\": [[4]],\n"
+        "\"set\": { \"round\": \"act\" }",
+        "4:10: error: groups[0].set: stream: unknown key \"round\"; there are fill, "
+        "pattern\n");
+    assert_group(GOOD "\"set\": { \"fill\": \"nan\", \"round\": [] }",
+                 "4:10: error: groups[0].set: fill is not set here: use \"fills\" of the "
+                 "group\n"
+                 "4:34: error: groups[0].set.round: is empty, wanted a value or a list of "
+                 "values\n");
+    assert_group(
+        GOOD "\"set\": [\"round\"]",
+        "4:8: error: groups[0].set: wants an object, {\"KEY\": VALUE}, got a list\n");
+}
+
+static void tolerances_have_the_numbers_of_their_rule(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *wanted;
+    } table[] = {
+        {"1",
+         "4:14: error: groups[0].tolerance: wants an object, {\"rule\": \"peer\"}, got 1"},
+        {"{}", "4:14: error: groups[0].tolerance: lacks \"rule\": bound, peer or given"},
+        {"{\"atol\": 1, \"rtol\": 1}",
+         "4:14: error: groups[0].tolerance: lacks \"rule\": bound, peer or given"},
+        {"{\"rule\": \"peers\"}",
+         "4:23: error: groups[0].tolerance.rule: unknown rule \"peers\", did you mean "
+         "\"peer\"?"},
+        {"{\"rule\": true}",
+         "4:23: error: groups[0].tolerance.rule: wants bound, peer or given, got true"},
+        {"{\"rule\": \"bound\", \"atol\": 1}",
+         "4:14: error: groups[0].tolerance: rule bound takes no atol and rtol: the op's "
+         "bound "
+         "decides"},
+        {"{\"rule\": \"given\", \"atol\": 1}",
+         "4:14: error: groups[0].tolerance: lacks \"rtol\""},
+        {"{\"rule\": \"peer\", \"rtol\": -1, \"atol\": 0}",
+         "4:39: error: groups[0].tolerance.rtol: wants a number from 0, got -1"},
+        {"{\"rule\": \"given\", \"rtol\": \"1\", \"atol\": 0}",
+         "4:40: error: groups[0].tolerance.rtol: wants a number from 0, got \"1\""},
+    };
+    for (size_t i = 0; i < KB_COUNT(table); i++) {
+        char group[256], wanted[256];
+        snprintf(group, sizeof group, GOOD "\"tolerance\": %s", table[i].text);
+        snprintf(wanted, sizeof wanted, "%s\n", table[i].wanted);
+        assert_group(group, wanted);
+    }
+}
+
+static void tags_are_short_words_and_no_more_than_64(void **state) {
+    (void)state;
+    assert_group(
+        GOOD "\"tags\": [\"ci\", \"a,b\", \"\", 3, \"0123456789abcdef0123456789abcdef\","
+             " \"0123456789abcdef0123456789abcdefg\"]",
+        "4:16: error: groups[0].tags: wants 1 to 32 letters, digits, _ - ., got "
+        "\"a,b\"\n"
+        "4:23: error: groups[0].tags: wants 1 to 32 letters, digits, _ - ., got "
+        "\"\"\n"
+        "4:27: error: groups[0].tags: wants 1 to 32 letters, digits, _ - ., got 3\n"
+        "4:66: error: groups[0].tags: wants 1 to 32 letters, digits, _ - ., got "
+        "\"0123456789abcdef0123456789abcdefg\"\n");
+    struct kb_buf group = {0};
+    kb_buf_puts(&group, GOOD "\"tags\": [\n\"t0\"");
+    for (int i = 1; i < KB_MAX_TAGS; i++)
+        kb_buf_printf(&group, ", \"t%d\"", i);
+    kb_buf_puts(&group, ", \"t7\"");
+    size_t full = group.len;
+    kb_buf_putc(&group, ']');
+    assert_group(group.data, "");
+    kb_buf_cut(&group, full);
+    kb_buf_puts(&group, ",\n\"late\"]");
+    assert_group(group.data,
+                 "6:1: error: groups[0].tags: \"late\" is one more than the 64 tags "
+                 "that all files may have\n");
+    kb_buf_free(&group);
+}
+
+static void what_a_file_says_cannot_fool_a_terminal(void **state) {
+    (void)state;
+    assert_group(
+        "\"why\": \"w\", \"ops\": [\"si\\u001b[2Jlu\"], \"shapes\": [[1, 2]]",
+        "3:21: error: groups[0].ops: unknown op \"si^[[2Jlu\"; there are silu, gelu, "
+        "gelu_tanh, stream\n");
+}
+
+/* ---- counting --------------------------------------------------------------------------
+ */
+
+/* A group of n + extra cases: tokens 1..n by two widths, and one more shape list. */
+static void add_axis(struct kb_buf *text, const char *name, int n) {
+    kb_buf_printf(text, "\"%s\": [1", name);
+    for (int i = 2; i <= n; i++)
+        kb_buf_printf(text, ",%d", i);
+    kb_buf_putc(text, ']');
+}
+
+static int64_t count_of(int tokens, int hidden, const char *more, const char **complaint,
+                        struct read *r) {
+    struct kb_buf text = {0};
+    kb_buf_puts(&text,
+                "{\"schema\": \"kbench-cases/1\", \"groups\": [{\"why\": \"w\", \"ops\": "
+                "[\"silu\"], \"axes\": {");
+    add_axis(&text, "tokens", tokens);
+    kb_buf_putc(&text, ',');
+    add_axis(&text, "hidden", hidden);
+    kb_buf_printf(&text, "}}%s]}", more);
+    read_bytes(r, text.data, text.len);
+    *complaint = kb_buf_text(&r->c.text);
+    kb_buf_free(&text);
+    return r->groups.count;
+}
+
+static void a_hundred_thousand_cases_are_taken_and_not_one_more(void **state) {
+    (void)state;
+    static const char one_more[] =
+        ",{\"why\": \"w\", \"ops\": [\"gelu\"], \"shapes\": [[1,2]]}";
+    struct read r;
+    const char *complaint;
+    assert_int_equal(count_of(1000, 100, "", &complaint, &r), KB_MAX_CASES);
+    assert_string_equal(complaint, "");
+    free_read(&r);
+    count_of(1000, 100, one_more, &complaint, &r);
+    assert_non_null(
+        strstr(complaint,
+               "groups[1]: 100001 cases with those before, at most 100000 are allowed\n"));
+    assert_int_equal(r.c.count, 1);
+    free_read(&r);
+    count_of(1009, 99, one_more, &complaint, &r);
+    assert_string_equal(complaint, "");
+    assert_int_equal(r.groups.count, 1009 * 99 + 1);
+    free_read(&r);
+    assert_int_equal(count_of(9091, 11, "", &complaint, &r), 0);
+    assert_string_equal(complaint,
+                        "cases/mine.json:1:41: error: groups[0]: 100001 cases, at "
+                        "most 100000 are allowed\n");
+    free_read(&r);
+}
+
+static void a_product_past_64_bits_is_counted_roughly(void **state) {
+    (void)state;
+    struct kb_buf text = {0};
+    kb_buf_puts(&text, GOOD "\"set\": {");
+    for (int i = 0; i < 63; i++)
+        kb_buf_printf(&text, "%s\"k%d\": [1, 2]", i ? ", " : "", i);
+    size_t fits = text.len;
+    kb_buf_putc(&text, '}');
+    text.data[0] = '"';
+    assert_group(text.data,
+                 "2:1: error: groups[0]: about 9.22e+18 cases, at most 100000 are "
+                 "allowed\n");
+    kb_buf_cut(&text, fits - strlen(", \"k62\": [1, 2]"));
+    kb_buf_putc(&text, '}');
+    assert_group(text.data,
+                 "2:1: error: groups[0]: 4611686018427387904 cases, at most 100000 "
+                 "are allowed\n");
+    kb_buf_free(&text);
+}
+
+/* ---- damage ----------------------------------------------------------------------------
+ */
+
+static const char sample[] =
+    "{ \"schema\": \"kbench-cases/1\",\n"
+    "  \"groups\": [\n"
+    "    { \"why\": \"caf\\u00e9 and caf\xc3\xa9\",\n"
+    "      \"ops\": [\"silu\", \"gelu\"], \"dtypes\": [\"bf16\", \"fp32\"],\n"
+    "      \"shapes\": [[7, 16], [2, 3, 512]], \"set\": {\"round\": [\"once\", \"act\"]},\n"
+    "      \"tolerance\": { \"rule\": \"peer\", \"atol\": 1e-2, \"rtol\": 1e-2 },\n"
+    "      \"tags\": [\"ci\", \"full\"] },\n"
+    "    { \"why\": \"axes\", \"ops\": [\"silu\"], \"fills\": [\"nan\"],\n"
+    "      \"axes\": { \"tokens\": [1, 64], \"hidden\": 768 } } ] }\n";
+
+static void every_part_of_a_file_but_the_whole_is_refused(void **state) {
+    (void)state;
+    size_t whole = sizeof sample - 2; /* without the newline it is complete as well */
+    for (size_t size = 0; size < whole; size++) {
+        struct read r;
+        char *exact = test_malloc(size + 1); /* so that a sanitizer sees the end */
+        memcpy(exact, sample, size);
+        exact[size] = '\0';
+        read_bytes(&r, exact, size);
+        assert_int_equal(r.c.count, 1);
+        assert_int_equal(r.groups.count, 0);
+        free_read(&r);
+        test_free(exact);
+    }
+    assert_complaints(sample, "");
+}
+
+/* Whatever was changed: complaints, or groups that can be read from end to end. */
+static void a_damaged_file_is_refused_or_read_like_any_other(void **state) {
+    (void)state;
+    static const char alphabet[] = "{}[]\",:\\0123456789-+.eE \nabcdefx_=/\xc3\xa9\x1b";
+    uint64_t draws = 0;
+    int refused = 0;
+    for (int round = 0; round < 2000; round++) {
+        struct read r;
+        char text[sizeof sample];
+        uint32_t words[4];
+        memcpy(text, sample, sizeof sample);
+        kb_philox(0xedc5, 1, draws++, words);
+        for (uint32_t edit = 0; edit <= words[3] % 3; edit++) {
+            uint32_t more[4];
+            kb_philox(0xedc5, 2, draws++, more);
+            text[more[0] % (sizeof sample - 1)] =
+                more[1] % 4 ? alphabet[more[2] % (sizeof alphabet - 1)] : (char)more[2];
+        }
+        read_bytes(&r, text, sizeof sample - 1);
+        refused += r.c.count > 0;
+        assert_true(r.c.count || r.groups.count >= 2);
+        assert_true(r.groups.count <= KB_MAX_CASES);
+        for (size_t g = 0; g < kb_groups_len(&r.groups); g++)
+            for (int64_t i = 0; i < kb_group_count(kb_groups_at(&r.groups, g)); i++) {
+                struct kb_case c;
+                struct kb_problem p;
+                struct kb_err err = {0};
+                kb_group_case(kb_groups_at(&r.groups, g), i, &c);
+                assert_true(kb_case_resolve(&c, &p, &err));
+            }
+        free_read(&r);
+    }
+    assert_in_range(refused, 1000, 1990); /* most damage is seen, a digit's is not */
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lists_multiply_the_last_fastest),
+        cmocka_unit_test(a_group_needs_why_ops_and_shapes_and_defaults_to_bf16),
+        cmocka_unit_test(axes_multiply_into_shapes),
+        cmocka_unit_test(a_setting_may_be_one_value),
+        cmocka_unit_test(tolerances_come_from_the_group_or_the_peers),
+        cmocka_unit_test(every_error_of_a_file_is_told_at_its_place),
+        cmocka_unit_test(a_root_that_is_wrong_says_how),
+        cmocka_unit_test(a_syntax_error_keeps_its_place),
+        cmocka_unit_test(a_group_that_lacks_parts_says_which),
+        cmocka_unit_test(singular_and_misspelt_keys_get_a_hint),
+        cmocka_unit_test(words_that_an_op_lacks_name_the_op),
+        cmocka_unit_test(sizes_are_whole_numbers_from_zero),
+        cmocka_unit_test(a_refused_shape_is_told_once_whatever_the_number_of_ops),
+        cmocka_unit_test(axes_are_those_of_the_op),
+        cmocka_unit_test(settings_are_checked_against_every_op),
+        cmocka_unit_test(tolerances_have_the_numbers_of_their_rule),
+        cmocka_unit_test(tags_are_short_words_and_no_more_than_64),
+        cmocka_unit_test(what_a_file_says_cannot_fool_a_terminal),
+        cmocka_unit_test(a_hundred_thousand_cases_are_taken_and_not_one_more),
+        cmocka_unit_test(a_product_past_64_bits_is_counted_roughly),
+        cmocka_unit_test(every_part_of_a_file_but_the_whole_is_refused),
+        cmocka_unit_test(a_damaged_file_is_refused_or_read_like_any_other),
+    };
+    return cmocka_run_group_tests_name("casefile", tests, NULL, NULL);
+}
