@@ -300,7 +300,7 @@ bool kb_folder_make(const char *path, struct kb_err *err) {
     if (len >= sizeof part)
         return kb_fail(err, KB_IO, "%.80s...: path too long", path);
     memcpy(part, path, len + 1);
-    for (size_t i = 1; i <= len; i++) {
+    for (size_t i = len > 0; i <= len; i++) {
         if (path[i] != '/' && path[i] != '\0')
             continue;
         part[i] = '\0';
