@@ -1,0 +1,37 @@
+/* parts.h - between the files of the report layer. */
+#ifndef KB_REPORT_PARTS_H
+#define KB_REPORT_PARTS_H
+
+#include "report.h"
+
+/* A journal's header line and end line, without their newline. */
+void kb_facts_print(const struct kb_facts *facts, struct kb_buf *out);
+void kb_tally_print(const struct kb_tally *tally, bool complete, const char *interrupted,
+                    double seconds, struct kb_buf *out);
+/* The first method that a row was timed by, in the order of the methods; NULL: none. */
+const struct kb_time *kb_row_time(const struct kb_row *row);
+int kb_journal_fd(const struct kb_journal *journal);
+/* {"pass": 1, "fail": 0, ...} */
+cJSON *kb_tally_counts(const struct kb_tally *tally);
+
+/* Where a report is written to: a new file, or a file descriptor that is there. Small
+ * pieces are gathered. After a failure nothing more is written, and kb_sink_end gives it.
+ */
+struct kb_sink {
+    struct kb_new_file file;
+    int fd; /* -1: the file */
+    const char *name;
+    struct kb_buf text;
+    bool failed;
+    struct kb_err err;
+};
+void kb_sink_flush(struct kb_sink *sink);
+/* Make room in `text`, to which writers append. */
+void kb_sink_room(struct kb_sink *sink);
+
+/* A writer: the whole report from the rows, from the first on. False with `err` set where
+ * the rows cannot be read; failures of the sink are the sink's. */
+typedef bool kb_writer(struct kb_rows *rows, struct kb_sink *sink, struct kb_err *err);
+kb_writer kb_write_json, kb_write_jsonl, kb_write_csv, kb_write_markdown;
+
+#endif

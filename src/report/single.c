@@ -1,0 +1,332 @@
+/* single.c - the screen of one case: verdict, error, times and code; or what is wrong. */
+#include "report/parts.h"
+#include "screen.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { VERDICT_LINE = 91, LABEL = 10 };
+
+static void label(const char *text, struct kb_buf *out) {
+    kb_buf_printf(out, "%-*s", LABEL, text);
+}
+
+/* "label     text", broken where the terminal ends, the text indented under itself. */
+static void paragraph(const struct kb_single *single, const char *name, const char *text,
+                      struct kb_buf *out) {
+    struct kb_buf safe = {0};
+    kb_escape_lines(&safe, text, strlen(text));
+    label(name, out);
+    kb_wrap(kb_buf_text(&safe), LABEL, LABEL, single->look.width, out);
+    kb_buf_putc(out, '\n');
+    kb_buf_free(&safe);
+}
+
+void kb_single_verdict(const struct kb_single *single, const struct kb_row *row,
+                       struct kb_buf *out) {
+    enum kb_verdict verdict = kb_reason_verdict(row->reason);
+    int line = single->look.width > 0 && single->look.width < VERDICT_LINE
+                   ? single->look.width
+                   : VERDICT_LINE;
+    struct kb_buf middle = {0}, device = {0}, safe = {0};
+    kb_buf_printf(&middle, "  %s   %s   ", row->case_id, row->build);
+    kb_variant_words(row, &middle);
+    kb_escape(&safe, kb_buf_text(&middle), middle.len);
+    kb_buf_clear(&middle);
+    kb_device_words(single->device, &middle);
+    kb_escape(&device, kb_buf_text(&middle), middle.len);
+    kb_verdict_words(verdict, single->look.color, out);
+    kb_buf_puts(out, kb_buf_text(&safe));
+    int used = kb_columns(kb_verdict_word(verdict)) + kb_columns(kb_buf_text(&safe));
+    int pad = line - used - kb_columns(kb_buf_text(&device));
+    if (pad < 3 && single->look.width > 0) /* no room beside it */
+        kb_buf_printf(out, "\n%*s%s\n", LABEL, "", kb_buf_text(&device));
+    else
+        kb_buf_printf(out, "%*s%s\n", pad < 3 ? 3 : pad, "", kb_buf_text(&device));
+    kb_buf_free(&middle);
+    kb_buf_free(&device);
+    kb_buf_free(&safe);
+}
+
+/* ---- right -----------------------------------------------------------------------------
+ */
+
+static void tolerance_line(const struct kb_output_report *o, struct kb_buf *out) {
+    kb_buf_printf(out, "%*s", LABEL, "");
+    kb_tolerance_words(&o->tolerance, out);
+    kb_buf_printf(out, ": %lld of %lld over, the worst uses %s of it",
+                  (long long)o->tolerance_over, (long long)o->checked,
+                  kb_cell_ratio(o->tolerance_used).text);
+    if (o->tolerance.rule != KB_TOL_BOUND)
+        kb_buf_puts(out, "; this rule decides");
+    kb_buf_putc(out, '\n');
+}
+
+static void error_lines(const struct kb_row *row, struct kb_buf *out) {
+    for (int i = 0; i < row->n_outputs; i++) {
+        const struct kb_output_report *o = &row->outputs[i];
+        label(i ? "" : "error", out);
+        if (row->n_outputs > 1)
+            kb_buf_printf(out, "%s: ", o->name);
+        if (o->elements == 0) {
+            kb_buf_puts(out, "no elements, nothing to compare\n");
+        } else if (o->exact) {
+            kb_buf_printf(out, "%lld of %lld differ, equal bits are wanted\n",
+                          (long long)o->over, (long long)o->elements);
+        } else {
+            kb_buf_printf(out,
+                          "%s of bound    max %s ulp    p99 %s ulp    abs %s    rel %s\n",
+                          kb_cell_ratio(o->err_over_bound).text,
+                          kb_cell_ratio(o->ulp_max).text, kb_cell_ratio(o->ulp_p99).text,
+                          kb_cell_error(o->abs_max).text, kb_cell_error(o->rel_max).text);
+            tolerance_line(o, out);
+        }
+    }
+}
+
+/* What the numbers of a timing line leave out. */
+static void time_notes(enum kb_method method, const struct kb_time *t, struct kb_buf *out) {
+    const char *separator = "   ";
+    bool events = method == KB_COLD || method == KB_HOT;
+    if (isnan(t->gb_per_s) && isfinite(t->floor_ns) && t->floor_ns > 0) {
+        kb_buf_printf(out, "%s%s of it is %s", separator, kb_cell_us(t->floor_ns).text,
+                      events ? "the event pair" : "an empty node");
+        separator = ", ";
+    }
+    if (t->quality != KB_Q_OK) {
+        kb_buf_printf(out, "%s%s", separator, kb_quality_word(t->quality));
+        separator = ", ";
+    }
+    if (t->stopped && !kb_streq(t->stopped, "precision"))
+        kb_buf_printf(out, "%sstopped by %s before the precision was reached", separator,
+                      t->stopped);
+}
+
+static void time_lines(const struct kb_row *row, struct kb_buf *out) {
+    kb_buf_printf(out, "\n%-*s%6s  %5s  %6s  %6s  %5s  %6s  %8s\n", 8, "time us", "median",
+                  " \302\261", "min", "p99", "n", "GB/s", "ceiling");
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        const struct kb_time *t = &row->times[m];
+        if (!t->there)
+            continue;
+        double half = (t->high_ns - t->low_ns) / 2 / t->median_ns;
+        kb_buf_printf(
+            out, "%-8s%8s  %5s  %6s  %6s  %5lld  %6s  %8s",
+            kb_method_word((enum kb_method)m), kb_cell_us(t->median_ns).text,
+            kb_cell_spread(half).text, kb_cell_us(t->min_ns).text,
+            kb_cell_us(t->p99_ns).text, (long long)t->n, kb_cell_rate(t->gb_per_s).text,
+            kb_cell_percent(isfinite(t->ceiling_ns) ? t->ceiling : (double)NAN).text);
+        time_notes((enum kb_method)m, t, out);
+        kb_buf_putc(out, '\n');
+    }
+    kb_buf_putc(out, '\n');
+}
+
+static int64_t blocks_of(const struct kb_row *row) {
+    return row->grid[0] * row->grid[1] * row->grid[2];
+}
+
+static void limit_line(const struct kb_single *single, const struct kb_row *row,
+                       struct kb_buf *out) {
+    const struct kb_time *t = kb_row_time(row);
+    if (!row->limited_by)
+        return;
+    kb_buf_printf(out, "limited by %s: %s, %lld blocks on %lld SMs", row->limited_by,
+                  kb_cell_bytes((double)row->bytes).text, (long long)blocks_of(row),
+                  (long long)single->device->limits.sm_count);
+    if (t && t->sets > 0)
+        kb_buf_printf(out, "; inputs rotate over %d sets (%s, L2 %s)", t->sets,
+                      kb_cell_bytes((double)t->footprint_bytes).text,
+                      kb_cell_bytes((double)single->device->l2_bytes).text);
+    kb_buf_putc(out, '\n');
+}
+
+static void clock_line(const struct kb_single *single, const struct kb_row *row,
+                       struct kb_buf *out) {
+    int low = 0, high = 0;
+    const char *throttle = "";
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        const struct kb_time *t = &row->times[m];
+        if (!t->there || t->sm_mhz_max <= 0)
+            continue;
+        low = !low || t->sm_mhz_min < low ? t->sm_mhz_min : low;
+        high = t->sm_mhz_max > high ? t->sm_mhz_max : high;
+        throttle = t->throttle && *t->throttle ? t->throttle : throttle;
+    }
+    label("clocks", out);
+    kb_buf_puts(out, single->device->clocks_locked ? "locked" : "not locked");
+    if (high)
+        kb_buf_printf(out, ", SM %d to %d MHz while timed, %s%s", low, high,
+                      *throttle ? "throttled: " : "no throttling", throttle);
+    kb_buf_putc(out, '\n');
+}
+
+/* Where the machine code came from and went to. */
+static void compile_words(const struct kb_single *single, const struct kb_row *row,
+                          const char *compiler, struct kb_buf *out) {
+    if (row->code.cached) {
+        kb_buf_puts(out, "from the cache");
+        return;
+    }
+    kb_buf_printf(out, "%s %s, %s", compiler, kb_cell_ms(row->code.compile_ms).text,
+                  single->no_cache ? "not cached" : "now cached");
+}
+
+static void code_line(const struct kb_single *single, const struct kb_row *row,
+                      struct kb_buf *out) {
+    const struct kb_code_info *code = &row->code;
+    struct kb_buf text = {0};
+    if (kb_streq(row->backend, "host")) {
+        const char *name = single->device->compiler;
+        kb_buf_printf(&text, "the same %s through %.*s%s", row->kernel,
+                      (int)strcspn(name, " "), name, code->cached ? ", " : "");
+        compile_words(single, row, " in", &text);
+    } else {
+        if (code->registers >= 0)
+            kb_buf_printf(&text, "%d registers, ", code->registers);
+        if (code->spill_bytes >= 0)
+            kb_buf_printf(&text, "%lld spilled, ", (long long)code->spill_bytes);
+        if (code->shared_bytes >= 0)
+            kb_buf_printf(&text, "%lld B shared, ", (long long)code->shared_bytes);
+        if (code->code_bytes >= 0)
+            kb_buf_printf(&text, "%s, ", kb_cell_bytes((double)code->code_bytes).text);
+        if (row->n_launches > 1)
+            kb_buf_printf(&text, "%d launches, ", row->n_launches);
+        if (text.len)
+            kb_buf_cut(&text, text.len - 2);
+        kb_buf_puts(&text, text.len ? "; " : "");
+        compile_words(single, row, "compiled in", &text);
+    }
+    paragraph(single, "code", kb_buf_text(&text), out);
+    kb_buf_free(&text);
+}
+
+static void host_lines(const struct kb_single *single, const struct kb_row *row,
+                       struct kb_buf *out) {
+    if (row->checked && row->orders >= 3)
+        paragraph(single, "orders",
+                  "same bits with blocks forward, reversed and shuffled; guards and inputs "
+                  "untouched",
+                  out);
+    else if (row->checked)
+        paragraph(single, "memory", "guards and inputs untouched", out);
+    if (row->built)
+        code_line(single, row, out);
+    if (row->checked)
+        paragraph(single, "time",
+                  "none: CPU fibers stand in for GPU threads, so their time is no GPU time",
+                  out);
+}
+
+/* ---- wrong -----------------------------------------------------------------------------
+ */
+
+static void value_words(const struct kb_output_report *o, const struct kb_element *e,
+                        struct kb_buf *out) {
+    bool word16 = o->dtype == KB_BF16 || o->dtype == KB_FP16;
+    if (e->poison)
+        kb_buf_puts(out, word16 ? isnan(e->got) ? "7fb3 poison" : "804c poison" : "poison");
+    else
+        kb_buf_puts(out, kb_cell_value(e->got).text);
+}
+
+static void element_cell(const struct kb_output_report *o, int i, struct kb_buf *out) {
+    struct kb_buf index = {0}, got = {0};
+    const struct kb_element *e = &o->first[i];
+    kb_index_words(o, e->index, true, &index);
+    value_words(o, e, &got);
+    kb_buf_printf(out, "%-*s%*s%14s", LABEL, kb_buf_text(&index),
+                  index.len < LABEL ? 14 : (int)(14 + LABEL - index.len - 1),
+                  kb_buf_text(&got), kb_cell_value(e->want).text);
+    kb_buf_free(&index);
+    kb_buf_free(&got);
+}
+
+/* The first wrong elements, read down the left half and then the right one. */
+static void element_lines(const struct kb_single *single, const struct kb_output_report *o,
+                          struct kb_buf *out) {
+    bool two = o->n_first > 1 && (single->look.width == 0 || single->look.width >= 84);
+    int lines = two ? (o->n_first + 1) / 2 : o->n_first;
+    if (!o->n_first)
+        return;
+    kb_buf_printf(out, "\n%-*s%14s%14s", LABEL, "index", "got", "want");
+    if (two)
+        kb_buf_printf(out, "        %-*s%14s%14s", LABEL, "index", "got", "want");
+    kb_buf_putc(out, '\n');
+    for (int i = 0; i < lines; i++) {
+        element_cell(o, i, out);
+        if (two && lines + i < o->n_first) {
+            kb_buf_puts(out, "        ");
+            element_cell(o, lines + i, out);
+        }
+        kb_buf_putc(out, '\n');
+    }
+}
+
+static void wrong_lines(const struct kb_single *single, const struct kb_row *row,
+                        struct kb_buf *out) {
+    const struct kb_output_report *o = kb_row_worst(row);
+    struct kb_buf text = {0};
+    kb_row_words(row, &text);
+    paragraph(single, "what", kb_buf_text(&text), out);
+    kb_buf_clear(&text);
+    if (o)
+        kb_where_words(o, &text);
+    if (text.len)
+        paragraph(single, "where", kb_buf_text(&text), out);
+    kb_buf_clear(&text);
+    if (row->checked) {
+        kb_row_rest(row, &text);
+        paragraph(single, "the rest", kb_buf_text(&text), out);
+    }
+    kb_buf_free(&text);
+    if (o)
+        element_lines(single, o, out);
+}
+
+/* ---- the screen ------------------------------------------------------------------------
+ */
+
+static void spent_line(const struct kb_single *single, const struct kb_row *row,
+                       struct kb_buf *out) {
+    struct kb_buf text = {0};
+    kb_buf_printf(&text, "build %s, ", kb_cell_ms(row->ms_build).text);
+    kb_buf_printf(&text, "check %s, ", kb_cell_ms(row->ms_check).text);
+    kb_buf_printf(&text, "time %s, ", kb_cell_ms(row->ms_time).text);
+    kb_buf_printf(&text, "%s in all", kb_cell_ms(row->ms_total).text);
+    paragraph(single, "spent", kb_buf_text(&text), out);
+    kb_buf_free(&text);
+}
+
+void kb_single_print(const struct kb_single *single, const struct kb_row *row,
+                     struct kb_buf *out) {
+    bool timed = kb_row_time(row) != NULL;
+    bool right = row->reason == KB_R_NONE;
+    bool host = kb_streq(row->backend, "host");
+    kb_single_verdict(single, row, out);
+    kb_buf_putc(out, '\n');
+    if (row->checked && !kb_row_worst(row))
+        error_lines(row, out);
+    if (!right)
+        wrong_lines(single, row, out);
+    if (timed)
+        time_lines(row, out);
+    if (timed)
+        limit_line(single, row, out);
+    if (host && right)
+        host_lines(single, row, out);
+    else if (row->built && !(host && row->checked))
+        code_line(single, row, out);
+    if (timed)
+        clock_line(single, row, out);
+    if (row->warning)
+        paragraph(single, "warning", row->warning, out);
+    if (single->look.verbose)
+        spent_line(single, row, out);
+    if (!right) {
+        kb_buf_putc(out, '\n');
+        label("repeat", out);
+        kb_escape(out, row->repeat, strlen(row->repeat));
+        kb_buf_putc(out, '\n');
+    }
+}

@@ -1,0 +1,119 @@
+/* screen.h - what people see at a terminal: words, numbers, the table, the single case.
+ *
+ * Part of the report layer. Nothing here prints: text is appended to a kb_buf. */
+#ifndef KB_SCREEN_H
+#define KB_SCREEN_H
+
+#include "report.h"
+
+/* ---- words and numbers ----------------------------------------------------------------
+ */
+
+/* A number as tables show it; "-" where it is not known (NAN). */
+struct kb_cell {
+    char text[32];
+};
+struct kb_cell kb_cell_us(double ns);       /* 3 digits: "0.490" "1.22" "24.8" "142" */
+struct kb_cell kb_cell_ratio(double value); /* err/bound, ulp: "0.02" "84.7" "13190" */
+struct kb_cell kb_cell_rate(double gb_per_s);
+struct kb_cell kb_cell_percent(double ratio); /* "97 %" */
+struct kb_cell kb_cell_spread(double ratio);  /* a half-width: "0.3 %" */
+struct kb_cell kb_cell_bytes(double bytes);   /* "0 B" "5.3 kB" "63 MB" */
+struct kb_cell kb_cell_ms(double ms);         /* "47 ms" "0.9 s" */
+struct kb_cell kb_cell_error(double value);   /* "1.6e-2" "0" */
+struct kb_cell kb_cell_number(double value);  /* shortest: "1e-2" "0.25" */
+struct kb_cell kb_cell_value(double value);   /* an element: "0.00104523" "nan" */
+/* "NVIDIA H200 sm_90", "host, 8 cores, g++ 12.2" */
+void kb_device_words(const struct kb_device_info *device, struct kb_buf *out);
+/* What all rows of a run share, escaped: "NVIDIA H200 sm_90 | driver 580.159.04, NVRTC 13.0
+ * | build precise | clocks not locked". `shared`: more of it, "" if none. */
+enum kb_layout { KB_LAYOUT_BUILD, KB_LAYOUT_CHECK, KB_LAYOUT_BENCH };
+void kb_facts_words(const struct kb_facts *facts, enum kb_layout layout, const char *shared,
+                    struct kb_buf *out);
+/* "PASS", in its colour if that is asked for. */
+void kb_verdict_words(enum kb_verdict verdict, bool color, struct kb_buf *out);
+/* "vec16" or "mine.cu:vec8": the variant, with its file where that is a user's. */
+void kb_variant_words(const struct kb_row *row, struct kb_buf *out);
+/* FAIL, ERROR and MISTRUSTED: told again at the end. */
+bool kb_row_is_repeated(const struct kb_row *row);
+/* The worst err/bound and ulp over a row's outputs; NAN where there is nothing to say: no
+ * elements, or parts that were never written. */
+double kb_row_error(const struct kb_row *row);
+double kb_row_ulp(const struct kb_row *row);
+/* What is wrong, in words, unescaped: "rows 80..82 never written, 1536 of 42496 elements;
+ * the rest is right". "" for PASS. */
+void kb_row_words(const struct kb_row *row, struct kb_buf *out);
+/* Where an output is wrong, as far as its first and last wrong element tell. */
+void kb_where_words(const struct kb_output_report *output, struct kb_buf *out);
+/* "[27, 137]"; `padded`: every axis as wide as its largest index. */
+void kb_index_words(const struct kb_output_report *output, int64_t flat, bool padded,
+                    struct kb_buf *out);
+/* What is right all the same: "41168 elements are right: ...; guards and inputs untouched".
+ */
+void kb_row_rest(const struct kb_row *row, struct kb_buf *out);
+/* "peers' 1e-2 + 1e-2*|want|" */
+void kb_tolerance_words(const struct kb_tolerance *tolerance, struct kb_buf *out);
+/* The output that a row's sentence is about; NULL if there is none. */
+const struct kb_output_report *kb_row_worst(const struct kb_row *row);
+/* Text broken at spaces so that no line is longer than `width` columns (0: never broken);
+ * `at`: the column where it starts; lines after the first start with `indent` spaces. */
+void kb_wrap(const char *text, int at, int indent, int width, struct kb_buf *out);
+
+/* ---- at the terminal ------------------------------------------------------------------
+ */
+
+struct kb_look {
+    int width;  /* columns; 0: no limit */
+    bool color; /* repeats the verdict, nothing else */
+    bool verbose;
+};
+
+/* The table of a suite. Rows are printed as they finish, so all widths come from the plan.
+ */
+struct kb_table_plan {
+    const struct kb_facts *facts;
+    enum kb_layout layout;
+    int id_width, variant_width;                   /* of the longest */
+    bool many_variants, many_builds, many_devices; /* rows differ in it: a column */
+    enum kb_method methods[KB_METHOD_COUNT];       /* time columns, BENCH */
+    int n_methods;
+    const char *shared; /* more of what all rows share: "kernel act.cu"; "" */
+    int64_t n_cases;
+};
+struct kb_column {
+    int kind, method, width;
+    int leaves; /* order in which it goes where there is no room; 0: it stays */
+    char head[16];
+};
+enum { KB_MAX_COLUMNS = 16 };
+struct kb_table {
+    struct kb_table_plan plan;
+    struct kb_look look;
+    int n_columns, case_width; /* case_width: verdict and id together */
+    struct kb_column columns[KB_MAX_COLUMNS];
+};
+void kb_table_make(struct kb_table *table, const struct kb_table_plan *plan,
+                   const struct kb_look *look);
+void kb_table_head(const struct kb_table *table, struct kb_buf *out);
+void kb_table_row(const struct kb_table *table, const struct kb_row *row,
+                  struct kb_buf *out);
+/* Of rows that are repeated, at the end: what, and the command that repeats it. */
+void kb_table_failure(const struct kb_table *table, const struct kb_row *row,
+                      struct kb_buf *out);
+void kb_table_summary(const struct kb_table *table, const struct kb_tally *tally,
+                      double seconds, struct kb_buf *out);
+
+/* The screen of a single case. */
+struct kb_single {
+    const struct kb_device_info *device;
+    enum kb_mode mode;
+    bool no_cache;
+    struct kb_look look;
+};
+/* The first line alone, and all of it. */
+void kb_single_verdict(const struct kb_single *single, const struct kb_row *row,
+                       struct kb_buf *out);
+void kb_single_print(const struct kb_single *single, const struct kb_row *row,
+                     struct kb_buf *out);
+
+#endif
