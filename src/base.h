@@ -130,6 +130,9 @@ bool kb_glob(const char *pattern, const char *text);
  * differ). */
 const char *kb_suggest(const char *word, const char *const *candidates, size_t count);
 int kb_edit_distance(const char *a, const char *b);
+/* Append: unknown WHAT "word", did you mean "near"? Where none is near: the known ones. */
+void kb_unknown(struct kb_buf *out, const char *what, const char *word,
+                const char *const *known, size_t n_known);
 
 /* Append `text` so that no sink can be fooled by it: C0 (newline and tab too) and DEL
  * become ^[, C1, bidi controls, line separators and invalid UTF-8 \xNN, byte by byte. For

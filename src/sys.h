@@ -77,6 +77,9 @@ void kb_complain(struct kb_complaints *c, const char *file, int line, int col,
                  const char *path, const char *fmt, ...) KB_PRINTF(6, 7);
 /* Whether the next one is only counted. */
 bool kb_complaints_full(const struct kb_complaints *c);
+/* Of the command line: "kbench: error: --op: what". */
+void kb_complain_option(struct kb_complaints *c, const char *option, const char *fmt, ...)
+    KB_PRINTF(3, 4);
 void kb_complaints_free(struct kb_complaints *c);
 
 /* ---- JSON in --------------------------------------------------------------------------

@@ -178,6 +178,24 @@ const char *kb_suggest(const char *word, const char *const *candidates, size_t c
     return nearest;
 }
 
+void kb_unknown(struct kb_buf *out, const char *what, const char *word,
+                const char *const *known, size_t n_known) {
+    enum { LONGEST_SHOWN = 64 };
+    const char *near = kb_suggest(word, known, n_known);
+    kb_buf_printf(out, "unknown %s \"%.*s%s\"", what, LONGEST_SHOWN, word,
+                  strnlen(word, LONGEST_SHOWN + 1) > LONGEST_SHOWN ? "..." : "");
+    if (near) {
+        kb_buf_printf(out, ", did you mean \"%s\"?", near);
+        return;
+    }
+    for (size_t i = 0; i < n_known; i++)
+        kb_buf_printf(out, "%s%s",
+                      i             ? ", "
+                      : n_known > 1 ? "; there are "
+                                    : "; there is ",
+                      known[i]);
+}
+
 /* ---- UTF-8 and escapes ------------------------------------------------------------- */
 
 int kb_utf8_next(const char *text, size_t len, uint32_t *code) {

@@ -8,10 +8,8 @@
 /* ---- words and values ------------------------------------------------------------------
  */
 
-/* Append: unknown WHAT "word", did you mean "near"? Where none is near: the known ones. */
-void kb_unknown(struct kb_buf *out, const char *what, const char *word,
-                const char *const *known, size_t n_known);
-/* Returns the op that was suggested, or NULL. */
+/* kb_unknown of an op, a dtype, a fill, a key. The first returns the op that was suggested,
+ * or NULL. */
 const struct kb_op *kb_unknown_op(struct kb_buf *out, const char *word);
 void kb_unknown_dtype(struct kb_buf *out, const char *word);
 void kb_unknown_fill(struct kb_buf *out, const char *word);
@@ -149,9 +147,5 @@ void kb_query_select(const struct kb_query *query, struct kb_groups *groups,
 bool kb_pick_case(const struct kb_pick *pick, const struct kb_case *c, const char *id,
                   uint64_t tags);
 bool kb_tolerance_same(const struct kb_tolerance *a, const struct kb_tolerance *b);
-
-/* An error of the command line: "kbench: error: --shape: ...". */
-void kb_complain_option(struct kb_complaints *c, const char *option, const char *fmt, ...)
-    KB_PRINTF(3, 4);
 
 #endif

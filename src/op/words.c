@@ -1,28 +1,7 @@
-/* words.c - what to say of a word that nobody knows: the nearest known one, or all of them.
- */
+/* words.c - what to say of a word that no op knows, or that an op does not have. */
 #include "op/group.h"
 
-#include <stdarg.h>
 #include <string.h>
-
-enum { LONGEST_SHOWN = 64 };
-
-void kb_unknown(struct kb_buf *out, const char *what, const char *word,
-                const char *const *known, size_t n_known) {
-    const char *near = kb_suggest(word, known, n_known);
-    kb_buf_printf(out, "unknown %s \"%.*s%s\"", what, LONGEST_SHOWN, word,
-                  strnlen(word, LONGEST_SHOWN + 1) > LONGEST_SHOWN ? "..." : "");
-    if (near) {
-        kb_buf_printf(out, ", did you mean \"%s\"?", near);
-        return;
-    }
-    for (size_t i = 0; i < n_known; i++)
-        kb_buf_printf(out, "%s%s",
-                      i             ? ", "
-                      : n_known > 1 ? "; there are "
-                                    : "; there is ",
-                      known[i]);
-}
 
 const struct kb_op *kb_unknown_op(struct kb_buf *out, const char *word) {
     struct kb_arena arena = {0};
@@ -80,14 +59,4 @@ bool kb_op_takes_fill(const struct kb_op *op, enum kb_fill fill, struct kb_err *
             kb_buf_text(&has));
     kb_buf_free(&has);
     return false;
-}
-
-void kb_complain_option(struct kb_complaints *c, const char *option, const char *fmt, ...) {
-    struct kb_buf what = {0};
-    va_list args;
-    va_start(args, fmt);
-    kb_buf_vprintf(&what, fmt, args);
-    va_end(args);
-    kb_complain(c, "kbench", 0, 0, option, "%s", kb_buf_text(&what));
-    kb_buf_free(&what);
 }

@@ -33,6 +33,16 @@ void kb_complain(struct kb_complaints *c, const char *file, int line, int col,
     kb_buf_free(&text);
 }
 
+void kb_complain_option(struct kb_complaints *c, const char *option, const char *fmt, ...) {
+    struct kb_buf what = {0};
+    va_list args;
+    va_start(args, fmt);
+    kb_buf_vprintf(&what, fmt, args);
+    va_end(args);
+    kb_complain(c, "kbench", 0, 0, option, "%s", kb_buf_text(&what));
+    kb_buf_free(&what);
+}
+
 void kb_complaints_free(struct kb_complaints *c) {
     kb_buf_free(&c->text);
     *c = (struct kb_complaints){0};
