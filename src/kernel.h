@@ -10,22 +10,33 @@
 #include "op.h"
 
 /* ---- expressions ------------------------------------------------------------------------
- * + - * / % comparisons && || ?: ! ( ), integers, floats, names, ceil_div min max align_up
- * next_pow2, and sum max count of list axes. Integers are int64: overflow and division by
- * zero are errors that name the expression. A WORD parameter compares with its words by ==
- * and !=. */
+ * The language is in kernels/README.md: C's operators over int64 and double, ceil_div
+ * align_up next_pow2 min max, sum max count of list axes, words compared by == and !=.
+ * Integers are exact: overflow and division by zero are errors. Messages begin with the
+ * expression and a column in it: "`hidden / 0`, column 8: division by zero". */
 
-struct kb_expr_env {
-    const struct kb_problem *problem; /* axes, parameters, derived sizes, dtype_bytes */
-    /* the device; sm 90, sm_count, smem_per_block */
-    int64_t sm, sm_count, smem_per_block;
-};
+enum { KB_MAX_LETS = 16, KB_EXPR_LENGTH = 1000, KB_EXPR_DEPTH = 64 };
+
 struct kb_expr_value {
     bool is_float;
     int64_t i;
     double f;
 };
-/* Check syntax only, and that every name is one of the op's or the device's. */
+/* A variant's own name. One that could not be computed fails where it is used, so that
+ * `when` can still say that the variant is not for this case. */
+struct kb_expr_let {
+    const char *name;
+    struct kb_expr_value value;
+    const char *error; /* what computing it said, or NULL */
+};
+struct kb_expr_env {
+    const struct kb_problem *problem; /* axes, parameters, derived sizes, dtype_bytes */
+    /* the device; sm 90, sm_count, smem_per_block */
+    int64_t sm, sm_count, smem_per_block;
+    const struct kb_expr_let *lets;
+    int n_lets;
+};
+/* Syntax, names (the op's and the device's) and types, without values. */
 bool kb_expr_check(const char *text, const struct kb_op *op, struct kb_err *err);
 bool kb_expr_eval(const char *text, const struct kb_expr_env *env,
                   struct kb_expr_value *out, struct kb_err *err);
@@ -40,8 +51,8 @@ struct kb_launch_text {
     const char *entry;
     const char *grid[3], *block[3], *cluster[3]; /* expressions; unused ones NULL */
     const char *smem;
-    const char
-        *args[KB_MAX_ARGS]; /* "input", "i64 tokens", "f32 eps", or "tma {...}" as JSON */
+    /* "input", "i64 tokens", "f32 eps", or "tma {...}" as JSON */
+    const char *args[KB_MAX_ARGS];
     int n_args;
     bool cooperative, pdl;
 };
@@ -53,12 +64,14 @@ struct kb_scratch_text {
 };
 
 struct kb_variant {
-    const char *name, *why, *when; /* when NULL: always */
-    struct kb_strings dtypes;      /* empty: all of the op's */
-    struct kb_strings backends;    /* empty: both */
-    struct kb_strings defines;     /* "NAME=VALUE" */
-    const char *arch;              /* "90a" or NULL */
-    int64_t align;                 /* bytes that tensor bases must be multiples of; 0: 16 */
+    const char *name, *why, *when; /* when NULL: always; why NULL: not said */
+    const char *let_names[KB_MAX_LETS], *let_texts[KB_MAX_LETS]; /* in order of use */
+    int n_lets;
+    struct kb_strings dtypes;   /* empty: all of the op's */
+    struct kb_strings backends; /* empty: both */
+    struct kb_strings defines;  /* "NAME=VALUE" */
+    const char *arch;           /* "90a" or NULL */
+    int64_t align;              /* bytes that tensor bases must be multiples of; 0: 16 */
     struct kb_scratch_text scratch[KB_MAX_SCRATCH];
     int n_scratch;
     struct kb_launch_text launches[KB_MAX_LAUNCHES];
@@ -80,8 +93,9 @@ struct kb_kernel {
 
 /* Read and check a contract: schema, ops known, expressions parse with the ops' names,
  * every argument a tensor, scratch or typed scalar, each output of the op an argument of
- * some launch. All errors at once, with file:line:col in the .cu. Strings live in `arena`.
- */
+ * some launch, entries in the source. All errors at once, with file:line:col in the .cu.
+ * Strings live in `arena`; `text` is borrowed and must end in a NUL past `size`. False with
+ * at least one complaint; `out` is then no kernel. */
 bool kb_kernel_parse(const char *path, const char *text, size_t size, const char *from,
                      struct kb_arena *arena, struct kb_kernel *out,
                      struct kb_complaints *c);
@@ -106,6 +120,8 @@ enum kb_arg_kind {
 struct kb_tma {
     int rank, swizzle_bytes, l2_bytes;
     bool nan_fill;
+    /* dimension 0 is the one whose elements are neighbours: strides_bytes[0] is an
+     * element's, cuTensorMapEncodeTiled takes the rest */
     int64_t dims[5], strides_bytes[5], box[5];
 };
 struct kb_arg {

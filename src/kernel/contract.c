@@ -1,0 +1,392 @@
+/* contract.c - the JSON of a contract into structs; the schema is kernels/README.md. Every
+ * field is read even after an error, so that all errors show at once. */
+#include "kernel/contract.h"
+
+#include <string.h>
+
+void kb_contract_complain(struct kb_contract *r, const cJSON *node, const char *fmt, ...) {
+    struct kb_buf what = {0};
+    va_list args;
+    va_start(args, fmt);
+    kb_buf_vprintf(&what, fmt, args);
+    va_end(args);
+    kb_json_complain(&r->doc, node, false, r->c, "%s", kb_buf_text(&what));
+    kb_buf_free(&what);
+}
+
+/* ---- values ----------------------------------------------------------------------------
+ */
+
+static const cJSON *need(struct kb_contract *r, const cJSON *object, const char *key) {
+    const cJSON *node = kb_json_get(object, key);
+    if (!node)
+        kb_contract_complain(r, object, "\"%s\" is missing", key);
+    return node;
+}
+
+static char *text_of(struct kb_contract *r, const cJSON *node) {
+    if (cJSON_IsString(node))
+        return kb_arena_strdup(r->arena, node->valuestring);
+    if (node)
+        kb_contract_complain(r, node, "must be text");
+    return NULL;
+}
+
+static bool bool_of(struct kb_contract *r, const cJSON *node) {
+    if (node && !cJSON_IsBool(node))
+        kb_contract_complain(r, node, "must be true or false");
+    return cJSON_IsTrue(node);
+}
+
+static char *expr_of(struct kb_contract *r, const cJSON *node) {
+    char *text = kb_expr_text(node, r->arena);
+    if (text)
+        kb_check_expr(r, node, text, true);
+    else if (node)
+        kb_contract_complain(r, node, "must be an expression (text) or a whole number");
+    return text;
+}
+
+static bool is_object(struct kb_contract *r, const cJSON *node, const char *what) {
+    if (node && !cJSON_IsObject(node))
+        kb_contract_complain(r, node, "must be %s", what);
+    return cJSON_IsObject(node);
+}
+
+static bool is_list(struct kb_contract *r, const cJSON *node, int least, int most) {
+    if (!node)
+        return false;
+    int n = cJSON_IsArray(node) ? cJSON_GetArraySize(node) : -1;
+    if (n >= least && n <= most)
+        return true;
+    if (n < 0)
+        kb_contract_complain(r, node, "must be a list");
+    else
+        kb_contract_complain(r, node, "must have %d to %d items, got %d", least, most, n);
+    return false;
+}
+
+/* One expression, or a list of one to three. */
+static void dims_of(struct kb_contract *r, const cJSON *node, const char *out[3]) {
+    if (!cJSON_IsArray(node)) {
+        out[0] = expr_of(r, node);
+    } else if (is_list(r, node, 1, 3)) {
+        for (int i = 0; i < cJSON_GetArraySize(node); i++)
+            out[i] = expr_of(r, cJSON_GetArrayItem(node, i));
+    }
+}
+
+/* ---- launches --------------------------------------------------------------------------
+ */
+
+static void args_of(struct kb_contract *r, const cJSON *node, struct kb_launch_text *out) {
+    const cJSON *arg;
+    if (!is_list(r, node, 0, KB_MAX_ARGS))
+        return;
+    cJSON_ArrayForEach(arg, node) {
+        if (cJSON_IsString(arg)) {
+            kb_check_arg(r, arg, arg->valuestring);
+            out->args[out->n_args++] = kb_arena_strdup(r->arena, arg->valuestring);
+        } else if (cJSON_IsObject(arg)) {
+            struct kb_buf json = {0};
+            kb_check_tma(r, arg);
+            kb_json_print(arg, &json);
+            out->args[out->n_args++] =
+                kb_arena_printf(r->arena, KB_TMA_PREFIX "%s", kb_buf_text(&json));
+            kb_buf_free(&json);
+        } else {
+            kb_contract_complain(r, arg,
+                                 "must be a tensor, a typed scalar or a TMA descriptor");
+        }
+    }
+}
+
+static const char *const launch_keys[] = {"entry",       "grid", "block",   "args", "smem",
+                                          "cooperative", "pdl",  "cluster", "why"};
+
+static void launch_of(struct kb_contract *r, const cJSON *object,
+                      struct kb_launch_text *out) {
+    const cJSON *entry = need(r, object, "entry");
+    out->entry = text_of(r, entry);
+    if (out->entry)
+        kb_check_entry(r, entry, out->entry);
+    dims_of(r, need(r, object, "grid"), out->grid);
+    dims_of(r, need(r, object, "block"), out->block);
+    dims_of(r, kb_json_get(object, "cluster"), out->cluster);
+    out->smem = expr_of(r, kb_json_get(object, "smem"));
+    out->cooperative = bool_of(r, kb_json_get(object, "cooperative"));
+    out->pdl = bool_of(r, kb_json_get(object, "pdl"));
+    args_of(r, need(r, object, "args"), out);
+}
+
+static void chain_of(struct kb_contract *r, const cJSON *object, const cJSON *node) {
+    struct kb_variant *v = r->variant;
+    const cJSON *launch;
+    for (size_t i = 0; i < KB_COUNT(launch_keys); i++) {
+        const cJSON *outside = kb_json_get(object, launch_keys[i]);
+        if (outside && !kb_streq(launch_keys[i], "why"))
+            kb_json_complain(&r->doc, outside, true, r->c,
+                             "belongs into each of \"launches\"");
+    }
+    if (!is_list(r, node, 1, KB_MAX_LAUNCHES))
+        return;
+    cJSON_ArrayForEach(launch, node) {
+        if (!is_object(r, launch, "an object, a launch"))
+            continue;
+        kb_json_check_keys(&r->doc, launch, launch_keys, KB_COUNT(launch_keys), r->c);
+        launch_of(r, launch, &v->launches[v->n_launches++]);
+    }
+}
+
+/* ---- what a variant has once -----------------------------------------------------------
+ */
+
+static void lets_of(struct kb_contract *r, const cJSON *object) {
+    struct kb_variant *v = r->variant;
+    const cJSON *item;
+    if (!is_object(r, object, "an object of names and expressions"))
+        return;
+    cJSON_ArrayForEach(item, object) {
+        if (v->n_lets == KB_MAX_LETS) {
+            kb_contract_complain(r, object, "more than %d names", KB_MAX_LETS);
+            return;
+        }
+        char *text = kb_expr_text(item, r->arena);
+        kb_check_new_name(r, item, item->string);
+        if (!text) {
+            kb_contract_complain(r, item, "must be an expression (text) or a whole number");
+            text = kb_arena_strdup(r->arena, "0"); /* so that its users are no errors too */
+        }
+        bool is_float = kb_check_let(r, item, text);
+        v->let_names[v->n_lets] = kb_arena_strdup(r->arena, item->string);
+        v->let_texts[v->n_lets] = text;
+        r->lets[r->n_lets++] = (struct kb_expr_let){
+            .name = v->let_names[v->n_lets++],
+            .value.is_float = is_float,
+        };
+    }
+}
+
+static enum kb_scratch_start start_of(struct kb_contract *r, const cJSON *node) {
+    static const char *const words[] = {"zero", "poison", "keep"};
+    for (size_t i = 0; i < KB_COUNT(words); i++)
+        if (cJSON_IsString(node) && kb_streq(node->valuestring, words[i]))
+            return (enum kb_scratch_start)i;
+    if (node)
+        kb_contract_complain(r, node, "must be \"zero\", \"poison\" or \"keep\"");
+    return KB_SCRATCH_POISON;
+}
+
+static void scratch_of(struct kb_contract *r, const cJSON *object) {
+    static const char *const keys[] = {"bytes", "start"};
+    struct kb_variant *v = r->variant;
+    const cJSON *item;
+    if (!is_object(r, object, "an object of names and buffers"))
+        return;
+    cJSON_ArrayForEach(item, object) {
+        if (v->n_scratch == KB_MAX_SCRATCH) {
+            kb_contract_complain(r, object, "more than %d buffers", KB_MAX_SCRATCH);
+            return;
+        }
+        kb_check_new_name(r, item, item->string);
+        struct kb_scratch_text *scratch = &v->scratch[v->n_scratch++];
+        scratch->name = kb_arena_strdup(r->arena, item->string);
+        if (!is_object(r, item, "an object with \"bytes\""))
+            continue;
+        kb_json_check_keys(&r->doc, item, keys, KB_COUNT(keys), r->c);
+        scratch->bytes = expr_of(r, need(r, item, "bytes"));
+        scratch->start = start_of(r, kb_json_get(item, "start"));
+    }
+}
+
+static bool some_op_has(const struct kb_contract *r, enum kb_dtype dtype) {
+    for (int i = 0; i < r->n_samples; i++)
+        if (kb_op_has_dtype(r->samples[i].c.op, dtype))
+            return true;
+    return !r->n_samples;
+}
+
+static void dtypes_of(struct kb_contract *r, const cJSON *node, struct kb_strings *out) {
+    const cJSON *item;
+    if (!is_list(r, node, 1, KB_DTYPE_COUNT))
+        return;
+    cJSON_ArrayForEach(item, node) {
+        enum kb_dtype dtype;
+        if (!cJSON_IsString(item) || !kb_dtype_parse(item->valuestring, &dtype))
+            kb_contract_complain(r, item,
+                                 "unknown dtype, there are bf16 fp16 fp32 e4m3 i32 u8");
+        else if (!some_op_has(r, dtype))
+            kb_contract_complain(r, item, "%s has no dtype %s", r->samples[0].c.op->name,
+                                 kb_dtype_name(dtype));
+        else
+            kb_strings_add(out, r->arena, kb_dtype_name(dtype));
+    }
+}
+
+static void backends_of(struct kb_contract *r, const cJSON *node, struct kb_strings *out) {
+    const cJSON *item;
+    if (!is_list(r, node, 1, 2))
+        return;
+    cJSON_ArrayForEach(item, node) {
+        const char *word = cJSON_IsString(item) ? item->valuestring : "";
+        if (!kb_streq(word, "cuda") && !kb_streq(word, "host"))
+            kb_contract_complain(r, item, "must be \"cuda\" or \"host\"");
+        else
+            kb_strings_add(out, r->arena, kb_arena_strdup(r->arena, word));
+    }
+}
+
+static const char *arch_of(struct kb_contract *r, const cJSON *node) {
+    char *arch = text_of(r, node);
+    size_t digits = arch ? strspn(arch, "0123456789") : 0;
+    const char *rest = arch ? arch + digits : "";
+    if (arch &&
+        (digits < 2 || digits > 3 || (*rest && strcmp(rest, "a") && strcmp(rest, "f"))))
+        kb_contract_complain(r, node,
+                             "must be an architecture like \"90\", \"90a\" or \"100f\"");
+    return arch;
+}
+
+static int64_t align_of(struct kb_contract *r, const cJSON *node) {
+    int64_t align = 0;
+    if (node && (!kb_json_i64(node, &align) || align < 1 || align > KB_SLAB_ALIGN ||
+                 (align & (align - 1))))
+        kb_contract_complain(r, node, "must be a power of two from 1 to %d", KB_SLAB_ALIGN);
+    return align;
+}
+
+/* "NAME=VALUE", over one of the same name that is there already. */
+static void define(struct kb_contract *r, struct kb_strings *out, const char *name,
+                   const char *value) {
+    char *text = kb_arena_printf(r->arena, "%s=%s", name, value);
+    size_t len = strlen(name) + 1;
+    for (size_t i = 0; i < out->count; i++)
+        if (!strncmp(out->items[i], text, len)) {
+            out->items[i] = text;
+            return;
+        }
+    kb_strings_add(out, r->arena, text);
+}
+
+static void defines_of(struct kb_contract *r, const cJSON *object, struct kb_strings *out) {
+    const cJSON *item;
+    if (!is_object(r, object, "an object of macro names and values"))
+        return;
+    cJSON_ArrayForEach(item, object) {
+        char *value = kb_expr_text(item, r->arena);
+        /* They pass through compiler drivers that know quotes and variables. */
+        if (!kb_is_identifier(item->string))
+            kb_json_complain(&r->doc, item, true, r->c, "is no macro name");
+        else if (!value)
+            kb_contract_complain(r, item, "must be text or a whole number");
+        else if (strpbrk(value, "\\\"'`$\n\r\t"))
+            kb_contract_complain(r, item, "no quotes, $ or \\ in a macro");
+        else
+            define(r, out, item->string, value);
+    }
+}
+
+/* ---- variants --------------------------------------------------------------------------
+ */
+
+static const char *const variant_keys[] = {
+    "why",   "when",    "let",      "entry",   "grid",    "block",
+    "args",  "smem",    "dtypes",   "cluster", "arch",    "cooperative",
+    "align", "defines", "backends", "pdl",     "scratch", "launches"};
+
+static bool is_variant_name(const char *name) {
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    return *name && *name != '-' && strlen(name) <= 32 && !name[strspn(name, letters)] &&
+           !kb_streq(name, "all");
+}
+
+static void variant_of(struct kb_contract *r, const cJSON *object) {
+    struct kb_variant *v = r->variant;
+    const cJSON *dtypes = kb_json_get(object, "dtypes");
+    const cJSON *launches = kb_json_get(object, "launches");
+    v->name = kb_arena_strdup(r->arena, object->string);
+    if (!is_variant_name(v->name))
+        kb_json_complain(&r->doc, object, true, r->c,
+                         "no name for a variant: up to 32 letters, digits, _ and -");
+    if (!is_object(r, object, "an object, a variant"))
+        return;
+    kb_json_check_keys(&r->doc, object, variant_keys, KB_COUNT(variant_keys), r->c);
+    v->why = text_of(r, kb_json_get(object, "why"));
+    v->dtypes = dtypes ? v->dtypes : r->dtypes;
+    dtypes_of(r, dtypes, &v->dtypes);
+    backends_of(r, kb_json_get(object, "backends"), &v->backends);
+    for (size_t i = 0; i < r->defines.count; i++)
+        kb_strings_add(&v->defines, r->arena, r->defines.items[i]);
+    defines_of(r, kb_json_get(object, "defines"), &v->defines);
+    kb_check_defines(r, object);
+    v->arch = arch_of(r, kb_json_get(object, "arch"));
+    v->align = align_of(r, kb_json_get(object, "align"));
+    lets_of(r, kb_json_get(object, "let"));
+    v->when = expr_of(r, kb_json_get(object, "when"));
+    scratch_of(r, kb_json_get(object, "scratch"));
+    if (launches)
+        chain_of(r, object, launches);
+    else
+        launch_of(r, object, &v->launches[v->n_launches++]);
+    kb_check_outputs(r, object);
+}
+
+static void variants_of(struct kb_contract *r, const cJSON *file) {
+    const cJSON *variants = need(r, file, "variants"), *object;
+    if (!is_object(r, variants, "an object of names and variants"))
+        return;
+    int n = cJSON_GetArraySize(variants);
+    if (!n || n > KB_MAX_VARIANTS)
+        kb_contract_complain(r, variants, "must have 1 to %d variants, got %d",
+                             KB_MAX_VARIANTS, n);
+    cJSON_ArrayForEach(object, variants) {
+        if (r->kernel->n_variants == KB_MAX_VARIANTS)
+            break;
+        r->variant = &r->kernel->variants[r->kernel->n_variants++];
+        r->n_lets = 0;
+        variant_of(r, object);
+    }
+}
+
+static void op_of(struct kb_contract *r, const cJSON *item) {
+    struct kb_arena arena = {0};
+    struct kb_strings known = {0};
+    const char *name = cJSON_IsString(item) ? item->valuestring : NULL;
+    const struct kb_op *op = name ? kb_op_find(name) : NULL;
+    for (int i = 0; i < kb_op_count; i++)
+        kb_strings_add(&known, &arena, kb_ops[i]->name);
+    const char *near = name && !op ? kb_suggest(name, known.items, known.count) : NULL;
+    if (!name)
+        kb_contract_complain(r, item, "must be the name of an op");
+    else if (!op && near)
+        kb_contract_complain(r, item, "unknown op \"%s\", did you mean \"%s\"?", name,
+                             near);
+    else if (!op)
+        kb_contract_complain(r, item, "unknown op \"%s\"", name);
+    else if (kb_strings_has(&r->kernel->ops, op->name))
+        kb_contract_complain(r, item, "is there twice");
+    else {
+        kb_strings_add(&r->kernel->ops, r->arena, op->name);
+        kb_sample_make(&r->samples[r->n_samples++], op);
+    }
+    kb_arena_free(&arena);
+}
+
+void kb_contract_read(struct kb_contract *r) {
+    static const char *const keys[] = {"ops", "why", "dtypes", "defines", "variants"};
+    const cJSON *file = r->doc.root, *item;
+    if (!is_object(r, file, "an object"))
+        return;
+    const cJSON *ops = need(r, file, "ops");
+    kb_json_check_keys(&r->doc, file, keys, KB_COUNT(keys), r->c);
+    text_of(r, kb_json_get(file, "why"));
+    if (is_list(r, ops, 1, kb_op_count)) {
+        int n = cJSON_GetArraySize(ops);
+        r->samples = kb_arena_array(r->arena, (size_t)n, sizeof *r->samples);
+        cJSON_ArrayForEach(item, ops) op_of(r, item);
+    }
+    dtypes_of(r, kb_json_get(file, "dtypes"), &r->dtypes);
+    defines_of(r, kb_json_get(file, "defines"), &r->defines);
+    variants_of(r, file);
+}

@@ -1,0 +1,77 @@
+/* parts.h - between the files of the kernel layer. Private to src/kernel. */
+#ifndef KB_KERNEL_PARTS_H
+#define KB_KERNEL_PARTS_H
+
+#include "kernel.h"
+
+/* ---- an op without a case ---------------------------------------------------------------
+ */
+
+/* The problem of the op's sample shape: its names and tensors stand for those of any case.
+ * Not to be moved: problem.c points to c. */
+struct kb_sample {
+    struct kb_case c;
+    struct kb_problem problem;
+};
+void kb_sample_make(struct kb_sample *sample, const struct kb_op *op);
+
+/* ---- expressions ------------------------------------------------------------------------
+ */
+
+/* As kb_expr_check, against the names of `env`; says what type the value has. */
+bool kb_expr_check_env(const char *text, const struct kb_expr_env *env, bool *is_float,
+                       struct kb_err *err);
+/* Why `text` came out as it did: append " for hidden 511, dtype_bytes 2" and " on sm_90",
+ * the names that it uses and their values. */
+void kb_expr_uses(const char *text, const struct kb_expr_env *env, struct kb_buf *out);
+bool kb_is_function(const char *name);    /* ceil_div, ... */
+bool kb_is_device_name(const char *name); /* dtype_bytes, sm, ... */
+
+/* ---- source text ------------------------------------------------------------------------
+ */
+
+/* The JSON of the contract inside a .cu file, from `begin` to `end`. Where there is none,
+ * `problem` says why and line and col where. */
+struct kb_contract_span {
+    size_t begin, end;
+    int line, col;
+    const char *problem;
+};
+struct kb_contract_span kb_contract_find(const char *text, size_t size);
+
+/* The next identifier at or after *at that is neither in a comment nor in a literal. Moves
+ * *at past it. False at the end. */
+bool kb_source_next(const char *text, size_t size, size_t *at, size_t *begin);
+bool kb_source_uses(const char *text, size_t size, const char *identifier);
+/* Names of the __global__ functions, arena copies. */
+void kb_source_kernels(const char *text, size_t size, struct kb_arena *arena,
+                       struct kb_strings *out);
+
+/* ---- entries ----------------------------------------------------------------------------
+ */
+
+enum { KB_MAX_ENTRIES = 512 };
+
+/* All macros of a case: the op's (name, value pairs), then the contract's with the op's
+ * and each other's replaced. KB_INPUT when the contract redefines an op's macro or its
+ * defines go round in circles. */
+bool kb_macros_make(const struct kb_variant *variant, const struct kb_case *c,
+                    struct kb_arena *arena, struct kb_strings *pairs, struct kb_err *err);
+/* `entry` with macros and {expressions} replaced. Without `env` braces stay. */
+bool kb_entry_make(const char *entry, const struct kb_strings *pairs,
+                   const struct kb_expr_env *env, struct kb_arena *arena, const char **out,
+                   struct kb_err *err);
+/* The function that an entry names: the last identifier before its < or end, arena copy;
+ * NULL if it names none. */
+char *kb_entry_function(const char *entry, struct kb_arena *arena);
+/* Adds the instantiations that other cases of the kernel need on `backend`, at most
+ * KB_MAX_ENTRIES in all. */
+void kb_entries_all(const struct kb_kernel *kernel, const char *backend, int64_t sm,
+                    struct kb_arena *arena, struct kb_strings *out);
+/* Does the source itself use a macro of this variant's? */
+bool kb_entries_fixed(const struct kb_kernel *kernel, const struct kb_strings *pairs);
+
+/* "90a" takes sm 90; see kernels/README.md. */
+bool kb_arch_takes(const char *arch, int64_t sm);
+
+#endif

@@ -1,0 +1,243 @@
+/* source.c - what must be known of a .cu file's text: where its contract is, and which
+ * identifiers its code uses. A scanner for comments and literals, no parser. */
+#include "kernel/parts.h"
+
+#include <string.h>
+
+struct scan {
+    const char *text;
+    size_t size, at;
+};
+
+static char ahead(const struct scan *s, size_t n) {
+    return s->at + n < s->size ? s->text[s->at + n] : 0;
+}
+
+static bool at_text(const struct scan *s, const char *text) {
+    size_t len = strlen(text);
+    return s->size - s->at >= len && !memcmp(s->text + s->at, text, len);
+}
+
+static bool is_space(char c) {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f';
+}
+
+static bool is_word(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           c == '_' || c == '$';
+}
+
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+static void skip_line(struct scan *s) {
+    for (; s->at < s->size && s->text[s->at] != '\n'; s->at++)
+        if (s->text[s->at] == '\\' && ahead(s, 1) == '\n')
+            s->at++; /* the comment goes on */
+}
+
+/* Past the block comment that starts here; false if it has no end. */
+static bool skip_block(struct scan *s) {
+    for (s->at += 2; s->at < s->size; s->at++)
+        if (at_text(s, "*/")) {
+            s->at += 2;
+            return true;
+        }
+    return false;
+}
+
+static bool skip_comment(struct scan *s) {
+    if (at_text(s, "//"))
+        skip_line(s);
+    else if (at_text(s, "/*"))
+        skip_block(s);
+    else
+        return false;
+    return true;
+}
+
+/* Past a string or character literal, or to the end of its line if it has no end. */
+static void skip_literal(struct scan *s) {
+    char quote = s->text[s->at++];
+    while (s->at < s->size && s->text[s->at] != '\n') {
+        char c = s->text[s->at++];
+        if (c == quote)
+            return;
+        if (c == '\\' && s->at < s->size)
+            s->at++;
+    }
+}
+
+/* R"mark( ... )mark", standing at the quote. */
+static void skip_raw(struct scan *s) {
+    size_t mark = s->at + 1, len = 0;
+    while (mark + len < s->size && s->text[mark + len] != '(')
+        len++;
+    for (s->at = mark + len; s->at < s->size; s->at++)
+        if (s->text[s->at] == ')' && s->size - s->at > len + 1 &&
+            !memcmp(s->text + s->at + 1, s->text + mark, len) &&
+            s->text[s->at + 1 + len] == '"') {
+            s->at += len + 2;
+            return;
+        }
+}
+
+/* 0x1p-3f, 1'000: the ' is no literal there. */
+static void skip_number(struct scan *s) {
+    while (is_word(ahead(s, 0)) || ahead(s, 0) == '.' ||
+           (ahead(s, 0) == '\'' && is_word(ahead(s, 1))))
+        s->at++;
+}
+
+bool kb_source_next(const char *text, size_t size, size_t *at, size_t *begin) {
+    struct scan s = {text, size, *at};
+    while (s.at < size) {
+        char c = s.text[s.at];
+        if (skip_comment(&s))
+            continue;
+        if (c == '"' || c == '\'') {
+            bool raw = c == '"' && s.at > 0 && s.text[s.at - 1] == 'R';
+            if (raw)
+                skip_raw(&s);
+            else
+                skip_literal(&s);
+        } else if (is_digit(c)) {
+            skip_number(&s);
+        } else if (is_word(c)) {
+            *begin = s.at;
+            while (is_word(ahead(&s, 0)))
+                s.at++;
+            *at = s.at;
+            return true;
+        } else {
+            s.at++;
+        }
+    }
+    *at = size;
+    return false;
+}
+
+bool kb_source_uses(const char *text, size_t size, const char *identifier) {
+    size_t at = 0, begin, len = strlen(identifier);
+    while (kb_source_next(text, size, &at, &begin))
+        if (at - begin == len && !memcmp(text + begin, identifier, len))
+            return true;
+    return false;
+}
+
+/* ---- kernels ---------------------------------------------------------------------------
+ */
+
+static bool is(const char *text, size_t begin, size_t end, const char *word) {
+    return end - begin == strlen(word) && !memcmp(text + begin, word, end - begin);
+}
+
+static void skip_parens(const char *text, size_t size, size_t *at) {
+    int depth = 0;
+    for (; *at < size; ++*at) {
+        depth += text[*at] == '(';
+        depth -= text[*at] == ')';
+        if (!depth)
+            return;
+    }
+}
+
+/* The name of the function that the attributes before *at belong to: the first identifier
+ * with a ( behind it that is no attribute. */
+static bool function_name(const char *text, size_t size, size_t *at, size_t *begin) {
+    while (kb_source_next(text, size, at, begin)) {
+        size_t end = *at, next = end;
+        while (next < size && is_space(text[next]))
+            next++;
+        if (next == size || text[next] != '(')
+            continue;
+        if (!is(text, *begin, end, "alignas") &&
+            !(end - *begin > 4 && !memcmp(text + *begin, "__", 2) &&
+              !memcmp(text + end - 2, "__", 2)))
+            return true;
+        *at = next;
+        skip_parens(text, size, at);
+    }
+    return false;
+}
+
+void kb_source_kernels(const char *text, size_t size, struct kb_arena *arena,
+                       struct kb_strings *out) {
+    size_t at = 0, begin;
+    while (kb_source_next(text, size, &at, &begin)) {
+        if (!is(text, begin, at, "__global__") || !function_name(text, size, &at, &begin))
+            continue;
+        char *name = kb_arena_strndup(arena, text + begin, at - begin);
+        if (!kb_strings_has(out, name))
+            kb_strings_add(out, arena, name);
+    }
+}
+
+/* ---- the contract ----------------------------------------------------------------------
+ */
+
+static void place(const char *text, size_t at, int *line, int *col) {
+    *line = *col = 1;
+    for (size_t i = 0; i < at; i++) {
+        *col = text[i] == '\n' ? 1 : *col + 1;
+        *line += text[i] == '\n';
+    }
+}
+
+static struct kb_contract_span nothing(const char *text, size_t at, const char *problem) {
+    struct kb_contract_span span = {.problem = problem};
+    place(text, at, &span.line, &span.col);
+    return span;
+}
+
+/* Standing at a block comment: does it start with the word kbench? */
+static bool is_contract(const struct scan *s) {
+    struct scan in = *s;
+    in.at += 2;
+    while (is_space(ahead(&in, 0)))
+        in.at++;
+    if (!at_text(&in, "kbench"))
+        return false;
+    in.at += strlen("kbench");
+    return !is_word(ahead(&in, 0));
+}
+
+static struct kb_contract_span contract_at(struct scan s) {
+    struct kb_contract_span span = {0};
+    size_t start = s.at;
+    span.begin = (size_t)(strstr(s.text + start, "kbench") - s.text) + strlen("kbench");
+    if (!skip_block(&s))
+        return nothing(s.text, start, "the contract's comment has no end");
+    span.end = s.at - 2;
+    place(s.text, span.begin, &span.line, &span.col);
+    return span;
+}
+
+/* Why there is none: it comes too late, or not at all. */
+static struct kb_contract_span missing(struct scan s) {
+    size_t code = s.at;
+    for (; s.at < s.size; s.at++) {
+        if (at_text(&s, "/*") && is_contract(&s))
+            return nothing(s.text, s.at,
+                           "the contract must stand before any code and any #include");
+    }
+    return nothing(s.text, code < s.size ? code : 0,
+                   "no contract: a kernel starts with a comment `/* kbench {...} */`, see "
+                   "kernels/README.md");
+}
+
+struct kb_contract_span kb_contract_find(const char *text, size_t size) {
+    struct scan s = {text, size, 0};
+    if (at_text(&s, "\xef\xbb\xbf"))
+        s.at = 3;
+    while (s.at < size) {
+        if (at_text(&s, "/*") && is_contract(&s))
+            return contract_at(s);
+        if (is_space(ahead(&s, 0)))
+            s.at++;
+        else if (!skip_comment(&s))
+            break;
+    }
+    return missing(s);
+}
