@@ -161,7 +161,7 @@ static bool read_some(struct reader *r, void *data, size_t size, size_t *got,
 
 static bool read_header(struct reader *r, uint64_t nonce, struct header *header,
                         struct kb_err *err) {
-    size_t have = 0, got;
+    size_t have = 0, got = 0;
     while (have < sizeof *header) {
         if (!read_some(r, (char *)header + have, sizeof *header - have, &got, err))
             return false;
@@ -181,7 +181,7 @@ static bool read_header(struct reader *r, uint64_t nonce, struct header *header,
 
 static bool read_payload(struct reader *r, const struct header *header, struct kb_buf *out,
                          struct kb_err *err) {
-    size_t start = out->len, got;
+    size_t start = out->len, got = 0;
     for (size_t left = header->size; left; left -= got) {
         size_t want = left < CHUNK ? left : CHUNK;
         if (!read_some(r, kb_buf_reserve(out, want), want, &got, err))

@@ -436,6 +436,32 @@ static void only_exact_whole_numbers_are_whole_numbers(void **state) {
     assert_false(kb_json_i64(NULL, &value));
 }
 
+/* ---- memory ------------------------------------------------------------------------ */
+
+static int mallocs_left;
+
+static void *failing_malloc(size_t size) {
+    return mallocs_left-- > 0 ? malloc(size) : NULL;
+}
+
+static void wherever_cjson_finds_no_memory_the_parse_fails_and_leaks_nothing(void **state) {
+    (void)state;
+    cJSON_Hooks hooks = {.malloc_fn = failing_malloc, .free_fn = free};
+    cJSON_InitHooks(&hooks);
+    int k = 0;
+    for (bool ok = false; !ok; k++) {
+        struct kb_json doc = {0};
+        struct kb_err err = {0};
+        mallocs_left = k;
+        ok = kb_json_parse(&doc, "f", cases, strlen(cases), &err);
+        assert_true(ok || err.kind == KB_MEMORY);
+        kb_json_free(&doc);
+        assert_true(k < 1000);
+    }
+    cJSON_InitHooks(NULL);
+    assert_true(k > 20);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_text_that_is_no_strict_json_is_refused_at_its_place),
@@ -454,6 +480,7 @@ int main(void) {
         cmocka_unit_test(a_hundred_thousand_unknown_keys_are_counted_quickly),
         cmocka_unit_test(members_are_found_by_exact_name_only),
         cmocka_unit_test(only_exact_whole_numbers_are_whole_numbers),
+        cmocka_unit_test(wherever_cjson_finds_no_memory_the_parse_fails_and_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,8 @@
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -172,6 +174,38 @@ static void a_member_added_twice_is_replaced(void **state) {
     assert_string_equal(text_of(object), "{\"a\":\"x\",\"A\":2}");
 }
 
+static int mallocs_left;
+
+static void *failing_malloc(size_t size) {
+    return mallocs_left-- > 0 ? malloc(size) : NULL;
+}
+
+static void wherever_memory_ends_the_process_ends_and_no_field_goes_missing(void **state) {
+    (void)state;
+    int k = 0, status = -1;
+    for (; status != 0; k++) {
+        assert_true(k < 100);
+        pid_t pid = fork();
+        if (pid == 0) {
+            cJSON_Hooks hooks = {.malloc_fn = failing_malloc, .free_fn = free};
+            cJSON_InitHooks(&hooks);
+            close(STDERR_FILENO);
+            mallocs_left = k;
+            cJSON *object = kb_json_object(), *array = kb_json_array();
+            kb_json_add_text(object, "case", "silu/83x1024/bf16");
+            kb_json_add_f64(object, "median_ns", 1220.1, 6);
+            kb_json_push(array, kb_json_i64_item(INT64_MAX));
+            kb_json_add(object, "list", array);
+            kb_json_add_bool(object, "case", true); /* replaced */
+            _exit(cJSON_GetArraySize(object) == 3 ? 0 : 1);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_true(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 7);
+    }
+    assert_true(k > 10);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_numbers_are_written_in_full_and_large_ones_as_strings),
@@ -182,6 +216,7 @@ int main(void) {
         cmocka_unit_test(bytes_that_are_no_text_are_spelled_out),
         cmocka_unit_test(objects_and_arrays_hold_what_was_added_in_order),
         cmocka_unit_test(a_member_added_twice_is_replaced),
+        cmocka_unit_test(wherever_memory_ends_the_process_ends_and_no_field_goes_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
