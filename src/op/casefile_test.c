@@ -293,7 +293,7 @@ static void sizes_are_whole_numbers_from_zero(void **state) {
     (void)state;
     assert_group(
         "\"why\": \"w\", \"ops\": [\"silu\"], \"shapes\": [\n"
-        "[1.5, 2], [-1, 2], [-0, 2], [\"7\", 16], [1e16, 2], [], 7, \"7x16\",\n"
+        "[1.5, 3], [-1, 2], [-0, 2], [\"7\", 16], [1e16, 2], [], 7, \"7x16\",\n"
         "[1,1,1,1,1,1,1,1,2], [9007199254740992, 2], [null, 2]]",
         "4:2: error: groups[0].shapes[0][0]: wants a whole number from 0 to 2^53, got "
         "1.5\n"
@@ -506,6 +506,31 @@ static void a_hundred_thousand_cases_are_taken_and_not_one_more(void **state) {
     free_read(&r);
 }
 
+static void an_empty_list_does_not_hide_an_explosion(void **state) {
+    (void)state;
+    struct kb_buf text = {0};
+    kb_buf_puts(&text, "\"why\": \"w\", \"ops\": [\"silu\"], \"axes\": { \"tokens\": [], ");
+    add_axis(&text, "hidden", KB_MAX_CASES + 1);
+    kb_buf_puts(&text, " }");
+    assert_group(text.data,
+                 "2:1: error: groups[0]: 100001 cases, at most 100000 are allowed\n");
+    kb_buf_free(&text);
+}
+
+static void a_group_with_a_complaint_gives_no_cases(void **state) {
+    (void)state;
+    static const char text[] =
+        FILE_OF("{\"why\": \"w\", \"ops\": [\"silu\"], \"shapes\": [[1, 2], [1, 3]]}, "
+                "{\"ops\": [\"silu\"], \"shapes\": [[1, 2]]}, "
+                "{\"why\": \"w\", \"ops\": [\"gelu\"], \"shapes\": [[1, 2]]}");
+    struct read r;
+    read_bytes(&r, text, strlen(text));
+    assert_int_equal(r.c.count, 2);
+    assert_int_equal(kb_groups_len(&r.groups), 1);
+    assert_string_equal(kb_groups_at(&r.groups, 0)->base.op->name, "gelu");
+    free_read(&r);
+}
+
 static void a_product_past_64_bits_is_counted_roughly(void **state) {
     (void)state;
     struct kb_buf text = {0};
@@ -613,6 +638,8 @@ int main(void) {
         cmocka_unit_test(tags_are_short_words_and_no_more_than_64),
         cmocka_unit_test(what_a_file_says_cannot_fool_a_terminal),
         cmocka_unit_test(a_hundred_thousand_cases_are_taken_and_not_one_more),
+        cmocka_unit_test(an_empty_list_does_not_hide_an_explosion),
+        cmocka_unit_test(a_group_with_a_complaint_gives_no_cases),
         cmocka_unit_test(a_product_past_64_bits_is_counted_roughly),
         cmocka_unit_test(every_part_of_a_file_but_the_whole_is_refused),
         cmocka_unit_test(a_damaged_file_is_refused_or_read_like_any_other),

@@ -204,7 +204,7 @@ static void complain_of_missing(const struct kb_suite *s, const struct finder *f
         if (*finder_slot(finder, s->entries, &hash))
             continue;
         add_near(s, query, id, &near);
-        kb_complain_option(c, "--case", "%s is none of the %zu cases%s", id, s->n,
+        kb_complain_option(c, "--case", "%s: no such case among %zu%s", id, s->n,
                            kb_buf_text(&near));
         kb_buf_free(&near);
     }
@@ -222,7 +222,7 @@ static void complain_of_none(const struct kb_suite *s, const struct kb_query *qu
         {"--tag", &query->tags},     {"--match", &query->match},
     };
     struct kb_buf what = {0};
-    kb_buf_printf(&what, "no case selected: none of the %zu cases has", s->n);
+    kb_buf_printf(&what, "no case selected: none of %zu has", s->n);
     int shown = 0;
     for (size_t i = 0; i < KB_COUNT(lists); i++)
         for (size_t k = 0; k < lists[i].list->count; k++) {
