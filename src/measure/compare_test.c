@@ -169,6 +169,52 @@ static void overflow_to_infinity_is_right_only_past_the_grid(void **state) {
     assert_int_equal(report_of(&f).over, 0);
     kb_bits_put(KB_FP16, f.data[1], 0, kb_encode(KB_FP16, 65504));
     assert_int_equal(report_of(&f).over, 1);
+    /* silu(1008) * 65 = 65520 lies half an ulp past max finite and rounds to infinity:
+     * there the last finite number is right as well, and no smaller one is. */
+    in[0] = (uint16_t)kb_encode(KB_FP16, 1008);
+    in[8] = (uint16_t)kb_encode(KB_FP16, 65);
+    kb_bits_put(KB_FP16, f.data[1], 0, kb_encode(KB_FP16, 65504));
+    assert_int_equal(report_of(&f).over, 0);
+    kb_bits_put(KB_FP16, f.data[1], 0, kb_encode(KB_FP16, 60000));
+    assert_int_equal(report_of(&f).over, 1);
+    teardown(&f);
+}
+
+static void at_the_overflow_only_its_two_neighbours_are_right(void **state) {
+    (void)state;
+    const struct {
+        double got;
+        int over;
+    } cases[] = {{INFINITY, 0}, {65504, 0}, {65472, 1}, {0, 1}, {-INFINITY, 1}, {NAN, 1}};
+    struct fixture f;
+    setup(&f, "silu/7x16/fp16");
+    uint16_t *in = f.data[0];
+    in[0] = (uint16_t)kb_encode(KB_FP16, 63); /* 63 * 1040 = 65504 + 16, half an ulp up */
+    in[8] = (uint16_t)kb_encode(KB_FP16, 1040);
+    for (size_t i = 0; i < KB_COUNT(cases); i++) {
+        kb_bits_put(KB_FP16, f.data[1], 0, kb_encode(KB_FP16, cases[i].got));
+        assert_int_equal(report_of(&f).over, cases[i].over);
+    }
+    teardown(&f);
+}
+
+static void where_the_bound_is_infinite_any_value_passes(void **state) {
+    (void)state;
+    const double got[] = {NAN, INFINITY, -INFINITY, 0, 5};
+    struct fixture f;
+    setup(&f, "gelu/7x16/fp32");
+    float *in = f.data[0];
+    in[0] = -6; /* 1 + erf(-6) is 0 for some kernels and 2e-9 for others */
+    in[8] = INFINITY;
+    for (size_t i = 0; i < KB_COUNT(got); i++) {
+        for (int rule = KB_TOL_BOUND; rule <= KB_TOL_PEER; rule++) {
+            f.args.tolerance.rule = (enum kb_tolerance_rule)rule;
+            kb_bits_put(KB_FP32, f.data[1], 0, kb_encode(KB_FP32, got[i]));
+            struct kb_output_report r = report_of(&f);
+            assert_int_equal(r.over, 0);
+            assert_int_equal(r.kind_mismatches, 0);
+        }
+    }
     teardown(&f);
 }
 
@@ -233,6 +279,8 @@ int main(void) {
         cmocka_unit_test(nan_and_infinity_match_only_their_own_kind),
         cmocka_unit_test(finite_where_nan_is_wanted_fails),
         cmocka_unit_test(overflow_to_infinity_is_right_only_past_the_grid),
+        cmocka_unit_test(at_the_overflow_only_its_two_neighbours_are_right),
+        cmocka_unit_test(where_the_bound_is_infinite_any_value_passes),
         cmocka_unit_test(poison_is_counted_as_unwritten),
         cmocka_unit_test(exact_rule_takes_no_other_bit),
         cmocka_unit_test(result_is_the_same_for_any_number_of_threads),
