@@ -1,6 +1,7 @@
 /* group.c - lists that multiply: counted before they are made, then read by index. */
 #include "op/group.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,7 @@ bool kb_groups_room(const struct kb_groups *groups, const size_t *lengths, size_
     long double rough = 1;
     bool fits = true;
     for (size_t i = 0; i < n; i++) {
-        rough = fminl(rough * (long double)lengths[i], 1e4000L); /* never "inf" */
+        rough = fminl(rough * (long double)lengths[i], LDBL_MAX); /* never "inf" */
         fits = fits && lengths[i] <= INT64_MAX &&
                kb_mul_i64(product, (int64_t)lengths[i], &product);
     }
