@@ -96,7 +96,8 @@ char *kb_buf_reserve(struct kb_buf *buf, size_t more);
 void kb_buf_cut(struct kb_buf *buf, size_t len); /* back to `len` bytes, if it is longer */
 void kb_buf_clear(struct kb_buf *buf);
 void kb_buf_free(struct kb_buf *buf);
-/* Copy `from` (NULL: "") into a fixed field, cut to fit; always NUL-terminated. */
+/* Copy `from` (NULL: "") into a fixed field, cut to fit between UTF-8 characters; always
+ * NUL-terminated. */
 void kb_text_copy(char *to, size_t size, const char *from);
 /* The text, or "" when nothing was added. */
 const char *kb_buf_text(const struct kb_buf *buf);

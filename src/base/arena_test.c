@@ -4,6 +4,8 @@
 
 #include <setjmp.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -111,6 +113,28 @@ static void products_and_sums_that_do_not_fit_are_refused(void **state) {
     assert_true(wide == INT64_MIN);
 }
 
+static void an_array_is_as_large_as_asked_and_never_less(void **state) {
+    (void)state;
+    struct kb_arena arena = {0};
+    unsigned char *array = kb_arena_array(&arena, 1000, 24);
+    assert_true(all_zero(array, 24000));
+    assert_true((unsigned char *)kb_arena_alloc(&arena, 1) >= array + 24000);
+    kb_arena_free(&arena);
+    static const size_t too_many[][2] = {
+        {SIZE_MAX / 2 + 2, 2}, {SIZE_MAX, 1}, {SIZE_MAX - 20, 1}};
+    for (size_t i = 0; i < KB_COUNT(too_many); i++) {
+        int status;
+        pid_t pid = fork();
+        if (pid == 0) {
+            close(STDERR_FILENO);
+            kb_arena_array(&arena, too_many[i][0], too_many[i][1]);
+            _exit(0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_is_aligned_zeroed_and_does_not_overlap),
@@ -118,6 +142,7 @@ int main(void) {
         cmocka_unit_test(a_block_larger_than_usual_leaves_the_small_ones_together),
         cmocka_unit_test(after_a_reset_the_same_memory_is_zero_again),
         cmocka_unit_test(a_reset_without_an_ordinary_block_frees_all),
+        cmocka_unit_test(an_array_is_as_large_as_asked_and_never_less),
         cmocka_unit_test(strings_are_copied),
         cmocka_unit_test(products_and_sums_that_do_not_fit_are_refused),
     };

@@ -273,7 +273,8 @@ void kb_text_copy(char *to, size_t size, const char *from) {
     size_t len = from ? strlen(from) : 0;
 
     if (len >= size)
-        len = size - 1;
+        for (len = size - 1; len > 0 && ((unsigned char)from[len] & 0xc0) == 0x80;)
+            len--; /* between characters */
     memcpy(to, from ? from : "", len);
     to[len] = '\0';
 }

@@ -14,6 +14,7 @@ static void prefixes_and_suffixes_are_whole(void **state) {
     assert_false(kb_starts_with("kern", "kernels/"));
     assert_true(kb_starts_with("x", ""));
     assert_true(kb_ends_with("kb.cuh", ".cuh"));
+    assert_true(kb_ends_with(".cuh", ".cuh"));
     assert_false(kb_ends_with("cuh", ".cuh"));
     assert_true(kb_ends_with("x", ""));
     assert_true(kb_streq("a", "a"));
@@ -144,6 +145,10 @@ static void a_near_word_is_suggested_and_a_far_one_is_not(void **state) {
     assert_string_equal(kb_suggest("qk_norm_rope", ops, KB_COUNT(ops)), "qknorm_rope");
     assert_string_equal(kb_suggest("rtoll", keys, KB_COUNT(keys)), "rtol");
     assert_string_equal(kb_suggest("RTOL", keys, KB_COUNT(keys)), "rtol");
+    assert_string_equal(kb_suggest("gexx", ops, KB_COUNT(ops)), "gelu"); /* 2 of 4 */
+    assert_null(kb_suggest("gxxx", ops, KB_COUNT(ops)));                 /* 3 of 4 */
+    assert_string_equal(kb_suggest("gelu_xxxh", ops, KB_COUNT(ops)), "gelu_tanh");
+    assert_null(kb_suggest("gelu_xxxx", ops, KB_COUNT(ops))); /* 4 of 9 */
     assert_null(kb_suggest("softmax", ops, KB_COUNT(ops)));
     assert_null(kb_suggest("x", keys, KB_COUNT(keys)));
     assert_null(kb_suggest("", keys, KB_COUNT(keys)));
@@ -168,6 +173,52 @@ static void a_word_of_megabytes_is_near_nothing_at_once(void **state) {
     free(word);
 }
 
+static void expect_unknown(const char *word, const char *const *known, size_t n,
+                           const char *want) {
+    struct kb_buf text = {0};
+    kb_unknown(&text, "op", word, known, n);
+    assert_string_equal(kb_buf_text(&text), want);
+    kb_buf_free(&text);
+}
+
+static void an_unknown_word_comes_with_the_near_one_or_all(void **state) {
+    (void)state;
+    static const char *const ops[] = {"silu", "gelu"};
+    char word[66];
+    memset(word, 'x', sizeof word);
+    word[65] = '\0';
+    expect_unknown("gleu", ops, 2, "unknown op \"gleu\", did you mean \"gelu\"?");
+    expect_unknown("tanh", ops, 2, "unknown op \"tanh\"; there are silu, gelu");
+    expect_unknown("tanh", ops, 1, "unknown op \"tanh\"; there is silu");
+    expect_unknown("tanh", ops, 0, "unknown op \"tanh\"");
+    expect_unknown(
+        word, NULL, 0,
+        "unknown op \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+        "xxxx...\"");
+    word[64] = '\0';
+    expect_unknown(
+        word, NULL, 0,
+        "unknown op \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+        "xxxx\"");
+}
+
+static void a_field_holds_what_fits_of_a_text(void **state) {
+    (void)state;
+    char field[5] = "####";
+    kb_text_copy(field, sizeof field, NULL);
+    assert_string_equal(field, "");
+    kb_text_copy(field, sizeof field, "abcd");
+    assert_string_equal(field, "abcd");
+    kb_text_copy(field, sizeof field, "abcde");
+    assert_string_equal(field, "abcd");
+    kb_text_copy(field, sizeof field, "abc\xc3\xa9");
+    assert_string_equal(field, "abc");
+    kb_text_copy(field, sizeof field, "ab\xc3\xa9x");
+    assert_string_equal(field, "ab\xc3\xa9");
+    kb_text_copy(field, 1, "\xc3\xa9");
+    assert_string_equal(field, "");
+}
+
 struct escape_row {
     const char *in, *line, *lines;
 };
@@ -179,6 +230,12 @@ static void what_could_fool_a_terminal_is_spelled_out(void **state) {
         {"a\x1b[31mb", "a^[[31mb", "a^[[31mb"},
         {"a\nb\tc", "a^Jb^Ic", "a\nb\tc"},
         {"a\rb\x7f", "a^Mb^?", "a^Mb^?"},
+        {"\x1f \x7e\xc2\xa0", "^_ \x7e\xc2\xa0", "^_ \x7e\xc2\xa0"}, /* the borders */
+        {"\xc2\x80\xc2\x9f", "\\xc2\\x80\\xc2\\x9f", "\\xc2\\x80\\xc2\\x9f"},
+        {"\xe2\x80\x8d\xe2\x80\xa7\xe2\x80\xaf\xe2\x81\xaa", NULL, NULL},
+        {"\xe2\x80\x8e\xe2\x80\x8f", "\\xe2\\x80\\x8e\\xe2\\x80\\x8f",
+         "\\xe2\\x80\\x8e\\xe2\\x80\\x8f"},
+        {"\xe2\x81\xa9", "\\xe2\\x81\\xa9", "\\xe2\\x81\\xa9"},
         {"\xc2\x9b"
          "31m",
          "\\xc2\\x9b31m", "\\xc2\\x9b31m"}, /* C1 CSI */
@@ -287,6 +344,8 @@ int main(void) {
         cmocka_unit_test(a_near_word_is_suggested_and_a_far_one_is_not),
         cmocka_unit_test(the_first_of_equally_near_words_is_suggested),
         cmocka_unit_test(a_word_of_megabytes_is_near_nothing_at_once),
+        cmocka_unit_test(an_unknown_word_comes_with_the_near_one_or_all),
+        cmocka_unit_test(a_field_holds_what_fits_of_a_text),
         cmocka_unit_test(what_could_fool_a_terminal_is_spelled_out),
         cmocka_unit_test(escaped_text_is_safe_whatever_the_bytes),
         cmocka_unit_test(utf8_is_judged_at_its_borders),

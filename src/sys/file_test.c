@@ -150,6 +150,42 @@ static void a_failed_write_leaves_the_old_file_and_no_litter(void **state) {
     }
 }
 
+static void pieces_appear_as_one_file_at_the_commit_and_not_before(void **state) {
+    struct fixture *f = *state;
+    const char *path = in(f, "report.json");
+    struct kb_new_file file = {0};
+    struct kb_err err = {0};
+    kb_file_abandon(&file); /* a zeroed one: stdin stays open */
+    put(path, "old");
+    assert_true(kb_file_begin(path, &file, &err));
+    assert_true(kb_file_add(&file, "first ", 6, &err));
+    assert_true(kb_file_add(&file, "second", 6, &err));
+    expect_text(path, "old");
+    assert_true(kb_file_commit(&file, &err));
+    expect_text(path, "first second");
+    kb_file_abandon(&file);
+    assert_true(kb_file_begin(path, &file, &err));
+    assert_true(kb_file_add(&file, "third", 5, &err));
+    kb_file_abandon(&file);
+    kb_file_abandon(&file);
+    expect_text(path, "first second");
+    assert_int_equal(count_entries(f), 1);
+    assert_false(kb_file_begin(in(f, "no/such"), &file, &err));
+    kb_file_abandon(&file);
+}
+
+static void a_commit_whose_folder_is_gone_is_an_error(void **state) {
+    struct fixture *f = *state;
+    struct kb_new_file file = {0};
+    struct kb_err err = {0};
+    assert_true(kb_folder_make(in(f, "sub"), &err));
+    assert_true(kb_file_begin(in(f, "sub/file"), &file, &err));
+    assert_int_equal(rename(in(f, "sub"), in(f, "moved")), 0);
+    assert_false(kb_file_commit(&file, &err));
+    assert_int_equal(err.kind, KB_IO);
+    assert_non_null(strstr(err.msg, "cannot rename"));
+}
+
 static void a_full_device_is_an_error_with_its_cause(void **state) {
     (void)state;
     struct kb_err err = {0};
@@ -314,6 +350,8 @@ int main(void) {
         IN_FOLDER(what_is_no_file_is_refused_at_once),
         IN_FOLDER(a_file_over_the_cap_is_refused_before_it_is_read),
         IN_FOLDER(a_failed_write_leaves_the_old_file_and_no_litter),
+        IN_FOLDER(pieces_appear_as_one_file_at_the_commit_and_not_before),
+        IN_FOLDER(a_commit_whose_folder_is_gone_is_an_error),
         cmocka_unit_test(a_full_device_is_an_error_with_its_cause),
         cmocka_unit_test(a_device_is_written_to_and_stays_a_device),
         IN_FOLDER(a_fifo_without_a_reader_does_not_hold_us),

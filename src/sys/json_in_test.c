@@ -47,6 +47,9 @@ static const struct refusal {
     {"[\n \"a\nb\"]", "2:2: error: this string is not closed on its line"},
     {"[\"a", "1:2: error: this string is not closed"},
     {"[\"a\\", "1:4: error: a backslash in a string"},
+    {"[\"a\\n", "1:2: error: this string is not closed"},
+    {"[\"\\ud83d\\ude00", "1:2: error: this string is not closed"},
+    {"[\"\\udc00\\udc00\"]", "1:3: error: \\udc00 is half of a surrogate pair"},
     {"[\"\\x41\"]", "1:3: error: a backslash in a string"},
     {"[\"\\'\"]", "1:3: error: a backslash in a string"},
     {"[\"\\u12g4\"]", "1:3: error: \\u wants four hexadecimal digits"},
@@ -145,7 +148,7 @@ static void each_strict_text_is_taken(void **state) {
         "\"\\ud83d\\ude00 \\u00e9 \\/\"",
         "\"\x7f\xc2\x80\xef\xbf\xbf\xf4\x8f\xbf\xbf\"",
         "[true,false,null,1,\"x\"]",
-        "0.100000000000000005551115123125782702118158340454101562500000",
+        "0.1000000000000000055511151231257827021181583404541015625000000",
     };
     for (size_t i = 0; i < KB_COUNT(texts); i++) {
         struct kb_json doc = {0};
@@ -308,6 +311,26 @@ static void every_node_knows_its_place_and_path(void **state) {
     cJSON other = {0};
     expect_at(&doc, &other, false, 0, 0, "");
     assert_true(number->valuedouble == 83);
+    kb_json_free(&doc);
+}
+
+static void a_plain_key_stands_bare_in_a_path_and_another_in_quotes(void **state) {
+    (void)state;
+    static const char text[] =
+        "{\"aAzZ_09-\":1,\"a.b\":2,\"\":3,\"a\\n\":4,\"\xc3\xa9\":5}";
+    static const char *const want[] = {"aAzZ_09-", "[\"a.b\"]", "[\"\"]", "[\"a^J\"]",
+                                       "[\"\xc3\xa9\"]"};
+    struct kb_json doc = {0};
+    struct kb_err err = {0};
+    size_t i = 0;
+    assert_true(kb_json_parse(&doc, "f", text, strlen(text), &err));
+    for (const cJSON *item = doc.root->child; item; item = item->next) {
+        struct kb_buf path = {0};
+        kb_json_path(&doc, item, &path);
+        assert_string_equal(kb_buf_text(&path), want[i++]);
+        kb_buf_free(&path);
+    }
+    assert_int_equal(i, KB_COUNT(want));
     kb_json_free(&doc);
 }
 
@@ -474,6 +497,7 @@ int main(void) {
         cmocka_unit_test(what_is_too_large_is_refused_before_cjson_sees_it),
         cmocka_unit_test(a_long_word_is_cut_in_the_message),
         cmocka_unit_test(every_node_knows_its_place_and_path),
+        cmocka_unit_test(a_plain_key_stands_bare_in_a_path_and_another_in_quotes),
         cmocka_unit_test(a_path_is_added_after_what_the_buffer_holds),
         cmocka_unit_test(offsets_move_the_places_into_the_file_around),
         cmocka_unit_test(complaints_point_at_value_or_key_and_name_the_path),
