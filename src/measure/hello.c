@@ -1,17 +1,8 @@
 /* hello.c - a worker's options and its device as JSON. */
 #include "hello.h"
+#include "fields.h"
 
-static const char *text_of(const cJSON *root, const char *name) {
-    const cJSON *item = kb_json_get(root, name);
-
-    return cJSON_IsString(item) ? item->valuestring : NULL;
-}
-
-static int64_t whole_of(const cJSON *root, const char *name) {
-    int64_t value = 0;
-
-    return kb_json_i64(kb_json_get(root, name), &value) ? value : 0;
-}
+#include <limits.h>
 
 void kb_worker_options_print(const struct kb_worker_options *options, struct kb_buf *out) {
     const struct kb_exec_options *e = &options->exec;
@@ -25,7 +16,8 @@ void kb_worker_options_print(const struct kb_worker_options *options, struct kb_
     kb_json_add_bool(object, "no_compile", e->no_compile);
     kb_json_add_i64(object, "compile_ms", e->compile_ms);
     kb_json_add_i64(object, "launch_ms", e->launch_ms);
-    kb_json_add_i64(object, "memory_limit", (int64_t)e->memory_limit);
+    kb_json_add_i64(object, "memory_limit",
+                    e->memory_limit < INT64_MAX ? (int64_t)e->memory_limit : INT64_MAX);
     kb_json_add_bool(object, "verbose", e->verbose);
     kb_json_print(object, out);
     cJSON_Delete(object);
@@ -34,26 +26,30 @@ void kb_worker_options_print(const struct kb_worker_options *options, struct kb_
 bool kb_worker_options_parse(const char *text, size_t size, struct kb_arena *arena,
                              struct kb_worker_options *out, struct kb_err *err) {
     struct kb_json doc = {0};
+    struct kb_fields f = {.arena = arena};
 
     if (!kb_json_parse(&doc, "options", text, size, err))
         return false;
-    const char *backend = text_of(doc.root, "backend");
-    const char *sanitize = text_of(doc.root, "sanitize");
+    const cJSON *root = doc.root;
     *out = (struct kb_worker_options){
-        .backend = kb_arena_strdup(arena, backend ? backend : "auto"),
-        .ordinal = (int)whole_of(doc.root, "ordinal"),
-        .exec = {.sanitize = sanitize ? kb_arena_strdup(arena, sanitize) : NULL,
-                 .host_sm = whole_of(doc.root, "host_sm"),
-                 .no_cache = cJSON_IsTrue(kb_json_get(doc.root, "no_cache")),
-                 .no_compile = cJSON_IsTrue(kb_json_get(doc.root, "no_compile")),
-                 .compile_ms = whole_of(doc.root, "compile_ms"),
-                 .launch_ms = whole_of(doc.root, "launch_ms"),
-                 .memory_limit = (size_t)whole_of(doc.root, "memory_limit"),
-                 .verbose = cJSON_IsTrue(kb_json_get(doc.root, "verbose"))},
+        .backend = kb_field_text(&f, root, "backend"),
+        .ordinal = (int)kb_field_whole(&f, root, "ordinal", INT_MIN, INT_MAX),
+        .exec = {.sanitize = kb_field_maybe(&f, root, "sanitize"),
+                 .host_sm = kb_field_whole(&f, root, "host_sm", 0, INT64_MAX),
+                 .no_cache = kb_field_bool(&f, root, "no_cache"),
+                 .no_compile = kb_field_bool(&f, root, "no_compile"),
+                 .compile_ms = kb_field_whole(&f, root, "compile_ms", 0, INT64_MAX),
+                 .launch_ms = kb_field_whole(&f, root, "launch_ms", 0, INT64_MAX),
+                 .memory_limit =
+                     (size_t)kb_field_whole(&f, root, "memory_limit", 0, INT64_MAX),
+                 .verbose = kb_field_bool(&f, root, "verbose")},
     };
     kb_json_free(&doc);
-    return true;
+    return !f.wrong || kb_fail(err, KB_INPUT, "options: no right \"%s\" in them", f.wrong);
 }
+
+static const char *const grid_names[] = {"max_grid_x", "max_grid_y", "max_grid_z"};
+static const char *const block_names[] = {"max_block_x", "max_block_y", "max_block_z"};
 
 static void add_limits(cJSON *object, const struct kb_device_limits *l) {
     kb_json_add_i64(object, "sm", l->sm);
@@ -61,23 +57,23 @@ static void add_limits(cJSON *object, const struct kb_device_limits *l) {
     kb_json_add_i64(object, "smem_per_block", l->smem_per_block);
     kb_json_add_i64(object, "max_threads", l->max_threads);
     for (int i = 0; i < 3; i++) {
-        char grid[] = "max_grid_x", block[] = "max_block_x";
-        grid[sizeof grid - 2] = block[sizeof block - 2] = (char)('x' + i);
-        kb_json_add_i64(object, grid, l->max_grid[i]);
-        kb_json_add_i64(object, block, l->max_block[i]);
+        kb_json_add_i64(object, grid_names[i], l->max_grid[i]);
+        kb_json_add_i64(object, block_names[i], l->max_block[i]);
     }
 }
 
-static void limits_of(const cJSON *root, struct kb_device_limits *l) {
-    l->sm = whole_of(root, "sm");
-    l->sm_count = whole_of(root, "sm_count");
-    l->smem_per_block = whole_of(root, "smem_per_block");
-    l->max_threads = whole_of(root, "max_threads");
+static int64_t size_of(struct kb_fields *f, const cJSON *root, const char *name) {
+    return kb_field_whole(f, root, name, 0, INT64_MAX);
+}
+
+static void limits_of(struct kb_fields *f, const cJSON *root, struct kb_device_limits *l) {
+    l->sm = size_of(f, root, "sm");
+    l->sm_count = size_of(f, root, "sm_count");
+    l->smem_per_block = size_of(f, root, "smem_per_block");
+    l->max_threads = size_of(f, root, "max_threads");
     for (int i = 0; i < 3; i++) {
-        char grid[] = "max_grid_x", block[] = "max_block_x";
-        grid[sizeof grid - 2] = block[sizeof block - 2] = (char)('x' + i);
-        l->max_grid[i] = whole_of(root, grid);
-        l->max_block[i] = whole_of(root, block);
+        l->max_grid[i] = size_of(f, root, grid_names[i]);
+        l->max_block[i] = size_of(f, root, block_names[i]);
     }
 }
 
@@ -108,36 +104,51 @@ void kb_hello_print(const struct kb_device_info *info, const struct kb_err *err,
     cJSON_Delete(object);
 }
 
+static void info_text(struct kb_fields *f, const cJSON *root, const char *name, char *out,
+                      size_t size) {
+    kb_text_copy(out, size, kb_field_text(f, root, name));
+}
+
+static void info_of(struct kb_fields *f, const cJSON *root, struct kb_device_info *info) {
+    *info = (struct kb_device_info){
+        .l2_bytes = size_of(f, root, "l2_bytes"),
+        .memory_bytes = size_of(f, root, "memory_bytes"),
+        .free_bytes = size_of(f, root, "free_bytes"),
+        .cores = (int)kb_field_whole(f, root, "cores", 0, INT_MAX),
+        .clocks_locked = kb_field_bool(f, root, "clocks_locked"),
+    };
+    info_text(f, root, "backend", info->backend, sizeof info->backend);
+    info_text(f, root, "id", info->id, sizeof info->id);
+    info_text(f, root, "name", info->name, sizeof info->name);
+    info_text(f, root, "uuid", info->uuid, sizeof info->uuid);
+    info_text(f, root, "driver", info->driver, sizeof info->driver);
+    info_text(f, root, "nvrtc", info->nvrtc, sizeof info->nvrtc);
+    info_text(f, root, "compiler", info->compiler, sizeof info->compiler);
+    info_text(f, root, "note", info->note, sizeof info->note);
+    limits_of(f, root, &info->limits);
+}
+
 bool kb_hello_parse(const char *text, size_t size, struct kb_device_info *info,
                     struct kb_err *err) {
     struct kb_json doc = {0};
+    struct kb_arena arena = {0};
+    struct kb_fields f = {.arena = &arena};
+    bool ok = false;
 
     if (!kb_json_parse(&doc, "hello", text, size, err))
         return false;
-    const cJSON *root = doc.root;
-    if (kb_json_get(root, "error")) {
-        const char *message = text_of(root, "message");
-        kb_fail(err, (enum kb_err_kind)whole_of(root, "error"), "%s",
-                message ? message : "");
-        kb_json_free(&doc);
-        return false;
-    }
-    *info = (struct kb_device_info){
-        .l2_bytes = whole_of(root, "l2_bytes"),
-        .memory_bytes = whole_of(root, "memory_bytes"),
-        .free_bytes = whole_of(root, "free_bytes"),
-        .cores = (int)whole_of(root, "cores"),
-        .clocks_locked = cJSON_IsTrue(kb_json_get(root, "clocks_locked")),
-    };
-    kb_text_copy(info->backend, sizeof info->backend, text_of(root, "backend"));
-    kb_text_copy(info->id, sizeof info->id, text_of(root, "id"));
-    kb_text_copy(info->name, sizeof info->name, text_of(root, "name"));
-    kb_text_copy(info->uuid, sizeof info->uuid, text_of(root, "uuid"));
-    kb_text_copy(info->driver, sizeof info->driver, text_of(root, "driver"));
-    kb_text_copy(info->nvrtc, sizeof info->nvrtc, text_of(root, "nvrtc"));
-    kb_text_copy(info->compiler, sizeof info->compiler, text_of(root, "compiler"));
-    kb_text_copy(info->note, sizeof info->note, text_of(root, "note"));
-    limits_of(root, &info->limits);
+    bool failed = kb_json_get(doc.root, "error") != NULL;
+    int64_t kind = kb_field_whole_or(&f, doc.root, "error", KB_UNSUPPORTED, KB_MEMORY, 0);
+    const char *message = failed ? kb_field_text(&f, doc.root, "message") : "";
+    if (!failed)
+        info_of(&f, doc.root, info);
+    if (f.wrong)
+        kb_fail(err, KB_CRASH, "hello: no right \"%s\" in it", f.wrong);
+    else if (failed)
+        kb_fail(err, (enum kb_err_kind)kind, "%s", message);
+    else
+        ok = true;
+    kb_arena_free(&arena);
     kb_json_free(&doc);
-    return true;
+    return ok;
 }

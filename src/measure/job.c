@@ -1,8 +1,8 @@
 /* job.c - a job as JSON on its way to a worker, and back. */
+#include "fields.h"
 #include "run.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include <limits.h>
 
 static const char *const modes[] = {
 #define X(id, word) word,
@@ -39,7 +39,7 @@ void kb_job_print(const struct kb_job *job, struct kb_buf *out) {
     kb_json_add_text(object, "variant", job->variant);
     kb_json_add_text(object, "build", job->build);
     kb_json_add_bool(object, "trusted_flags", job->trusted_flags);
-    kb_json_add_i64(object, "mode", job->mode);
+    kb_json_add_text(object, "mode", kb_mode_word(job->mode));
     kb_json_add_text(object, "seed", seed.data);
     kb_json_add_i64(object, "methods", job->methods);
     kb_json_add_f64(object, "precision", job->precision, 17);
@@ -53,53 +53,37 @@ void kb_job_print(const struct kb_job *job, struct kb_buf *out) {
     kb_buf_free(&seed);
 }
 
-static const char *text_of(const cJSON *root, const char *name, struct kb_arena *arena) {
-    const cJSON *item = kb_json_get(root, name);
-
-    return cJSON_IsString(item) ? kb_arena_strdup(arena, item->valuestring) : NULL;
-}
-
-static int64_t whole_of(const cJSON *root, const char *name) {
-    int64_t value = 0;
-
-    return kb_json_i64(kb_json_get(root, name), &value) ? value : 0;
-}
-
-static double number_of(const cJSON *root, const char *name) {
-    const cJSON *item = kb_json_get(root, name);
-
-    return cJSON_IsNumber(item) ? item->valuedouble : 0;
-}
-
 bool kb_job_parse(const char *text, size_t size, struct kb_arena *arena, struct kb_job *out,
                   struct kb_err *err) {
     struct kb_json doc = {0};
+    struct kb_fields f = {.arena = arena};
 
     if (!kb_json_parse(&doc, "job", text, size, err))
         return false;
     const cJSON *root = doc.root;
     *out = (struct kb_job){
-        .case_id = text_of(root, "case", arena),
-        .tags = text_of(root, "tags", arena),
-        .origin = text_of(root, "origin", arena),
-        .tolerance = {.rule = (enum kb_tolerance_rule)whole_of(root, "tolerance"),
-                      .atol = number_of(root, "atol"),
-                      .rtol = number_of(root, "rtol")},
-        .kernel = text_of(root, "kernel", arena),
-        .variant = text_of(root, "variant", arena),
-        .build = text_of(root, "build", arena),
-        .trusted_flags = cJSON_IsTrue(kb_json_get(root, "trusted_flags")),
-        .mode = (enum kb_mode)whole_of(root, "mode"),
-        .methods = (unsigned)whole_of(root, "methods"),
-        .precision = number_of(root, "precision"),
-        .max_time_s = number_of(root, "max_time_s"),
-        .sets = (int)whole_of(root, "sets"),
-        .time_failing = cJSON_IsTrue(kb_json_get(root, "time_failing")),
-        .single = cJSON_IsTrue(kb_json_get(root, "single")),
-        .repeat_options = text_of(root, "repeat_options", arena),
+        .case_id = kb_field_text(&f, root, "case"),
+        .tags = kb_field_maybe(&f, root, "tags"),
+        .origin = kb_field_maybe(&f, root, "origin"),
+        .tolerance = {.rule = (enum kb_tolerance_rule)kb_field_whole(&f, root, "tolerance",
+                                                                     0, KB_TOL_GIVEN),
+                      .atol = kb_field_number(&f, root, "atol", 0),
+                      .rtol = kb_field_number(&f, root, "rtol", 0)},
+        .kernel = kb_field_maybe(&f, root, "kernel"),
+        .variant = kb_field_maybe(&f, root, "variant"),
+        .build = kb_field_text(&f, root, "build"),
+        .trusted_flags = kb_field_bool(&f, root, "trusted_flags"),
+        .mode = (enum kb_mode)kb_field_word(&f, root, "mode", modes, KB_COUNT(modes)),
+        .methods = (unsigned)kb_field_whole(&f, root, "methods", 0, UINT_MAX),
+        .precision = kb_field_number(&f, root, "precision", 0),
+        .max_time_s = kb_field_number(&f, root, "max_time_s", 0),
+        .sets = (int)kb_field_whole(&f, root, "sets", 0, INT_MAX),
+        .time_failing = kb_field_bool(&f, root, "time_failing"),
+        .single = kb_field_bool(&f, root, "single"),
+        .repeat_options = kb_field_maybe(&f, root, "repeat_options"),
     };
-    const char *seed = text_of(root, "seed", arena);
-    bool ok = out->case_id && out->build && seed && kb_parse_u64(seed, &out->seed);
+    if (!kb_parse_u64(kb_field_text(&f, root, "seed"), &out->seed))
+        kb_field_wrong(&f, "seed");
     kb_json_free(&doc);
-    return ok || kb_fail(err, KB_INPUT, "job: no case, build or seed in it");
+    return !f.wrong || kb_fail(err, KB_INPUT, "job: no right \"%s\" in it", f.wrong);
 }

@@ -1,306 +1,352 @@
-/* row_in.c - a line of a journal, or of a worker, back into a row. */
+/* row_in.c - a line of a journal, or of a worker, back into a row. What a row must have and
+ * has not, or has in another form, is an error by its name: a baseline may come from
+ * anybody. */
+#include "fields.h"
 #include "measure.h"
 
+#include <limits.h>
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
-/* A row being read: the first thing missing or of the wrong kind is remembered. */
-struct reader {
-    struct kb_arena *arena;
-    const char *missing;
-};
-
-static const char *text_of(struct reader *r, const cJSON *object, const char *name,
-                           bool must) {
-    const cJSON *item = kb_json_get(object, name);
-
-    if (cJSON_IsString(item))
-        return kb_arena_strdup(r->arena, item->valuestring);
-    if (must && !r->missing)
-        r->missing = name;
-    return NULL;
-}
-
-static int64_t whole_of(struct reader *r, const cJSON *object, const char *name, bool must,
-                        int64_t otherwise) {
-    int64_t value;
-
-    if (kb_json_i64(kb_json_get(object, name), &value))
-        return value;
-    if (must && !r->missing)
-        r->missing = name;
-    return otherwise;
-}
-
-static double number_of(const cJSON *object, const char *name, double otherwise) {
-    const cJSON *item = kb_json_get(object, name);
-
-    return cJSON_IsNumber(item) ? item->valuedouble : otherwise;
-}
-
-static int shape_of(struct reader *r, const cJSON *object, const char *name, int64_t *shape,
-                    int max) {
-    const cJSON *array = kb_json_get(object, name), *item;
+/* Sizes of one axis each, from 0; returns how many. */
+static int shape_of(struct kb_fields *f, const cJSON *object, const char *name,
+                    int64_t *shape, int max) {
+    const cJSON *item;
     int rank = 0;
 
-    cJSON_ArrayForEach(item, array) {
-        if (rank == max || !kb_json_i64(item, &shape[rank])) {
-            r->missing = r->missing ? r->missing : name;
+    cJSON_ArrayForEach(item, kb_field_array(f, object, name)) {
+        if (rank == max || !kb_json_i64(item, &shape[rank]) || shape[rank] < 0) {
+            kb_field_wrong(f, name);
             return 0;
         }
         rank++;
     }
-    if (!cJSON_IsArray(array) && !r->missing)
-        r->missing = name;
     return rank;
 }
 
-static void pairs_of(struct reader *r, const cJSON *object, const char *name,
+static void pairs_of(struct kb_fields *f, const cJSON *object, const char *name,
                      struct kb_strings *out) {
     const cJSON *item;
 
-    cJSON_ArrayForEach(item, kb_json_get(object, name)) {
+    cJSON_ArrayForEach(item, kb_field_object(f, object, name)) {
         struct kb_buf text = {0};
         kb_buf_printf(&text, "%s=", item->string);
         if (cJSON_IsString(item))
             kb_buf_puts(&text, item->valuestring);
         else
             kb_json_print(item, &text);
-        kb_strings_add(out, r->arena, kb_arena_strdup(r->arena, text.data));
+        kb_strings_add(out, f->arena, kb_arena_strdup(f->arena, text.data));
         kb_buf_free(&text);
     }
 }
 
-static void list_of(struct reader *r, const cJSON *object, const char *name,
+static void list_of(struct kb_fields *f, const cJSON *object, const char *name,
                     struct kb_strings *out) {
     const cJSON *item;
 
-    cJSON_ArrayForEach(item, kb_json_get(object, name)) {
-        if (cJSON_IsString(item))
-            kb_strings_add(out, r->arena, kb_arena_strdup(r->arena, item->valuestring));
+    cJSON_ArrayForEach(item, kb_field_array(f, object, name)) {
+        if (!cJSON_IsString(item)) {
+            kb_field_wrong(f, name);
+            return;
+        }
+        kb_strings_add(out, f->arena, kb_arena_strdup(f->arena, item->valuestring));
     }
 }
 
-static const char *commas_of(struct reader *r, const cJSON *object, const char *name) {
+static const char *commas_of(struct kb_fields *f, const cJSON *object, const char *name) {
     struct kb_strings list = {0};
     struct kb_buf text = {0};
 
-    list_of(r, object, name, &list);
+    list_of(f, object, name, &list);
     for (size_t i = 0; i < list.count; i++)
         kb_buf_printf(&text, "%s%s", i ? "," : "", list.items[i]);
-    const char *copy = kb_arena_strdup(r->arena, kb_buf_text(&text));
+    const char *copy = kb_arena_strdup(f->arena, kb_buf_text(&text));
     kb_buf_free(&text);
     return copy;
 }
 
-static double special_of(const cJSON *object, const char *number, const char *word) {
-    const cJSON *item = kb_json_get(object, word);
+/* A number whose null has a word beside it. */
+static double special_of(struct kb_fields *f, const cJSON *object, const char *number,
+                         const char *word) {
+    static const char *const words[] = {"nan", "inf", "-inf"};
+    const double values[] = {NAN, INFINITY, -INFINITY};
 
-    if (!cJSON_IsString(item))
-        return number_of(object, number, NAN);
-    if (kb_streq(item->valuestring, "nan"))
-        return NAN;
-    return kb_streq(item->valuestring, "inf") ? INFINITY : -INFINITY;
+    const cJSON *item = kb_json_get(object, number);
+    bool is_special = kb_json_get(object, word) != NULL;
+
+    if (is_special ? !cJSON_IsNull(item) : !cJSON_IsNumber(item))
+        kb_field_wrong(f, number);
+    if (is_special)
+        return values[kb_field_word(f, object, word, words, KB_COUNT(words))];
+    return kb_field_number(f, object, number, NAN);
 }
 
-static void element_of(struct reader *r, const struct kb_output_report *o,
+static void element_of(struct kb_fields *f, const struct kb_output_report *o,
                        const cJSON *object, struct kb_element *e) {
     int64_t at[KB_MAX_RANK];
-    int rank = shape_of(r, object, "index", at, KB_MAX_RANK);
+    int rank = shape_of(f, object, "index", at, KB_MAX_RANK);
 
-    e->index = 0;
-    for (int i = 0; i < rank && i < o->rank; i++)
-        e->index = e->index * o->shape[i] + at[i];
-    e->got = special_of(object, "got", "got_is");
-    e->want = special_of(object, "want", "want_is");
+    *e = (struct kb_element){0};
+    if (rank != o->rank)
+        kb_field_wrong(f, "index");
+    for (int i = 0; i < rank && rank == o->rank; i++) {
+        if (at[i] >= o->shape[i] || !kb_mul_i64(e->index, o->shape[i], &e->index) ||
+            e->index > INT64_MAX - at[i]) {
+            kb_field_wrong(f, "index");
+            return;
+        }
+        e->index += at[i];
+    }
+    e->got = special_of(f, object, "got", "got_is");
+    e->want = special_of(f, object, "want", "want_is");
     e->poison = cJSON_IsTrue(kb_json_get(object, "poison"));
 }
 
-static void tolerance_of(struct reader *r, const cJSON *object,
-                         struct kb_output_report *o) {
-    const char *decides = text_of(r, object, "decides", true);
-
-    o->tolerance.rule = kb_streq(decides, "peer")    ? KB_TOL_PEER
-                        : kb_streq(decides, "given") ? KB_TOL_GIVEN
-                                                     : KB_TOL_BOUND;
-    o->tolerance.atol = number_of(object, "atol", 0);
-    o->tolerance.rtol = number_of(object, "rtol", 0);
-    o->tolerance_used = number_of(object, "used", INFINITY);
-    o->tolerance_over = whole_of(r, object, "over", true, 0);
+static int64_t count_of(struct kb_fields *f, const cJSON *object, const char *name) {
+    return kb_field_whole(f, object, name, 0, INT64_MAX);
 }
 
-static void output_of(struct reader *r, const cJSON *object, struct kb_output_report *o) {
+static void tolerance_of(struct kb_fields *f, const cJSON *object,
+                         struct kb_output_report *o) {
+    static const char *const words[] = {"bound", "peer", "given"};
+
+    o->tolerance.rule =
+        (enum kb_tolerance_rule)kb_field_word(f, object, "decides", words, KB_COUNT(words));
+    o->tolerance.atol = kb_field_number(f, object, "atol", 0);
+    o->tolerance.rtol = kb_field_number(f, object, "rtol", 0);
+    o->tolerance_used = kb_field_number(f, object, "used", INFINITY);
+    o->tolerance_over = count_of(f, object, "over");
+}
+
+/* null stands for infinity in a share: another kind of number altogether. */
+static void errors_of(struct kb_fields *f, const cJSON *object,
+                      struct kb_output_report *o) {
+    o->err_over_bound = kb_field_number(f, object, "err_over_bound", INFINITY);
+    o->over_bound = count_of(f, object, "over_bound");
+    o->ulp_max = kb_field_number(f, object, "ulp_max", NAN);
+    o->ulp_p99 = kb_field_number(f, object, "ulp_p99", NAN);
+    o->bias_ulp = kb_field_number(f, object, "bias_ulp", NAN);
+    o->abs_max = kb_field_number(f, object, "abs_max", NAN);
+    o->rel_max = kb_field_number(f, object, "rel_max", NAN);
+    tolerance_of(f, kb_field_object(f, object, "tolerance"), o);
+}
+
+static void output_of(struct kb_fields *f, const cJSON *object,
+                      struct kb_output_report *o) {
+    static const char *const rules[] = {"bound", "exact"};
     const cJSON *item;
-    const char *dtype = text_of(r, object, "dtype", true);
 
     *o = (struct kb_output_report){.worst = {.index = -1}};
-    o->name = kb_arena_strdup(r->arena, object->string);
-    if (!dtype || !kb_dtype_parse(dtype, &o->dtype))
-        r->missing = r->missing ? r->missing : "dtype";
-    o->rank = shape_of(r, object, "shape", o->shape, KB_MAX_RANK);
-    o->exact = kb_streq(text_of(r, object, "rule", true), "exact");
-    o->elements = whole_of(r, object, "elements", true, 0);
-    o->checked = whole_of(r, object, "checked", true, 0);
-    o->over = whole_of(r, object, "over", true, 0);
-    o->kind_mismatches = whole_of(r, object, "kind_mismatches", true, 0);
-    o->unwritten = whole_of(r, object, "unwritten", true, 0);
-    o->differing = whole_of(r, object, "differing", true, 0);
-    o->limit = number_of(object, "limit", 1);
-    if (!o->exact) { /* null stands for infinity: another kind of number altogether */
-        o->err_over_bound = number_of(object, "err_over_bound", INFINITY);
-        o->over_bound = whole_of(r, object, "over_bound", true, 0);
-        o->ulp_max = number_of(object, "ulp_max", NAN);
-        o->ulp_p99 = number_of(object, "ulp_p99", NAN);
-        o->bias_ulp = number_of(object, "bias_ulp", NAN);
-        o->abs_max = number_of(object, "abs_max", NAN);
-        o->rel_max = number_of(object, "rel_max", NAN);
-        tolerance_of(r, kb_json_get(object, "tolerance"), o);
-    }
-    o->first_bad = whole_of(r, object, "first_bad", false, -1);
-    o->last_bad = whole_of(r, object, "last_bad", false, -1);
+    o->name = kb_arena_strdup(f->arena, object->string);
+    if (!kb_dtype_parse(kb_field_text(f, object, "dtype"), &o->dtype))
+        kb_field_wrong(f, "dtype");
+    o->rank = shape_of(f, object, "shape", o->shape, KB_MAX_RANK);
+    o->exact = kb_field_word(f, object, "rule", rules, KB_COUNT(rules));
+    o->elements = count_of(f, object, "elements");
+    o->checked = count_of(f, object, "checked");
+    o->over = count_of(f, object, "over");
+    o->kind_mismatches = count_of(f, object, "kind_mismatches");
+    o->unwritten = count_of(f, object, "unwritten");
+    o->differing = count_of(f, object, "differing");
+    o->limit = kb_field_number(f, object, "limit", 1);
+    if (!o->exact)
+        errors_of(f, object, o);
+    o->first_bad = kb_field_whole_or(f, object, "first_bad", 0, INT64_MAX, -1);
+    o->last_bad = kb_field_whole_or(f, object, "last_bad", 0, INT64_MAX, -1);
     if (kb_json_get(object, "worst"))
-        element_of(r, o, kb_json_get(object, "worst"), &o->worst);
-    cJSON_ArrayForEach(item, kb_json_get(object, "first")) {
-        if (o->n_first < KB_SHOWN)
-            element_of(r, o, item, &o->first[o->n_first++]);
+        element_of(f, o, kb_field_object(f, object, "worst"), &o->worst);
+    if (!kb_json_get(object, "first"))
+        return;
+    cJSON_ArrayForEach(item, kb_field_array(f, object, "first")) {
+        if (o->n_first == KB_SHOWN)
+            kb_field_wrong(f, "first");
+        else
+            element_of(f, o, item, &o->first[o->n_first++]);
     }
 }
 
-static enum kb_quality quality_of(const char *word) {
-    for (int q = 0; q <= KB_Q_CONTENDED; q++) {
-        if (kb_streq(word, kb_quality_word((enum kb_quality)q)))
-            return (enum kb_quality)q;
-    }
-    return KB_Q_SUSPECT;
+static double at_of(struct kb_fields *f, const cJSON *array, int i, const char *name) {
+    const cJSON *item = cJSON_GetArrayItem(array, i);
+
+    if (!item || !(cJSON_IsNumber(item) || cJSON_IsNull(item)))
+        kb_field_wrong(f, name);
+    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
 }
 
-static void time_of(struct reader *r, const cJSON *object, struct kb_time *t) {
-    const cJSON *interval = kb_json_get(object, "ci95_ns"), *item;
+static void samples_of(struct kb_fields *f, const cJSON *object, struct kb_time *t) {
+    const cJSON *samples = kb_field_array(f, object, "samples_ns"), *item;
+
+    cJSON_ArrayForEach(item, samples) {
+        if (t->n_samples == KB_BLOCK_MEDIANS || !cJSON_IsNumber(item)) {
+            kb_field_wrong(f, "samples_ns");
+            return;
+        }
+        t->samples_ns[t->n_samples++] = item->valuedouble;
+    }
+}
+
+static void time_of(struct kb_fields *f, const cJSON *object, struct kb_time *t) {
+    static const char *const qualities[] = {
+#define X(id, word) word,
+        KB_QUALITIES(X)
+#undef X
+    };
+    const cJSON *interval = kb_field_array(f, object, "ci95_ns");
 
     *t = (struct kb_time){.there = true};
-    t->median_ns = number_of(object, "median_ns", NAN);
-    item = cJSON_GetArrayItem(interval, 0);
-    t->low_ns = cJSON_IsNumber(item) ? item->valuedouble : NAN;
-    item = cJSON_GetArrayItem(interval, 1);
-    t->high_ns = cJSON_IsNumber(item) ? item->valuedouble : NAN;
-    t->min_ns = number_of(object, "min_ns", NAN);
-    t->p99_ns = number_of(object, "p99_ns", NAN);
-    t->n = whole_of(r, object, "n", true, 0);
-    t->stopped = text_of(r, object, "stopped", true);
-    t->quality = quality_of(text_of(r, object, "quality", true));
-    t->cache = text_of(r, object, "cache", true);
-    t->sets = (int)whole_of(r, object, "sets", true, 0);
-    t->footprint_bytes = whole_of(r, object, "footprint_bytes", true, 0);
-    t->gb_per_s = number_of(object, "gb_per_s", NAN);
-    t->ceiling_ns = number_of(object, "ceiling_ns", NAN);
+    t->median_ns = kb_field_number(f, object, "median_ns", NAN);
+    t->low_ns = at_of(f, interval, 0, "ci95_ns");
+    t->high_ns = at_of(f, interval, 1, "ci95_ns");
+    t->min_ns = kb_field_number(f, object, "min_ns", NAN);
+    t->p99_ns = kb_field_number(f, object, "p99_ns", NAN);
+    t->n = count_of(f, object, "n");
+    t->stopped = kb_field_text(f, object, "stopped");
+    t->quality = (enum kb_quality)kb_field_word(f, object, "quality", qualities,
+                                                KB_COUNT(qualities));
+    t->cache = kb_field_text(f, object, "cache");
+    t->sets = (int)kb_field_whole(f, object, "sets", 0, INT_MAX);
+    t->footprint_bytes = count_of(f, object, "footprint_bytes");
+    t->gb_per_s = kb_field_number(f, object, "gb_per_s", NAN);
+    t->ceiling_ns = kb_field_number(f, object, "ceiling_ns", NAN);
     t->ceiling = t->ceiling_ns / t->median_ns;
-    t->floor_ns = number_of(object, "floor_ns", NAN);
-    t->sm_mhz_max = (int)whole_of(r, object, "sm_mhz", false, 0);
-    t->sm_mhz_min = (int)whole_of(r, object, "sm_mhz_min", false, 0);
-    t->throttle = commas_of(r, object, "throttle");
-    cJSON_ArrayForEach(item, kb_json_get(object, "samples_ns")) {
-        if (t->n_samples < KB_BLOCK_MEDIANS && cJSON_IsNumber(item))
-            t->samples_ns[t->n_samples++] = item->valuedouble;
-    }
+    t->floor_ns = kb_field_number(f, object, "floor_ns", NAN);
+    t->sm_mhz_max = (int)kb_field_whole_or(f, object, "sm_mhz", 0, INT_MAX, 0);
+    t->sm_mhz_min = (int)kb_field_whole_or(f, object, "sm_mhz_min", 0, INT_MAX, 0);
+    t->throttle = commas_of(f, object, "throttle");
+    samples_of(f, object, t);
 }
 
-static void code_of(struct reader *r, const cJSON *object, struct kb_row *row) {
+static void triple_of(struct kb_fields *f, const cJSON *object, const char *name,
+                      int64_t out[3]) {
+    if (shape_of(f, object, name, out, 3) != 3)
+        kb_field_wrong(f, name);
+}
+
+static void hash_of(struct kb_fields *f, const cJSON *object, const char *name,
+                    char out[KB_HASH_HEX]) {
+    kb_text_copy(out, KB_HASH_HEX, kb_field_maybe(f, object, name));
+}
+
+static void code_of(struct kb_fields *f, const cJSON *object, struct kb_row *row) {
     struct kb_code_info *c = &row->code;
 
     row->built = true;
-    kb_text_copy(c->source_hash, sizeof c->source_hash,
-                 text_of(r, object, "source_hash", true));
-    kb_text_copy(c->code_hash, sizeof c->code_hash, text_of(r, object, "code_hash", false));
-    kb_text_copy(c->key, sizeof c->key, text_of(r, object, "build_key", false));
-    kb_text_copy(c->arch, sizeof c->arch, text_of(r, object, "arch", true));
-    shape_of(r, object, "grid", row->grid, 3);
-    shape_of(r, object, "block", row->block, 3);
-    row->n_launches = (int)whole_of(r, object, "launches", true, 1);
-    c->registers = (int)whole_of(r, object, "registers", false, -1);
-    c->spill_bytes = whole_of(r, object, "spill_bytes", false, -1);
-    c->shared_bytes = whole_of(r, object, "shared_bytes", false, -1);
-    c->code_bytes = whole_of(r, object, "code_bytes", false, -1);
-    c->compile_ms = number_of(object, "compile_ms", 0);
-    c->load_ms = number_of(object, "load_ms", 0);
-    c->cached = cJSON_IsTrue(kb_json_get(object, "cached"));
+    hash_of(f, object, "source_hash", c->source_hash);
+    hash_of(f, object, "code_hash", c->code_hash);
+    hash_of(f, object, "build_key", c->key);
+    kb_text_copy(c->arch, sizeof c->arch, kb_field_text(f, object, "arch"));
+    triple_of(f, object, "grid", row->grid);
+    triple_of(f, object, "block", row->block);
+    row->n_launches = (int)kb_field_whole(f, object, "launches", 0, INT_MAX);
+    c->registers = (int)kb_field_whole_or(f, object, "registers", 0, INT_MAX, -1);
+    c->spill_bytes = kb_field_whole_or(f, object, "spill_bytes", 0, INT64_MAX, -1);
+    c->shared_bytes = kb_field_whole_or(f, object, "shared_bytes", 0, INT64_MAX, -1);
+    c->code_bytes = kb_field_whole_or(f, object, "code_bytes", 0, INT64_MAX, -1);
+    c->compile_ms = kb_field_number(f, object, "compile_ms", 0);
+    c->load_ms = kb_field_number(f, object, "load_ms", 0);
+    c->cached = kb_field_bool(f, object, "cached");
 }
 
-static void head_of(struct reader *r, const cJSON *root, struct kb_row *row) {
-    const char *dtype = text_of(r, root, "dtype", true);
-    const char *kind = text_of(r, root, "reason_kind", false);
-    const char *seed = text_of(r, root, "seed", false);
+static uint64_t seed_of(struct kb_fields *f, const cJSON *root) {
+    const cJSON *item = kb_json_get(root, "seed");
+    uint64_t seed = 0;
+    int64_t small = 0;
 
-    row->case_id = text_of(r, root, "case", true);
-    row->device = text_of(r, root, "device", true);
-    row->backend = text_of(r, root, "backend", true);
-    row->build = text_of(r, root, "build", true);
-    row->variant = text_of(r, root, "variant", false);
-    row->kernel = text_of(r, root, "kernel", false);
-    row->op = text_of(r, root, "op", true);
-    row->rank = shape_of(r, root, "shape", row->shape, KB_MAX_RANK);
-    if (!dtype || !kb_dtype_parse(dtype, &row->dtype))
-        r->missing = r->missing ? r->missing : "dtype";
-    pairs_of(r, root, "set", &row->set);
-    pairs_of(r, root, "axes", &row->axes);
-    row->fill = text_of(r, root, "fill", true);
-    if (!seed || !kb_parse_u64(seed, &row->seed))
-        row->seed = (uint64_t)whole_of(r, root, "seed", true, 0);
-    row->tags = commas_of(r, root, "tags");
-    row->origin = text_of(r, root, "origin", false);
-    list_of(r, root, "flags", &row->flags);
+    if (cJSON_IsString(item) ? kb_parse_u64(item->valuestring, &seed)
+                             : kb_json_i64(item, &small) && small >= 0)
+        return cJSON_IsString(item) ? seed : (uint64_t)small;
+    kb_field_wrong(f, "seed");
+    return 0;
+}
+
+static void verdict_of(struct kb_fields *f, const cJSON *root, struct kb_row *row) {
+    const char *kind = kb_field_maybe(f, root, "reason_kind");
+
     if (kind && !kb_reason_parse(kind, &row->reason))
-        r->missing = r->missing ? r->missing : "reason_kind";
-    row->text = text_of(r, root, "reason", false);
-    row->warning = text_of(r, root, "warning", false);
-    row->repeat = text_of(r, root, "repeat", false);
+        kb_field_wrong(f, "reason_kind");
+    /* The verdict follows from the reason: a row that says otherwise is not ours. */
+    if (!kb_streq(kb_field_text(f, root, "verdict"),
+                  kb_verdict_word(kb_reason_verdict(row->reason))))
+        kb_field_wrong(f, "verdict");
+    row->text = kb_field_maybe(f, root, "reason");
+    row->warning = kb_field_maybe(f, root, "warning");
 }
 
-static void checked_of(struct reader *r, const cJSON *root, struct kb_row *row) {
-    const cJSON *outputs = kb_json_get(root, "outputs"), *item;
-    const cJSON *memory = kb_json_get(root, "memory");
+static void head_of(struct kb_fields *f, const cJSON *root, struct kb_row *row) {
+    row->case_id = kb_field_text(f, root, "case");
+    row->device = kb_field_text(f, root, "device");
+    row->backend = kb_field_text(f, root, "backend");
+    row->build = kb_field_text(f, root, "build");
+    row->variant = kb_field_maybe(f, root, "variant");
+    row->kernel = kb_field_maybe(f, root, "kernel");
+    row->op = kb_field_text(f, root, "op");
+    row->rank = shape_of(f, root, "shape", row->shape, KB_MAX_RANK);
+    if (!kb_dtype_parse(kb_field_text(f, root, "dtype"), &row->dtype))
+        kb_field_wrong(f, "dtype");
+    pairs_of(f, root, "set", &row->set);
+    pairs_of(f, root, "axes", &row->axes);
+    row->fill = kb_field_text(f, root, "fill");
+    row->seed = seed_of(f, root);
+    row->tags = commas_of(f, root, "tags");
+    row->origin = kb_field_maybe(f, root, "origin");
+    list_of(f, root, "flags", &row->flags);
+    verdict_of(f, root, row);
+    row->repeat = kb_field_maybe(f, root, "repeat");
+}
 
-    row->checked = outputs != NULL;
+static void checked_of(struct kb_fields *f, const cJSON *root, struct kb_row *row) {
+    const cJSON *item, *memory;
+
+    row->checked = kb_json_get(root, "outputs") != NULL;
     if (!row->checked)
         return;
-    cJSON_ArrayForEach(item, outputs) {
-        if (row->n_outputs < KB_MAX_OUTPUTS)
-            output_of(r, item, &row->outputs[row->n_outputs++]);
+    cJSON_ArrayForEach(item, kb_field_object(f, root, "outputs")) {
+        if (row->n_outputs == KB_MAX_OUTPUTS)
+            kb_field_wrong(f, "outputs");
+        else
+            output_of(f, item, &row->outputs[row->n_outputs++]);
     }
-    row->unwritten = whole_of(r, memory, "unwritten", true, 0);
-    row->out_of_bounds = whole_of(r, memory, "out_of_bounds", true, 0);
-    row->inputs_changed = whole_of(r, memory, "inputs_changed", true, 0);
-    row->orders = (int)whole_of(r, root, "runs_same_bits", true, 0);
+    memory = kb_field_object(f, root, "memory");
+    row->unwritten = count_of(f, memory, "unwritten");
+    row->out_of_bounds = count_of(f, memory, "out_of_bounds");
+    row->inputs_changed = count_of(f, memory, "inputs_changed");
+    row->orders = (int)kb_field_whole(f, root, "runs_same_bits", 0, INT_MAX);
+}
+
+static void times_of(struct kb_fields *f, const cJSON *root, struct kb_row *row) {
+    const cJSON *times = kb_json_get(root, "times");
+
+    if (times && !cJSON_IsObject(times))
+        kb_field_wrong(f, "times");
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        const cJSON *item = kb_json_get(times, kb_method_word((enum kb_method)m));
+        if (item)
+            time_of(f, item, &row->times[m]);
+    }
 }
 
 bool kb_row_parse(const char *name, const char *text, size_t size, struct kb_arena *arena,
                   struct kb_row *out, struct kb_err *err) {
     struct kb_json doc = {0};
-    struct reader r = {.arena = arena};
+    struct kb_fields f = {.arena = arena};
 
     *out = (struct kb_row){0};
     if (!kb_json_parse(&doc, name, text, size, err))
         return false;
-    head_of(&r, doc.root, out);
-    checked_of(&r, doc.root, out);
-    out->bytes = whole_of(&r, doc.root, "bytes", true, 0);
-    out->flops = whole_of(&r, doc.root, "flops", true, 0);
-    out->limited_by = text_of(&r, doc.root, "limited_by", false);
-    for (int m = 0; m < KB_METHOD_COUNT; m++) {
-        const cJSON *times = kb_json_get(doc.root, "times");
-        const cJSON *item = kb_json_get(times, kb_method_word((enum kb_method)m));
-        if (item)
-            time_of(&r, item, &out->times[m]);
-    }
+    head_of(&f, doc.root, out);
+    checked_of(&f, doc.root, out);
+    out->bytes = count_of(&f, doc.root, "bytes");
+    out->flops = count_of(&f, doc.root, "flops");
+    out->limited_by = kb_field_maybe(&f, doc.root, "limited_by");
+    times_of(&f, doc.root, out);
     if (kb_json_get(doc.root, "code"))
-        code_of(&r, kb_json_get(doc.root, "code"), out);
-    const cJSON *ms = kb_json_get(doc.root, "spent_ms");
-    out->ms_total = number_of(ms, "total", 0);
-    out->ms_build = number_of(ms, "build", 0);
-    out->ms_check = number_of(ms, "check", 0);
-    out->ms_time = number_of(ms, "time", 0);
+        code_of(&f, kb_field_object(&f, doc.root, "code"), out);
+    const cJSON *ms = kb_field_object(&f, doc.root, "spent_ms");
+    out->ms_total = kb_field_number(&f, ms, "total", 0);
+    out->ms_build = kb_field_number(&f, ms, "build", 0);
+    out->ms_check = kb_field_number(&f, ms, "check", 0);
+    out->ms_time = kb_field_number(&f, ms, "time", 0);
     kb_json_free(&doc);
-    if (r.missing)
-        return kb_fail(err, KB_INPUT, "%s: no right \"%s\" in the row", name, r.missing);
+    if (f.wrong)
+        return kb_fail(err, KB_INPUT, "%s: no right \"%s\" in the row", name, f.wrong);
     return true;
 }

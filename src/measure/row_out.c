@@ -2,8 +2,8 @@
  * What was not measured is left out, or null where the field always stands. */
 #include "measure.h"
 
+#include <assert.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { DIGITS = 6, NS_DIGITS = 8 };
@@ -29,13 +29,14 @@ static cJSON *pairs_item(const struct kb_strings *pairs) {
         struct kb_buf key = {0};
         int64_t whole;
         double number;
+        assert(eq);
         kb_buf_add(&key, text, (size_t)(eq - text));
         if (kb_parse_i64(eq + 1, &whole))
-            kb_json_add_i64(object, key.data, whole);
+            kb_json_add_i64(object, kb_buf_text(&key), whole);
         else if (kb_parse_f64(eq + 1, &number))
-            kb_json_add_f64(object, key.data, number, 17);
+            kb_json_add_f64(object, kb_buf_text(&key), number, 17);
         else
-            kb_json_add_text(object, key.data, eq + 1);
+            kb_json_add_text(object, kb_buf_text(&key), eq + 1);
         kb_buf_free(&key);
     }
     return object;
@@ -72,8 +73,9 @@ static cJSON *element_item(const struct kb_output_report *o, const struct kb_ele
     for (int i = 0; i < o->rank; i++)
         kb_json_push(index, kb_json_i64_item(at[i]));
     kb_json_add(object, "index", index);
-    kb_json_add_f64(object, "got", e->got, 9);
-    kb_json_add_f64(object, "want", e->want, 9);
+    /* Nine digits tell any two floats apart, ten hold the bits of 32. */
+    kb_json_add_f64(object, "got", e->got, o->exact ? 10 : 9);
+    kb_json_add_f64(object, "want", e->want, o->exact ? 10 : 9);
     /* JSON has no word for these; the number beside it is null then. */
     if (!isfinite(e->got))
         kb_json_add_text(object, "got_is",

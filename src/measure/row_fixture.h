@@ -1,0 +1,165 @@
+/* row_fixture.h - a row that no field of is at its default, for the tests of rows. */
+#ifndef KB_ROW_FIXTURE_H
+#define KB_ROW_FIXTURE_H
+
+#include "measure.h"
+
+#include <math.h>
+#include <string.h>
+
+static struct kb_output_report bound_output(void) {
+    return (struct kb_output_report){
+        .name = "out",
+        .dtype = KB_BF16,
+        .rank = 2,
+        .shape = {83, 512},
+        .elements = 42496,
+        .checked = 42490,
+        .err_over_bound = 3.25,
+        .limit = 1,
+        .over = 7,
+        .over_bound = 8,
+        .kind_mismatches = 2,
+        .unwritten = 3,
+        .differing = 11,
+        .ulp_max = 948.5,
+        .ulp_p99 = 0.4951,
+        .bias_ulp = -0.0007,
+        .abs_max = 0.0164,
+        .rel_max = 0.0039,
+        .tolerance = {KB_TOL_PEER, 1e-2, 2e-2},
+        .tolerance_used = 0.301,
+        .tolerance_over = 1,
+        .worst = {.index = 27 * 512 + 137, .got = 0.00104523, .want = 1.40770001e-4},
+        .first = {{.index = 5, .got = NAN, .want = 1, .poison = true},
+                  {.index = 6, .got = INFINITY, .want = -INFINITY},
+                  {.index = 7, .got = -0.0, .want = NAN}},
+        .n_first = 3,
+        .first_bad = 5,
+        .last_bad = 42495,
+    };
+}
+
+static struct kb_output_report exact_output(void) {
+    return (struct kb_output_report){
+        .name = "codes",
+        .dtype = KB_I32,
+        .rank = 1,
+        .shape = {64},
+        .elements = 64,
+        .checked = 64,
+        .over = 1,
+        .differing = 1,
+        .limit = 1,
+        .worst = {.index = 63, .got = 4294967295.0, .want = 4294967294.0},
+        .first_bad = -1,
+        .last_bad = -1,
+        .exact = true,
+    };
+}
+
+static struct kb_time full_time(double median_ns) {
+    return (struct kb_time){
+        .there = true,
+        .median_ns = median_ns,
+        .low_ns = median_ns - 3.7,
+        .high_ns = median_ns + 3.8,
+        .min_ns = median_ns - 17,
+        .p99_ns = median_ns + 91,
+        .n = 2960,
+        .stopped = "precision",
+        .quality = KB_Q_THROTTLED,
+        .cache = "rotated",
+        .sets = 741,
+        .footprint_bytes = 188943104,
+        .gb_per_s = 209.25,
+        .ceiling_ns = median_ns / 2,
+        .ceiling = 0.5,
+        .floor_ns = 490.5,
+        .sm_mhz_min = 1965,
+        .sm_mhz_max = 1980,
+        .throttle = "power,thermal",
+        .samples_ns = {median_ns, median_ns + 1.5, median_ns - 1.25},
+        .n_samples = 3,
+    };
+}
+
+static const struct kb_code_info code = {
+    .source_hash = "5c1e0000000000000000000000000001",
+    .code_hash = "e07a0000000000000000000000000002",
+    .key = "aaaa0000000000000000000000000003",
+    .registers = 22,
+    .spill_bytes = 8,
+    .shared_bytes = 1024,
+    .code_bytes = 5312,
+    .compile_ms = 47.12,
+    .load_ms = 0.5,
+    .cached = true,
+    .arch = "sm_90a",
+};
+
+/* A row that no field of is at its default. */
+static struct kb_row full_row(struct kb_arena *arena) {
+    struct kb_row row = {
+        .case_id = "silu/83x1024/bf16/round=act",
+        .device = "0",
+        .backend = "cuda",
+        .build = "fast-math",
+        .variant = "vec16",
+        .kernel = "kernels/activation.cu",
+        .op = "silu",
+        .fill = "normal",
+        .tags = "ci,full",
+        .origin = "cases/activation.json:12",
+        .dtype = KB_BF16,
+        .rank = 2,
+        .shape = {83, 1024},
+        .seed = UINT64_MAX,
+        .reason = KB_R_MISMATCH,
+        .text = "out: 7 of 42496 elements are past the bound",
+        .warning = "a thread left before a barrier",
+        .n_outputs = 2,
+        .outputs = {bound_output(), exact_output()},
+        .checked = true,
+        .unwritten = 3,
+        .out_of_bounds = 4,
+        .inputs_changed = 5,
+        .orders = 3,
+        .bytes = (INT64_C(1) << 53) + 1,
+        .flops = INT64_MAX,
+        .limited_by = "latency",
+        .built = true,
+        .code = code,
+        .grid = {21, 2, 3},
+        .block = {256, 4, 5},
+        .n_launches = 2,
+        .ms_total = 830.5,
+        .ms_build = 47.5,
+        .ms_check = 12.25,
+        .ms_time = 700.5,
+        .repeat = "kbench --case silu/83x1024/bf16/round=act --seed 1",
+    };
+    for (int m = 0; m < KB_METHOD_COUNT; m++)
+        row.times[m] = full_time(1220.125 + m);
+    kb_strings_add(&row.set, arena, "round=act");
+    kb_strings_add(&row.set, arena, "eps=1e-06");
+    kb_strings_add(&row.axes, arena, "tokens=83");
+    kb_strings_add(&row.axes, arena, "hidden=512");
+    kb_strings_add(&row.flags, arena, "-std=c++17");
+    kb_strings_add(&row.flags, arena, "--use_fast_math");
+    return row;
+}
+
+static char *line_of(const struct kb_row *row) {
+    struct kb_buf out = {0};
+
+    kb_row_print(row, &out);
+    return out.data;
+}
+
+static bool parse(const char *line, struct kb_arena *arena, struct kb_row *row,
+                  struct kb_err *err) {
+    return kb_row_parse("row", line, strlen(line), arena, row, err);
+}
+
+#endif
