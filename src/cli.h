@@ -1,0 +1,91 @@
+/* cli.h - words of the user: options, commands, exit status.
+ *
+ * The top layer: it alone prints and decides how the process ends. */
+#ifndef KB_CLI_H
+#define KB_CLI_H
+
+#include "screen.h"
+
+/* All of kbench but its workers. Returns the exit status. */
+int kb_cli_main(int argc, char **argv);
+
+/* ---- options: one table drives parsing and help ---------------------------------------
+ */
+
+#define KB_COMMANDS(X)                                                                     \
+    X(KB_CMD_RUN, "run", "check and time cases; what is done where no command is named")   \
+    X(KB_CMD_LIST, "list", "ops, variants, cases, devices, builds: what is there")         \
+    X(KB_CMD_HELP, "help", "a command, an op, cases, methods, verdicts or exit, explained")
+
+enum kb_command {
+#define X(id, word, help) id,
+    KB_COMMANDS(X)
+#undef X
+        KB_COMMAND_COUNT
+};
+const char *kb_command_word(enum kb_command command);
+const char *kb_command_help(enum kb_command command);
+bool kb_command_parse(const char *word, enum kb_command *out);
+
+enum kb_color { KB_COLOR_AUTO, KB_COLOR_ALWAYS, KB_COLOR_NEVER };
+
+/* A command line. Zero is the default of everything but what kb_options_parse sets. */
+struct kb_options {
+    enum kb_command command;
+    bool help, version;
+    struct kb_strings words; /* after list or help */
+    struct kb_query query;   /* for run: its files are the words */
+    uint64_t seed;
+    int backend;               /* in kb_backend_words: auto, cuda, host */
+    struct kb_strings devices; /* "0", "host", "all" */
+    int64_t host_sm;
+    struct kb_strings builds;   /* empty: precise */
+    struct kb_strings variants; /* empty: the default; "all" */
+    const char *kernel;         /* a user's file */
+    int mode;                   /* enum kb_mode, or -1: bench on a GPU, check without */
+    const char *sanitize;
+    enum kb_method methods[KB_METHOD_COUNT]; /* in the order asked for */
+    int n_methods;
+    double precision;   /* 0: by default */
+    double max_time_ms; /* 0: by default */
+    int64_t sets;
+    bool time_failing;
+    int64_t jobs;      /* compile processes */
+    double timeout_ms; /* of a case */
+    size_t mem_limit_bytes;
+    bool no_cache, no_compile;
+    struct kb_strings outputs; /* -o */
+    int format;                /* enum kb_format; KB_FORMAT_TABLE by default */
+    int color;
+    bool quiet, verbose;
+};
+extern const char *const kb_backend_words[]; /* ends with NULL */
+
+/* Read a command line: every error of it is complained of, as "kbench: error: --op: what".
+ * Strings are the arguments' own or live in `arena`. */
+void kb_options_parse(int argc, char *const argv[], struct kb_arena *arena,
+                      struct kb_options *out, struct kb_complaints *c);
+/* "kbench --help" without its frame: the options by group, "cases    --op --shape ...". */
+void kb_options_summary(struct kb_buf *out);
+/* A line or more for each option: name, argument, what it does. */
+void kb_options_help(struct kb_buf *out);
+
+/* ---- values of options ------------------------------------------------------------------
+ * False, with what was wanted in `what`, if it is no such value. */
+bool kb_parse_duration(const char *text, double *ms, struct kb_buf *what);   /* 60s 500ms */
+bool kb_parse_size(const char *text, size_t *bytes, struct kb_buf *what);    /* 8G */
+bool kb_parse_percent(const char *text, double *ratio, struct kb_buf *what); /* 1% */
+
+/* ---- commands ---------------------------------------------------------------------------
+ */
+
+int kb_command_run(const struct kb_options *options, int argc, char *const argv[],
+                   struct kb_complaints *c);
+int kb_command_list(const struct kb_options *options, struct kb_complaints *c);
+int kb_command_help_topic(const struct kb_options *options, struct kb_complaints *c);
+/* The text of `kbench --help` and `kbench --version`. */
+void kb_help_text(struct kb_buf *out);
+void kb_version_text(struct kb_buf *out);
+const char *kb_version(void); /* "0.1.0 9ab2c1f" */
+
+#endif

@@ -1,0 +1,153 @@
+/* help_op.c - kbench help OP: what an op computes, of what, within which limits. */
+#include "cli/terminal.h"
+
+#include <string.h>
+
+enum { LABEL = 10, LINE_WIDTH = 92 };
+
+static void line(const char *label, const char *text, struct kb_buf *out) {
+    kb_buf_printf(out, "%-*s", LABEL, label);
+    kb_wrap(text, LABEL, LABEL, LINE_WIDTH, out);
+    kb_buf_putc(out, '\n');
+}
+
+static void shape_line(const struct kb_op *op, struct kb_buf *out) {
+    struct kb_buf text = {0};
+    kb_buf_puts(&text, op->shape_form);
+    for (int i = 0; i < op->n_axes; i++)
+        kb_buf_printf(&text, "%s%s", i ? ", " : "; axes of case files: ", op->axes[i]);
+    line("shape", kb_buf_text(&text), out);
+    kb_buf_free(&text);
+}
+
+static void dtype_line(const struct kb_op *op, struct kb_buf *out) {
+    struct kb_buf text = {0};
+    for (int i = 0; i < op->n_dtypes; i++)
+        kb_buf_printf(&text, "%s%s", i ? " " : "", kb_dtype_name(op->dtypes[i]));
+    line("dtypes", kb_buf_text(&text), out);
+    kb_buf_free(&text);
+}
+
+/* The tensors of the op's sample shape, as its resolve makes them. */
+static void tensor_lines(const struct kb_op *op, struct kb_buf *out) {
+    static const char *const roles[] = {
+        [KB_IN] = "in", [KB_OUT] = "out", [KB_INOUT] = "in and out"};
+    struct kb_arena arena = {0};
+    struct kb_problem *problem = kb_arena_alloc(&arena, sizeof *problem);
+    struct kb_case sample;
+    struct kb_err err = {0};
+    kb_case_start(&sample, op);
+    if (kb_shape_parse(op->sample, sample.shape, &sample.rank) &&
+        kb_case_resolve(&sample, problem, &err)) {
+        kb_buf_printf(out, "%-*sof %s\n", LABEL, "tensors", kb_case_id(&sample, &arena));
+        for (int i = 0; i < problem->n_tensors; i++) {
+            const struct kb_tensor_spec *t = &problem->tensors[i];
+            struct kb_buf shape = {0};
+            kb_shape_print(t->shape, t->rank, &shape);
+            kb_buf_printf(out, "%-*s%-10s %-10s %s %s%s%s\n", LABEL, "", t->name,
+                          roles[t->role], kb_buf_text(&shape), kb_dtype_name(t->dtype),
+                          t->absent ? ", absent by default" : "",
+                          t->role != KB_IN && t->rule == KB_RULE_EXACT ? ", exact" : "");
+            kb_buf_free(&shape);
+        }
+    }
+    kb_arena_free(&arena);
+}
+
+static void param_range(const struct kb_param *param, struct kb_buf *out) {
+    struct kb_buf text = {0};
+    if (param->kind == KB_PARAM_WORD) {
+        struct kb_arena arena = {0};
+        struct kb_strings words = {0};
+        kb_split(&arena, param->words, ',', &words);
+        for (size_t i = 0; i < words.count; i++)
+            kb_buf_printf(out, "%s%s", i ? "|" : "", words.items[i]);
+        kb_arena_free(&arena);
+    } else {
+        kb_buf_printf(out, "%s to %s", kb_cell_number(param->min).text,
+                      kb_cell_number(param->max).text);
+    }
+    kb_value_print(param, (struct kb_value){param->def}, &text);
+    kb_buf_printf(out, " (%s)", kb_buf_text(&text));
+    kb_buf_free(&text);
+}
+
+static void param_lines(const struct kb_op *op, struct kb_buf *out) {
+    for (int i = 0; i < op->n_params; i++) {
+        const struct kb_param *param = &op->params[i];
+        struct kb_buf text = {0};
+        kb_buf_printf(&text, "%s ", param->name);
+        param_range(param, &text);
+        kb_buf_printf(&text, ": %s", param->help);
+        line(i ? "" : "set", kb_buf_text(&text), out);
+        kb_buf_free(&text);
+    }
+}
+
+static void fill_lines(const struct kb_op *op, struct kb_buf *out) {
+    for (int i = 0; i < op->n_fills; i++) {
+        struct kb_buf text = {0};
+        kb_buf_printf(&text, "%s%s: %s", kb_fill_word(op->fills[i]), i ? "" : " (default)",
+                      kb_fill_why(op->fills[i]));
+        line(i ? "" : "fills", kb_buf_text(&text), out);
+        kb_buf_free(&text);
+    }
+}
+
+static void rule_lines(const struct kb_op *op, struct kb_buf *out) {
+    struct kb_buf text = {0};
+    kb_buf_puts(&text, "the op's own decides, per element beyond half an ulp");
+    if (op->fast_math_factor > 1)
+        kb_buf_printf(&text, "; fast-math builds may use %s times as much",
+                      kb_cell_number(op->fast_math_factor).text);
+    line("bound", kb_buf_text(&text), out);
+    kb_buf_clear(&text);
+    for (int i = 0; i < op->n_dtypes && op->peer_tolerance; i++) {
+        struct kb_tolerance peer = {.rule = KB_TOL_GIVEN};
+        op->peer_tolerance(op->dtypes[i], &peer.atol, &peer.rtol);
+        kb_buf_printf(&text, "%s%s ", i ? ", " : "", kb_dtype_name(op->dtypes[i]));
+        kb_tolerance_words(&peer, &text);
+    }
+    if (text.len)
+        line("peers", kb_buf_text(&text), out);
+    kb_buf_free(&text);
+}
+
+static void kernel_lines(const struct kb_op *op, struct kb_buf *out) {
+    struct kb_arena arena = {0};
+    struct kb_kernel *kernel = kb_arena_alloc(&arena, sizeof *kernel);
+    struct kb_complaints c = {0};
+    struct kb_buf text = {0};
+    if (kb_kernel_builtin(op, &arena, kernel, &c)) {
+        line("kernel", kernel->path, out);
+        for (int i = 0; i < kernel->n_variants; i++) {
+            const struct kb_variant *variant = &kernel->variants[i];
+            kb_buf_clear(&text);
+            kb_buf_printf(&text, "%s: %s", variant->name, variant->why);
+            if (variant->when)
+                kb_buf_printf(&text, "; when %s", variant->when);
+            line("", kb_buf_text(&text), out);
+        }
+    }
+    kb_buf_clear(&text);
+    kb_buf_printf(&text, "cases/%s.json", op->family);
+    if (kb_asset_find(kb_buf_text(&text)))
+        line("cases", kb_buf_text(&text), out);
+    kb_buf_free(&text);
+    kb_complaints_free(&c);
+    kb_arena_free(&arena);
+}
+
+void kb_help_op(const struct kb_op *op, struct kb_buf *out) {
+    line(op->name, op->formula, out);
+    kb_buf_putc(out, '\n');
+    shape_line(op, out);
+    dtype_line(op, out);
+    tensor_lines(op, out);
+    param_lines(op, out);
+    fill_lines(op, out);
+    rule_lines(op, out);
+    if (op->catches)
+        line("catches", op->catches, out);
+    kernel_lines(op, out);
+}

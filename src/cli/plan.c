@@ -1,0 +1,240 @@
+/* plan.c - a command line into jobs: cases x variants x builds. */
+#include "cli/plan.h"
+
+#include <string.h>
+
+/* ---- builds ----------------------------------------------------------------------------
+ */
+
+static void plan_builds(struct kb_run_plan *plan, struct kb_complaints *c) {
+    static const char *const by_default[] = {"precise"};
+    const struct kb_strings *asked = &plan->options->builds;
+    const char *const *texts = asked->count ? asked->items : by_default;
+    size_t n = asked->count ? asked->count : KB_COUNT(by_default);
+    for (size_t i = 0; i < n; i++) {
+        struct kb_build *build = &plan->builds[plan->n_builds];
+        struct kb_err err = {0};
+        bool twice = false;
+        if (!kb_build_parse(texts[i], true, &plan->arena, build, &err)) {
+            kb_complain_option(c, "--build", "%s", err.msg);
+            continue;
+        }
+        for (int k = 0; k < plan->n_builds; k++)
+            twice |= kb_streq(plan->builds[k].name, build->name);
+        if (twice) {
+            kb_complain_option(c, "--build", "%s is given twice", build->name);
+            continue;
+        }
+        plan->build_texts[plan->n_builds++] = texts[i];
+    }
+}
+
+/* ---- variants --------------------------------------------------------------------------
+ */
+
+static struct kb_plan_op *op_of(struct kb_run_plan *plan, const struct kb_op *op) {
+    for (int i = 0; i < plan->n_ops; i++)
+        if (plan->ops[i].op == op)
+            return &plan->ops[i];
+    return NULL;
+}
+
+static const struct kb_kernel *load_kernel(struct kb_run_plan *plan, const struct kb_op *op,
+                                           struct kb_complaints *c) {
+    struct kb_kernel *kernel = kb_arena_alloc(&plan->arena, sizeof *kernel);
+    const char *own = plan->options->kernel;
+    bool ok = own ? kb_kernel_load(own, &plan->arena, kernel, c)
+                  : kb_kernel_builtin(op, &plan->arena, kernel, c);
+    return ok ? kernel : NULL;
+}
+
+static void complain_of_op(const struct kb_kernel *kernel, const struct kb_op *op,
+                           struct kb_complaints *c) {
+    struct kb_buf ops = {0};
+    for (size_t i = 0; i < kernel->ops.count; i++)
+        kb_buf_printf(&ops, "%s%s", i ? ", " : "", kernel->ops.items[i]);
+    kb_complain_option(c, "--kernel", "%s is for %s, not for %s", kernel->path,
+                       kb_buf_text(&ops), op->name);
+    kb_buf_free(&ops);
+}
+
+static void measure_variants(struct kb_run_plan *plan, const struct kb_kernel *kernel) {
+    for (int i = 0; i < kernel->n_variants; i++) {
+        struct kb_row row = {.kernel = kernel->path, .variant = kernel->variants[i].name};
+        struct kb_buf text = {0};
+        kb_variant_words(&row, &text);
+        int width = kb_columns(kb_buf_text(&text));
+        plan->variant_width = width > plan->variant_width ? width : plan->variant_width;
+        kb_buf_free(&text);
+    }
+}
+
+/* The variants that were asked for and that the kernel has. */
+static void choose_variants(struct kb_run_plan *plan, struct kb_plan_op *entry,
+                            const struct kb_kernel *kernel) {
+    const struct kb_strings *asked = &plan->options->variants;
+    bool all = kb_strings_has(asked, "all");
+    if (!asked->count)
+        kb_strings_add(&entry->variants, &plan->arena, NULL);
+    for (int i = 0; asked->count && i < kernel->n_variants; i++) {
+        const char *name = kernel->variants[i].name;
+        if (all || kb_strings_has(asked, name))
+            kb_strings_add(&entry->variants, &plan->arena, name);
+    }
+    plan->many_variants |= entry->variants.count > 1;
+}
+
+/* A variant that no kernel of the run has is an error; names that one has are suggested. */
+static void check_variants(struct kb_run_plan *plan, const struct kb_strings *known,
+                           struct kb_complaints *c) {
+    const struct kb_strings *asked = &plan->options->variants;
+    for (size_t i = 0; i < asked->count; i++) {
+        struct kb_buf what = {0};
+        if (kb_streq(asked->items[i], "all") || kb_strings_has(known, asked->items[i]))
+            continue;
+        kb_unknown(&what, "variant", asked->items[i], known->items, known->count);
+        kb_complain_option(c, "--variant", "%s", kb_buf_text(&what));
+        kb_buf_free(&what);
+    }
+}
+
+static void plan_variants(struct kb_run_plan *plan, struct kb_complaints *c) {
+    struct kb_strings known = {0};
+    int before = c->count;
+    for (int i = 0; i < plan->n_ops && c->count == before; i++) {
+        struct kb_plan_op *entry = &plan->ops[i];
+        const struct kb_kernel *kernel = load_kernel(plan, entry->op, c);
+        if (!kernel)
+            return;
+        if (!kb_kernel_has_op(kernel, entry->op->name))
+            complain_of_op(kernel, entry->op, c);
+        for (int v = 0; v < kernel->n_variants; v++)
+            if (!kb_strings_has(&known, kernel->variants[v].name))
+                kb_strings_add(&known, &plan->arena, kernel->variants[v].name);
+        measure_variants(plan, kernel);
+        choose_variants(plan, entry, kernel);
+        if (!entry->variants.count)
+            kb_strings_add(&plan->notes, &plan->arena,
+                           kb_arena_printf(&plan->arena,
+                                           "%s has no such variant: its %lld cases are "
+                                           "left out",
+                                           entry->op->name, (long long)entry->cases));
+    }
+    check_variants(plan, &known, c);
+}
+
+/* ---- the plan --------------------------------------------------------------------------
+ */
+
+static void count_cases(struct kb_run_plan *plan) {
+    struct kb_arena arena = {0};
+    struct kb_case one;
+    plan->ops = kb_arena_array(&plan->arena, (size_t)kb_op_count, sizeof *plan->ops);
+    while (kb_suite_next(plan->suite, &arena, &one)) {
+        struct kb_plan_op *entry = op_of(plan, one.op);
+        if (!entry) {
+            entry = &plan->ops[plan->n_ops++];
+            entry->op = one.op;
+        }
+        entry->cases++;
+        kb_arena_reset(&arena);
+    }
+    kb_arena_free(&arena);
+    kb_suite_rewind(plan->suite);
+}
+
+void kb_run_plan_make(const struct kb_options *options, struct kb_run_plan *plan,
+                      struct kb_complaints *c) {
+    *plan = (struct kb_run_plan){.options = options};
+    bool has_cases = kb_suite_open(&plan->suite, &options->query, c);
+    plan_builds(plan, c);
+    if (!has_cases)
+        return;
+    count_cases(plan);
+    plan_variants(plan, c);
+    for (int i = 0; i < plan->n_ops; i++)
+        plan->jobs +=
+            plan->ops[i].cases * (int64_t)plan->ops[i].variants.count * plan->n_builds;
+}
+
+void kb_run_plan_free(struct kb_run_plan *plan) {
+    kb_suite_free(plan->suite);
+    kb_arena_free(&plan->arena);
+    kb_arena_free(&plan->case_arena);
+    *plan = (struct kb_run_plan){0};
+}
+
+/* ---- jobs ------------------------------------------------------------------------------
+ */
+
+/* A case file may give "peer" numbers of its own. */
+static bool is_peers_own(const struct kb_case *now) {
+    double atol, rtol;
+    if (now->tolerance.rule != KB_TOL_PEER || !now->op->peer_tolerance)
+        return false;
+    now->op->peer_tolerance(now->dtype, &atol, &rtol);
+    return now->tolerance.atol == atol && now->tolerance.rtol == rtol;
+}
+
+/* Options that a row's command needs to come to the same verdict, beside case, kernel,
+ * build, variant and seed. */
+static const char *repeat_options(const struct kb_options *o, const struct kb_case *now,
+                                  struct kb_arena *arena) {
+    const struct kb_tolerance *tolerance = &now->tolerance;
+    struct kb_buf text = {0};
+    if (o->backend)
+        kb_buf_printf(&text, "--backend %s ", kb_backend_words[o->backend]);
+    if (o->host_sm)
+        kb_buf_printf(&text, "--host-sm %lld ", (long long)o->host_sm);
+    if (is_peers_own(now))
+        kb_buf_puts(&text, "--tolerance peer ");
+    else if (tolerance->rule != KB_TOL_BOUND)
+        kb_buf_printf(&text, "--tolerance %s,%s ", kb_cell_number(tolerance->atol).text,
+                      kb_cell_number(tolerance->rtol).text);
+    if (o->sanitize)
+        kb_buf_printf(&text, "--sanitize %s ", o->sanitize);
+    kb_buf_cut(&text, text.len ? text.len - 1 : 0);
+    const char *copy = kb_arena_strdup(arena, kb_buf_text(&text));
+    kb_buf_free(&text);
+    return copy;
+}
+
+/* Forward to the next case that has a variant to run. */
+static bool next_case(struct kb_run_plan *plan) {
+    do {
+        kb_arena_reset(&plan->case_arena);
+        if (!kb_suite_next(plan->suite, &plan->case_arena, &plan->now))
+            return false;
+        plan->now_op = op_of(plan, plan->now.op);
+    } while (!plan->now_op->variants.count);
+    plan->now_variant = 0;
+    return true;
+}
+
+bool kb_run_plan_next(struct kb_run_plan *plan, struct kb_arena *arena,
+                      struct kb_job *job) {
+    const struct kb_options *o = plan->options;
+    const struct kb_case *now = &plan->now;
+    if ((!plan->now_op || plan->now_variant == plan->now_op->variants.count) &&
+        !next_case(plan))
+        return false;
+    *job = (struct kb_job){
+        .case_id = kb_arena_strdup(arena, now->id),
+        .tags = kb_arena_strdup(arena, now->tags),
+        .origin = kb_arena_strdup(arena, now->origin),
+        .tolerance = now->tolerance,
+        .kernel = o->kernel,
+        .variant = plan->now_op->variants.items[plan->now_variant],
+        .build = plan->build_texts[plan->now_build],
+        .trusted_flags = true,
+        .seed = o->seed,
+        .precision = o->precision,
+        .max_time_s = o->max_time_ms / 1e3,
+        .sets = (int)o->sets,
+        .time_failing = o->time_failing,
+        .repeat_options = repeat_options(o, now, arena),
+    };
+    plan->now_build = (plan->now_build + 1) % plan->n_builds;
+    plan->now_variant += plan->now_build == 0;
+    return true;
+}

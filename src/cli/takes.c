@@ -1,0 +1,203 @@
+/* takes.c - options whose values have rules of their own. */
+#include "cli/table.h"
+
+#include <string.h>
+
+bool kb_take_seed(const char *value, struct kb_arena *arena, struct kb_options *out,
+                  struct kb_buf *what) {
+    (void)arena;
+    if (kb_streq(value, "random")) {
+        out->seed = kb_random_u64() >> 32; /* short enough to be typed again */
+        return true;
+    }
+    if (kb_parse_u64(value, &out->seed))
+        return true;
+    kb_buf_printf(what, "\"%.64s\" is no seed, wanted a whole number or random", value);
+    return false;
+}
+
+static void know(const char *const *words, size_t n, const char *kind, const char *value,
+                 struct kb_buf *what) {
+    if (kb_is_later(value))
+        kb_buf_printf(what, "%s \"%s\" is not in this version", kind, value);
+    else
+        kb_unknown(what, kind, value, words, n);
+}
+
+bool kb_take_mode(const char *value, struct kb_arena *arena, struct kb_options *out,
+                  struct kb_buf *what) {
+    static const char *const words[] = {
+#define X(id, word) word,
+        KB_MODES(X)
+#undef X
+    };
+    enum kb_mode mode;
+    (void)arena;
+    if (!kb_mode_parse(value, &mode)) {
+        know(words, KB_COUNT(words), "mode", value, what);
+        return false;
+    }
+    out->mode = (int)mode;
+    return true;
+}
+
+static void add_method(struct kb_options *out, enum kb_method method) {
+    for (int i = 0; i < out->n_methods; i++)
+        if (out->methods[i] == method)
+            return;
+    out->methods[out->n_methods++] = method;
+}
+
+bool kb_take_methods(const char *value, struct kb_arena *arena, struct kb_options *out,
+                     struct kb_buf *what) {
+    static const char *const words[] = {
+#define X(id, word, help) word,
+        KB_METHODS(X)
+#undef X
+    };
+    struct kb_strings list = {0};
+    enum kb_method method;
+    kb_split(arena, value, ',', &list);
+    for (size_t i = 0; i < list.count; i++) {
+        if (!kb_method_parse(list.items[i], &method)) {
+            know(words, KB_COUNT(words), "method", list.items[i], what);
+            return false;
+        }
+        add_method(out, method);
+    }
+    return true;
+}
+
+static void know_formats(const char *kind, const char *value, struct kb_buf *what) {
+    static const char *const words[] = {
+#define X(id, word, help, writer) word,
+        KB_FORMATS(X)
+#undef X
+    };
+    know(words, KB_COUNT(words), kind, value, what);
+}
+
+bool kb_take_format(const char *value, struct kb_arena *arena, struct kb_options *out,
+                    struct kb_buf *what) {
+    enum kb_format format;
+    (void)arena;
+    if (!kb_format_parse(value, &format)) {
+        know_formats("format", value, what);
+        return false;
+    }
+    out->format = (int)format;
+    return true;
+}
+
+bool kb_take_output(const char *value, struct kb_arena *arena, struct kb_options *out,
+                    struct kb_buf *what) {
+    const char *slash = strrchr(value, '/'), *dot = strrchr(slash ? slash : value, '.');
+    enum kb_format format;
+    if (kb_strings_has(&out->outputs, value)) {
+        kb_buf_printf(what, "%.256s is given twice", value);
+        return false;
+    }
+    if (kb_format_of_file(value, &format)) {
+        kb_strings_add(&out->outputs, arena, value);
+        return true;
+    }
+    kb_buf_printf(what, "%.256s: ", value);
+    if (dot && dot[1] && dot != value)
+        know_formats("extension", dot + 1, what);
+    else
+        kb_buf_puts(what, "has no extension, wanted .json, .jsonl, .csv or .md");
+    return false;
+}
+
+/* FILE.cu or FILE.cu:VARIANT; a colon in the name of a file that is there is its own. */
+bool kb_take_kernel(const char *value, struct kb_arena *arena, struct kb_options *out,
+                    struct kb_buf *what) {
+    const char *colon = strrchr(value, ':');
+    if (!*value) {
+        kb_buf_puts(what, "wants a kernel file, got nothing");
+        return false;
+    }
+    if (!colon || kb_is_file(value) || strchr(colon, '/')) {
+        out->kernel = value;
+        return true;
+    }
+    if (colon == value || !colon[1]) {
+        kb_buf_printf(what, "\"%.256s\" wants FILE.cu:VARIANT", value);
+        return false;
+    }
+    out->kernel = kb_arena_strndup(arena, value, (size_t)(colon - value));
+    if (!kb_strings_has(&out->variants, colon + 1))
+        kb_strings_add(&out->variants, arena, kb_arena_strdup(arena, colon + 1));
+    return true;
+}
+
+bool kb_take_devices(const char *value, struct kb_arena *arena, struct kb_options *out,
+                     struct kb_buf *what) {
+    struct kb_strings list = {0};
+    int64_t ordinal;
+    kb_split(arena, value, ',', &list);
+    for (size_t i = 0; i < list.count; i++) {
+        const char *item = list.items[i];
+        bool is_word = kb_streq(item, "all") || kb_streq(item, "host");
+        if (!is_word && (!kb_parse_i64(item, &ordinal) || ordinal < 0 || ordinal > 999)) {
+            kb_buf_printf(
+                what, "\"%.64s\" is no device, wanted a GPU's number, all or host", item);
+            return false;
+        }
+        if (!kb_strings_has(&out->devices, item))
+            kb_strings_add(&out->devices, arena, item);
+    }
+    if (out->devices.count > KB_MAX_DEVICES) {
+        kb_buf_printf(what, "%zu devices, at most %d are taken", out->devices.count,
+                      KB_MAX_DEVICES);
+        return false;
+    }
+    return true;
+}
+
+/* Names and NAME=FLAGS by comma; a part that starts with - goes on with the flags before.
+ */
+bool kb_take_builds(const char *value, struct kb_arena *arena, struct kb_options *out,
+                    struct kb_buf *what) {
+    struct kb_strings parts = {0}, list = {0};
+    kb_split(arena, value, ',', &parts);
+    for (size_t i = 0; i < parts.count; i++) {
+        const char *part = parts.items[i];
+        const char *before = list.count ? list.items[list.count - 1] : "";
+        if (*part == '-' && strchr(before, '='))
+            list.items[list.count - 1] = kb_arena_printf(arena, "%s,%s", before, part);
+        else
+            kb_strings_add(&list, arena, part);
+    }
+    for (size_t i = 0; i < list.count; i++)
+        if (!kb_strings_has(&out->builds, list.items[i]))
+            kb_strings_add(&out->builds, arena, list.items[i]);
+    if (out->builds.count > KB_MAX_BUILDS) {
+        kb_buf_printf(what, "%zu builds, at most %d are taken", out->builds.count,
+                      KB_MAX_BUILDS);
+        return false;
+    }
+    return true;
+}
+
+bool kb_take_sanitize(const char *value, struct kb_arena *arena, struct kb_options *out,
+                      struct kb_buf *what) {
+    static const char *const words[] = {"address", "undefined", "thread"};
+    struct kb_strings list = {0};
+    kb_split(arena, value, ',', &list);
+    for (size_t i = 0; i < list.count; i++) {
+        bool known = false;
+        for (size_t k = 0; k < KB_COUNT(words); k++)
+            known |= kb_streq(words[k], list.items[i]);
+        if (!known) {
+            kb_unknown(what, "sanitizer", list.items[i], words, KB_COUNT(words));
+            return false;
+        }
+    }
+    if (kb_strings_has(&list, "thread") && list.count > 1) {
+        kb_buf_puts(what, "thread stands alone: compilers do not mix it with others");
+        return false;
+    }
+    out->sanitize = value;
+    return true;
+}
