@@ -188,6 +188,8 @@ static bool await_end(pid_t pid, int64_t deadline_ns) {
 
 /* Kill the group while its leader's number is still ours, then reap the leader. */
 static bool kill_and_reap(pid_t pid, int *status) {
+    if (pid <= 1) /* never: kill(-1) would end every process that the user may end */
+        return false;
     kill(-pid, SIGKILL);
     kill(pid, SIGKILL); /* it may have left its group */
     if (!await_end(pid, after_ms(REAP_MS)))
