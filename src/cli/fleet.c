@@ -56,8 +56,10 @@ static void choose(const struct kb_options *o, struct kb_fleet *fleet) {
         else if (kb_parse_i64(device, &ordinal))
             add(fleet, o, "cuda", ordinal);
     }
+    /* What must be timed needs a GPU, and says what is missing where there is none. */
+    bool must_time = o->mode == KB_BENCH && kb_streq(backend, "auto");
     if (!o->devices.count)
-        add(fleet, o, backend, 0);
+        add(fleet, o, must_time ? "cuda" : backend, 0);
 }
 
 bool kb_fleet_open(const struct kb_options *options, struct kb_fleet *fleet,

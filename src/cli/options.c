@@ -272,6 +272,12 @@ static void check_together(const struct kb_options *o, struct kb_complaints *c) 
         kb_complain_option(c, "--no-compile",
                            "without the cache everything would have to "
                            "compile");
+    bool host = kb_streq(kb_backend_words[o->backend], "host") ||
+                kb_strings_has(&o->devices, "host");
+    if (o->mode == KB_BENCH && (host || o->sanitize))
+        kb_complain_option(c, "--mode",
+                           "nothing can be timed on the host: its threads are "
+                           "CPU fibers");
     bool timed = o->mode < 0 || o->mode == KB_BENCH;
     if (o->n_methods && !timed)
         kb_complain_option(c, "--method", "nothing is timed by --mode %s",

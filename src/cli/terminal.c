@@ -64,18 +64,27 @@ void kb_terminal_note(struct kb_terminal *terminal, const char *fmt, ...) {
     kb_buf_free(&line);
 }
 
+int kb_last_line(const char *before, int status, const char *why) {
+    struct kb_buf line = {0};
+    kb_escape(&line, before, strlen(before));
+    if (status) {
+        kb_buf_printf(&line, "%sexit %d: ", line.len ? "; " : "", status);
+        kb_escape_lines(&line, why, strlen(why));
+    }
+    kb_buf_puts(&line, line.len ? "\n" : "");
+    say(kb_buf_text(&line), line.len);
+    kb_buf_free(&line);
+    return status;
+}
+
 int kb_exit(int status, const char *fmt, ...) {
-    struct kb_buf text = {0}, line = {0};
+    struct kb_buf text = {0};
     va_list args;
     va_start(args, fmt);
     kb_buf_vprintf(&text, fmt, args);
     va_end(args);
-    kb_buf_printf(&line, "exit %d: ", status);
-    kb_escape_lines(&line, kb_buf_text(&text), text.len);
-    kb_buf_putc(&line, '\n');
-    say(line.data, line.len);
+    kb_last_line("", status, kb_buf_text(&text));
     kb_buf_free(&text);
-    kb_buf_free(&line);
     return status;
 }
 

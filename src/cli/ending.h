@@ -1,0 +1,29 @@
+/* ending.h - between run.c and ending.c: a run as it goes, and how it ends. */
+#ifndef KB_CLI_ENDING_H
+#define KB_CLI_ENDING_H
+
+#include "cli/fleet.h"
+#include "cli/plan.h"
+
+struct kb_run {
+    const struct kb_options *options;
+    struct kb_arena arena; /* of the run */
+    struct kb_run_plan plan;
+    struct kb_terminal terminal;
+    struct kb_fleet fleet;
+    enum kb_mode modes[KB_MAX_DEVICES];
+    struct kb_facts facts;
+    struct kb_journal *journal;
+    struct kb_tally tally;
+    struct kb_table table;
+    bool single;    /* one row: its screen, no table */
+    bool screens;   /* table or screen on standard output, no --format */
+    bool not_timed; /* a single row was to be timed only if it passed */
+    int64_t start_ns;
+    struct kb_err err; /* what ended the run before its end; kind 0 if nothing did */
+};
+double kb_run_seconds(const struct kb_run *run);
+/* Failures again, summary, reports, the last line. The exit status. */
+int kb_run_end(struct kb_run *run);
+
+#endif

@@ -1,0 +1,328 @@
+/* run.c - kbench run: plan, workers, journal, a row for each job, the ending. */
+#include "cli/ending.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BATCH = 256, TIMEOUT_MS = 60000, PROGRESS_AFTER_MS = 200 };
+
+double kb_run_seconds(const struct kb_run *run) {
+    return (double)(kb_now_ns() - run->start_ns) / 1e9;
+}
+
+/* ---- before the first row --------------------------------------------------------------
+ */
+
+static bool check_output(const char *path, struct kb_arena *arena, struct kb_err *err) {
+    const char *slash = strrchr(path, '/');
+    size_t len = slash ? (size_t)(slash - path) : 0;
+    const char *folder = len ? kb_arena_strndup(arena, path, len) : slash ? "/" : ".";
+    if (!kb_is_folder(folder))
+        return kb_fail(err, KB_IO, "%s: there is no folder %s", path, folder);
+    if (access(folder, W_OK))
+        return kb_fail(err, KB_IO, "%s: the folder %s cannot be written to", path, folder);
+    if (kb_is_folder(path))
+        return kb_fail(err, KB_IO, "%s: is a folder, a file was wanted", path);
+    return true;
+}
+
+/* What is missing for a report is told before anything runs, not after. */
+static bool check_outputs(const struct kb_options *o, struct kb_arena *arena,
+                          struct kb_err *err) {
+    for (size_t i = 0; i < o->outputs.count; i++)
+        if (!check_output(o->outputs.items[i], arena, err))
+            return false;
+    return true;
+}
+
+static void gather_facts(struct kb_run *run, int argc, char *const argv[]) {
+    struct kb_facts *facts = &run->facts;
+    kb_facts_of_host(facts, &run->arena);
+    facts->kbench = kb_version();
+    kb_strings_add(&facts->command, &run->arena, "kbench"); /* wherever it lies */
+    for (int i = 1; i < argc; i++)
+        kb_strings_add(&facts->command, &run->arena, argv[i]);
+    facts->n_devices = run->fleet.n;
+    for (int i = 0; i < run->fleet.n; i++)
+        facts->devices[i] = *kb_worker_device(run->fleet.workers[i]);
+    facts->n_builds = run->plan.n_builds;
+    for (int i = 0; i < run->plan.n_builds; i++) {
+        facts->builds[i] = run->plan.builds[i];
+        kb_build_resolve(&facts->builds[i], facts->devices[0].limits.sm, &run->arena);
+    }
+}
+
+static void choose_modes(struct kb_run *run) {
+    for (int i = 0; i < run->fleet.n; i++) {
+        bool gpu = kb_streq(kb_worker_device(run->fleet.workers[i])->backend, "cuda");
+        if (run->options->mode >= 0)
+            run->modes[i] = (enum kb_mode)run->options->mode;
+        else
+            run->modes[i] = gpu ? KB_BENCH : KB_CHECK;
+    }
+}
+
+/* What all rows share beside devices and builds. */
+static const char *shared_words(struct kb_run *run) {
+    const struct kb_options *o = run->options;
+    struct kb_buf text = {0};
+    if (o->kernel)
+        kb_buf_printf(&text, " | kernel %s", o->kernel);
+    if (o->query.tolerance)
+        kb_buf_printf(&text, " | tolerance %s", o->query.tolerance);
+    if (o->sanitize)
+        kb_buf_printf(&text, " | sanitize %s", o->sanitize);
+    if (o->seed != 1)
+        kb_buf_printf(&text, " | seed %llu", (unsigned long long)o->seed);
+    const char *copy =
+        kb_arena_strdup(&run->arena, text.len ? text.data + strlen(" | ") : "");
+    kb_buf_free(&text);
+    return copy;
+}
+
+static enum kb_layout layout_of(const struct kb_run *run) {
+    enum kb_layout layout = KB_LAYOUT_CHECK;
+    for (int i = 0; i < run->fleet.n; i++) {
+        if (run->modes[i] == KB_BENCH)
+            layout = KB_LAYOUT_BENCH;
+        else if (run->modes[i] == KB_BUILD_ONLY)
+            layout = KB_LAYOUT_BUILD;
+    }
+    return layout;
+}
+
+static void plan_table(struct kb_run *run) {
+    const struct kb_options *o = run->options;
+    struct kb_table_plan plan = {
+        .facts = &run->facts,
+        .layout = layout_of(run),
+        .id_width = kb_suite_id_width(run->plan.suite),
+        .variant_width = run->plan.variant_width,
+        .many_variants = run->plan.many_variants,
+        .many_builds = run->plan.n_builds > 1,
+        .many_devices = run->fleet.n > 1,
+        .methods = {KB_GRAPH},
+        .n_methods = 1,
+        .shared = shared_words(run),
+        .n_cases = kb_suite_count(run->plan.suite),
+    };
+    if (o->n_methods) {
+        plan.n_methods = o->n_methods;
+        memcpy(plan.methods, o->methods, sizeof plan.methods);
+    }
+    kb_table_make(&run->table, &plan, &run->terminal.look);
+}
+
+/* Which files of the tool itself were used, for -v. */
+static void tell_files(struct kb_run *run) {
+    for (int i = 0; i < run->plan.n_ops && !run->options->kernel; i++) {
+        const struct kb_op *op = run->plan.ops[i].op;
+        const char *path = kb_arena_printf(&run->arena, "kernels/%s.cu", op->family);
+        const struct kb_asset *asset = kb_asset_find(path);
+        if (asset)
+            kb_terminal_note(&run->terminal, "%s for %s: %s", path, op->name, asset->from);
+    }
+}
+
+/* ---- rows ------------------------------------------------------------------------------
+ */
+
+static void print_single(struct kb_run *run, const struct kb_row *row, int device,
+                         struct kb_buf *out) {
+    const struct kb_options *o = run->options;
+    struct kb_single single = {
+        .device = &run->facts.devices[device],
+        .mode = run->modes[device],
+        .no_cache = o->no_cache,
+        .look = run->terminal.look,
+    };
+    run->not_timed = run->modes[device] == KB_BENCH && !o->time_failing;
+    if (o->quiet && row->reason == KB_R_NONE)
+        kb_single_verdict(&single, row, out);
+    else
+        kb_single_print(&single, row, out);
+}
+
+/* Into the tally and the journal, and to whoever looks. False where that cannot go on. */
+static bool emit(struct kb_run *run, const struct kb_row *row, int device) {
+    struct kb_buf text = {0};
+    kb_tally_add(&run->tally, row);
+    if (!kb_journal_add(run->journal, row, &run->err))
+        return false;
+    if (run->screens && run->single)
+        print_single(run, row, device, &text);
+    else if (run->screens && !run->options->quiet)
+        kb_table_row(&run->table, row, &text);
+    if (text.len)
+        kb_terminal_print(&run->terminal, &text);
+    kb_buf_free(&text);
+    if (run->terminal.failed)
+        return kb_fail(&run->err, KB_IO, "%s", run->terminal.err.msg);
+    return true;
+}
+
+static void show_progress(struct kb_run *run, const char *id) {
+    int64_t total = run->plan.jobs, done = run->tally.rows / run->fleet.n;
+    double spent = kb_run_seconds(run);
+    struct kb_buf text = {0}, width = {0};
+    if (!run->terminal.progress_width || spent * 1e3 < PROGRESS_AFTER_MS)
+        return;
+    kb_buf_printf(&width, "%lld", (long long)total);
+    kb_buf_printf(&text, "[%*lld/%lld] %s", (int)width.len, (long long)done + 1,
+                  (long long)total, id);
+    if (done >= 3)
+        kb_buf_printf(&text, "  %.0f s left",
+                      spent / (double)done * (double)(total - done));
+    kb_terminal_progress(&run->terminal, kb_buf_text(&text));
+    kb_buf_free(&text);
+    kb_buf_free(&width);
+}
+
+/* What a device makes of a job: its mode, methods, and the words that find it again. */
+static struct kb_job job_on(const struct kb_run *run, const struct kb_job *job, int device,
+                            struct kb_arena *arena) {
+    struct kb_job own = *job;
+    const struct kb_options *o = run->options;
+    own.mode = run->modes[device];
+    own.single = run->single;
+    for (int i = 0; i < o->n_methods; i++)
+        own.methods |= 1u << o->methods[i];
+    if (!o->n_methods)
+        own.methods =
+            run->single ? (1u << KB_METHOD_COUNT) - 1 : 1u << KB_GRAPH | 1u << KB_COLD;
+    if (o->devices.count)
+        own.repeat_options =
+            kb_arena_printf(arena, "%s%s--device %s", job->repeat_options,
+                            *job->repeat_options ? " " : "", run->facts.devices[device].id);
+    return own;
+}
+
+/* One job on all devices. False where the run cannot go on. */
+static bool run_job(struct kb_run *run, const struct kb_job *job, struct kb_arena *arenas,
+                    struct kb_row *rows) {
+    struct kb_job jobs[KB_MAX_DEVICES];
+    int64_t timeout_ms = (int64_t)run->options->timeout_ms;
+    show_progress(run, job->case_id);
+    for (int i = 0; i < run->fleet.n; i++)
+        jobs[i] = job_on(run, job, i, &arenas[i]);
+    bool ok = kb_fleet_run(&run->fleet, jobs, timeout_ms ? timeout_ms : TIMEOUT_MS, arenas,
+                           rows, &run->err);
+    for (int i = 0; ok && i < run->fleet.n; i++) {
+        /* A worker that our own signal killed says nothing about its case. */
+        if (!kb_interrupted() || rows[i].reason != KB_R_CRASH)
+            ok = emit(run, &rows[i], i);
+    }
+    for (int i = 0; i < run->fleet.n; i++)
+        kb_arena_reset(&arenas[i]);
+    return ok && !kb_interrupted();
+}
+
+/* Compile what a batch needs, once for each kind of device. */
+static void prefetch(struct kb_run *run, const struct kb_job *jobs, int n) {
+    const struct kb_options *o = run->options;
+    if (run->single || o->no_cache || o->no_compile)
+        return;
+    for (int i = 0; i < run->fleet.n; i++) {
+        const struct kb_device_info *device = &run->facts.devices[i];
+        bool seen = false;
+        for (int k = 0; k < i; k++)
+            seen |= kb_streq(run->facts.devices[k].backend, device->backend) &&
+                    run->facts.devices[k].limits.sm == device->limits.sm;
+        if (!seen)
+            kb_prefetch(&run->fleet.options[i], device, jobs, n,
+                        o->jobs ? (int)o->jobs : kb_cores());
+    }
+}
+
+static void run_all(struct kb_run *run) {
+    struct kb_arena batch = {0}, arenas[KB_MAX_DEVICES] = {{0}};
+    struct kb_job *jobs = kb_arena_array(&run->arena, BATCH, sizeof *jobs);
+    struct kb_row *rows = kb_arena_array(&run->arena, KB_MAX_DEVICES, sizeof *rows);
+    bool ok = true, more = true;
+    while (ok && more) {
+        int n = 0;
+        kb_arena_reset(&batch);
+        while (n < BATCH && (more = kb_run_plan_next(&run->plan, &batch, &jobs[n])))
+            n++;
+        if (n)
+            prefetch(run, jobs, n);
+        for (int i = 0; ok && i < n; i++)
+            ok = !kb_interrupted() && run_job(run, &jobs[i], arenas, rows);
+    }
+    kb_terminal_progress_end(&run->terminal);
+    for (int i = 0; i < KB_MAX_DEVICES; i++)
+        kb_arena_free(&arenas[i]);
+    kb_arena_free(&batch);
+}
+
+/* ---- the command -----------------------------------------------------------------------
+ */
+
+/* Devices, facts, journal: what rows need. */
+static bool open_run(struct kb_run *run, int argc, char *const argv[], struct kb_err *err) {
+    const struct kb_options *o = run->options;
+    const char *target = o->outputs.count ? o->outputs.items[0] : NULL;
+    struct kb_buf note = {0};
+    bool ok =
+        check_outputs(o, &run->arena, err) && kb_fleet_open(o, &run->fleet, &note, err);
+    if (ok && note.len)
+        kb_terminal_note(&run->terminal, "%s: checked on the CPU, nothing timed",
+                         note.data);
+    kb_buf_clear(&note);
+    if (ok) {
+        choose_modes(run);
+        gather_facts(run, argc, argv);
+        ok = kb_journal_open(target, &run->facts, &note, &run->journal, err);
+    }
+    if (ok && note.len)
+        kb_terminal_note(&run->terminal, "%s", note.data);
+    kb_buf_free(&note);
+    return ok;
+}
+
+static int run_cases(struct kb_run *run, int argc, char *const argv[]) {
+    const struct kb_options *o = run->options;
+    struct kb_err err = {0};
+    struct kb_buf head = {0};
+    if (!open_run(run, argc, argv, &err))
+        return kb_exit(kb_err_status(&err), "%s", err.msg);
+    plan_table(run);
+    run->single = run->plan.jobs * run->fleet.n == 1;
+    run->screens = o->format == KB_FORMAT_TABLE;
+    if (o->verbose)
+        tell_files(run);
+    if (run->screens && !run->single && !o->quiet) {
+        kb_table_head(&run->table, &head);
+        kb_terminal_print(&run->terminal, &head);
+    }
+    kb_buf_free(&head);
+    kb_interrupt_watch(&run->fleet);
+    run_all(run);
+    kb_interrupt_end();
+    return kb_run_end(run);
+}
+
+int kb_command_run(const struct kb_options *options, int argc, char *const argv[],
+                   struct kb_complaints *c) {
+    struct kb_arena arena = {0};
+    struct kb_run *run = kb_arena_alloc(&arena, sizeof *run);
+    int status;
+    run->options = options;
+    run->start_ns = kb_now_ns();
+    kb_terminal_open(options, &run->terminal);
+    kb_run_plan_make(options, &run->plan, c);
+    if (c->count) {
+        status = kb_exit_complaints(c);
+    } else {
+        for (size_t i = 0; i < run->plan.notes.count; i++)
+            kb_terminal_note(&run->terminal, "%s", run->plan.notes.items[i]);
+        status = options->mode == KB_LIST ? kb_list_cases(run->plan.suite, &run->terminal)
+                                          : run_cases(run, argc, argv);
+    }
+    kb_fleet_close(&run->fleet);
+    kb_run_plan_free(&run->plan);
+    kb_arena_free(&run->arena);
+    kb_arena_free(&arena);
+    return status;
+}
