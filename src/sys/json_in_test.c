@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <setjmp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@ static const struct refusal {
     {"", "1:1: error: the text ends here, a value was expected"},
     {" \n ", "2:2: error: the text ends here, a value was expected"},
     {"{\"a\":1} junk", "1:9: error: unexpected \"junk\", the end of the text was expected"},
+    {"trueZ", "1:1: error: unexpected \"trueZ\", a value was expected"},
+    {"truea", "1:1: error: unexpected \"truea\", a value was expected"},
     {"truex", "1:1: error: unexpected \"truex\", a value was expected"},
     {"[1] [2]", "1:5: error: unexpected \"[\", the end"},
     {"\xef\xbb\xbf{}", "1:1: error: starts with a byte order mark"},
@@ -68,6 +71,12 @@ static const struct refusal {
     {"[\xff]", "1:2: error: unexpected \"\\xff\", a value was expected"},
     {"{\"a\":1,\"a\":2}", "1:8: error: the key \"a\" stands here for the second time"},
     {"{\"a\":1,\n \"\\u0061\":2}", "2:2: error: the key \"a\" stands here"},
+    {"{\"\xc2\x80\":1,\"\\u0080\":2}", "1:8: error: the key \"\\xc2\\x80\" stands here"},
+    {"{\"\xe2\x82\xac\":1,\"\\u20AC\":2}",
+     "1:8: error: the key \"\xe2\x82\xac\" stands here"},
+    {"{\"\xf0\x9f\x98\x80\":1,\"\\ud83d\\ude00\":2}",
+     "1:8: error: the key \"\xf0\x9f\x98\x80\" stands here"},
+    {"{\"\\\"\\n\":1,\"\\u0022\\u000a\":2}", "1:11: error: the key \"\"^J\" stands here"},
     {"{\"a\":{\"b\":1,\"b\":2}}", "1:13: error: the key \"b\" stands here"},
     {"{\"\":1,\"\":2}", "1:7: error: the key \"\" stands here"},
     {"{a:1}", "1:2: error: unexpected \"a\", a key in double quotes was expected"},
@@ -238,6 +247,29 @@ static void sixty_four_thousand_keys_take_no_quadratic_time(void **state) {
     assert_false(parses(text.data, text.len, &err));
     assert_true(kb_now_ns() - start_ns < 1000000000);
     assert_non_null(strstr(err.msg, "the key \"k31999\" stands here for the second time"));
+    kb_buf_free(&text);
+}
+
+static void each_of_many_keys_is_noticed_when_it_stands_twice(void **state) {
+    (void)state;
+    enum { KEYS = 400 };
+    struct kb_buf text = {0};
+    kb_buf_puts(&text, "{\"list\":[{}");
+    for (int i = 0; i < KEYS; i++)
+        kb_buf_printf(&text, ",{\"k%d\":0}", i); /* the same keys of other objects */
+    kb_buf_puts(&text, "]");
+    for (int i = 0; i < KEYS; i++)
+        kb_buf_printf(&text, ",\"k%d\":0", i);
+    size_t len = text.len;
+    for (int i = 0; i < KEYS; i++) {
+        struct kb_err err = {0};
+        char want[40];
+        kb_buf_cut(&text, len);
+        kb_buf_printf(&text, ",\"k%d\":0}", i);
+        assert_false(parses(text.data, text.len, &err));
+        snprintf(want, sizeof want, "the key \"k%d\" stands", i);
+        assert_non_null(strstr(err.msg, want));
+    }
     kb_buf_free(&text);
 }
 
@@ -494,6 +526,7 @@ int main(void) {
         cmocka_unit_test(sixty_four_levels_are_taken_and_one_more_is_not),
         cmocka_unit_test(a_million_brackets_or_digits_end_at_once),
         cmocka_unit_test(sixty_four_thousand_keys_take_no_quadratic_time),
+        cmocka_unit_test(each_of_many_keys_is_noticed_when_it_stands_twice),
         cmocka_unit_test(what_is_too_large_is_refused_before_cjson_sees_it),
         cmocka_unit_test(a_long_word_is_cut_in_the_message),
         cmocka_unit_test(every_node_knows_its_place_and_path),
