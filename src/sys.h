@@ -87,7 +87,8 @@ void kb_complaints_free(struct kb_complaints *c);
  * lets through (trailing text, BOM, invalid UTF-8, raw control characters, \u0000, leading
  * zeros, numbers past a double, whole numbers that would round to 2^53, duplicate keys,
  * depth over 64). It keeps line and column (in characters) of every value and key, so that
- * errors can point. Look-ups are by case-sensitive name only. */
+ * errors can point; `valueint` of the nodes serves it and says nothing else. Look-ups are
+ * by case-sensitive name only. */
 enum {
     KB_JSON_DEPTH_MAX = 64,
     KB_JSON_BYTES_MAX = 64 << 20,
