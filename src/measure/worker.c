@@ -25,7 +25,7 @@ static bool begin(struct kb_worker *w, struct kb_err *err) {
     char role[] = "--worker", kind[] = "case";
     char *path = kb_arena_strdup(&w->arena, kb_exe_path());
     char *argv[] = {path, role, kind, NULL};
-    struct kb_buf text = {0}, hello = {0};
+    struct kb_buf text = {0}, hello = {0}, log = {0};
     bool ok = false;
 
     w->nonce = kb_random_u64();
@@ -38,7 +38,7 @@ static bool begin(struct kb_worker *w, struct kb_err *err) {
         kb_fail(err, KB_CRASH, "the worker ended before it was ready");
         goto out;
     }
-    if (!kb_frame_read(w->child.out, w->nonce, HELLO_MS, &hello, err)) {
+    if (!kb_child_reply(&w->child, w->nonce, HELLO_MS, &hello, &log, err)) {
         kb_at(err, "worker");
         goto out;
     }
@@ -46,6 +46,7 @@ static bool begin(struct kb_worker *w, struct kb_err *err) {
 out:
     kb_buf_free(&text);
     kb_buf_free(&hello);
+    kb_buf_free(&log);
     w->up = ok;
     if (!ok) {
         kb_child_end(&w->child);
@@ -113,7 +114,7 @@ static void explain(struct kb_worker *w, int64_t timeout_ms, const struct kb_err
 
 bool kb_worker_run(struct kb_worker *worker, const struct kb_job *job, int64_t timeout_ms,
                    struct kb_arena *arena, struct kb_row *row, struct kb_err *err) {
-    struct kb_buf text = {0}, reply = {0};
+    struct kb_buf text = {0}, reply = {0}, log = {0};
     struct kb_err why = {0};
 
     if (!worker->up) {
@@ -122,11 +123,13 @@ bool kb_worker_run(struct kb_worker *worker, const struct kb_job *job, int64_t t
             return false;
     }
     kb_job_print(job, &text);
-    bool ok = kb_frame_write(worker->child.in, worker->nonce, text.data, text.len, &why) &&
-              kb_frame_read(worker->child.out, worker->nonce, timeout_ms, &reply, &why) &&
-              kb_row_parse("row", reply.data, reply.len, arena, row, &why);
+    bool ok =
+        kb_frame_write(worker->child.in, worker->nonce, text.data, text.len, &why) &&
+        kb_child_reply(&worker->child, worker->nonce, timeout_ms, &reply, &log, &why) &&
+        kb_row_parse("row", reply.data, reply.len, arena, row, &why);
     kb_buf_free(&text);
     kb_buf_free(&reply);
+    kb_buf_free(&log);
     if (!ok) {
         kb_row_begin(job, &worker->device, arena, row);
         explain(worker, timeout_ms, &why, arena, row);
