@@ -66,6 +66,18 @@ struct kb_problem {
     int64_t ceiling_elements;    /* size of that stream's input, in `dtype` elements */
 };
 
+/* Another answer that a kernel may have been written for, as a change to the case: of
+ * another op with the same tensors, or with a parameter at another value. */
+struct kb_convention {
+    const char *words;       /* "matches" and this: "gelu", "round=act" */
+    const char *op;          /* or NULL: the same */
+    const char *key, *value; /* or NULL: the same */
+};
+
+/* In place of a bound: the element must have the bits that it had before the launch. `want`
+ * is not looked at there. */
+#define KB_KEEP (-1.0)
+
 /* A tolerance: the bound decides (BOUND), the peers' own numbers (PEER) or these (GIVEN).
  */
 enum kb_tolerance_rule { KB_TOL_BOUND, KB_TOL_PEER, KB_TOL_GIVEN };
@@ -113,8 +125,9 @@ struct kb_op {
      * output's dtype. in[] holds each tensor's initial data, `prepared` is what prepare
      * made, or NULL. Element-wise pure: any split and any thread count give the same.
      * Within the bound of where rounding starts to overflow, infinite and finite are both
-     * right. The bound is 0 where want is NaN or infinite, and INFINITY where right kernels
-     * differ even in kind: there any value passes. */
+     * right. The bound is 0 where want is NaN or infinite, INFINITY where right kernels
+     * differ even in kind: there any value passes, and KB_KEEP where nothing may be
+     * written. */
     void (*reference)(const struct kb_problem *p, const void *const *in,
                       const void *prepared, int t, int64_t first, int64_t count,
                       double *want, double *bound);
@@ -124,6 +137,10 @@ struct kb_op {
     void *(*prepare)(const struct kb_problem *p, const void *const *in);
     /* What the peers' own tests compare at. */
     void (*peer_tolerance)(enum kb_dtype dtype, double *atol, double *rtol);
+    /* Held against an output that is wrong, so that the failure can name what it follows.
+     * Those that the case has itself, or that do not resolve, are passed over. */
+    const struct kb_convention *conventions;
+    int n_conventions;
 };
 
 /* The list of ops: one line each in src/op/list.c. */
@@ -140,6 +157,11 @@ void kb_problem_float(struct kb_problem *p, const char *name, double value);
 bool kb_problem_tensor(struct kb_problem *p, const char *name, enum kb_role role,
                        enum kb_dtype dtype, int rank, const int64_t *shape,
                        enum kb_rule rule, struct kb_err *err);
+/* The tensor added last is not there in this problem: its name and shape stay for contracts
+ * and help, its elements are none. */
+void kb_problem_absent(struct kb_problem *p);
+/* A parameter's name stands for `value` here: what its default comes to. */
+void kb_problem_means(struct kb_problem *p, const char *param, int64_t value);
 int kb_problem_find(const struct kb_problem *p, const char *tensor); /* -1 if none */
 
 /* ---- cases ----------------------------------------------------------------------------

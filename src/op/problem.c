@@ -44,6 +44,18 @@ bool kb_problem_tensor(struct kb_problem *p, const char *name, enum kb_role role
     return true;
 }
 
+void kb_problem_absent(struct kb_problem *p) {
+    struct kb_tensor_spec *spec = &p->tensors[p->n_tensors - 1];
+    spec->absent = true;
+    spec->elements = 0;
+}
+
+void kb_problem_means(struct kb_problem *p, const char *param, int64_t value) {
+    for (int i = 0; i < p->n_names; i++)
+        if (!strcmp(p->names[i].name, param))
+            p->names[i].value = (double)value;
+}
+
 int kb_problem_find(const struct kb_problem *p, const char *tensor) {
     for (int i = 0; i < p->n_tensors; i++)
         if (!strcmp(p->tensors[i].name, tensor))

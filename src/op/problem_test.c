@@ -9,12 +9,12 @@
 #include <cmocka.h>
 
 static struct kb_case silu_case(void) {
-    return (struct kb_case){
-        .op = kb_op_find("silu"),
-        .dtype = KB_BF16,
-        .rank = 2,
-        .shape = {7, 16},
-    };
+    struct kb_case c;
+    kb_case_start(&c, kb_op_find("silu"));
+    c.rank = 2;
+    c.shape[0] = 7;
+    c.shape[1] = 16;
+    return c;
 }
 
 static void assert_refused(const struct kb_case *c, const char *message) {
@@ -132,6 +132,50 @@ static void a_tensor_counts_its_elements_and_may_have_none(void **state) {
     assert_int_equal(p.n_tensors, 2);
 }
 
+static void a_tensor_that_is_absent_keeps_its_name_and_has_no_elements(void **state) {
+    (void)state;
+    struct kb_problem p = {0};
+    struct kb_err err = {0};
+    const int64_t shape[] = {3, 5};
+    assert_true(kb_problem_tensor(&p, "a", KB_IN, KB_I32, 2, shape, KB_RULE_EXACT, &err));
+    assert_true(kb_problem_tensor(&p, "b", KB_OUT, KB_I32, 2, shape, KB_RULE_EXACT, &err));
+    kb_problem_absent(&p);
+    assert_false(p.tensors[0].absent);
+    assert_true(p.tensors[1].absent);
+    assert_int_equal(p.tensors[1].elements, 0);
+    assert_int_equal(kb_problem_find(&p, "b"), 1);
+}
+
+static void a_parameter_may_stand_for_what_its_default_comes_to(void **state) {
+    (void)state;
+    struct kb_problem p = {0};
+    kb_problem_name(&p, "rows", 3);
+    kb_problem_name(&p, "num_valid", -1);
+    kb_problem_means(&p, "num_valid", 40);
+    assert_true(p.names[0].value == 3 && p.names[1].value == 40);
+    assert_int_equal(p.n_names, 2);
+}
+
+/* Of the same tensors: an output is held against it with the same inputs. */
+static void every_convention_names_an_op_or_a_value_there_is(void **state) {
+    (void)state;
+    int n = 0;
+    for (int i = 0; i < kb_op_count; i++)
+        for (int k = 0; k < kb_ops[i]->n_conventions; k++, n++) {
+            const struct kb_convention *other = &kb_ops[i]->conventions[k];
+            const struct kb_op *op = other->op ? kb_op_find(other->op) : kb_ops[i];
+            struct kb_case c;
+            struct kb_err err = {0};
+            assert_non_null(op);
+            kb_case_start(&c, op);
+            assert_true(other->words && (other->op || other->key));
+            if (other->key && !kb_case_set(&c, other->key, other->value, &err))
+                fail_msg("%s: %s", op->name, err.msg);
+            assert_string_equal(op->family, kb_ops[i]->family);
+        }
+    assert_true(n > 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_op_is_found_by_its_name_and_resolves_its_sample),
@@ -141,6 +185,9 @@ int main(void) {
         cmocka_unit_test(parameters_out_of_range_and_bad_shapes_are_refused),
         cmocka_unit_test(parameters_are_names_with_their_words),
         cmocka_unit_test(a_tensor_counts_its_elements_and_may_have_none),
+        cmocka_unit_test(a_tensor_that_is_absent_keeps_its_name_and_has_no_elements),
+        cmocka_unit_test(a_parameter_may_stand_for_what_its_default_comes_to),
+        cmocka_unit_test(every_convention_names_an_op_or_a_value_there_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

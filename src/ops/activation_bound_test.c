@@ -183,13 +183,12 @@ static void bench_make(struct bench *b, const char *op, int64_t rows, int64_t hi
                        enum kb_dtype dtype, enum kb_fill fill, int round) {
     struct kb_err err = {0};
     *b = (struct bench){.n = rows * hidden};
-    b->c = (struct kb_case){
-        .op = kb_op_find(op),
-        .dtype = dtype,
-        .rank = 2,
-        .shape = {rows, 2 * hidden},
-        .fill = fill,
-    };
+    kb_case_start(&b->c, kb_op_find(op));
+    b->c.dtype = dtype;
+    b->c.rank = 2;
+    b->c.shape[0] = rows;
+    b->c.shape[1] = 2 * hidden;
+    b->c.fill = fill;
     b->c.set[0].v = round;
     if (!kb_case_resolve(&b->c, &b->p, &err))
         fail_msg("%s", err.msg);

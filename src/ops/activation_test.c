@@ -14,7 +14,9 @@ static const char *const ops[] = {"silu", "gelu", "gelu_tanh"};
 static const enum kb_dtype dtypes[] = {KB_BF16, KB_FP16, KB_FP32};
 
 static struct kb_case case_of(const char *op, const char *shape, enum kb_dtype dtype) {
-    struct kb_case c = {.op = kb_op_find(op), .dtype = dtype};
+    struct kb_case c;
+    kb_case_start(&c, kb_op_find(op));
+    c.dtype = dtype;
     assert_true(kb_shape_parse(shape, c.shape, &c.rank));
     return c;
 }
@@ -58,7 +60,9 @@ static void a_shape_gives_tokens_hidden_tensors_and_cost(void **state) {
     assert_int_equal(p.flops, 424960);
     assert_string_equal(p.ceiling_pattern, "r2w1");
     assert_int_equal(p.ceiling_elements, 83 * 1024);
-    assert_int_equal(p.n_tensors, 2);
+    assert_int_equal(p.n_tensors, 5);
+    for (int t = 2; t < 5; t++)
+        assert_true(p.tensors[t].absent);
     assert_int_equal(p.tensors[0].role, KB_IN);
     const struct kb_tensor_spec *out = &p.tensors[kb_problem_find(&p, "out")];
     assert_int_equal(out->role, KB_OUT);
@@ -127,8 +131,10 @@ static void axes_make_the_shape_of_a_matrix(void **state) {
 
 static void macros_are_the_dtype_and_numbers(void **state) {
     (void)state;
-    static const char *const expected[] = {"KB_T", "__half",   "KB_ACT",
-                                           "2",    "KB_ROUND", "1"};
+    static const char *const expected[] = {
+        "KB_T", "__half",   "KB_ACT", "2",         "KB_ROUND", "1",          "KB_LAYOUT",
+        "0",    "KB_CLAMP", "0",      "KB_FILTER", "0",        "KB_INPLACE", "0",
+    };
     struct kb_arena arena = {0};
     struct kb_strings macros = {0};
     struct kb_case c = case_of("gelu_tanh", "7x16", KB_FP16);
