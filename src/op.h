@@ -147,6 +147,8 @@ struct kb_op {
 extern const struct kb_op *const kb_ops[];
 extern const int kb_op_count;
 const struct kb_op *kb_op_find(const char *name);
+/* kb_unknown of an op; returns the one that was suggested, or NULL. */
+const struct kb_op *kb_unknown_op(struct kb_buf *out, const char *word);
 bool kb_op_has_dtype(const struct kb_op *op, enum kb_dtype dtype);
 const struct kb_param *kb_op_param(const struct kb_op *op, const char *name, int *index);
 
@@ -222,7 +224,8 @@ struct kb_query {
     struct kb_strings files; /* CASES.json, folders, or "-" for standard input */
     struct kb_strings ids;   /* --case */
     struct kb_strings ops, shapes, dtypes, fills, tags, match;
-    struct kb_strings set; /* KEY=V1,V2: one item per --set; "fill" is a key too */
+    /* KEY=V1,V2[,KEY=V1,...]: one item per --set; "fill" is a key too */
+    struct kb_strings set;
     const char *tolerance; /* overrides the cases' own; NULL: do not */
 };
 

@@ -86,30 +86,49 @@ static void read_fills(struct lists *l, const struct kb_strings *words,
     }
 }
 
-/* KEY=V1,V2 to the key's values; --set fill=... is --fill. */
-static void read_settings(struct lists *l, const struct kb_strings *items) {
-    l->settings = kb_arena_array(l->arena, items->count, sizeof *l->settings);
-    for (size_t i = 0; i < items->count; i++) {
-        const char *item = items->items[i], *equals = strchr(item, '=');
-        if (!equals || equals == item) {
+/* The values of a key that was named before, or of a new one. */
+static struct kb_strings *values_of(struct lists *l, const char *key) {
+    int at = 0;
+    while (at < l->n_settings && !kb_streq(l->settings[at].key, key))
+        at++;
+    if (at == l->n_settings)
+        l->settings[l->n_settings++].key = key;
+    return &l->settings[at].values;
+}
+
+/* KEY=V1,V2 to the key's values; a part with a key of its own goes on with that one; --set
+ * fill=... is --fill. */
+static void read_setting(struct lists *l, const char *item) {
+    struct kb_strings parts = {0};
+    const char *key = NULL;
+    kb_split(l->arena, item, ',', &parts);
+    for (size_t i = 0; i < parts.count; i++) {
+        const char *value = parts.items[i], *equals = strchr(value, '=');
+        if (equals == value || (!key && !equals)) {
             kb_complain_option(l->c, "--set", "\"%.64s\" is not KEY=VALUE", item);
-            continue;
+            return;
         }
-        const char *key = kb_arena_strndup(l->arena, item, (size_t)(equals - item));
-        struct kb_strings values = {0};
-        kb_split(l->arena, equals + 1, ',', &values);
-        if (kb_streq(key, "fill")) {
-            read_fills(l, &values, "--set");
-            continue;
+        if (equals) {
+            key = kb_arena_strndup(l->arena, value, (size_t)(equals - value));
+            value = equals + 1;
         }
-        int at = 0;
-        while (at < l->n_settings && !kb_streq(l->settings[at].key, key))
-            at++;
-        if (at == l->n_settings)
-            l->settings[l->n_settings++].key = key;
-        for (size_t k = 0; k < values.count; k++)
-            kb_strings_add(&l->settings[at].values, l->arena, values.items[k]);
+        struct kb_strings one = {.items = &value, .count = 1};
+        if (kb_streq(key, "fill"))
+            read_fills(l, &one, "--set");
+        else
+            kb_strings_add(values_of(l, key), l->arena, value);
     }
+}
+
+/* Every comma may begin a key. */
+static void read_settings(struct lists *l, const struct kb_strings *items) {
+    size_t most = items->count;
+    for (size_t i = 0; i < items->count; i++)
+        for (const char *at = items->items[i]; *at; at++)
+            most += *at == ',';
+    l->settings = kb_arena_array(l->arena, most, sizeof *l->settings);
+    for (size_t i = 0; i < items->count; i++)
+        read_setting(l, items->items[i]);
 }
 
 static struct lists read_lists(const struct kb_query *query, struct kb_arena *arena,

@@ -224,6 +224,19 @@ static void a_list_that_lacks_the_rest_says_what_is_wanted(void **state) {
                    "files, --op with --shape, --case ID or --tag\n");
 }
 
+/* As people write them, and as ids have them. */
+static void one_set_may_name_several_keys(void **state) {
+    struct room *room = *state;
+    assert_cases(&room->arena,
+                 "--op silu --shape 83x1024 --set filter=ids,step=1,16,skip=0.25,fill=nan",
+                 "silu/83x1024/bf16/fill=nan/filter=ids/skip=0.25\n"
+                 "silu/83x1024/bf16/fill=nan/filter=ids/skip=0.25/step=16\n");
+    assert_refused(&room->arena, "--op silu --shape 7x16 --set filter=ids,=16,skip=1",
+                   "kbench: error: --set: \"filter=ids,=16,skip=1\" is not KEY=VALUE\n");
+    assert_refused(&room->arena, "--op silu --shape 7x16 --set ids,step=16",
+                   "kbench: error: --set: \"ids,step=16\" is not KEY=VALUE\n");
+}
+
 static void every_error_of_the_lists_is_told_by_its_option(void **state) {
     struct room *room = *state;
     assert_refused(
@@ -589,6 +602,7 @@ int main(void) {
         TEST(ids_make_their_case_and_lists_take_the_place_of_its_values),
         TEST(a_glob_picks_among_the_cases_made),
         TEST(a_list_that_lacks_the_rest_says_what_is_wanted),
+        TEST(one_set_may_name_several_keys),
         TEST(every_error_of_the_lists_is_told_by_its_option),
         TEST(an_explosion_is_counted_and_refused),
         TEST(lists_beside_files_select),
