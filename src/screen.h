@@ -40,24 +40,29 @@ bool kb_row_is_repeated(const struct kb_row *row);
  * elements, or parts that were never written. */
 double kb_row_error(const struct kb_row *row);
 double kb_row_ulp(const struct kb_row *row);
-/* What is wrong, in words, unescaped: "rows 80..82 never written, 1536 of 42496 elements;
- * the rest is right". "" for PASS. */
+/* What is wrong, in words, unescaped, with where and what is not: "rows 80..82 never
+ * written, 1536 of 42496 elements; the rest is right". "" for PASS. */
 void kb_row_words(const struct kb_row *row, struct kb_buf *out);
+/* Of that, what alone. */
+void kb_row_what(const struct kb_row *row, struct kb_buf *out);
 /* Where an output is wrong, as far as its first and last wrong element tell. */
 void kb_where_words(const struct kb_output_report *output, struct kb_buf *out);
 /* "[27, 137]"; `padded`: every axis as wide as its largest index. */
 void kb_index_words(const struct kb_output_report *output, int64_t flat, bool padded,
                     struct kb_buf *out);
-/* What is right all the same: "41168 elements are right: ...; guards and inputs untouched".
- */
+/* What is right all the same: "right: 41168 elements; guards and inputs untouched". */
 void kb_row_rest(const struct kb_row *row, struct kb_buf *out);
 /* "peers' 1e-2 + 1e-2*|want|" */
 void kb_tolerance_words(const struct kb_tolerance *tolerance, struct kb_buf *out);
 /* The output that a row's sentence is about; NULL if there is none. */
 const struct kb_output_report *kb_row_worst(const struct kb_row *row);
+enum { KB_SENTENCE_WIDTH = 100 }; /* of sentences, however wide the terminal is */
 /* Text broken at spaces so that no line is longer than `width` columns (0: never broken);
  * `at`: the column where it starts; lines after the first start with `indent` spaces. */
 void kb_wrap(const char *text, int at, int indent, int width, struct kb_buf *out);
+
+/* Text broken only at separators such as " | ". */
+void kb_wrap_at(const char *text, const char *separator, int width, struct kb_buf *out);
 
 /* ---- at the terminal ------------------------------------------------------------------
  */

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { GROUP_WIDTH = 9, LINE_WIDTH = 92, NAME_WIDTH = 31 };
+enum { GROUP_WIDTH = 9, LINE_WIDTH = 92, OPTION_WIDTH = 31, WORD_WIDTH = 15 };
 
 /* ---- options ---------------------------------------------------------------------------
  */
@@ -50,14 +50,19 @@ void kb_options_summary(struct kb_buf *out) {
         summary_of_group((enum kb_option_group)g, out);
 }
 
-static void entry(const char *name, const char *help, struct kb_buf *out) {
+/* "  name    help", the help as a column of its own from `width` on. */
+static void entry_at(int width, const char *name, const char *help, struct kb_buf *out) {
     int columns = kb_columns(name);
-    bool fits = columns < NAME_WIDTH - 1;
-    kb_buf_printf(out, "  %s%*s", name, fits ? NAME_WIDTH - columns : 0, "");
+    bool fits = columns < width - 1;
+    kb_buf_printf(out, "  %s%*s", name, fits ? width - columns : 0, "");
     if (!fits)
-        kb_buf_printf(out, "\n  %*s", NAME_WIDTH, "");
-    kb_wrap(help, NAME_WIDTH + 2, NAME_WIDTH + 2, LINE_WIDTH, out);
+        kb_buf_printf(out, "\n  %*s", width, "");
+    kb_wrap(help, width + 2, width + 2, LINE_WIDTH, out);
     kb_buf_putc(out, '\n');
+}
+
+static void entry(const char *name, const char *help, struct kb_buf *out) {
+    entry_at(WORD_WIDTH, name, help, out);
 }
 
 void kb_options_help(struct kb_buf *out) {
@@ -65,9 +70,9 @@ void kb_options_help(struct kb_buf *out) {
         const char *word = kb_option_group_word((enum kb_option_group)g);
         kb_buf_printf(out, "%s%s%s", g ? "\n" : "", word, *word ? "\n" : "");
         if (g == KB_G_CASES)
-            entry("CASES.json|FOLDER|-...",
-                  "case files (kbench help cases), folders of them, or standard input",
-                  out);
+            entry_at(OPTION_WIDTH, "CASES.json|FOLDER|-...",
+                     "case files (kbench help cases), folders of them, or standard input",
+                     out);
         for (size_t i = 0; i < kb_option_count; i++) {
             const struct kb_option *o = &kb_options[i];
             struct kb_buf name = {0};
@@ -77,7 +82,7 @@ void kb_options_help(struct kb_buf *out) {
                 kb_buf_printf(&name, "-%c, ", o->letter);
             kb_buf_printf(&name, "%s%s%s", o->name, o->arg ? " " : "",
                           o->arg ? o->arg : "");
-            entry(kb_buf_text(&name), o->help, out);
+            entry_at(OPTION_WIDTH, kb_buf_text(&name), o->help, out);
             kb_buf_free(&name);
         }
     }
@@ -179,21 +184,23 @@ static void help_methods(struct kb_buf *out) {
     kb_buf_putc(out, '\n');
 }
 
+static void help_reason(enum kb_reason reason, struct kb_buf *out) {
+    struct kb_buf help = {0};
+    kb_buf_puts(&help, kb_reason_help(reason));
+    if (kb_reason_status(reason))
+        kb_buf_printf(&help, " (exit %d)", kb_reason_status(reason));
+    entry(reason == KB_R_NONE ? "-" : kb_reason_word(reason), kb_buf_text(&help), out);
+    kb_buf_free(&help);
+}
+
 static void help_verdicts(struct kb_buf *out) {
     for (int v = 0; v < KB_VERDICT_COUNT; v++) {
         kb_buf_printf(out, "%s%s\n", v ? "\n" : "", kb_verdict_word((enum kb_verdict)v));
-        for (int r = 0; r < KB_REASON_COUNT; r++) {
-            enum kb_reason reason = (enum kb_reason)r;
-            struct kb_buf help = {0};
-            if ((int)kb_reason_verdict(reason) != v)
-                continue;
-            kb_buf_puts(&help, kb_reason_help(reason));
-            if (kb_reason_status(reason))
-                kb_buf_printf(&help, " (exit %d)", kb_reason_status(reason));
-            entry(kb_reason_word(reason), kb_buf_text(&help), out);
-            kb_buf_free(&help);
-        }
+        for (int r = 0; r < KB_REASON_COUNT; r++)
+            if ((int)kb_reason_verdict((enum kb_reason)r) == v)
+                help_reason((enum kb_reason)r, out);
     }
+    kb_buf_puts(out, "\nWhere every row is a SKIP, nothing was checked: exit 3.\n");
 }
 
 static void help_exit(struct kb_buf *out) {

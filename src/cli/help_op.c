@@ -5,10 +5,17 @@
 
 enum { LABEL = 10, LINE_WIDTH = 92 };
 
+/* Texts of the op pages are broken where their source is; here they flow. */
 static void line(const char *label, const char *text, struct kb_buf *out) {
+    struct kb_buf flowing = {0};
+    kb_buf_puts(&flowing, text);
+    for (size_t i = 0; i < flowing.len; i++)
+        if (flowing.data[i] == '\n')
+            flowing.data[i] = ' ';
     kb_buf_printf(out, "%-*s", LABEL, label);
-    kb_wrap(text, LABEL, LABEL, LINE_WIDTH, out);
+    kb_wrap(kb_buf_text(&flowing), LABEL, LABEL, LINE_WIDTH, out);
     kb_buf_putc(out, '\n');
+    kb_buf_free(&flowing);
 }
 
 static void shape_line(const struct kb_op *op, struct kb_buf *out) {
@@ -40,11 +47,16 @@ static void tensor_lines(const struct kb_op *op, struct kb_buf *out) {
     if (kb_shape_parse(op->sample, sample.shape, &sample.rank) &&
         kb_case_resolve(&sample, problem, &err)) {
         kb_buf_printf(out, "%-*sof %s\n", LABEL, "tensors", kb_case_id(&sample, &arena));
+        int width = 0;
+        for (int i = 0; i < problem->n_tensors; i++) {
+            int columns = kb_columns(problem->tensors[i].name);
+            width = columns > width ? columns : width;
+        }
         for (int i = 0; i < problem->n_tensors; i++) {
             const struct kb_tensor_spec *t = &problem->tensors[i];
             struct kb_buf shape = {0};
             kb_shape_print(t->shape, t->rank, &shape);
-            kb_buf_printf(out, "%-*s%-10s %-10s %s %s%s%s\n", LABEL, "", t->name,
+            kb_buf_printf(out, "%-*s%-*s  %-10s  %s %s%s%s\n", LABEL, "", width, t->name,
                           roles[t->role], kb_buf_text(&shape), kb_dtype_name(t->dtype),
                           t->absent ? ", absent by default" : "",
                           t->role != KB_IN && t->rule == KB_RULE_EXACT ? ", exact" : "");
@@ -64,8 +76,9 @@ static void param_range(const struct kb_param *param, struct kb_buf *out) {
             kb_buf_printf(out, "%s%s", i ? "|" : "", words.items[i]);
         kb_arena_free(&arena);
     } else {
-        kb_buf_printf(out, "%s to %s", kb_cell_number(param->min).text,
-                      kb_cell_number(param->max).text);
+        kb_value_print(param, (struct kb_value){param->min}, out);
+        kb_buf_puts(out, " to ");
+        kb_value_print(param, (struct kb_value){param->max}, out);
     }
     kb_value_print(param, (struct kb_value){param->def}, &text);
     kb_buf_printf(out, " (%s)", kb_buf_text(&text));

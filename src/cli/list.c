@@ -115,6 +115,7 @@ static const struct kb_kernel *kernel_of(const struct kb_op *op, struct kb_arena
 
 static bool list_ops(struct counts *counts, struct kb_buf *out, struct kb_complaints *c) {
     struct sheet sheet = {.n_columns = 5, .right = 1u << 4};
+    const struct kb_kernel *kernel = NULL; /* of the family of ops that stand together */
     struct kb_buf text = {0};
     static const char *const heads[] = {"op", "--shape", "dtypes", "variants", "cases"};
     for (size_t i = 0; i < KB_COUNT(heads); i++)
@@ -122,7 +123,8 @@ static bool list_ops(struct counts *counts, struct kb_buf *out, struct kb_compla
     bool ok = count_cases(counts, c);
     for (int i = 0; ok && i < kb_op_count; i++) {
         const struct kb_op *op = kb_ops[i];
-        const struct kb_kernel *kernel = kernel_of(op, &counts->arena, c);
+        if (!i || !kb_streq(op->family, kb_ops[i - 1]->family))
+            kernel = kernel_of(op, &counts->arena, c);
         cell(&sheet, op->name);
         cell(&sheet, op->shape_form);
         add_dtypes(op, &text);
@@ -184,6 +186,14 @@ static bool list_variants(const struct kb_options *options, struct kb_buf *out,
                           struct kb_complaints *c) {
     struct kb_arena arena = {0};
     struct kb_strings seen = {0};
+    for (size_t i = 0; i < options->query.ops.count; i++) {
+        struct kb_buf what = {0};
+        if (!kb_op_find(options->query.ops.items[i])) {
+            kb_unknown_op(&what, options->query.ops.items[i]);
+            kb_complain_option(c, "--op", "%s", kb_buf_text(&what));
+        }
+        kb_buf_free(&what);
+    }
     if (options->kernel) {
         struct kb_kernel *kernel = kb_arena_alloc(&arena, sizeof *kernel);
         if (kb_kernel_load(options->kernel, &arena, kernel, c))

@@ -33,7 +33,8 @@ struct parse {
     struct kb_arena *arena;
     struct kb_options *out;
     struct kb_complaints *c;
-    bool has_command; /* the first word decides */
+    bool has_command;   /* the first word decides */
+    bool wrong_command; /* then nothing is said of the words after it */
 };
 
 /* ---- values ----------------------------------------------------------------------------
@@ -142,7 +143,8 @@ static const struct kb_option *option_of_letter(char letter) {
     return NULL;
 }
 
-static void complain_of_unknown(struct parse *p, const char *name) {
+/* Returns whether the option that was meant takes a value. */
+static bool complain_of_unknown(struct parse *p, const char *name) {
     const char *names[64];
     size_t n = 0;
     for (; n < kb_option_count && n < KB_COUNT(names); n++)
@@ -154,6 +156,11 @@ static void complain_of_unknown(struct parse *p, const char *name) {
         kb_complain_option(p->c, name, "unknown option, did you mean \"%s\"?", near);
     else
         kb_complain_option(p->c, name, "unknown option; kbench help run lists them");
+    return !near || option_of_name(near, strlen(near))->arg;
+}
+
+static bool is_path(const char *text) {
+    return kb_is_file(text) || kb_is_folder(text);
 }
 
 /* The value after an option: the next argument, unless that is an option itself. */
@@ -177,7 +184,11 @@ static void long_option(struct parse *p, char *const **arg) {
     const struct kb_option *option = option_of_name(given, len);
     const char *name = kb_arena_strndup(p->arena, given, len);
     if (!option) {
-        complain_of_unknown(p, name);
+        /* Its value is no case file, and no error of its own. */
+        const char *next = (*arg)[1];
+        if (complain_of_unknown(p, name) && !equals && next && *next != '-' &&
+            !is_path(next))
+            ++*arg;
         return;
     }
     if (!option->arg && equals) {
@@ -222,7 +233,7 @@ static bool is_wrong_command(struct parse *p, const char *word) {
     const char *names[KB_COMMAND_COUNT];
     for (int i = 0; i < KB_COMMAND_COUNT; i++)
         names[i] = commands[i].word;
-    if (strpbrk(word, "./-") || kb_is_file(word) || kb_is_folder(word))
+    if (strpbrk(word, "./-") || is_path(word))
         return false;
     const char *near = kb_suggest(word, names, KB_COUNT(names));
     if (kb_is_later(word))
@@ -238,10 +249,13 @@ static void take_argument(struct parse *p, const char *word) {
     struct kb_options *out = p->out;
     if (!p->has_command && !out->words.count) {
         p->has_command = kb_command_parse(word, &out->command);
-        if (p->has_command || is_wrong_command(p, word))
+        p->wrong_command = !p->has_command && is_wrong_command(p, word);
+        p->has_command |= p->wrong_command;
+        if (p->has_command)
             return;
     }
-    kb_strings_add(&out->words, p->arena, word);
+    if (!p->wrong_command)
+        kb_strings_add(&out->words, p->arena, word);
 }
 
 /* ---- what does not go together ---------------------------------------------------------
@@ -299,6 +313,8 @@ void kb_options_parse(int argc, char *const argv[], struct kb_arena *arena,
         else
             short_options(&p, &arg);
     }
+    if (p.wrong_command)
+        out->command = KB_CMD_HELP; /* there is nothing to run */
     if (out->command == KB_CMD_RUN)
         out->query.files = out->words;
     check_together(out, c);

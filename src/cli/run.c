@@ -312,7 +312,10 @@ int kb_command_run(const struct kb_options *options, int argc, char *const argv[
     run->start_ns = kb_now_ns();
     kb_terminal_open(options, &run->terminal);
     kb_run_plan_make(options, &run->plan, c);
-    if (c->count) {
+    if (argc < 2) {
+        status = kb_exit(4, "no case selected: name case files, or --op and --shape; "
+                            "kbench --help says more");
+    } else if (c->count) {
         status = kb_exit_complaints(c);
     } else {
         for (size_t i = 0; i < run->plan.notes.count; i++)

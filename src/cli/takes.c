@@ -18,10 +18,13 @@ bool kb_take_seed(const char *value, struct kb_arena *arena, struct kb_options *
 
 static void know(const char *const *words, size_t n, const char *kind, const char *value,
                  struct kb_buf *what) {
-    if (kb_is_later(value))
-        kb_buf_printf(what, "%s \"%s\" is not in this version", kind, value);
-    else
+    if (!kb_is_later(value)) {
         kb_unknown(what, kind, value, words, n);
+        return;
+    }
+    kb_buf_printf(what, "%s \"%s\" is not in this version; there are", kind, value);
+    for (size_t i = 0; i < n; i++)
+        kb_buf_printf(what, "%s %s", i ? "," : "", words[i]);
 }
 
 bool kb_take_mode(const char *value, struct kb_arena *arena, struct kb_options *out,

@@ -8,9 +8,7 @@
 /* ---- words and values ------------------------------------------------------------------
  */
 
-/* kb_unknown of an op, a dtype, a fill, a key. The first returns the op that was suggested,
- * or NULL. */
-const struct kb_op *kb_unknown_op(struct kb_buf *out, const char *word);
+/* kb_unknown of a dtype, a fill, a key. */
 void kb_unknown_dtype(struct kb_buf *out, const char *word);
 void kb_unknown_fill(struct kb_buf *out, const char *word);
 void kb_unknown_key(struct kb_buf *out, const struct kb_op *op, const char *word);

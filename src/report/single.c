@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { VERDICT_LINE = 91, LABEL = 10 };
+enum { VERDICT_LINE = 89, LABEL = 10 };
 
 static void label(const char *text, struct kb_buf *out) {
     kb_buf_printf(out, "%-*s", LABEL, text);
@@ -15,9 +15,11 @@ static void label(const char *text, struct kb_buf *out) {
 static void paragraph(const struct kb_single *single, const char *name, const char *text,
                       struct kb_buf *out) {
     struct kb_buf safe = {0};
+    int width = single->look.width;
     kb_escape_lines(&safe, text, strlen(text));
     label(name, out);
-    kb_wrap(kb_buf_text(&safe), LABEL, LABEL, single->look.width, out);
+    kb_wrap(kb_buf_text(&safe), LABEL, LABEL,
+            width > 0 && width < KB_SENTENCE_WIDTH ? width : KB_SENTENCE_WIDTH, out);
     kb_buf_putc(out, '\n');
     kb_buf_free(&safe);
 }
@@ -103,7 +105,7 @@ static void time_notes(enum kb_method method, const struct kb_time *t, struct kb
 }
 
 static void time_lines(const struct kb_row *row, struct kb_buf *out) {
-    kb_buf_printf(out, "\n%-*s%6s  %5s  %6s  %6s  %5s  %6s  %8s\n", 8, "time us", "median",
+    kb_buf_printf(out, "\n%-8s%8s  %6s  %6s  %6s  %5s  %6s  %8s\n", "time us", "median",
                   " \302\261", "min", "p99", "n", "GB/s", "ceiling");
     for (int m = 0; m < KB_METHOD_COUNT; m++) {
         const struct kb_time *t = &row->times[m];
@@ -267,7 +269,7 @@ static void wrong_lines(const struct kb_single *single, const struct kb_row *row
                         struct kb_buf *out) {
     const struct kb_output_report *o = kb_row_worst(row);
     struct kb_buf text = {0};
-    kb_row_words(row, &text);
+    kb_row_what(row, &text);
     paragraph(single, "what", kb_buf_text(&text), out);
     kb_buf_clear(&text);
     if (o)

@@ -8,7 +8,6 @@
 enum {
     VERDICT_WIDTH = 4, /* longer verdicts eat into the room of their id */
     QUALITY_ROOM = 11, /* of "  throttled", which follows the columns of a bad timing */
-    SENTENCE_WIDTH = 100,
 };
 
 enum kind {
@@ -314,7 +313,7 @@ void kb_table_head(const struct kb_table *table, struct kb_buf *out) {
     const struct kb_table_plan *plan = &table->plan;
     struct kb_buf line = {0};
     kb_facts_words(plan->facts, plan->layout, plan->shared, &line);
-    kb_wrap(kb_buf_text(&line), 0, 0, table->look.width, out);
+    kb_wrap_at(kb_buf_text(&line), " | ", table->look.width, out);
     kb_buf_free(&line);
     kb_buf_printf(out, "\n\n%*s", table->case_width, "");
     for (int i = 0; i < table->n_columns; i++) {
@@ -331,9 +330,9 @@ void kb_table_failure(const struct kb_table *table, const struct kb_row *row,
                       struct kb_buf *out) {
     enum kb_verdict verdict = kb_reason_verdict(row->reason);
     int indent = kb_columns(kb_verdict_word(verdict)) + 2;
-    int width = table->look.width > 0 && table->look.width < SENTENCE_WIDTH
+    int width = table->look.width > 0 && table->look.width < KB_SENTENCE_WIDTH
                     ? table->look.width
-                    : SENTENCE_WIDTH;
+                    : KB_SENTENCE_WIDTH;
     struct kb_buf text = {0}, safe = {0};
     kb_verdict_words(verdict, table->look.color, out);
     kb_buf_puts(out, "  ");
@@ -384,11 +383,7 @@ void kb_table_summary(const struct kb_table *table, const struct kb_tally *tally
             kb_cell_percent(exp(tally->ceiling_logs / (double)tally->ceilings)).text,
             (long long)tally->ceilings);
     kb_buf_printf(&line, "   %.1f s", seconds);
-    int width = table->look.width;
-    if (width > 0 && kb_columns(kb_buf_text(&line)) > width)
-        kb_wrap(kb_buf_text(&line), 0, 0, width, out);
-    else
-        kb_buf_puts(out, kb_buf_text(&line));
+    kb_wrap_at(kb_buf_text(&line), "   ", table->look.width, out);
     kb_buf_putc(out, '\n');
     kb_buf_free(&line);
 }

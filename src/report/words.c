@@ -247,29 +247,16 @@ static void mismatch_words(const struct kb_output_report *o, struct kb_buf *out)
     if (o->worst.index >= 0)
         element_words(o, "worst", &o->worst, out);
     if (o->tolerance.rule == KB_TOL_BOUND && o->tolerance_over == 0) {
-        kb_buf_puts(out, ". The ");
+        kb_buf_puts(out, "; the ");
         kb_tolerance_words(&o->tolerance, out);
         kb_buf_puts(out, " would pass it");
     }
 }
 
 static void unwritten_words(const struct kb_output_report *o, struct kb_buf *out) {
-    int64_t first, last;
-    bool rest_is_right = o->over <= o->unwritten;
-    if (rest_is_right && are_whole_rows(o, &first, &last)) {
-        range_words("row", first, last, out);
-        kb_buf_printf(out, " never written, %lld of %lld elements", (long long)o->unwritten,
-                      (long long)o->elements);
-    } else {
-        kb_buf_printf(out,
-                      "%lld of %lld elements were never written: the poison is still in "
-                      "them",
-                      (long long)o->unwritten, (long long)o->elements);
-    }
-    if (rest_is_right)
-        kb_buf_puts(out, "; the rest is right");
-    else
-        kb_buf_printf(out, "; %lld others are wrong", (long long)(o->over - o->unwritten));
+    kb_buf_printf(out,
+                  "%lld of %lld elements were never written: the poison is still in them",
+                  (long long)o->unwritten, (long long)o->elements);
 }
 
 /* Reasons whose word stands before their text: it says what kind of thing it was. */
@@ -286,7 +273,7 @@ static void text_words(const struct kb_row *row, struct kb_buf *out) {
     kb_buf_puts(out, text);
 }
 
-void kb_row_words(const struct kb_row *row, struct kb_buf *out) {
+void kb_row_what(const struct kb_row *row, struct kb_buf *out) {
     const struct kb_output_report *o = kb_row_worst(row);
     if (row->reason == KB_R_NONE)
         return;
@@ -300,16 +287,34 @@ void kb_row_words(const struct kb_row *row, struct kb_buf *out) {
         text_words(row, out);
 }
 
+void kb_row_words(const struct kb_row *row, struct kb_buf *out) {
+    const struct kb_output_report *o = kb_row_worst(row);
+    int64_t first, last;
+    if (!o || row->reason != KB_R_UNWRITTEN) {
+        kb_row_what(row, out);
+        return;
+    }
+    bool rest_is_right = o->over <= o->unwritten;
+    if (rest_is_right && are_whole_rows(o, &first, &last)) {
+        if (row->n_outputs > 1)
+            kb_buf_printf(out, "%s: ", o->name);
+        range_words("row", first, last, out);
+        kb_buf_printf(out, " never written, %lld of %lld elements", (long long)o->unwritten,
+                      (long long)o->elements);
+    } else {
+        kb_row_what(row, out);
+    }
+    if (rest_is_right)
+        kb_buf_puts(out, "; the rest is right");
+    else
+        kb_buf_printf(out, "; %lld others are wrong", (long long)(o->over - o->unwritten));
+}
+
 void kb_row_rest(const struct kb_row *row, struct kb_buf *out) {
     const struct kb_output_report *o = kb_row_worst(row);
     if (o) {
-        int64_t right = o->elements - (o->over > o->unwritten ? o->over : o->unwritten);
-        kb_buf_printf(out, "%lld elements are right", (long long)right);
-        if (!o->exact && o->err_over_bound <= o->limit)
-            kb_buf_printf(out, ": %s of bound, max %s ulp",
-                          kb_cell_ratio(o->err_over_bound).text,
-                          kb_cell_ratio(o->ulp_max).text);
-        kb_buf_puts(out, "; ");
+        int64_t wrong = o->over > o->unwritten ? o->over : o->unwritten;
+        kb_buf_printf(out, "right: %lld elements; ", (long long)(o->elements - wrong));
     }
     if (row->out_of_bounds > 0)
         kb_buf_printf(out, "%lld bytes of guard zones overwritten, ",
@@ -353,5 +358,25 @@ void kb_wrap(const char *text, int at, int indent, int width, struct kb_buf *out
             first = true;
         }
         text += *text != '\0';
+    }
+}
+
+void kb_wrap_at(const char *text, const char *separator, int width, struct kb_buf *out) {
+    size_t len = strlen(separator);
+    int at = 0;
+    while (*text) {
+        const char *end = strstr(text, separator);
+        size_t n = end ? (size_t)(end - text) : strlen(text);
+        struct kb_buf part = {0};
+        kb_buf_add(&part, text, n);
+        int columns = kb_columns(kb_buf_text(&part));
+        if (at && width > 0 && at + (int)len + columns > width) {
+            kb_buf_putc(out, '\n');
+            at = 0;
+        }
+        kb_buf_printf(out, "%s%s", at ? separator : "", kb_buf_text(&part));
+        at += columns + (at ? (int)len : 0);
+        kb_buf_free(&part);
+        text += n + (end ? len : 0);
     }
 }
