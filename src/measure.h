@@ -109,6 +109,14 @@ struct kb_compare_args {
 };
 /* Streams the reference in chunks over all cores; the same result for any thread count. */
 void kb_compare(const struct kb_compare_args *args, struct kb_output_report *out);
+/* Output `tensor` of two runs, the first in args->got, begun with the two poisons in turn.
+ * What may not be written (KB_KEEP) and was not is left out. */
+struct kb_runs_report {
+    int64_t unwritten; /* each run's own poison is in it */
+    int64_t differing; /* written, with other bits */
+};
+void kb_compare_runs(const struct kb_compare_args *args, const void *second,
+                     struct kb_runs_report *out);
 
 /* ---- statistics -----------------------------------------------------------------------
  */
@@ -142,7 +150,9 @@ struct kb_time {
     bool there;
     double median_ns, low_ns, high_ns, min_ns, p99_ns; /* p99 NAN if unknown */
     int64_t n;                                         /* launches timed */
-    const char *stopped;                               /* "precision", "time", "samples" */
+    /* Why sampling ended: "precision"; else the precision was not reached in the "time" or
+     * the number of "samples", or the timer's "tick" is too coarse for it. */
+    const char *stopped;
     enum kb_quality quality;
     const char *cache;
     int sets;

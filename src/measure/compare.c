@@ -95,8 +95,6 @@ static struct judged judge(const struct grid *g, const struct kb_tolerance *tol,
                            double want, double bound) {
     struct judged j = {0};
 
-    if (isinf(bound))
-        return j; /* right kernels differ here, even in kind */
     if (!isfinite(got) || !(fabs(want) < g->overflow)) {
         judge_special(g, got, want, bound, &j);
         if (j.kind_bad)
@@ -139,33 +137,46 @@ struct task {
 
 struct chunk_data {
     double want[CHUNK], bound[CHUNK], got[CHUNK];
-    uint32_t rounded[CHUNK];
+    uint32_t packed[CHUNK];  /* want, rounded, as wide as the dtype is */
+    uint32_t rounded[CHUNK]; /* its bits, or those that must stay */
 };
 
 static void load_chunk(const struct task *task, int64_t first, int64_t count,
                        struct chunk_data *d) {
     const struct kb_compare_args *a = task->args;
+    enum kb_dtype dtype = task->spec->dtype;
 
     a->problem->c->op->reference(a->problem, a->in, a->prepared, a->tensor, first, count,
                                  d->want, d->bound);
     if (!task->exact) {
-        kb_decode_range(task->spec->dtype, a->got, first, count, d->got);
-        kb_encode_range(task->spec->dtype, d->want, count, d->rounded, 0);
+        kb_decode_range(dtype, a->got, first, count, d->got);
+        kb_encode_range(dtype, d->want, count, d->packed, 0);
     }
+    for (int64_t i = 0; i < count; i++)
+        d->rounded[i] = d->bound[i] == KB_KEEP
+                            ? kb_bits_at(dtype, a->in[a->tensor], first + i)
+                        : task->exact ? (uint32_t)d->want[i]
+                                      : kb_bits_at(dtype, d->packed, i);
 }
 
+static bool is_unwritten(const struct task *task, uint32_t bits) {
+    return task->spec->role == KB_OUT &&
+           kb_is_poison(task->spec->dtype, bits, task->args->poison);
+}
+
+static struct judged judge_bits(bool right) {
+    double share = right ? 0 : INFINITY;
+
+    return (struct judged){.bad = !right, .share = share, .tol = share};
+}
+
+/* Element `i` of the chunk, whose bits are `bits`. */
 static struct judged judge_at(const struct task *task, const struct chunk_data *d,
                               int64_t i, uint32_t bits) {
-    if (task->exact) {
-        bool bad = (double)bits != d->want[i];
-        return (struct judged){.bad = bad, .share = bad ? INFINITY : 0, .tol = bad};
-    }
-    if (isinf(d->bound[i])) {
-        /* Right kernels differ even in kind here (underflow times infinity): any value that
-         * was written will do. */
-        bool unwritten = kb_is_poison(task->spec->dtype, bits, task->args->poison);
-        return (struct judged){ .bad = unwritten, .share = unwritten ? INFINITY : 0 };
-    }
+    if (task->exact || d->bound[i] == KB_KEEP)
+        return judge_bits(bits == d->rounded[i]);
+    if (isinf(d->bound[i])) /* right kernels differ here, even in kind: any value will do */
+        return judge_bits(!is_unwritten(task, bits));
     return judge(&task->grid, &task->tolerance, d->got[i], d->want[i],
                  d->bound[i] * task->args->bound_factor);
 }
@@ -180,15 +191,13 @@ static void judge_chunk(const struct task *task, int64_t first, int64_t count,
     for (int64_t i = 0; i < count; i++) {
         uint32_t bits = kb_bits_at(dtype, task->args->got, first + i);
         struct judged j = judge_at(task, d, i, bits);
-        uint32_t want_bits =
-            task->exact ? (uint32_t)d->want[i] : kb_bits_at(dtype, d->rounded, i);
-        p->differing += bits != want_bits;
+        p->differing += bits != d->rounded[i];
         p->over += j.bad;
         p->over_bound += !(j.share <= 1);
         p->tol_over += !(j.tol <= 1);
         p->kinds += j.kind_bad;
         if (j.bad) {
-            p->unwritten += kb_is_poison(dtype, bits, task->args->poison);
+            p->unwritten += is_unwritten(task, bits);
             p->first_bad = p->first_bad < 0 ? first + i : p->first_bad;
             p->last_bad = first + i;
         }
@@ -266,8 +275,11 @@ static void show_elements(const struct task *task, const struct partial *partial
             uint32_t bits = kb_bits_at(dtype, task->args->got, first + i);
             struct kb_element e = {.index = first + i, .want = d->want[i]};
             e.got = task->exact ? (double)bits : d->got[i];
+            if (d->bound[i] == KB_KEEP)
+                e.want =
+                    task->exact ? (double)d->rounded[i] : kb_decode(dtype, d->rounded[i]);
             bool bad = judge_at(task, d, i, bits).bad;
-            e.poison = bad && kb_is_poison(dtype, bits, task->args->poison);
+            e.poison = bad && is_unwritten(task, bits);
             if (bad && out->n_first < KB_SHOWN)
                 out->first[out->n_first++] = e;
             if (e.index == out->worst.index)
@@ -343,4 +355,44 @@ void kb_compare(const struct kb_compare_args *args, struct kb_output_report *out
     free(d);
     free(histogram);
     free(partials);
+}
+
+/* ---- two runs ---------------------------------------------------------------------- */
+
+/* Elements of the chunk that kept both poisons, though they were to be written. */
+static int64_t chunk_unwritten(const struct task *task, int64_t first, int64_t count,
+                               const bool *kept, struct chunk_data *d) {
+    int64_t n = 0;
+
+    load_chunk(task, first, count, d);
+    for (int64_t i = 0; i < count; i++)
+        n += kept[i] && d->bound[i] != KB_KEEP;
+    return n;
+}
+
+void kb_compare_runs(const struct kb_compare_args *args, const void *second,
+                     struct kb_runs_report *out) {
+    const struct kb_tensor_spec *spec = &args->problem->tensors[args->tensor];
+    struct task task = {.args = args, .spec = spec, .exact = spec->rule == KB_RULE_EXACT};
+    struct chunk_data *d = malloc(sizeof *d);
+
+    if (!d)
+        kb_out_of_memory();
+    *out = (struct kb_runs_report){0};
+    for (int64_t first = 0; first < spec->elements; first += CHUNK) {
+        int64_t n_kept = 0, left = spec->elements - first;
+        int64_t count = left < CHUNK ? left : CHUNK;
+        bool kept[CHUNK];
+        for (int64_t i = 0; i < count; i++) {
+            uint32_t a = kb_bits_at(spec->dtype, args->got, first + i);
+            uint32_t b = kb_bits_at(spec->dtype, second, first + i);
+            kept[i] = a != b && spec->role == KB_OUT && kb_is_poison(spec->dtype, a, 0) &&
+                      kb_is_poison(spec->dtype, b, 1);
+            n_kept += kept[i];
+            out->differing += a != b && !kept[i];
+        }
+        if (n_kept > 0)
+            out->unwritten += chunk_unwritten(&task, first, count, kept, d);
+    }
+    free(d);
 }

@@ -1,26 +1,26 @@
-/* life.c - the life of one case, top to bottom: plan, fill, build, launch, guards,
- * reference and comparison, a second run, timing, the row. Each phase returns false where
- * the case ends early, with the row's verdict set; --mode build and check return earlier
- * from this same code. */
+/* life.c - the life of one case, top to bottom: plan, build, fill, launch, guards,
+ * reference and comparison, again from another poison and in other orders, time, the row.
+ * Each phase returns false where the case ends early, with the row's verdict set; --mode
+ * build and check return earlier from this same code. */
 #include "session.h"
 
-#include <math.h>
+#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct life {
     struct kb_session *session;
     const struct kb_job *job;
     struct kb_arena *arena;
     struct kb_row *row;
-    struct kb_case c;
-    struct kb_problem problem;
-    struct kb_plan plan;
-    struct kb_build build;
+    struct kb_asked asked;
     struct kb_built *built;
-    struct kb_slab initial; /* the truth: inputs as filled, outputs poisoned */
-    struct kb_slab work;    /* what the kernel was given and left behind */
-    void *prepared;
+    struct kb_slab initial;         /* the truth: inputs as filled, outputs poisoned */
+    struct kb_slab work;            /* what the kernel was given and left behind */
+    const void *in[KB_MAX_TENSORS]; /* initial data of each tensor, NULL: none */
+    void *prepared;                 /* by op->prepare */
 };
 
 static bool stop(struct life *l, enum kb_reason reason, const char *fmt, ...)
@@ -38,87 +38,39 @@ static bool stop(struct life *l, enum kb_reason reason, const char *fmt, ...) {
     return false;
 }
 
-/* An error of a lower layer as the case's end. `unsupported` is what KB_UNSUPPORTED means
- * here. */
 static bool stop_err(struct life *l, const struct kb_err *err, enum kb_reason unsupported) {
-    enum kb_reason reason = KB_R_IO;
-
-    switch (err->kind) {
-    case KB_UNSUPPORTED:
-        reason = unsupported;
-        break;
-    case KB_INPUT:
-        reason = KB_R_CONTRACT;
-        break;
-    case KB_BUILD:
-        reason = kb_starts_with(err->msg, "would have to compile") ? KB_R_NO_COMPILE
-                                                                   : KB_R_COMPILE;
-        break;
-    case KB_DEVICE:
-        reason = KB_R_LAUNCH;
-        break;
-    case KB_CRASH:
-        reason = KB_R_CRASH;
-        break;
-    case KB_TIMEOUT:
-        reason = KB_R_TIMEOUT;
-        break;
-    case KB_MEMORY:
-        reason = KB_R_MEMORY;
-        break;
-    case KB_IO:
-    case KB_NO_ERROR:
-        break;
-    }
     l->session->dead |= err->kind == KB_DEVICE;
-    return stop(l, reason, "%s", err->msg);
+    return stop(l, kb_reason_of(err, unsupported, l->session->exec.no_compile), "%s",
+                err->msg);
+}
+
+/* ---- plan and build ---------------------------------------------------------------- */
+
+static void describe_asked(const struct kb_asked *a, struct kb_arena *arena,
+                           struct kb_row *row) {
+    if (a->kernel)
+        row->kernel = kb_arena_strdup(arena, a->kernel->path);
+    if (a->build.name) {
+        row->build = a->build.name;
+        row->flags = a->build.flags;
+    }
 }
 
 static bool phase_plan(struct life *l) {
-    struct kb_session *s = l->session;
-    const struct kb_device_info *device = s->backend->info(s->device);
-    const struct kb_job *job = l->job;
-    struct kb_complaints c = {0};
+    const struct kb_backend *backend = l->session->backend;
+    const struct kb_device_info *device = backend->info(l->session->device);
+    const struct kb_plan *plan = &l->asked.plan;
     struct kb_err err = {0};
 
-    if (!kb_case_parse(job->case_id, l->arena, &l->c, &c)) {
-        stop(l, KB_R_CONTRACT, "%s", kb_buf_text(&c.text));
-        kb_complaints_free(&c);
-        return false;
-    }
-    l->c.tolerance = job->tolerance;
-    if (!kb_case_resolve(&l->c, &l->problem, &err))
-        return stop_err(l, &err, KB_R_CONTRACT);
-    l->row->bytes = l->problem.bytes;
-    l->row->flops = l->problem.flops;
-    const struct kb_kernel *kernel = kb_session_kernel(s, l->c.op, job->kernel, &err);
-    if (!kernel ||
-        !kb_build_parse(job->build, job->trusted_flags, l->arena, &l->build, &err))
+    bool ok = kb_session_plan(l->session, backend->name, &device->limits, l->job, l->arena,
+                              &l->asked, &err);
+    describe_asked(&l->asked, l->arena, l->row);
+    if (!ok)
         return stop_err(l, &err, KB_R_VARIANT);
-    l->row->kernel = kb_arena_strdup(l->arena, kernel->path);
-    kb_build_resolve(&l->build, device->limits.sm, l->arena);
-    l->row->build = l->build.name;
-    l->row->flags = l->build.flags;
-    if (!kb_kernel_has_op(kernel, l->c.op->name))
-        return stop(l, KB_R_VARIANT, "%s is not for %s", kernel->path, l->c.op->name);
-    if (!job->variant) {
-        if (!kb_plan_default(kernel, &l->problem, s->backend->name, &device->limits,
-                             l->arena, &l->plan, &err))
-            return stop_err(l, &err, KB_R_VARIANT);
-    } else {
-        int v = kb_kernel_variant(kernel, job->variant);
-        if (v < 0)
-            return stop(l, KB_R_CONTRACT, "%s has no variant %s", kernel->path,
-                        job->variant);
-        l->row->variant = job->variant;
-        if (!kb_plan_make(kernel, v, &l->problem, s->backend->name, &device->limits,
-                          l->arena, &l->plan, &err))
-            return stop_err(l, &err, KB_R_VARIANT);
-    }
-    l->row->variant = l->plan.variant->name;
-    l->row->n_launches = l->plan.n_launches;
-    memcpy(l->row->grid, l->plan.launches[0].grid, sizeof l->row->grid);
-    memcpy(l->row->block, l->plan.launches[0].block, sizeof l->row->block);
+    l->row->variant = plan->variant->name;
+    l->row->n_launches = plan->n_launches;
+    memcpy(l->row->grid, plan->launches[0].grid, sizeof l->row->grid);
+    memcpy(l->row->block, plan->launches[0].block, sizeof l->row->block);
     return true;
 }
 
@@ -126,33 +78,59 @@ static bool phase_build(struct life *l) {
     struct kb_err err = {0};
     int64_t start = kb_now_ns();
 
-    bool ok = kb_session_build(l->session, &l->plan, &l->build, &l->built, &err);
+    bool ok =
+        kb_session_build(l->session, &l->asked.plan, &l->asked.build, &l->built, &err);
+    if (ok && l->job->mode == KB_BUILD_ONLY && l->session->backend->timer_open)
+        ok = kb_session_ceiling_build(l->session, &l->asked.problem, l->arena, &err);
     l->row->ms_build = (double)(kb_now_ns() - start) / 1e6;
     if (!ok)
         return stop_err(l, &err, KB_R_BUILD_HERE);
     l->row->built = true;
     l->row->code = l->built->info;
+    if (*l->built->info.note) { /* of the cache: said once, by the case that built it */
+        kb_row_warn(l->row, l->arena, l->built->info.note);
+        *l->built->info.note = '\0';
+    }
     return true;
 }
 
-/* Refused before anything is allocated where the device cannot hold it. */
-static bool phase_fit(struct life *l) {
-    const struct kb_device_info *d = l->session->backend->info(l->session->device);
-    size_t limit = l->session->exec.memory_limit;
-    double bytes = 0;
+/* ---- fill and launch --------------------------------------------------------------- */
 
-    for (int t = 0; t < l->problem.n_tensors; t++)
-        bytes += (double)l->problem.tensors[t].elements *
-                 (double)kb_dtype_bytes(l->problem.tensors[t].dtype);
-    for (int i = 0; i < l->plan.n_scratch; i++)
-        bytes += (double)l->plan.scratch[i].bytes;
-    if (limit > 0 && bytes > (double)limit)
-        return stop(l, KB_R_MEMORY, "needs %.3g GB, the limit is %.3g GB", bytes / 1e9,
-                    (double)limit / 1e9);
-    if (d->free_bytes > 0 && bytes > (double)d->free_bytes)
-        return stop(l, KB_R_MEMORY, "needs %.3g GB, %.3g GB are free", bytes / 1e9,
-                    (double)d->free_bytes / 1e9);
+static bool too_large(struct life *l, double bytes, double have, const char *what) {
+    static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB"};
+    size_t unit = 0;
+
+    if (bytes <= have)
+        return false;
+    for (; bytes >= 999.5 && unit + 1 < KB_COUNT(units); unit++) {
+        bytes /= 1000;
+        have /= 1000;
+    }
+    stop(l, KB_R_MEMORY, "needs %.3g %s, %.3g %s %s", bytes, units[unit], have, units[unit],
+         what);
     return true;
+}
+
+/* Refused before anything is allocated where the device cannot hold it, or this machine the
+ * three copies that are there at once: as filled, as left, and as left again. */
+static bool phase_fit(struct life *l) {
+    const struct kb_device_info *device = l->session->backend->info(l->session->device);
+    const struct kb_problem *problem = &l->asked.problem;
+    double limit = (double)l->session->exec.memory_limit, bytes = 0;
+    double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+
+    for (int t = 0; t < problem->n_tensors; t++)
+        bytes += (double)problem->tensors[t].elements *
+                 (double)kb_dtype_bytes(problem->tensors[t].dtype);
+    for (int i = 0; i < l->asked.plan.n_scratch; i++)
+        bytes += (double)l->asked.plan.scratch[i].bytes;
+    if (limit > 0 && too_large(l, bytes, limit, "is the limit"))
+        return false;
+    if (device->free_bytes > 0 &&
+        too_large(l, bytes, (double)device->free_bytes, "are free"))
+        return false;
+    return machine <= 0 ||
+           !too_large(l, 3 * bytes, machine, "is what this machine has for three copies");
 }
 
 static bool phase_fill(struct life *l) {
@@ -160,7 +138,8 @@ static bool phase_fill(struct life *l) {
 
     if (!phase_fit(l))
         return false;
-    if (!kb_session_slab(&l->problem, &l->plan, l->job->seed, &l->initial, &err) ||
+    if (!kb_session_slab(&l->asked.problem, &l->asked.plan, l->job->seed, &l->initial,
+                         &err) ||
         !kb_slab_copy(&l->work, &l->initial, &err))
         return stop_err(l, &err, KB_R_MEMORY);
     return true;
@@ -173,10 +152,11 @@ static bool launch(struct life *l, struct kb_slab *slab,
     struct kb_err err = {0};
     struct kb_session *s = l->session;
 
-    if (!s->backend->run(s->device, l->built->code, &l->plan, slab, options, &result, &err))
+    if (!s->backend->run(s->device, l->built->code, &l->asked.plan, slab, options, &result,
+                         &err))
         return stop_err(l, &err, KB_R_VARIANT);
-    if (*result.warning && !l->row->warning)
-        l->row->warning = kb_arena_strdup(l->arena, result.warning);
+    if (*result.warning)
+        kb_row_warn(l->row, l->arena, result.warning);
     if (result.finding == KB_FOUND_DEADLOCK)
         return stop(l, KB_R_DEADLOCK, "%s", result.text);
     if (result.finding == KB_FOUND_SANITIZER)
@@ -184,10 +164,47 @@ static bool launch(struct life *l, struct kb_slab *slab,
     return true;
 }
 
+/* ---- guards and inputs ------------------------------------------------------------- */
+
 static const char *slot_name(const struct life *l, int slot) {
-    if (slot < l->problem.n_tensors)
-        return l->problem.tensors[slot].name;
-    return l->plan.variant->scratch[slot - l->problem.n_tensors].name;
+    int n = l->asked.problem.n_tensors;
+
+    return slot < n ? l->asked.problem.tensors[slot].name
+                    : l->asked.plan.variant->scratch[slot - n].name;
+}
+
+static void judge_guards(struct life *l, const struct kb_guard_hit *hit, int n) {
+    struct kb_buf text = {0};
+
+    kb_buf_printf(&text, "%zu byte%s %s%s %s %s overwritten", hit->changed_bytes,
+                  hit->changed_bytes == 1 ? "" : "s", hit->distance == 0 ? "right " : "",
+                  hit->after ? "past the end of" : "before the start of",
+                  slot_name(l, hit->slot), hit->changed_bytes == 1 ? "was" : "were");
+    if (hit->distance > 0)
+        kb_buf_printf(&text, ", the nearest %zu byte%s away from it", hit->distance,
+                      hit->distance == 1 ? "" : "s");
+    if (n > 1)
+        kb_buf_printf(&text, "; %d more guard zone%s hit", n - 1,
+                      n == 2 ? " was" : "s were");
+    stop(l, KB_R_OUT_OF_BOUNDS, "%s", text.data);
+    kb_buf_free(&text);
+}
+
+/* Bytes of input `t` that are not what they were before the launch. */
+static size_t changed_bytes(const struct life *l, const struct kb_slab *slab, int t,
+                            size_t *first) {
+    const unsigned char *now = kb_slab_at(slab, t), *before = kb_slab_at(&l->initial, t);
+    size_t bytes = slab->slots[t].bytes, changed = 0;
+
+    if (memcmp(now, before, bytes) == 0)
+        return 0;
+    for (size_t b = bytes; b-- > 0;) {
+        if (now[b] != before[b]) {
+            *first = b;
+            changed++;
+        }
+    }
+    return changed;
 }
 
 /* Guard zones as bytes; inputs against what they were before the launch. */
@@ -195,36 +212,25 @@ static bool phase_guards(struct life *l, const struct kb_slab *slab) {
     struct kb_guard_hit hits[2 * (KB_MAX_TENSORS + KB_MAX_SCRATCH)];
     int n = kb_slab_guards(slab, hits, (int)KB_COUNT(hits));
 
-    for (int i = 0; i < n && i < (int)KB_COUNT(hits); i++)
+    for (int i = 0; i < n; i++)
         l->row->out_of_bounds += (int64_t)hits[i].changed_bytes;
-    for (int t = 0; t < l->problem.n_tensors; t++) {
-        size_t bytes = slab->slots[t].bytes;
-        if (l->problem.tensors[t].role != KB_IN || bytes == 0)
+    if (n > 0)
+        judge_guards(l, &hits[0], n);
+    for (int t = 0; t < l->asked.problem.n_tensors; t++) {
+        size_t first = 0, changed;
+        if (l->asked.problem.tensors[t].role != KB_IN || slab->slots[t].bytes == 0)
             continue;
-        const unsigned char *now = kb_slab_at(slab, t),
-                            *before = kb_slab_at(&l->initial, t);
-        if (memcmp(now, before, bytes) == 0)
-            continue;
-        size_t first = 0, changed = 0;
-        while (now[first] == before[first])
-            first++;
-        for (size_t b = first; b < bytes; b++)
-            changed += now[b] != before[b];
+        changed = changed_bytes(l, slab, t, &first);
         l->row->inputs_changed += (int64_t)changed;
-        if (n == 0)
+        if (changed > 0 && l->row->reason == KB_R_NONE)
             stop(l, KB_R_INPUT_CHANGED,
-                 "input %s was written to: %zu bytes, the first at byte %zu",
+                 "input %s was written to: %zu bytes changed, the first is byte %zu",
                  slot_name(l, t), changed, first);
     }
-    if (n > 0)
-        stop(l, KB_R_OUT_OF_BOUNDS,
-             "%zu bytes %s %s were overwritten, the nearest %zu bytes %s",
-             hits[0].changed_bytes,
-             hits[0].after ? "past the end of" : "before the start of",
-             slot_name(l, hits[0].slot), hits[0].distance,
-             hits[0].after ? "past it" : "before it");
     return l->row->reason == KB_R_NONE;
 }
+
+/* ---- comparison -------------------------------------------------------------------- */
 
 static void judge_output(struct life *l, const struct kb_output_report *o) {
     if (o->over == 0 || l->row->reason != KB_R_NONE)
@@ -244,27 +250,32 @@ static void judge_output(struct life *l, const struct kb_output_report *o) {
              o->tolerance.rule == KB_TOL_BOUND ? "bound" : "tolerance");
 }
 
+static struct kb_compare_args compare_args(const struct life *l, int tensor) {
+    return (struct kb_compare_args){
+        .problem = &l->asked.problem,
+        .tensor = tensor,
+        .in = l->in,
+        .prepared = l->prepared,
+        .got = kb_slab_at(&l->work, tensor),
+        .bound_factor = l->asked.build.fast_math ? l->asked.c.op->fast_math_factor : 1,
+        .tolerance = l->asked.c.tolerance,
+    };
+}
+
 /* The reference streams past the output; what differs is judged by the op's rule. */
 static void phase_compare(struct life *l) {
-    const void *in[KB_MAX_TENSORS] = {0};
-    const struct kb_op *op = l->c.op;
+    const struct kb_problem *problem = &l->asked.problem;
+    const struct kb_op *op = l->asked.c.op;
 
-    for (int t = 0; t < l->problem.n_tensors; t++)
-        in[t] = l->initial.slots[t].bytes ? kb_slab_at(&l->initial, t) : NULL;
+    for (int t = 0; t < problem->n_tensors; t++)
+        l->in[t] = l->initial.slots[t].bytes ? kb_slab_at(&l->initial, t) : NULL;
     if (op->prepare)
-        l->prepared = op->prepare(&l->problem, in);
-    for (int t = 0; t < l->problem.n_tensors; t++) {
-        if (l->problem.tensors[t].role == KB_IN || l->row->n_outputs == KB_MAX_OUTPUTS)
+        l->prepared = op->prepare(problem, l->in);
+    for (int t = 0; t < problem->n_tensors; t++) {
+        if (problem->tensors[t].role == KB_IN || problem->tensors[t].absent)
             continue;
-        struct kb_compare_args args = {
-            .problem = &l->problem,
-            .tensor = t,
-            .in = in,
-            .prepared = l->prepared,
-            .got = kb_slab_at(&l->work, t),
-            .bound_factor = l->build.fast_math ? op->fast_math_factor : 1,
-            .tolerance = l->c.tolerance,
-        };
+        struct kb_compare_args args = compare_args(l, t);
+        assert(l->row->n_outputs < KB_MAX_OUTPUTS);
         struct kb_output_report *o = &l->row->outputs[l->row->n_outputs++];
         kb_compare(&args, o);
         l->row->unwritten += o->unwritten;
@@ -273,66 +284,87 @@ static void phase_compare(struct life *l) {
     l->row->checked = true;
 }
 
-static bool same_outputs(const struct life *l, const struct kb_slab *a,
-                         const struct kb_slab *b, int *tensor) {
-    for (int t = 0; t < l->problem.n_tensors; t++) {
-        size_t bytes = a->slots[t].bytes;
-        if (l->problem.tensors[t].role != KB_IN && bytes > 0 &&
-            memcmp(kb_slab_at(a, t), kb_slab_at(b, t), bytes) != 0) {
-            *tensor = t;
+/* ---- again ------------------------------------------------------------------------- */
+
+/* Other bits than the first run left are a FAIL: unwritten, whatever the comparison made of
+ * the poison (a NaN where a NaN was wanted, for one), or dependent on the order. */
+static bool same_output(struct life *l, int t, const struct kb_slab *again,
+                        const char *how) {
+    const struct kb_tensor_spec *spec = &l->asked.problem.tensors[t];
+    struct kb_compare_args args = compare_args(l, t);
+    struct kb_runs_report runs;
+
+    kb_compare_runs(&args, kb_slab_at(again, t), &runs);
+    l->row->unwritten += runs.unwritten;
+    if (runs.unwritten > 0)
+        return stop(l, KB_R_UNWRITTEN,
+                    "%s: %lld of %lld elements were never written: they hold whatever was "
+                    "there before the launch",
+                    spec->name, (long long)runs.unwritten, (long long)spec->elements);
+    if (runs.differing > 0)
+        return stop(l, KB_R_ORDER, "%s: other bits in %lld of %lld elements %s", spec->name,
+                    (long long)runs.differing, (long long)spec->elements, how);
+    return true;
+}
+
+static bool same_outputs(struct life *l, const struct kb_slab *again, const char *how) {
+    for (int t = 0; t < l->asked.problem.n_tensors; t++) {
+        size_t bytes = again->slots[t].bytes;
+        if (l->asked.problem.tensors[t].role != KB_IN && bytes > 0 &&
+            memcmp(kb_slab_at(&l->work, t), kb_slab_at(again, t), bytes) != 0 &&
+            !same_output(l, t, again, how))
             return false;
-        }
     }
     return true;
 }
 
-/* Again from the other poison: other block orders on host, the same launch on a GPU. What
- * was left unwritten but looked right, or depends on the order, shows as other bits. */
+/* From the other poison: in other block orders on host, the same launch on a GPU. */
 static bool phase_again(struct life *l) {
-    bool host = kb_streq(l->session->backend->name, "host");
-    int runs = host ? 2 : 1;
+    static const char *const hows[] = {"with blocks in reversed order",
+                                       "with blocks and threads shuffled"};
+    bool host = kb_streq(l->session->backend->name, "host"), ok = true;
 
     l->row->orders = 1;
     if (l->session->exec.sanitize)
         return true; /* one order is slow enough there, and the finding is what counts */
-    for (int i = 0; i < runs; i++) {
+    for (int i = 0; ok && i < (host ? 2 : 1); i++) {
         struct kb_slab again = {0};
         struct kb_err err = {0};
-        int t = 0;
         struct kb_run_options options = {
             .order = i == 0 ? KB_ORDER_REVERSED : KB_ORDER_SHUFFLED,
             .schedule_seed = l->job->seed + (uint64_t)i + 1,
         };
         if (!kb_slab_copy(&again, &l->initial, &err))
             return stop_err(l, &err, KB_R_MEMORY);
-        kb_poison_outputs(&l->problem, &again, 1);
-        bool ok = launch(l, &again, &options) && phase_guards(l, &again);
-        if (ok && !same_outputs(l, &l->work, &again, &t))
-            ok = stop(l, KB_R_ORDER, "%s: other bits %s", l->problem.tensors[t].name,
-                      host ? i == 0 ? "with blocks in reversed order"
-                                    : "with blocks and threads shuffled"
-                           : "when launched again");
+        kb_poison_outputs(&l->asked.problem, &again, 1);
+        ok = launch(l, &again, &options) && phase_guards(l, &again) &&
+             same_outputs(l, &again, host ? hows[i] : "when launched again");
         kb_slab_free(&again);
-        if (!ok)
-            return false;
-        l->row->orders++;
+        l->row->orders += ok;
     }
-    return true;
+    return ok;
 }
+
+/* ---- time -------------------------------------------------------------------------- */
 
 static void phase_time(struct life *l) {
     struct kb_err err = {0};
     int64_t start = kb_now_ns();
 
-    if (!kb_session_time(l->session, l->job, &l->problem, &l->plan, l->built->code,
-                         &l->initial, &l->work, l->arena, l->row, &err))
+    bool ok =
+        kb_session_time(l->session, l->job, &l->asked.problem, &l->asked.plan,
+                        l->built->code, &l->initial, &l->work, l->arena, l->row, &err);
+    /* A kernel that was found wrong stays wrong, unless the device is gone as well. */
+    if (!ok && (l->row->reason == KB_R_NONE || err.kind == KB_DEVICE))
         stop_err(l, &err, KB_R_VARIANT);
+    else if (!ok)
+        kb_row_warn(l->row, l->arena, err.msg);
     l->row->ms_time = (double)(kb_now_ns() - start) / 1e6;
 }
 
 static void live(struct life *l) {
     struct kb_run_options forward = {.order = KB_ORDER_FORWARD};
-    bool can_time = l->session->backend->timer_open != NULL;
+    bool timed = l->job->mode == KB_BENCH && l->session->backend->timer_open;
 
     if (!phase_plan(l) || !phase_build(l) || l->job->mode == KB_BUILD_ONLY)
         return;
@@ -344,89 +376,8 @@ static void live(struct life *l) {
     }
     bool right = ran && l->row->reason == KB_R_NONE && phase_again(l);
     l->row->ms_check = (double)(kb_now_ns() - start) / 1e6;
-    if (l->job->mode == KB_BENCH && can_time && (right || (ran && l->job->time_failing)) &&
-        !l->session->dead)
+    if (timed && (right || (ran && l->job->time_failing)) && !l->session->dead)
         phase_time(l);
-}
-
-static const char *repeat_line(const struct kb_job *job, const char *build,
-                               const char *variant, struct kb_arena *arena) {
-    struct kb_buf text = {0};
-    bool quote = strpbrk(job->build, " ") != NULL;
-
-    kb_buf_printf(&text, "kbench --case %s", job->case_id);
-    if (job->kernel)
-        kb_buf_printf(&text, " --kernel %s%s%s", job->kernel, variant ? ":" : "",
-                      variant ? variant : "");
-    kb_buf_printf(&text, " --build %s%s%s", quote ? "'" : "", quote ? job->build : build,
-                  quote ? "'" : "");
-    if (variant && !job->kernel)
-        kb_buf_printf(&text, " --variant %s", variant);
-    kb_buf_printf(&text, " --seed %llu", (unsigned long long)job->seed);
-    if (job->repeat_options && *job->repeat_options)
-        kb_buf_printf(&text, " %s", job->repeat_options);
-    const char *line = kb_arena_strdup(arena, text.data);
-    kb_buf_free(&text);
-    return line;
-}
-
-/* The case's parameters and axes as key=value text. */
-static void describe_case(const struct kb_case *c, struct kb_arena *arena,
-                          struct kb_row *row) {
-    struct kb_problem *problem = kb_arena_alloc(arena, sizeof *problem);
-    struct kb_err err = {0};
-
-    row->op = c->op->name;
-    row->dtype = c->dtype;
-    row->rank = c->rank;
-    memcpy(row->shape, c->shape, sizeof row->shape);
-    row->fill = kb_fill_word(c->fill);
-    for (int i = 0; i < c->op->n_params; i++) {
-        struct kb_buf text = {0};
-        if (c->set[i].v == c->op->params[i].def)
-            continue;
-        kb_buf_printf(&text, "%s=", c->op->params[i].name);
-        kb_value_print(&c->op->params[i], c->set[i], &text);
-        kb_strings_add(&row->set, arena, kb_arena_strdup(arena, text.data));
-        kb_buf_free(&text);
-    }
-    if (!kb_case_resolve(c, problem, &err))
-        return;
-    row->bytes = problem->bytes;
-    row->flops = problem->flops;
-    for (int i = 0; i < problem->n_names; i++) {
-        const struct kb_name *name = &problem->names[i];
-        int index;
-        if (!name->words && !name->is_float && !kb_op_param(c->op, name->name, &index))
-            kb_strings_add(&row->axes, arena,
-                           kb_arena_printf(arena, "%s=%.0f", name->name, name->value));
-    }
-}
-
-void kb_row_begin(const struct kb_job *job, const struct kb_device_info *device,
-                  struct kb_arena *arena, struct kb_row *row) {
-    struct kb_complaints complaints = {0};
-    struct kb_case c = {0};
-    const char *eq = strchr(job->build, '=');
-
-    *row = (struct kb_row){
-        .case_id = job->case_id,
-        .device = device->id,
-        .backend = device->backend,
-        .build = eq ? kb_arena_strndup(arena, job->build, (size_t)(eq - job->build))
-                    : job->build,
-        .variant = job->variant,
-        .kernel = job->kernel,
-        .op = "",
-        .fill = "",
-        .tags = job->tags,
-        .origin = job->origin,
-        .seed = job->seed,
-    };
-    row->repeat = repeat_line(job, row->build, job->variant, arena);
-    if (kb_case_parse(job->case_id, arena, &c, &complaints))
-        describe_case(&c, arena, row);
-    kb_complaints_free(&complaints);
 }
 
 void kb_session_run(struct kb_session *session, const struct kb_job *job,
@@ -436,7 +387,7 @@ void kb_session_run(struct kb_session *session, const struct kb_job *job,
 
     kb_row_begin(job, session->backend->info(session->device), arena, row);
     live(&l);
-    row->repeat = repeat_line(job, row->build, row->variant, arena);
+    row->repeat = kb_repeat_line(job, row->variant, arena);
     row->ms_total = (double)(kb_now_ns() - start) / 1e6;
     free(l.prepared);
     kb_slab_free(&l.work);

@@ -2,12 +2,14 @@
  *
  * Each process is an ordinary worker that runs the jobs in --mode build; the cache's locks
  * see to it that one key is compiled once, and the run that follows finds everything there.
- */
-#include "run.h"
+ * What is distinct is decided by plans made here, which need no device. */
+#include "session.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { COMPILE_MS = 120000, SPARE_MS = 60000 };
 
 struct lane {
     const struct kb_worker_options *options;
@@ -16,36 +18,23 @@ struct lane {
     int n_picked, first, step;
 };
 
-/* What decides the code: op, dtype, parameters, variant and build; not shape and fill. */
-static struct kb_hash code_key(const struct kb_job *job) {
-    struct kb_arena arena = {0};
-    struct kb_strings parts = {0};
-    struct kb_hasher *h = kb_hasher_make();
-
-    kb_split(&arena, job->case_id, '/', &parts);
-    for (size_t i = 0; i < parts.count; i++) {
-        if (i != 1 && !kb_starts_with(parts.items[i], "fill="))
-            kb_hasher_text(h, parts.items[i]);
-    }
-    kb_hasher_text(h, job->variant ? job->variant : "");
-    kb_hasher_text(h, job->build);
-    kb_arena_free(&arena);
-    return kb_hasher_end(h);
-}
-
 static void *run_lane(void *context) {
     const struct lane *lane = context;
     struct kb_worker *worker = NULL;
     struct kb_arena arena = {0};
     struct kb_err err = {0};
+    int64_t compile_ms = lane->options->exec.compile_ms;
 
     if (!kb_worker_start(lane->options, &worker, &err))
         return NULL; /* the run itself will say so */
+    /* A compile, which may wait for another process's of the same key, and the ceiling's.
+     */
+    int64_t timeout_ms = 3 * (compile_ms > 0 ? compile_ms : COMPILE_MS) + SPARE_MS;
     for (int i = lane->first; i < lane->n_picked; i += lane->step) {
         struct kb_job job = lane->jobs[lane->picked[i]];
         struct kb_row row;
         job.mode = KB_BUILD_ONLY;
-        if (!kb_worker_run(worker, &job, 0, &arena, &row, &err))
+        if (!kb_worker_run(worker, &job, timeout_ms, &arena, &row, &err))
             break;
         kb_arena_reset(&arena);
     }
@@ -54,53 +43,111 @@ static void *run_lane(void *context) {
     return NULL;
 }
 
-static int pick_distinct(const struct kb_job *jobs, int n_jobs, int *picked) {
-    struct kb_hash *seen = calloc((size_t)n_jobs + 1, sizeof *seen);
-    int n = 0;
+/* ---- what is distinct -------------------------------------------------------------- */
 
-    if (!seen)
-        kb_out_of_memory();
-    for (int i = 0; i < n_jobs; i++) {
-        struct kb_hash key = code_key(&jobs[i]);
-        int k = 0;
-        while (k < n && memcmp(&seen[k], &key, sizeof key) != 0)
-            k++;
-        if (k == n) {
-            seen[n] = key;
-            picked[n++] = i;
-        }
+/* On host a file is compiled for all its entries at once, unless its code itself uses the
+ * op's macros. */
+static void put_host_code(const struct kb_plan *plan, struct kb_buf *out) {
+    char hash[KB_HASH_HEX];
+
+    kb_hash_hex(&plan->kernel->source_hash, hash);
+    kb_buf_printf(out, "%s\n%s", plan->kernel->path, hash);
+    for (size_t i = 0; i < plan->all_entries.count; i++)
+        kb_buf_printf(out, "\n%s", plan->all_entries.items[i]);
+    for (size_t i = 0; i < plan->defines.count; i++) {
+        if (plan->all_entries.count <= (size_t)plan->n_launches)
+            kb_buf_printf(out, "\n-D%s", plan->defines.items[i]);
     }
-    free(seen);
-    return n;
+}
+
+/* The code of a plan, and that of the stream kernel that its ceiling is taken with. */
+static void put_code(const struct kb_asked *asked, struct kb_buf *out) {
+    const char *pattern = asked->problem.ceiling_pattern;
+
+    kb_build_key(&asked->plan, &asked->build, out);
+    kb_buf_printf(out, "\n%s %s", kb_dtype_name(asked->c.dtype), pattern ? pattern : "");
+}
+
+struct pick {
+    struct kb_hash code;
+    int job;
+};
+
+static int by_code(const void *a, const void *b) {
+    const struct pick *x = a, *y = b;
+    int order = memcmp(&x->code, &y->code, sizeof x->code);
+
+    return order ? order : (x->job > y->job) - (x->job < y->job);
+}
+
+static int by_number(const void *a, const void *b) {
+    int x = *(const int *)a, y = *(const int *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* One job for each distinct code, in order; jobs that do not come to a plan have none. */
+static int pick_distinct(const struct kb_device_info *device, const struct kb_job *jobs,
+                         int n_jobs, int *picked) {
+    struct kb_session session = {0};
+    struct kb_asked *asked = kb_arena_alloc(&session.arena, sizeof *asked);
+    struct pick *picks = kb_arena_array(&session.arena, (size_t)n_jobs, sizeof *picks);
+    bool host = kb_streq(device->backend, "host");
+    struct kb_arena arena = {0};
+    struct kb_buf code = {0};
+    int n = 0, n_picked = 0;
+
+    for (int i = 0; i < n_jobs; i++) {
+        struct kb_err err = {0};
+        if (!kb_session_plan(&session, device->backend, &device->limits, &jobs[i], &arena,
+                             asked, &err))
+            continue; /* the run will say why */
+        kb_buf_clear(&code);
+        if (host)
+            put_host_code(&asked->plan, &code);
+        else
+            put_code(asked, &code);
+        picks[n++] = (struct pick){kb_hash_of(code.data, code.len), i};
+        kb_arena_reset(&arena);
+    }
+    qsort(picks, (size_t)n, sizeof *picks, by_code);
+    for (int i = 0; i < n; i++) {
+        if (i == 0 || memcmp(&picks[i].code, &picks[i - 1].code, sizeof picks[i].code) != 0)
+            picked[n_picked++] = picks[i].job;
+    }
+    qsort(picked, (size_t)n_picked, sizeof *picked, by_number);
+    kb_buf_free(&code);
+    kb_arena_free(&arena);
+    kb_session_free(&session);
+    return n_picked;
 }
 
 void kb_prefetch(const struct kb_worker_options *options,
                  const struct kb_device_info *device, const struct kb_job *jobs, int n_jobs,
                  int processes) {
     struct kb_worker_options same = *options;
-    int *picked = calloc((size_t)n_jobs + 1, sizeof *picked);
+    struct kb_arena arena = {0};
+    int *picked = kb_arena_array(&arena, (size_t)n_jobs, sizeof *picked);
 
-    if (!picked)
-        kb_out_of_memory();
     same.backend = device->backend;
-    int n = pick_distinct(jobs, n_jobs, picked);
-    int lanes = processes < n ? processes : n;
-    struct lane *lane = calloc((size_t)lanes + 1, sizeof *lane);
-    pthread_t *threads = calloc((size_t)lanes + 1, sizeof *threads);
-    if (!lane || !threads)
-        kb_out_of_memory();
-    int started = 0;
+    int n = pick_distinct(device, jobs, n_jobs, picked);
+    int wanted = processes > 1 ? processes : 1, started = 0;
+    int lanes = wanted < n ? wanted : n;
+    struct lane *lane = kb_arena_array(&arena, (size_t)lanes, sizeof *lane);
+    pthread_t *threads = kb_arena_array(&arena, (size_t)lanes, sizeof *threads);
     for (int i = 0; i < lanes; i++) {
         lane[i] = (struct lane){&same, jobs, picked, n, i, lanes};
         if (pthread_create(&threads[started], NULL, run_lane, &lane[i]) == 0)
             started++;
+        else
+            run_lane(&lane[i]); /* no thread to be had: then one after the other */
     }
     for (int i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
-    free(threads);
-    free(lane);
-    free(picked);
+    kb_arena_free(&arena);
 }
+
+/* ---- variants ---------------------------------------------------------------------- */
 
 bool kb_job_variants(const struct kb_job *job, struct kb_arena *arena,
                      struct kb_strings *out, struct kb_complaints *c) {

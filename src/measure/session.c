@@ -1,7 +1,7 @@
-/* session.c - what a worker keeps between cases, and the slab of a case. */
+/* session.c - what a worker keeps between cases: kernel files and code, each made once; and
+ * the way from a job to a plan and from a plan to a slab. */
 #include "session.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 void kb_session_free(struct kb_session *session) {
@@ -13,84 +13,163 @@ void kb_session_free(struct kb_session *session) {
     *session = (struct kb_session){0};
 }
 
+/* ---- kernels ----------------------------------------------------------------------- */
+
 static bool load_kernel(struct kb_session *session, const struct kb_op *op,
-                        const char *path, struct kb_kernel *out, struct kb_complaints *c) {
-    if (path)
-        return kb_kernel_load(path, &session->arena, out, c);
-    return kb_kernel_builtin(op, &session->arena, out, c);
+                        const char *path, struct kb_loaded *l) {
+    struct kb_complaints c = {0};
+
+    l->kernel = kb_arena_alloc(&session->arena, sizeof *l->kernel);
+    bool ok = path ? kb_kernel_load(path, &session->arena, l->kernel, &c)
+                   : kb_kernel_builtin(op, &session->arena, l->kernel, &c);
+    if (!ok) {
+        size_t len = c.text.len;
+        while (len > 0 && c.text.data[len - 1] == '\n')
+            len--;
+        kb_buf_cut(&c.text, len);
+        l->kernel = NULL;
+        l->error = kb_arena_strdup(&session->arena,
+                                   len ? c.text.data : "no kernel file for the op");
+    }
+    kb_complaints_free(&c);
+    return ok;
 }
 
 const struct kb_kernel *kb_session_kernel(struct kb_session *session,
                                           const struct kb_op *op, const char *path,
                                           struct kb_err *err) {
     const char *name = path ? path : op->family;
-    struct kb_complaints c = {0};
+    struct kb_loaded *l = session->kernels;
 
-    for (struct kb_loaded *l = session->kernels; l; l = l->next) {
-        if (kb_streq(l->path, name) && l->kernel.user == (path != NULL))
-            return &l->kernel;
+    while (l && !(kb_streq(l->path, name) && l->user == (path != NULL)))
+        l = l->next;
+    if (!l) {
+        l = kb_arena_alloc(&session->arena, sizeof *l);
+        l->path = kb_arena_strdup(&session->arena, name);
+        l->user = path != NULL;
+        load_kernel(session, op, path, l);
+        l->next = session->kernels;
+        session->kernels = l;
     }
-    struct kb_loaded *l = kb_arena_alloc(&session->arena, sizeof *l);
-    if (!load_kernel(session, op, path, &l->kernel, &c)) {
-        struct kb_buf *text = &c.text;
-        while (text->len > 0 && text->data[text->len - 1] == '\n')
-            text->data[--text->len] = '\0';
-        kb_fail(err, KB_INPUT, "%s", text->len ? text->data : "no kernel file for the op");
-        kb_complaints_free(&c);
-        return NULL;
-    }
-    kb_complaints_free(&c);
-    l->path = kb_arena_strdup(&session->arena, name);
-    l->next = session->kernels;
-    session->kernels = l;
-    return &l->kernel;
+    if (!l->kernel)
+        kb_fail(err, KB_INPUT, "%s", l->error);
+    return l->kernel;
 }
 
-/* Everything that decides what is compiled, as text. */
-static char *build_key(struct kb_session *session, const struct kb_plan *plan,
-                       const struct kb_build *build) {
-    struct kb_buf key = {0};
+/* ---- plans ------------------------------------------------------------------------- */
+
+static bool find_case(const struct kb_job *job, struct kb_arena *arena, struct kb_case *out,
+                      struct kb_err *err) {
+    struct kb_complaints c = {0};
+    bool ok = kb_case_parse(job->case_id, arena, out, &c);
+
+    if (!ok)
+        kb_fail(err, KB_INPUT, "%.*s", (int)strcspn(kb_buf_text(&c.text), "\n"),
+                kb_buf_text(&c.text));
+    kb_complaints_free(&c);
+    out->tolerance = job->tolerance;
+    return ok;
+}
+
+static bool find_plan(const char *backend, const struct kb_device_limits *limits,
+                      const struct kb_job *job, struct kb_arena *arena,
+                      struct kb_asked *out, struct kb_err *err) {
+    const struct kb_kernel *kernel = out->kernel;
+
+    if (!kb_kernel_has_op(kernel, out->c.op->name))
+        return kb_fail(err, KB_UNSUPPORTED, "%s is not for %s", kernel->path,
+                       out->c.op->name);
+    if (!job->variant)
+        return kb_plan_default(kernel, &out->problem, backend, limits, arena, &out->plan,
+                               err);
+    int variant = kb_kernel_variant(kernel, job->variant);
+    if (variant < 0)
+        return kb_fail(err, KB_INPUT, "%s has no variant %s", kernel->path, job->variant);
+    return kb_plan_make(kernel, variant, &out->problem, backend, limits, arena, &out->plan,
+                        err);
+}
+
+bool kb_session_plan(struct kb_session *session, const char *backend,
+                     const struct kb_device_limits *limits, const struct kb_job *job,
+                     struct kb_arena *arena, struct kb_asked *out, struct kb_err *err) {
+    *out = (struct kb_asked){0};
+    if (!find_case(job, arena, &out->c, err) ||
+        !kb_case_resolve(&out->c, &out->problem, err))
+        return false;
+    out->kernel = kb_session_kernel(session, out->c.op, job->kernel, err);
+    if (!out->kernel ||
+        !kb_build_parse(job->build, job->trusted_flags, arena, &out->build, err))
+        return false;
+    kb_build_resolve(&out->build, limits->sm, arena);
+    return find_plan(backend, limits, job, arena, out, err);
+}
+
+/* ---- code -------------------------------------------------------------------------- */
+
+void kb_build_key(const struct kb_plan *plan, const struct kb_build *build,
+                  struct kb_buf *out) {
     char hash[KB_HASH_HEX];
 
     kb_hash_hex(&plan->kernel->source_hash, hash);
-    kb_buf_printf(&key, "%s %s %s", plan->kernel->path, hash, build->name);
+    kb_buf_printf(out, "%s\n%s\n%s\n%s", plan->kernel->path, hash, build->name,
+                  plan->variant->arch ? plan->variant->arch : "");
     for (size_t i = 0; i < build->flags.count; i++)
-        kb_buf_printf(&key, " %s", build->flags.items[i]);
+        kb_buf_printf(out, "\n%s", build->flags.items[i]);
     for (size_t i = 0; i < plan->defines.count; i++)
-        kb_buf_printf(&key, " -D%s", plan->defines.items[i]);
+        kb_buf_printf(out, "\n-D%s", plan->defines.items[i]);
     for (int i = 0; i < plan->n_launches; i++)
-        kb_buf_printf(&key, " %s", plan->launches[i].entry);
-    char *text = kb_arena_strdup(&session->arena, key.data);
-    kb_buf_free(&key);
-    return text;
+        kb_buf_printf(out, "\n%s", plan->launches[i].entry);
+}
+
+static struct kb_built *find_built(const struct kb_session *session, const char *key) {
+    for (struct kb_built *b = session->built; b; b = b->next) {
+        if (kb_streq(b->key, key))
+            return b;
+    }
+    return NULL;
 }
 
 bool kb_session_build(struct kb_session *session, const struct kb_plan *plan,
                       const struct kb_build *build, struct kb_built **out,
                       struct kb_err *err) {
-    const char *key = build_key(session, plan, build);
+    struct kb_buf key = {0};
+    struct kb_code *code = NULL;
+    struct kb_code_info info = {0};
 
-    for (struct kb_built *b = session->built; b; b = b->next) {
-        if (kb_streq(b->key, key)) {
-            *out = b;
-            return true;
-        }
+    kb_build_key(plan, build, &key);
+    struct kb_built *b = find_built(session, key.data);
+    if (!b && session->backend->build(session->device, plan, build, &code, &info, err)) {
+        b = kb_arena_alloc(&session->arena, sizeof *b);
+        *b = (struct kb_built){kb_arena_strdup(&session->arena, key.data), code, info,
+                               session->built};
+        session->built = b;
     }
-    struct kb_built *b = kb_arena_alloc(&session->arena, sizeof *b);
-    if (!session->backend->build(session->device, plan, build, &b->code, &b->info, err))
-        return false;
-    b->key = key;
-    b->next = session->built;
-    session->built = b;
+    kb_buf_free(&key);
     *out = b;
-    return true;
+    return b != NULL;
 }
+
+/* ---- slabs ------------------------------------------------------------------------- */
 
 void kb_poison_outputs(const struct kb_problem *problem, struct kb_slab *slab,
                        int pattern) {
     for (int t = 0; t < problem->n_tensors; t++) {
         if (problem->tensors[t].role == KB_OUT && slab->slots[t].bytes > 0)
             kb_poison(kb_slab_at(slab, t), slab->slots[t].bytes, pattern);
+    }
+}
+
+static void fill_slab(const struct kb_problem *problem, const struct kb_plan *plan,
+                      uint64_t seed, struct kb_slab *slab) {
+    for (int t = 0; t < problem->n_tensors; t++) {
+        const struct kb_tensor_spec *spec = &problem->tensors[t];
+        if (spec->role != KB_OUT && slab->slots[t].bytes > 0)
+            problem->c->op->fill(problem, t, seed, 0, spec->elements, kb_slab_at(slab, t));
+    }
+    kb_poison_outputs(problem, slab, 0);
+    for (int i = 0; i < plan->n_scratch; i++) {
+        if (plan->scratch[i].start == KB_SCRATCH_POISON && plan->scratch[i].bytes > 0)
+            kb_poison(kb_slab_at(slab, problem->n_tensors + i), plan->scratch[i].bytes, 0);
     }
 }
 
@@ -109,15 +188,6 @@ bool kb_session_slab(const struct kb_problem *problem, const struct kb_plan *pla
         bytes[problem->n_tensors + i] = plan->scratch[i].bytes;
     if (!kb_slab_make(out, n, bytes, 0, err))
         return false;
-    for (int t = 0; t < problem->n_tensors; t++) {
-        const struct kb_tensor_spec *spec = &problem->tensors[t];
-        if (!spec->absent && spec->role != KB_OUT && bytes[t] > 0)
-            problem->c->op->fill(problem, t, seed, 0, spec->elements, kb_slab_at(out, t));
-    }
-    kb_poison_outputs(problem, out, 0);
-    for (int i = 0; i < plan->n_scratch; i++) {
-        if (plan->scratch[i].start == KB_SCRATCH_POISON && plan->scratch[i].bytes > 0)
-            kb_poison(kb_slab_at(out, problem->n_tensors + i), plan->scratch[i].bytes, 0);
-    }
+    fill_slab(problem, plan, seed, out);
     return true;
 }

@@ -7,7 +7,9 @@
 
 struct kb_loaded { /* a kernel file, parsed once */
     const char *path;
-    struct kb_kernel kernel;
+    bool user;
+    struct kb_kernel *kernel; /* NULL: it is none, and `error` says why */
+    const char *error;
     struct kb_loaded *next;
 };
 struct kb_built { /* code on the device, by what went into it */
@@ -22,7 +24,8 @@ struct kb_ceiling { /* the stream kernel's time for the same bytes, once per run
     enum kb_dtype dtype;
     enum kb_method method;
     int sets;
-    double median_ns;
+    double median_ns; /* NAN: there is none, and `why` says why */
+    const char *why;
     struct kb_ceiling *next;
 };
 
@@ -37,18 +40,52 @@ struct kb_session {
     bool dead; /* a device error spoiled the context: end this worker after the row */
 };
 
+/* What a job comes to before anything is built or run. `problem` points to `c`, so that it
+ * stays where it was made. */
+struct kb_asked {
+    struct kb_case c;
+    struct kb_problem problem;
+    const struct kb_kernel *kernel;
+    struct kb_build build;
+    struct kb_plan plan;
+};
+
 void kb_session_free(struct kb_session *session);
 /* The whole life of one case, in life.c. Fills `row`; never fails. */
 void kb_session_run(struct kb_session *session, const struct kb_job *job,
                     struct kb_arena *arena, struct kb_row *row);
+
+/* ---- rows, in begin.c -------------------------------------------------------------- */
+
 /* What is known of a job before it runs: id, op, shape, build, repeat line. For rows of
- * cases whose worker died. */
+ * cases whose worker died, too: all of it is copied to `arena`. */
 void kb_row_begin(const struct kb_job *job, const struct kb_device_info *device,
                   struct kb_arena *arena, struct kb_row *row);
-/* The kernel file of a job, parsed once per session. NULL with complaints in `err`. */
+/* The command that repeats the job, its words quoted for a shell. */
+const char *kb_repeat_line(const struct kb_job *job, const char *variant,
+                           struct kb_arena *arena);
+/* Add to the row's warning, once. */
+void kb_row_warn(struct kb_row *row, struct kb_arena *arena, const char *text);
+/* What an error of a lower layer makes of a case; `unsupported` is what KB_UNSUPPORTED
+ * means there. no_compile: the run is not to compile. */
+enum kb_reason kb_reason_of(const struct kb_err *err, enum kb_reason unsupported,
+                            bool no_compile);
+
+/* ---- plans and code, in session.c -------------------------------------------------- */
+
+/* Case, problem, kernel, build and plan of a job on a device of these limits: needs no
+ * device itself. On failure `out` holds what was reached, the rest is zero. KB_UNSUPPORTED
+ * when no variant takes the case, KB_INPUT when the contract or the job is wrong. */
+bool kb_session_plan(struct kb_session *session, const char *backend,
+                     const struct kb_device_limits *limits, const struct kb_job *job,
+                     struct kb_arena *arena, struct kb_asked *out, struct kb_err *err);
+/* The kernel file of an op, or the one at `path`, parsed once per session. */
 const struct kb_kernel *kb_session_kernel(struct kb_session *session,
                                           const struct kb_op *op, const char *path,
                                           struct kb_err *err);
+/* Everything that decides what is compiled, as text. */
+void kb_build_key(const struct kb_plan *plan, const struct kb_build *build,
+                  struct kb_buf *out);
 /* Code for a plan, compiled or loaded once per session. */
 bool kb_session_build(struct kb_session *session, const struct kb_plan *plan,
                       const struct kb_build *build, struct kb_built **out,
@@ -57,11 +94,40 @@ bool kb_session_build(struct kb_session *session, const struct kb_plan *plan,
 bool kb_session_slab(const struct kb_problem *problem, const struct kb_plan *plan,
                      uint64_t seed, struct kb_slab *out, struct kb_err *err);
 void kb_poison_outputs(const struct kb_problem *problem, struct kb_slab *slab, int pattern);
-/* Time a checked kernel by every method of the job: fills row->times, in time.c. */
+
+/* ---- time, in time.c and ceiling.c ------------------------------------------------- */
+
+/* A plan that can be timed: its code is loaded, `initial` is what its buffers begin with.
+ */
+struct kb_timed {
+    const struct kb_plan *plan;
+    struct kb_code *code;
+    const struct kb_slab *initial;
+};
+/* Time one plan by one method. With `check`, what the timed launches left is put there. */
+bool kb_time_plan(struct kb_session *session, const struct kb_job *job,
+                  const struct kb_timed *timed, enum kb_method method,
+                  struct kb_slab *check, struct kb_arena *arena, struct kb_time *out,
+                  struct kb_err *err);
+/* Time a checked kernel by every method of the job: fills row->times. A method that cannot
+ * be had here (memory, for one) costs its number and is a warning; false when the case ends
+ * with the error. */
 bool kb_session_time(struct kb_session *session, const struct kb_job *job,
                      const struct kb_problem *problem, const struct kb_plan *plan,
                      struct kb_code *code, const struct kb_slab *initial,
                      const struct kb_slab *result, struct kb_arena *arena,
                      struct kb_row *row, struct kb_err *err);
+/* Whether an error ends the case rather than the number that was being taken. */
+bool kb_ends_case(const struct kb_session *session, const struct kb_err *err);
+/* The stream kernel's median for the bytes of `problem`, by the same method in the same
+ * run, NAN with a warning where there is none to take. False when the case ends with the
+ * error. */
+bool kb_session_ceiling(struct kb_session *session, const struct kb_job *job,
+                        const struct kb_problem *problem, enum kb_method method,
+                        struct kb_arena *arena, struct kb_row *row, double *ns,
+                        struct kb_err *err);
+/* Compile that kernel ahead. */
+bool kb_session_ceiling_build(struct kb_session *session, const struct kb_problem *problem,
+                              struct kb_arena *arena, struct kb_err *err);
 
 #endif

@@ -1,8 +1,5 @@
 /* time.c - how long a checked kernel takes: warm up, sample until the median's interval is
- * narrow enough, check the timed output again.
- *
- * The ceiling is the stream kernel of the same bytes, timed by the same code and method in
- * the same run, once per (pattern, size, dtype, method). */
+ * narrow enough, check the timed output again. */
 #include "session.h"
 
 #include <math.h>
@@ -10,16 +7,17 @@
 #include <string.h>
 
 enum { MIN_SAMPLES = 10, MAX_SAMPLES = 4096, FIRST_BATCH = 8, MAX_BATCH = 128 };
-
-struct timed {
-    const struct kb_plan *plan;
-    struct kb_code *code;
-    const struct kb_slab *initial;
-};
+enum { WARM_NS = 300000000 };
 
 struct samples {
-    double *ns;
+    double *ns; /* room for MAX_SAMPLES */
     int64_t n;
+};
+
+/* What was seen of the device while samples were taken. */
+struct seen {
+    uint64_t throttle;
+    bool contended;
 };
 
 /* The asked relative half-width: kernels over 20 us repeat well enough for half a percent.
@@ -30,19 +28,33 @@ static double precision_for(const struct kb_job *job, double median_ns) {
     return median_ns > 20e3 ? 0.005 : 0.01;
 }
 
-static void watch_clocks(struct kb_session *s, struct kb_time *out, uint64_t *throttle) {
+static void watch_clocks(struct kb_session *s, struct kb_time *out, struct seen *seen) {
     struct kb_clocks clocks = {0};
 
     if (!s->backend->clocks)
         return;
     s->backend->clocks(s->device, &clocks);
-    *throttle |= clocks.throttle;
+    seen->throttle |= clocks.throttle;
+    seen->contended |= clocks.other_processes > 0;
     if (clocks.sm_mhz <= 0)
         return;
     if (out->sm_mhz_max == 0 || clocks.sm_mhz < out->sm_mhz_min)
         out->sm_mhz_min = clocks.sm_mhz;
     if (clocks.sm_mhz > out->sm_mhz_max)
         out->sm_mhz_max = clocks.sm_mhz;
+}
+
+/* `n` samples; a time that no kernel can take is the device's error. */
+static bool sample(struct kb_session *s, struct kb_timer *timer, int n, double *ns,
+                   struct kb_err *err) {
+    if (!s->backend->timer_sample(timer, n, ns, err))
+        return false;
+    for (int i = 0; i < n; i++) {
+        if (!(ns[i] > 0) || !isfinite(ns[i]))
+            return kb_fail(err, KB_DEVICE, "the device's timer gave %g ns for a launch",
+                           ns[i]);
+    }
+    return true;
 }
 
 /* Until two batches in a row agree within 1 %, or for 0.3 s: clocks rise from idle. */
@@ -52,86 +64,131 @@ static bool warm_up(struct kb_session *s, struct kb_timer *timer, struct kb_err 
 
     do {
         double sum = 0;
-        if (!s->backend->timer_sample(timer, FIRST_BATCH, ns, err))
+        if (!sample(s, timer, FIRST_BATCH, ns, err))
             return false;
         for (int i = 0; i < FIRST_BATCH; i++)
             sum += ns[i];
         if (last > 0 && fabs(sum - last) <= 0.01 * last)
             return true;
         last = sum;
-    } while (kb_now_ns() - start < 300000000);
+    } while (kb_now_ns() - start < WARM_NS);
     return true;
+}
+
+static double median_of(const double *ns, int64_t n) {
+    struct kb_arena arena = {0};
+    struct kb_stats stats;
+
+    kb_stats_of(ns, n, &arena, &stats);
+    kb_arena_free(&arena);
+    return stats.median;
+}
+
+/* Why sampling may end, or NULL. The interval is one of samples that do not depend on when
+ * they were taken: while the halves are further apart than it is wide they do depend, and
+ * it is too narrow. */
+static const char *reached(const struct samples *all, const struct kb_stats *stats,
+                           const struct kb_job *job, double tick_ns) {
+    double target = precision_for(job, stats->median) * stats->median;
+    double wanted = fmax(target, tick_ns / 2), half = (stats->high - stats->low) / 2;
+    int64_t middle = all->n / 2;
+
+    if (all->n < MIN_SAMPLES || !(half <= wanted))
+        return NULL;
+    double first = median_of(all->ns, middle);
+    double second = median_of(all->ns + middle, all->n - middle);
+    if (!(fabs(second - first) <= 2 * wanted))
+        return NULL;
+    return wanted <= target ? "precision" : "tick";
+}
+
+/* Half as many again as there are, but no more than the time that is left allows. */
+static int next_batch(int64_t n, double spent_s, double limit_s) {
+    double left = (limit_s - spent_s) / spent_s * (double)n;
+    int64_t batch = n / 2 < MAX_BATCH ? n / 2 : MAX_BATCH;
+
+    if (left < (double)batch)
+        batch = left > 1 ? (int64_t)left : 1;
+    return (int)(n + batch > MAX_SAMPLES ? MAX_SAMPLES - n : batch);
 }
 
 /* Sample until precise, or say why not. */
 static bool collect(struct kb_session *s, const struct kb_job *job, struct kb_timer *timer,
-                    struct samples *all, struct kb_time *out, uint64_t *throttle,
-                    struct kb_err *err) {
+                    double tick_ns, struct samples *all, struct kb_time *out,
+                    struct seen *seen, struct kb_err *err) {
     double limit_s = job->max_time_s > 0 ? job->max_time_s : 5;
     int64_t start = kb_now_ns();
     struct kb_arena arena = {0};
     struct kb_stats stats;
     int batch = FIRST_BATCH;
-    bool ok = false;
 
-    for (;;) {
-        if (!s->backend->timer_sample(timer, batch, all->ns + all->n, err))
-            goto out;
+    do {
+        if (!sample(s, timer, batch, all->ns + all->n, err)) {
+            kb_arena_free(&arena);
+            return false;
+        }
         all->n += batch;
-        watch_clocks(s, out, throttle);
+        watch_clocks(s, out, seen);
         kb_stats_of(all->ns, all->n, &arena, &stats);
         kb_arena_reset(&arena);
-        double half = (stats.high - stats.low) / 2;
-        if (all->n >= MIN_SAMPLES &&
-            half <= precision_for(job, stats.median) * stats.median) {
-            out->stopped = "precision";
-            break;
-        }
-        if ((double)(kb_now_ns() - start) > limit_s * 1e9) {
-            out->stopped = "time";
-            break;
-        }
-        if (all->n >= MAX_SAMPLES) {
+        double spent_s = (double)(kb_now_ns() - start) / 1e9;
+        out->stopped = reached(all, &stats, job, tick_ns);
+        if (!out->stopped && all->n >= MAX_SAMPLES)
             out->stopped = "samples";
-            break;
-        }
-        batch = (int)(all->n / 2 < MAX_BATCH ? all->n / 2 : MAX_BATCH);
-        if (all->n + batch > MAX_SAMPLES)
-            batch = (int)(MAX_SAMPLES - all->n);
-    }
+        if (!out->stopped && spent_s > limit_s)
+            out->stopped = "time";
+        batch = next_batch(all->n, spent_s, limit_s);
+    } while (!out->stopped);
+    kb_arena_free(&arena);
     out->median_ns = stats.median;
     out->low_ns = stats.low;
     out->high_ns = stats.high;
     out->min_ns = stats.min;
     out->p99_ns = stats.p99;
-    ok = true;
-out:
-    kb_arena_free(&arena);
-    return ok;
+    return true;
 }
 
 /* At most 64 medians of neighbours in time: what a report keeps of the samples. */
 static void keep_blocks(const struct samples *all, struct kb_time *out) {
-    struct kb_arena arena = {0};
     int64_t blocks = all->n < KB_BLOCK_MEDIANS ? all->n : KB_BLOCK_MEDIANS;
 
     for (int64_t b = 0; b < blocks; b++) {
         int64_t from = all->n * b / blocks, to = all->n * (b + 1) / blocks;
-        struct kb_stats stats;
-        kb_stats_of(all->ns + from, to - from, &arena, &stats);
-        out->samples_ns[out->n_samples++] = stats.median;
+        out->samples_ns[out->n_samples++] = median_of(all->ns + from, to - from);
     }
-    kb_arena_free(&arena);
 }
 
-/* Time one plan by one method. With `check`, what the timed launches left is put there. */
-static bool time_plan(struct kb_session *s, const struct kb_job *job, const struct timed *t,
-                      enum kb_method method, struct kb_slab *check, struct kb_arena *arena,
-                      struct kb_time *out, struct kb_err *err) {
+static void describe_time(const struct samples *all, const struct kb_timer_facts *facts,
+                          const struct seen *seen, struct kb_arena *arena,
+                          struct kb_time *out) {
+    struct kb_buf words = {0};
+
+    out->there = true;
+    out->n = all->n * facts->launches_per_sample;
+    out->sets = facts->sets;
+    out->footprint_bytes = facts->footprint_bytes;
+    out->cache = facts->cache;
+    /* No interval is narrower than the timer's tick. */
+    out->low_ns = fmin(out->low_ns, out->median_ns - facts->tick_ns / 2);
+    out->high_ns = fmax(out->high_ns, out->median_ns + facts->tick_ns / 2);
+    kb_throttle_words(seen->throttle, &words);
+    out->throttle = kb_arena_strdup(arena, kb_buf_text(&words));
+    kb_buf_free(&words);
+    out->quality = seen->contended                       ? KB_Q_CONTENDED
+                   : seen->throttle                      ? KB_Q_THROTTLED
+                   : kb_streq(out->stopped, "precision") ? KB_Q_OK
+                                                         : KB_Q_NOISY;
+    keep_blocks(all, out);
+}
+
+bool kb_time_plan(struct kb_session *s, const struct kb_job *job,
+                  const struct kb_timed *timed, enum kb_method method,
+                  struct kb_slab *check, struct kb_arena *arena, struct kb_time *out,
+                  struct kb_err *err) {
     struct kb_timer_facts facts = {0};
     struct kb_timer *timer = NULL;
     struct samples all = {0};
-    uint64_t throttle = 0;
+    struct seen seen = {0};
     bool ok = false;
 
     *out = (struct kb_time){.ceiling_ns = NAN, .gb_per_s = NAN, .floor_ns = NAN};
@@ -139,29 +196,15 @@ static bool time_plan(struct kb_session *s, const struct kb_job *job, const stru
     if (!all.ns)
         kb_out_of_memory();
     if (!s->backend->floor(s->device, method, &out->floor_ns, err) ||
-        !s->backend->timer_open(s->device, t->code, t->plan, t->initial, method, job->sets,
-                                &timer, &facts, err))
+        !s->backend->timer_open(s->device, timed->code, timed->plan, timed->initial, method,
+                                job->sets, &timer, &facts, err))
         goto out;
-    if (!warm_up(s, timer, err) || !collect(s, job, timer, &all, out, &throttle, err))
+    if (!warm_up(s, timer, err) ||
+        !collect(s, job, timer, facts.tick_ns, &all, out, &seen, err))
         goto out;
     if (check && !s->backend->timer_result(timer, facts.sets - 1, check, err))
         goto out;
-    out->there = true;
-    out->n = all.n * facts.launches_per_sample;
-    out->sets = facts.sets;
-    out->footprint_bytes = facts.footprint_bytes;
-    out->cache = facts.cache;
-    /* No interval is narrower than the timer's tick. */
-    out->low_ns = fmin(out->low_ns, out->median_ns - facts.tick_ns / 2);
-    out->high_ns = fmax(out->high_ns, out->median_ns + facts.tick_ns / 2);
-    struct kb_buf words = {0};
-    kb_throttle_words(throttle, &words);
-    out->throttle = kb_arena_strdup(arena, kb_buf_text(&words));
-    kb_buf_free(&words);
-    out->quality = throttle                              ? KB_Q_THROTTLED
-                   : kb_streq(out->stopped, "precision") ? KB_Q_OK
-                                                         : KB_Q_NOISY;
-    keep_blocks(&all, out);
+    describe_time(&all, &facts, &seen, arena, out);
     ok = true;
 out:
     if (timer)
@@ -170,79 +213,19 @@ out:
     return ok;
 }
 
-static bool stream_case(struct kb_session *s, const struct kb_problem *problem,
-                        struct kb_case *c, struct kb_err *err) {
-    *c = (struct kb_case){.op = kb_op_find("stream"), .dtype = problem->c->dtype};
-    if (!c->op)
-        return kb_fail(err, KB_UNSUPPORTED, "no op stream to measure the ceiling with");
-    for (int i = 0; i < c->op->n_params; i++)
-        c->set[i].v = c->op->params[i].def;
-    c->rank = 1;
-    c->shape[0] = problem->ceiling_elements;
-    c->fill = c->op->fills[0];
-    c->id = kb_case_id(c, &s->arena);
-    return kb_case_set(c, "pattern", problem->ceiling_pattern, err);
-}
+/* ---- all methods of a row ---------------------------------------------------------- */
 
-/* The stream kernel's median for the bytes of `problem`; NAN where there is none to take.
- */
-static bool ceiling_of(struct kb_session *s, const struct kb_job *job,
-                       const struct kb_problem *problem, enum kb_method method, double *ns,
-                       struct kb_err *err) {
-    struct kb_problem *stream = kb_arena_alloc(&s->arena, sizeof *stream);
-    struct kb_plan *plan = kb_arena_alloc(&s->arena, sizeof *plan);
-    struct kb_case *c = kb_arena_alloc(&s->arena, sizeof *c);
-    struct kb_build build = {0};
-    struct kb_built *built;
-    struct kb_slab slab = {0};
-    struct kb_time time;
-
-    for (struct kb_ceiling *k = s->ceilings; k; k = k->next) {
-        if (kb_streq(k->pattern, problem->ceiling_pattern) && k->method == method &&
-            k->elements == problem->ceiling_elements && k->dtype == problem->c->dtype &&
-            k->sets == job->sets) {
-            *ns = k->median_ns;
-            return true;
-        }
-    }
-    const struct kb_device_info *device = s->backend->info(s->device);
-    if (!stream_case(s, problem, c, err) || !kb_case_resolve(c, stream, err) ||
-        !kb_build_parse("precise", false, &s->arena, &build, err))
-        return false;
-    kb_build_resolve(&build, device->limits.sm, &s->arena);
-    const struct kb_kernel *kernel = kb_session_kernel(s, c->op, NULL, err);
-    if (!kernel ||
-        !kb_plan_default(kernel, stream, s->backend->name, &device->limits, &s->arena, plan,
-                         err) ||
-        !kb_session_build(s, plan, &build, &built, err) ||
-        !kb_session_slab(stream, plan, job->seed, &slab, err))
-        return false;
-    struct timed t = {plan, built->code, &slab};
-    bool ok = time_plan(s, job, &t, method, NULL, &s->arena, &time, err);
-    kb_slab_free(&slab);
-    if (!ok)
-        return kb_at(err, "ceiling");
-    struct kb_ceiling *k = kb_arena_alloc(&s->arena, sizeof *k);
-    *k = (struct kb_ceiling){problem->ceiling_pattern,
-                             problem->ceiling_elements,
-                             problem->c->dtype,
-                             method,
-                             job->sets,
-                             time.median_ns,
-                             s->ceilings};
-    s->ceilings = k;
-    *ns = time.median_ns;
-    return true;
-}
-
-/* What one launch is made of says what limits it: see `kbench help methods`. */
+/* What one launch is made of says what limits it, as far as that can be told: see `kbench
+ * help methods`. */
 static const char *limited_by(const struct kb_row *row, const struct kb_time *t,
                               const struct kb_device_info *device) {
     if (t->floor_ns > 0.7 * t->median_ns)
         return "launch";
     if (row->bytes < device->l2_bytes / 4)
         return "latency";
-    return t->ceiling >= 0.8 || isnan(t->ceiling) ? "bandwidth" : "compute";
+    if (isnan(t->ceiling))
+        return NULL;
+    return t->ceiling >= 0.8 ? "bandwidth" : "compute";
 }
 
 static void finish_time(struct kb_session *s, const struct kb_problem *problem,
@@ -266,19 +249,57 @@ static void finish_time(struct kb_session *s, const struct kb_problem *problem,
 /* The timed kernel must have computed what was checked. */
 static bool timed_output_right(const struct kb_problem *problem,
                                const struct kb_slab *result, const struct kb_slab *check,
-                               struct kb_row *row, const char *method,
-                               struct kb_arena *arena) {
+                               enum kb_method method, struct kb_arena *arena,
+                               struct kb_row *row) {
     for (int t = 0; t < problem->n_tensors; t++) {
         size_t bytes = result->slots[t].bytes;
-        if (problem->tensors[t].role != KB_OUT || bytes == 0)
-            continue;
-        const unsigned char *a = kb_slab_at(result, t), *b = kb_slab_at(check, t);
-        if (memcmp(a, b, bytes) == 0)
+        if (problem->tensors[t].role != KB_OUT || bytes == 0 ||
+            memcmp(kb_slab_at(result, t), kb_slab_at(check, t), bytes) == 0)
             continue;
         row->reason = KB_R_TIMED_OUTPUT;
         row->text = kb_arena_printf(arena, "%s: other bits from the launches timed by %s",
-                                    problem->tensors[t].name, method);
+                                    problem->tensors[t].name, kb_method_word(method));
         return false;
+    }
+    return true;
+}
+
+bool kb_ends_case(const struct kb_session *session, const struct kb_err *err) {
+    enum kb_reason reason = kb_reason_of(err, KB_R_VARIANT, session->exec.no_compile);
+
+    return reason == KB_R_LAUNCH || reason == KB_R_CRASH || reason == KB_R_TIMEOUT ||
+           reason == KB_R_NO_COMPILE;
+}
+
+static bool time_method(struct kb_session *s, const struct kb_job *job,
+                        const struct kb_problem *problem, const struct kb_timed *timed,
+                        enum kb_method method, struct kb_slab *check,
+                        struct kb_arena *arena, struct kb_row *row, struct kb_err *err) {
+    struct kb_time *time = &row->times[method];
+    struct kb_err why = {0};
+    double ceiling_ns = NAN;
+
+    if (kb_time_plan(s, job, timed, method, check, arena, time, &why)) {
+        if (!kb_session_ceiling(s, job, problem, method, arena, row, &ceiling_ns, err))
+            return false;
+        finish_time(s, problem, method, ceiling_ns, time);
+        return true;
+    }
+    *time = (struct kb_time){0};
+    kb_at(&why, "not timed by %s", kb_method_word(method));
+    if (kb_ends_case(s, &why)) {
+        *err = why;
+        return false;
+    }
+    kb_row_warn(row, arena, why.msg);
+    return true;
+}
+
+static bool launches_nothing(const struct kb_plan *plan) {
+    for (int i = 0; i < plan->n_launches; i++) {
+        const int64_t *grid = plan->launches[i].grid;
+        if (grid[0] != 0 && grid[1] != 0 && grid[2] != 0)
+            return false;
     }
     return true;
 }
@@ -288,40 +309,33 @@ bool kb_session_time(struct kb_session *session, const struct kb_job *job,
                      struct kb_code *code, const struct kb_slab *initial,
                      const struct kb_slab *result, struct kb_arena *arena,
                      struct kb_row *row, struct kb_err *err) {
-    struct timed t = {plan, code, initial};
+    const struct kb_timed timed = {plan, code, initial};
     struct kb_slab check = {0};
-    bool ok = false;
+    struct kb_err why = {0};
+    bool checked = row->reason == KB_R_NONE, ok = true;
 
-    for (int i = 0; i < 3; i++) {
-        if (plan->launches[0].grid[i] == 0)
-            return true; /* nothing is launched, so there is nothing to time */
+    if (launches_nothing(plan))
+        return true; /* so there is nothing to time */
+    if (!kb_slab_copy(&check, initial, &why)) {
+        kb_at(&why, "not timed");
+        kb_row_warn(row, arena, why.msg);
+        return true;
     }
-    if (!kb_slab_copy(&check, initial, err))
-        return false;
-    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+    for (int m = 0; ok && m < KB_METHOD_COUNT; m++) {
         enum kb_method method = (enum kb_method)m;
-        struct kb_time *time = &row->times[m];
-        double ceiling_ns = NAN;
         if (!(job->methods & 1u << m))
             continue;
-        if (problem->ceiling_pattern && problem->ceiling_elements > 0 &&
-            !ceiling_of(session, job, problem, method, &ceiling_ns, err))
-            goto out;
-        if (!time_plan(session, job, &t, method, &check, arena, time, err))
-            goto out;
-        finish_time(session, problem, method, ceiling_ns, time);
-        if (row->reason == KB_R_NONE &&
-            !timed_output_right(problem, result, &check, row, kb_method_word(method),
-                                arena)) {
-            time->there = false;
+        ok = time_method(session, job, problem, &timed, method, &check, arena, row, err);
+        if (ok && checked && row->times[m].there &&
+            !timed_output_right(problem, result, &check, method, arena, row))
             break;
-        }
     }
+    kb_slab_free(&check);
+    /* The times of a kernel that turned out wrong, or ended with its device, are none. */
+    if (!ok || (checked && row->reason != KB_R_NONE))
+        memset(row->times, 0, sizeof row->times);
     if (row->times[KB_GRAPH].there)
         row->limited_by =
             limited_by(row, &row->times[KB_GRAPH], session->backend->info(session->device));
-    ok = true;
-out:
-    kb_slab_free(&check);
     return ok;
 }

@@ -8,12 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { HELLO_MS = 120000 };
+enum { HELLO_MS = 120000, END_MS = 2000, REAP_MS = 1000, SAID_MAX = 200 };
 
 struct kb_worker {
-    struct kb_arena arena;
+    struct kb_arena arena; /* of the options' texts */
     struct kb_worker_options options;
-    struct kb_device_info device;
+    struct kb_device_info device; /* as the first worker found it */
     struct kb_child child;
     volatile pid_t group; /* what a signal handler may kill; 0: none */
     uint64_t nonce;
@@ -21,56 +21,98 @@ struct kb_worker {
     bool up;
 };
 
-static bool begin(struct kb_worker *w, struct kb_err *err) {
-    char role[] = "--worker", kind[] = "case";
-    char *path = kb_arena_strdup(&w->arena, kb_exe_path());
-    char *argv[] = {path, role, kind, NULL};
-    struct kb_buf text = {0}, hello = {0}, log = {0};
+/* The last line that a child wrote to its stderr, if it wrote any: "out of memory", say. */
+static void put_last_words(const struct kb_buf *log, struct kb_buf *out) {
+    size_t end = log->len, start;
+
+    while (end > 0 && log->data[end - 1] == '\n')
+        end--;
+    for (start = end; start > 0 && log->data[start - 1] != '\n';)
+        start--;
+    if (start == end)
+        return;
+    kb_buf_puts(out, "; it said: ");
+    kb_escape(out, log->data + start, end - start < SAID_MAX ? end - start : SAID_MAX);
+}
+
+/* From here on its number is nobody's to kill: it may be reaped at any moment. */
+static void forget(struct kb_worker *w) {
+    w->group = 0;
+    w->up = false;
+}
+
+static void drop(struct kb_worker *w) {
+    forget(w);
+    kb_child_end(&w->child);
+}
+
+/* ---- start ------------------------------------------------------------------------- */
+
+static bool greet(struct kb_worker *w, struct kb_device_info *device, struct kb_err *err) {
+    struct kb_buf text = {0}, hello = {0}, log = {0}, said = {0};
     bool ok = false;
 
     w->nonce = kb_random_u64();
-    if (!kb_child_start(&w->child, argv, NULL, -1, err))
-        return false;
-    w->group = w->child.pid;
     kb_worker_options_print(&w->options, &text);
     if (!kb_write_all(w->child.in, &w->nonce, sizeof w->nonce) ||
-        !kb_frame_write(w->child.in, w->nonce, text.data, text.len, err)) {
+        !kb_frame_write(w->child.in, w->nonce, text.data, text.len, err))
         kb_fail(err, KB_CRASH, "the worker ended before it was ready");
-        goto out;
+    else if (!kb_child_reply(&w->child, w->nonce, HELLO_MS, &hello, &log, err))
+        kb_at(err, "the worker did not start");
+    else
+        ok = true;
+    if (!ok) {
+        put_last_words(&log, &said);
+        kb_fail(err, err->kind, "%s%s", err->msg, kb_buf_text(&said));
     }
-    if (!kb_child_reply(&w->child, w->nonce, HELLO_MS, &hello, &log, err)) {
-        kb_at(err, "worker");
-        goto out;
-    }
-    ok = kb_hello_parse(hello.data, hello.len, &w->device, err);
-out:
+    ok = ok && kb_hello_parse(hello.data, hello.len, device, err);
     kb_buf_free(&text);
     kb_buf_free(&hello);
     kb_buf_free(&log);
-    w->up = ok;
-    if (!ok) {
-        kb_child_end(&w->child);
-        w->group = 0;
-    }
+    kb_buf_free(&said);
     return ok;
+}
+
+static bool begin(struct kb_worker *w, struct kb_device_info *device, struct kb_err *err) {
+    char path[] = "/proc/self/exe", role[] = "--worker", kind[] = "case";
+    char *argv[] = {path, role, kind, NULL};
+
+    if (!kb_child_start(&w->child, argv, NULL, -1, err))
+        return false;
+    w->group = w->child.pid;
+    w->up = greet(w, device, err);
+    if (!w->up)
+        drop(w);
+    return w->up;
 }
 
 bool kb_worker_start(const struct kb_worker_options *options, struct kb_worker **out,
                      struct kb_err *err) {
     struct kb_worker *w = calloc(1, sizeof *w);
+    const char *sanitize = options->exec.sanitize;
 
     if (!w)
         kb_out_of_memory();
     w->options = *options;
-    if (!begin(w, err)) {
+    w->options.exec.sanitize = sanitize ? kb_arena_strdup(&w->arena, sanitize) : NULL;
+    if (!begin(w, &w->device, err)) {
         kb_arena_free(&w->arena);
         free(w);
         return false;
     }
     /* A restart must come back on the same backend, whatever auto would say then. */
-    w->options.backend = kb_arena_strdup(&w->arena, w->device.backend);
+    w->options.backend = w->device.backend;
     *out = w;
     return true;
+}
+
+/* A device that was just lost may need a moment: twice. */
+static bool restart(struct kb_worker *w, struct kb_err *err) {
+    struct kb_device_info again;
+    struct kb_err first = {0};
+
+    w->restarts++;
+    return begin(w, &again, &first) || begin(w, &again, err);
 }
 
 const struct kb_device_info *kb_worker_device(const struct kb_worker *worker) {
@@ -81,31 +123,28 @@ int kb_worker_restarts(const struct kb_worker *worker) {
     return worker->restarts;
 }
 
-static void drop(struct kb_worker *w) {
-    w->group = 0;
-    kb_child_end(&w->child);
-    w->up = false;
-}
+/* ---- jobs -------------------------------------------------------------------------- */
 
-/* How a worker ended that gave no row. */
+/* How a worker ended, or what it did, that gave no row. */
 static void explain(struct kb_worker *w, int64_t timeout_ms, const struct kb_err *err,
-                    struct kb_arena *arena, struct kb_row *row) {
+                    const struct kb_buf *log, struct kb_arena *arena, struct kb_row *row) {
     struct kb_buf text = {0};
     int status = 0;
 
-    if (err->kind == KB_TIMEOUT) {
+    if (err->kind == KB_TIMEOUT && timeout_ms > 0) {
         row->reason = KB_R_TIMEOUT;
         kb_buf_printf(&text, "still running after %.3g s, worker killed",
                       (double)timeout_ms / 1e3);
     } else {
         row->reason = KB_R_CRASH;
-        kb_buf_puts(&text, "the worker ended without a result");
-        if (kb_child_wait(&w->child, 1000, &status)) {
-            kb_buf_puts(&text, ": ");
+        forget(w);
+        if (err->kind == KB_CRASH && kb_child_wait(&w->child, REAP_MS, &status)) {
+            kb_buf_puts(&text, "the worker ended without a result: ");
             kb_status_text(status, &text);
         } else {
-            kb_buf_printf(&text, ": %s", err->msg);
+            kb_buf_printf(&text, "the worker gave no result: %s", err->msg);
         }
+        put_last_words(log, &text);
         kb_buf_puts(&text, "; went on with a new worker");
     }
     row->text = kb_arena_strdup(arena, text.data);
@@ -115,39 +154,44 @@ static void explain(struct kb_worker *w, int64_t timeout_ms, const struct kb_err
 bool kb_worker_run(struct kb_worker *worker, const struct kb_job *job, int64_t timeout_ms,
                    struct kb_arena *arena, struct kb_row *row, struct kb_err *err) {
     struct kb_buf text = {0}, reply = {0}, log = {0};
+    struct kb_child *child = &worker->child;
     struct kb_err why = {0};
 
-    if (!worker->up) {
-        worker->restarts++;
-        if (!begin(worker, err))
-            return false;
-    }
+    /* One that died with nothing to do is no case's fault. */
+    if (worker->up && kb_child_has_ended(child))
+        drop(worker);
+    if (!worker->up && !restart(worker, err))
+        return false;
     kb_job_print(job, &text);
-    bool ok =
-        kb_frame_write(worker->child.in, worker->nonce, text.data, text.len, &why) &&
-        kb_child_reply(&worker->child, worker->nonce, timeout_ms, &reply, &log, &why) &&
-        kb_row_parse("row", reply.data, reply.len, arena, row, &why);
+    bool ok = kb_frame_write(child->in, worker->nonce, text.data, text.len, &why) &&
+              kb_child_reply(child, worker->nonce, timeout_ms, &reply, &log, &why) &&
+              kb_row_parse("row", reply.data, reply.len, arena, row, &why);
+    if (!ok) {
+        kb_row_begin(job, &worker->device, arena, row);
+        explain(worker, timeout_ms, &why, &log, arena, row);
+        drop(worker);
+    } else if (row->reason == KB_R_LAUNCH) {
+        /* Its context is spoiled: it ends itself, we do not wait for that. */
+        row->text = kb_arena_printf(arena, "%s; went on with a new worker", row->text);
+        drop(worker);
+    }
     kb_buf_free(&text);
     kb_buf_free(&reply);
     kb_buf_free(&log);
-    if (!ok) {
-        kb_row_begin(job, &worker->device, arena, row);
-        explain(worker, timeout_ms, &why, arena, row);
-        drop(worker);
-    } else if (row->reason == KB_R_LAUNCH) {
-        drop(worker); /* its context is spoiled: it ends itself, we do not wait for that */
-    }
     return true;
 }
+
+/* ---- end --------------------------------------------------------------------------- */
 
 void kb_worker_end(struct kb_worker *worker) {
     if (!worker)
         return;
     if (worker->up) {
         int status;
+        forget(worker);
         close(worker->child.in); /* the worker's sign to go */
         worker->child.in = -1;
-        kb_child_wait(&worker->child, 2000, &status);
+        kb_child_wait(&worker->child, END_MS, &status);
     }
     drop(worker);
     kb_arena_free(&worker->arena);

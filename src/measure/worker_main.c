@@ -6,14 +6,26 @@
 #include "hello.h"
 #include "session.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
-enum { COMMANDS = 3, REPLIES = 4 };
+enum { COMMANDS = 3, REPLIES = 4, GRACE_S = 1 };
+
+/* Whoever started us and died, or had enough, has closed the commands' pipe: end whatever
+ * is going on. PR_SET_PDEATHSIG would kill us with the thread that started us, which may be
+ * one of many in a parent that lives on. */
+static void *watch_parent(void *unused) {
+    struct pollfd commands = {.fd = COMMANDS};
+
+    (void)unused;
+    while (poll(&commands, 1, -1) < 0 && errno == EINTR)
+        continue;
+    sleep(GRACE_S); /* the ordinary end is through main() */
+    _exit(0);
+}
 
 /* auto: a GPU if one opens, else the host, with the reason as a note. */
 static bool open_device(const struct kb_worker_options *o, struct kb_session *s,
@@ -71,33 +83,49 @@ static bool serve(struct kb_session *s, uint64_t nonce, struct kb_err *err) {
     return ok;
 }
 
+static bool start_watch(void) {
+    pthread_t thread;
+
+    return pthread_create(&thread, NULL, watch_parent, NULL) == 0 &&
+           pthread_detach(thread) == 0;
+}
+
+static bool read_options(struct kb_arena *arena, uint64_t *nonce,
+                         struct kb_worker_options *options, struct kb_err *err) {
+    struct kb_buf in = {0};
+    bool ok = kb_read_exact(COMMANDS, nonce, sizeof *nonce) &&
+              kb_frame_read(COMMANDS, *nonce, 0, &in, err) &&
+              kb_worker_options_parse(in.data, in.len, arena, options, err);
+
+    kb_buf_free(&in);
+    return ok;
+}
+
 int kb_case_worker_main(void) {
     struct kb_arena arena = {0};
     struct kb_session session = {0};
     struct kb_worker_options options;
     struct kb_device_info info = {0};
-    struct kb_buf in = {0}, out = {0};
+    struct kb_buf hello = {0};
     struct kb_err err = {0};
     uint64_t nonce = 0;
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    signal(SIGPIPE, SIG_IGN);
-    if (!kb_read_exact(COMMANDS, &nonce, sizeof nonce) ||
-        !kb_frame_read(COMMANDS, nonce, 0, &in, &err) ||
-        !kb_worker_options_parse(in.data, in.len, &arena, &options, &err))
+    signal(SIGPIPE, SIG_IGN); /* a parent that is gone is an error like another */
+    signal(SIGXFSZ, SIG_IGN); /* so is a file size limit */
+    if (!start_watch() || !read_options(&arena, &nonce, &options, &err)) {
+        kb_arena_free(&arena);
         return 2;
+    }
     bool open = open_device(&options, &session, &info, &err);
-    kb_hello_print(&info, open ? NULL : &err, &out);
-    bool said = kb_frame_write(REPLIES, nonce, out.data, out.len, &err);
-    if (open && said)
-        serve(&session, nonce, &err);
-    kb_buf_free(&in);
-    kb_buf_free(&out);
+    kb_hello_print(&info, open ? NULL : &err, &hello);
+    bool said = kb_frame_write(REPLIES, nonce, hello.data, hello.len, &err);
+    kb_buf_free(&hello);
+    bool ok = open && said && serve(&session, nonce, &err);
     /* A spoiled context is not worth closing: the driver may hang in it. */
     if (session.dead)
         _exit(0);
     if (session.backend)
         kb_session_free(&session);
     kb_arena_free(&arena);
-    return 0;
+    return ok ? 0 : 2;
 }
