@@ -253,6 +253,10 @@ static bool plan_launches(struct planner *p) {
     return true;
 }
 
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 static void list_entries(struct planner *p, const char *backend) {
     struct kb_plan *plan = p->plan;
     for (int i = 0; i < plan->n_launches; i++)
@@ -264,6 +268,9 @@ static void list_entries(struct planner *p, const char *backend) {
             kb_arena_printf(p->arena, "%s=%s", p->macros.items[i], p->macros.items[i + 1]));
     if (!kb_entries_fixed(p->kernel, &p->macros))
         kb_entries_all(p->kernel, backend, p->device->sm, p->arena, &plan->all_entries);
+    /* In the same order for every plan of the file: the list is part of the code's key. */
+    qsort(plan->all_entries.items, plan->all_entries.count, sizeof *plan->all_entries.items,
+          by_text);
 }
 
 bool kb_plan_make(const struct kb_kernel *kernel, int variant,
