@@ -163,11 +163,13 @@ static bool is_path(const char *text) {
     return kb_is_file(text) || kb_is_folder(text);
 }
 
-/* The value after an option: the next argument, unless that is an option itself. */
+/* The value after an option: the next argument, unless that looks like an option of ours.
+ */
 static bool next_value(struct parse *p, const struct kb_option *option, const char *given,
                        char *const **arg, const char **value) {
     const char *next = (*arg)[1];
-    bool is_option = next && next[0] == '-' && next[1];
+    bool is_option = next && next[0] == '-' &&
+                     (next[1] == '-' || (next[1] && option_of_letter(next[1])));
     if (next && !is_option) {
         *value = next;
         ++*arg;

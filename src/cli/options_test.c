@@ -1,0 +1,314 @@
+/* options_test.c - command lines: what they set, and every word of what is wrong with them.
+ */
+#include "cli/table.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { MAX_ARGS = 32 };
+
+/* A command line by blanks, parsed. */
+struct line {
+    struct kb_arena arena;
+    struct kb_options options;
+    struct kb_complaints c;
+};
+
+static void parse(struct line *line, const char *text) {
+    struct kb_strings words = {0};
+    char *argv[MAX_ARGS + 2] = {NULL};
+    int argc = 0;
+    *line = (struct line){.options = {.seed = 0}};
+    argv[argc++] = kb_arena_strdup(&line->arena, "kbench");
+    kb_split(&line->arena, text, ' ', &words);
+    for (size_t i = 0; i < words.count && *text; i++)
+        argv[argc++] = kb_arena_strdup(&line->arena, words.items[i]);
+    kb_options_parse(argc, argv, &line->arena, &line->options, &line->c);
+}
+
+static void done(struct line *line) {
+    kb_complaints_free(&line->c);
+    kb_arena_free(&line->arena);
+}
+
+static void defaults_are_those_of_the_help(void **state) {
+    (void)state;
+    struct line line;
+    parse(&line, "");
+    assert_int_equal(line.c.count, 0);
+    assert_int_equal(line.options.command, KB_CMD_RUN);
+    assert_int_equal(line.options.seed, 1);
+    assert_int_equal(line.options.mode, -1);
+    assert_int_equal(line.options.format, KB_FORMAT_TABLE);
+    assert_string_equal(kb_backend_words[line.options.backend], "auto");
+    done(&line);
+}
+
+static void lists_split_at_commas_and_are_joined_when_given_again(void **state) {
+    (void)state;
+    struct line line;
+    parse(&line, "--op silu,gelu --op=gelu_tanh,silu --set a=1,2 --set b=3 x.json - y/");
+    assert_int_equal(line.c.count, 0);
+    assert_int_equal(line.options.query.ops.count, 3);
+    assert_string_equal(line.options.query.ops.items[2], "gelu_tanh");
+    assert_int_equal(line.options.query.set.count, 2);
+    assert_string_equal(line.options.query.set.items[0], "a=1,2");
+    assert_int_equal(line.options.query.files.count, 3);
+    assert_string_equal(line.options.query.files.items[1], "-");
+    done(&line);
+}
+
+static void values_have_units(void **state) {
+    (void)state;
+    struct line line;
+    parse(&line, "--timeout 500ms --max-time=2s --mem-limit 8G --precision 0.5% --sets 64");
+    assert_int_equal(line.c.count, 0);
+    assert_true(line.options.timeout_ms == 500);
+    assert_true(line.options.max_time_ms == 2000);
+    assert_true(line.options.mem_limit_bytes == (size_t)8 << 30);
+    assert_true(line.options.precision == 0.005);
+    assert_int_equal(line.options.sets, 64);
+    done(&line);
+}
+
+static void the_last_of_a_single_value_counts(void **state) {
+    (void)state;
+    struct line line;
+    parse(&line, "--seed 3 --seed 18446744073709551615 --color never --color always");
+    assert_true(line.options.seed == UINT64_MAX);
+    assert_int_equal(line.options.color, KB_COLOR_ALWAYS);
+    done(&line);
+}
+
+static void short_options_stand_together_and_before_their_value(void **state) {
+    (void)state;
+    struct line line;
+    parse(&line, "-qv -oa.json -o b.csv -o=c.md");
+    assert_int_equal(line.c.count, 0);
+    assert_true(line.options.quiet && line.options.verbose);
+    assert_int_equal(line.options.outputs.count, 3);
+    assert_string_equal(line.options.outputs.items[0], "a.json");
+    assert_string_equal(line.options.outputs.items[2], "c.md");
+    done(&line);
+}
+
+static void the_first_word_is_a_command_and_no_other(void **state) {
+    (void)state;
+    struct line line;
+    parse(&line, "--op silu list cases list");
+    assert_int_equal(line.options.command, KB_CMD_LIST);
+    assert_int_equal(line.options.words.count, 2);
+    assert_string_equal(line.options.words.items[1], "list");
+    done(&line);
+    parse(&line, "run -- --op help");
+    assert_int_equal(line.options.command, KB_CMD_RUN);
+    assert_int_equal(line.options.query.files.count, 2);
+    assert_string_equal(line.options.query.files.items[0], "--op");
+    done(&line);
+}
+
+static void flags_of_a_build_keep_their_commas(void **state) {
+    (void)state;
+    struct line line;
+    parse(&line, "--build precise,mine=-O3,-DA=1,fast-math,precise");
+    assert_int_equal(line.c.count, 0);
+    assert_int_equal(line.options.builds.count, 3);
+    assert_string_equal(line.options.builds.items[1], "mine=-O3,-DA=1");
+    done(&line);
+}
+
+static void a_kernel_may_name_its_variant(void **state) {
+    (void)state;
+    struct line line;
+    parse(&line, "--kernel dir/mine.cu:vec8");
+    assert_string_equal(line.options.kernel, "dir/mine.cu");
+    assert_int_equal(line.options.variants.count, 1);
+    assert_string_equal(line.options.variants.items[0], "vec8");
+    done(&line);
+    parse(&line, "--kernel d:ir/mine.cu");
+    assert_string_equal(line.options.kernel, "d:ir/mine.cu");
+    assert_int_equal(line.options.variants.count, 0);
+    done(&line);
+}
+
+static void methods_keep_the_order_they_are_asked_in(void **state) {
+    (void)state;
+    struct line line;
+    parse(&line, "--method cold,graph --method cold");
+    assert_int_equal(line.options.n_methods, 2);
+    assert_int_equal(line.options.methods[0], KB_COLD);
+    assert_int_equal(line.options.methods[1], KB_GRAPH);
+    done(&line);
+}
+
+/* One mistake, one line, and the line says what was wanted. */
+static void each_mistake_has_its_words(void **state) {
+    (void)state;
+    static const struct {
+        const char *line, *complaint;
+    } bad[] = {
+        {"--opp silu", "--opp: unknown option, did you mean \"--op\"?"},
+        {"--zzzzzz", "--zzzzzz: unknown option; kbench help run lists them"},
+        {"-z", "-z: unknown option; kbench help run lists them"},
+        {"--op", "--op: wants NAME,... after it, got nothing"},
+        {"--op --shape=7x16", "--op: wants NAME,... after it, got \"--shape=7x16\""},
+        {"-q -o", "-o: wants FILE after it, got nothing"},
+        {"--op silu,,gelu", "--op: \"silu,,gelu\" has an empty part"},
+        {"--no-cache=yes", "--no-cache: takes no value, got \"yes\""},
+        {"--timeout 60", "--timeout: \"60\" is no time, wanted one such as 60s or 500ms"},
+        {"--timeout 0s", "--timeout: \"0s\" is no time, wanted one such as 60s or 500ms"},
+        {"--timeout -1s", "--timeout: \"-1s\" is no time, wanted one such as 60s or 500ms"},
+        {"--max-time 1e3s",
+         "--max-time: \"1e3s\" is no time, wanted one such as 60s or 500ms"},
+        {"--mem-limit 8Q", "--mem-limit: \"8Q\" is no size, wanted one such as 8G or 512M"},
+        {"--mem-limit 0", "--mem-limit: \"0\" is no size, wanted one such as 8G or 512M"},
+        {"--precision 1",
+         "--precision: \"1\" is no precision, wanted one such as 1% or 0.5%, "
+         "at most 50%"},
+        {"--precision 51%",
+         "--precision: \"51%\" is no precision, wanted one such as 1% or "
+         "0.5%, at most 50%"},
+        {"--sets 4097", "--sets: \"4097\" is no whole number from 1 to 4096"},
+        {"--sets 0", "--sets: \"0\" is no whole number from 1 to 4096"},
+        {"--jobs two", "--jobs: \"two\" is no whole number from 1 to 1024"},
+        {"--seed 1.5", "--seed: \"1.5\" is no seed, wanted a whole number or random"},
+        {"--backend cud", "--backend: unknown value \"cud\", did you mean \"cuda\"?"},
+        {"--color blue", "--color: unknown value \"blue\"; there are auto, always, never"},
+        {"--mode bnch", "--mode: unknown mode \"bnch\", did you mean \"bench\"?"},
+        {"--method graph,colt",
+         "--method: unknown method \"colt\", did you mean \"cold\"?"},
+        {"--method cupti", "--method: method \"cupti\" is not in this version; there are "
+                           "graph, pdl, cold, hot"},
+        {"--format xml",
+         "--format: format \"xml\" is not in this version; there are json, jsonl, csv, md"},
+        {"-o r.xml", "-o: r.xml: extension \"xml\" is not in this version; there are json, "
+                     "jsonl, csv, md"},
+        {"-o r.jsn", "-o: r.jsn: unknown extension \"jsn\", did you mean \"json\"?"},
+        {"-o report", "-o: report: has no extension, wanted .json, .jsonl, .csv or .md"},
+        {"-o .json", "-o: .json: has no extension, wanted .json, .jsonl, .csv or .md"},
+        {"-o a.md -o a.md", "-o: a.md is given twice"},
+        {"--device 0,x",
+         "--device: \"x\" is no device, wanted a GPU's number, all or host"},
+        {"--device 0,all", "--device: all stands alone"},
+        {"--device 0 --backend host", "--device: --backend host has no GPUs"},
+        {"--device host --backend cuda", "--device: host is none of --backend cuda"},
+        {"--kernel :v", "--kernel: \":v\" wants FILE.cu:VARIANT"},
+        {"--kernel a.cu:", "--kernel: \"a.cu:\" wants FILE.cu:VARIANT"},
+        {"--variant all,vec16", "--variant: all stands alone"},
+        {"--sanitize adress",
+         "--sanitize: unknown sanitizer \"adress\", did you mean \"address\"?"},
+        {"--sanitize thread,address",
+         "--sanitize: thread stands alone: compilers do not mix it with others"},
+        {"--sanitize address --backend cuda",
+         "--sanitize: sanitizers are the host backend's, use --backend host"},
+        {"--no-cache --no-compile",
+         "--no-compile: without the cache everything would have to compile"},
+        {"--mode check --method cold", "--method: nothing is timed by --mode check"},
+        {"--mode bench --backend host",
+         "--mode: nothing can be timed on the host: its threads are CPU fibers"},
+        {"--resume", "--resume: not in this version"},
+        {"--sample 100", "--sample: not in this version"},
+        {"gate a.json --baseline b.json", NULL},
+        {"diff a.json b.json", "diff: not in this version"},
+        {"lits", "lits: no such file, folder or command, did you mean \"list\"?"},
+    };
+    for (size_t i = 0; i < KB_COUNT(bad); i++) {
+        struct line line;
+        struct kb_buf want = {0};
+        parse(&line, bad[i].line);
+        if (bad[i].complaint) {
+            kb_buf_printf(&want, "kbench: error: %s\n", bad[i].complaint);
+            assert_string_equal(kb_buf_text(&line.c.text), kb_buf_text(&want));
+            assert_int_equal(line.c.count, 1);
+        }
+        assert_true(line.c.count > 0);
+        kb_buf_free(&want);
+        done(&line);
+    }
+}
+
+static void all_mistakes_are_told_at_once_in_their_order(void **state) {
+    (void)state;
+    struct line line;
+    parse(&line, "--timeout 1 --mode x -o y.pdf --jobs 0");
+    assert_int_equal(line.c.count, 4);
+    assert_non_null(strstr(line.c.text.data, "--timeout"));
+    assert_true(strstr(line.c.text.data, "--mode") > strstr(line.c.text.data, "--timeout"));
+    assert_true(strstr(line.c.text.data, "--jobs") > strstr(line.c.text.data, "y.pdf"));
+    done(&line);
+}
+
+static void a_mistake_cannot_write_to_the_terminal(void **state) {
+    (void)state;
+    struct line line;
+    parse(&line, "--mode \033[31mred");
+    assert_null(strchr(line.c.text.data, '\033'));
+    assert_non_null(strstr(line.c.text.data, "^["));
+    done(&line);
+}
+
+/* A table row that the parser could not use, or that the help would hide. */
+static void every_option_is_whole(void **state) {
+    (void)state;
+    struct kb_buf help = {0}, brief = {0};
+    kb_options_help(&help);
+    kb_options_summary(&brief);
+    for (size_t i = 0; i < kb_option_count; i++) {
+        const struct kb_option *o = &kb_options[i];
+        assert_true(kb_starts_with(o->name, "--"));
+        assert_non_null(o->help);
+        assert_true((o->arg == NULL) == (o->type == KB_O_FLAG));
+        assert_true((o->take != NULL) == (o->type == KB_O_OWN));
+        assert_true((o->words != NULL) == (o->type == KB_O_WORD));
+        assert_true(o->type != KB_O_COUNT || o->min < o->max);
+        assert_non_null(strstr(help.data, o->name));
+        assert_false(kb_is_later(o->name));
+        for (size_t k = 0; k < i; k++) {
+            assert_string_not_equal(kb_options[k].name, o->name);
+            assert_true(!o->letter || kb_options[k].letter != o->letter);
+        }
+    }
+    kb_buf_free(&help);
+    kb_buf_free(&brief);
+}
+
+/* Words that the table repeats because the help shows them. */
+static void shown_words_are_those_that_are_taken(void **state) {
+    (void)state;
+    struct kb_buf methods = {0}, modes = {0};
+    for (int m = 0; m < KB_METHOD_COUNT; m++)
+        kb_buf_printf(&methods, "%s%s", m ? "," : "", kb_method_word((enum kb_method)m));
+    for (int m = 0; m <= KB_BENCH; m++)
+        kb_buf_printf(&modes, "%s%s", m ? "|" : "", kb_mode_word((enum kb_mode)m));
+    for (size_t i = 0; i < kb_option_count; i++) {
+        if (kb_streq(kb_options[i].name, "--method"))
+            assert_string_equal(kb_options[i].arg, methods.data);
+        if (kb_streq(kb_options[i].name, "--mode"))
+            assert_string_equal(kb_options[i].arg, modes.data);
+    }
+    kb_buf_free(&methods);
+    kb_buf_free(&modes);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_those_of_the_help),
+        cmocka_unit_test(lists_split_at_commas_and_are_joined_when_given_again),
+        cmocka_unit_test(values_have_units),
+        cmocka_unit_test(the_last_of_a_single_value_counts),
+        cmocka_unit_test(short_options_stand_together_and_before_their_value),
+        cmocka_unit_test(the_first_word_is_a_command_and_no_other),
+        cmocka_unit_test(flags_of_a_build_keep_their_commas),
+        cmocka_unit_test(a_kernel_may_name_its_variant),
+        cmocka_unit_test(methods_keep_the_order_they_are_asked_in),
+        cmocka_unit_test(each_mistake_has_its_words),
+        cmocka_unit_test(all_mistakes_are_told_at_once_in_their_order),
+        cmocka_unit_test(a_mistake_cannot_write_to_the_terminal),
+        cmocka_unit_test(every_option_is_whole),
+        cmocka_unit_test(shown_words_are_those_that_are_taken),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
