@@ -73,9 +73,9 @@ void kb_check_new_name(struct kb_contract *r, const cJSON *node, const char *nam
             taken = taken || kb_streq(p->names[n].name, name);
     }
     if (!kb_is_identifier(name))
-        kb_json_complain(&r->doc, node, true, r->c, "is no name: letters, digits and _");
+        kb_contract_complain_key(r, node, "is no name: letters, digits and _");
     else if (taken)
-        kb_json_complain(&r->doc, node, true, r->c, "the name is taken");
+        kb_contract_complain_key(r, node, "the name is taken");
 }
 
 /* ---- arguments -------------------------------------------------------------------------
@@ -180,9 +180,9 @@ void kb_check_outputs(struct kb_contract *r, const cJSON *node) {
             const struct kb_tensor_spec *spec = &p->tensors[t];
             if (spec->role == KB_IN || is_given(r, spec->name))
                 continue;
-            kb_json_complain(&r->doc, node, true, r->c,
-                             "`%s`, an output of %s, is no argument of any launch",
-                             spec->name, p->c->op->name);
+            kb_contract_complain_key(r, node,
+                                     "`%s`, an output of %s, is no argument of any launch",
+                                     spec->name, p->c->op->name);
             return;
         }
     }
@@ -197,7 +197,7 @@ void kb_check_defines(struct kb_contract *r, const cJSON *node) {
         struct kb_err err = {0};
         if (kb_macros_make(r->variant, &r->samples[i].c, r->arena, &pairs, &err))
             continue;
-        kb_json_complain(&r->doc, node, true, r->c, "%s", err.msg);
+        kb_contract_complain_key(r, node, "%s", err.msg);
         return;
     }
 }

@@ -4,14 +4,31 @@
 
 #include <string.h>
 
-void kb_contract_complain(struct kb_contract *r, const cJSON *node, const char *fmt, ...) {
+static void complain(struct kb_contract *r, const cJSON *node, bool of_key, const char *fmt,
+                     va_list args) {
     struct kb_buf what = {0};
+    if (r->quiet)
+        return;
+    kb_buf_vprintf(&what, fmt, args);
+    if (r->in_shared)
+        kb_buf_printf(&what, " (for %s)", r->variant->name);
+    kb_json_complain(&r->doc, node, of_key, r->c, "%s", kb_buf_text(&what));
+    kb_buf_free(&what);
+}
+
+void kb_contract_complain(struct kb_contract *r, const cJSON *node, const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);
-    kb_buf_vprintf(&what, fmt, args);
+    complain(r, node, false, fmt, args);
     va_end(args);
-    kb_json_complain(&r->doc, node, false, r->c, "%s", kb_buf_text(&what));
-    kb_buf_free(&what);
+}
+
+void kb_contract_complain_key(struct kb_contract *r, const cJSON *node, const char *fmt,
+                              ...) {
+    va_list args;
+    va_start(args, fmt);
+    complain(r, node, true, fmt, args);
+    va_end(args);
 }
 
 /* ---- values ----------------------------------------------------------------------------
@@ -125,8 +142,7 @@ static void chain_of(struct kb_contract *r, const cJSON *object, const cJSON *no
     for (size_t i = 0; i < KB_COUNT(launch_keys); i++) {
         const cJSON *outside = kb_json_get(object, launch_keys[i]);
         if (outside && !kb_streq(launch_keys[i], "why"))
-            kb_json_complain(&r->doc, outside, true, r->c,
-                             "belongs into each of \"launches\"");
+            kb_contract_complain_key(r, outside, "belongs into each of \"launches\"");
     }
     if (!is_list(r, node, 1, KB_MAX_LAUNCHES))
         return;
@@ -165,6 +181,17 @@ static void lets_of(struct kb_contract *r, const cJSON *object) {
             .value.is_float = is_float,
         };
     }
+}
+
+/* Those of the file come after a variant's own and may use them. What is wrong with them in
+ * one variant is not said again for the next. */
+static void shared_lets_of(struct kb_contract *r) {
+    int before = r->c->count;
+    r->in_shared = true;
+    r->quiet = r->shared_wrong;
+    lets_of(r, kb_json_get(r->doc.root, "let"));
+    r->shared_wrong = r->shared_wrong || r->c->count > before;
+    r->in_shared = r->quiet = false;
 }
 
 static enum kb_scratch_start start_of(struct kb_contract *r, const cJSON *node) {
@@ -276,7 +303,7 @@ static void defines_of(struct kb_contract *r, const cJSON *object, struct kb_str
         char *value = kb_expr_text(item, r->arena);
         /* They pass through compiler drivers that know quotes and variables. */
         if (!kb_is_identifier(item->string))
-            kb_json_complain(&r->doc, item, true, r->c, "is no macro name");
+            kb_contract_complain_key(r, item, "is no macro name");
         else if (!value)
             kb_contract_complain(r, item, "must be text or a whole number");
         else if (strpbrk(value, "\\\"'`$\n\r\t"))
@@ -307,8 +334,8 @@ static void variant_of(struct kb_contract *r, const cJSON *object) {
     const cJSON *launches = kb_json_get(object, "launches");
     v->name = kb_arena_strdup(r->arena, object->string);
     if (!is_variant_name(v->name))
-        kb_json_complain(&r->doc, object, true, r->c,
-                         "no name for a variant: up to 32 letters, digits, _ and -");
+        kb_contract_complain_key(
+            r, object, "no name for a variant: up to 32 letters, digits, _ and -");
     if (!is_object(r, object, "an object, a variant"))
         return;
     kb_json_check_keys(&r->doc, object, variant_keys, KB_COUNT(variant_keys), r->c);
@@ -323,6 +350,7 @@ static void variant_of(struct kb_contract *r, const cJSON *object) {
     v->arch = arch_of(r, kb_json_get(object, "arch"));
     v->align = align_of(r, kb_json_get(object, "align"));
     lets_of(r, kb_json_get(object, "let"));
+    shared_lets_of(r);
     v->when = expr_of(r, kb_json_get(object, "when"));
     scratch_of(r, kb_json_get(object, "scratch"));
     if (launches)
@@ -374,7 +402,8 @@ static void op_of(struct kb_contract *r, const cJSON *item) {
 }
 
 void kb_contract_read(struct kb_contract *r) {
-    static const char *const keys[] = {"ops", "why", "dtypes", "defines", "variants"};
+    static const char *const keys[] = {"ops",     "why", "dtypes",
+                                       "defines", "let", "variants"};
     const cJSON *file = r->doc.root, *item;
     if (!is_object(r, file, "an object"))
         return;

@@ -18,13 +18,17 @@ struct kb_contract {
     struct kb_variant *variant;
     struct kb_expr_let lets[KB_MAX_LETS]; /* their types */
     int n_lets;
+    bool in_shared, shared_wrong, quiet; /* reading the file's let, once for each variant */
 };
 
 /* The whole document, into r->kernel. */
 void kb_contract_read(struct kb_contract *r);
 
+/* At the value of `node`, or at its key. */
 void kb_contract_complain(struct kb_contract *r, const cJSON *node, const char *fmt, ...)
     KB_PRINTF(3, 4);
+void kb_contract_complain_key(struct kb_contract *r, const cJSON *node, const char *fmt,
+                              ...) KB_PRINTF(3, 4);
 
 /* All of these complain about `node` and go on. */
 

@@ -1,0 +1,219 @@
+// act_and_mul: out[r][c] = act(in[r][c]) * in[r][hidden + c], rows of [gate | up]
+//
+//     silu       act(x) = x / (1 + exp(-x))
+//     gelu       act(x) = x * P(x), P(x) = (1 + erf(x / sqrt 2)) / 2
+//     gelu_tanh  act(x) = x / (1 + exp(-2z)), z = sqrt(2 / pi) * (x + 0.044715 x^3)
+//
+// round=once rounds the product to the dtype, round=act act(x) as well.
+//
+// vec16  - one 16-byte vector per thread, as the stream kernel that is its ceiling; vec32 the
+//          same with the 32-byte accesses of sm_100.
+// vec8   - half of that: rows of 8 bytes that are none of 16, or more threads for small
+// vec4     problems, where the time is one thread's arithmetic and not the memory's.
+// scalar - one element at a time, eight per thread, for any width.
+// chain  - what a framework without fusion runs: act(gate) to memory, then the product. Its
+//          act(x) is rounded to the dtype on the way, so it is right for round=act only.
+//
+// A block is `cols` vectors of each of `rows` rows, so that a thread knows its row without a
+// division. Blocks go along a row first, as the addresses do; rows lie in y and, past 65535
+// blocks, in z.
+/* kbench
+{ "ops": ["silu", "gelu", "gelu_tanh"],
+  "let": { "cols": "ceil_div(vecs, items * ceil_div(vecs, items * 256))",
+           "rows": "256 / cols",
+           "row_blocks": "ceil_div(tokens, rows)",
+           "layers": "max(1, ceil_div(row_blocks, 65535))" },
+  "variants": {
+    "vec16": {
+      "why":   "one 16-byte vector per thread",
+      "when":  "hidden * dtype_bytes % 16 == 0",
+      "let":   { "vecs": "hidden * dtype_bytes / 16", "items": 1 },
+      "entry": "act_and_mul<KB_T, KB_ACT, KB_ROUND, 16, 1>",
+      "grid":  ["ceil_div(vecs, cols)", "ceil_div(row_blocks, layers)", "layers"],
+      "block": ["cols", "rows"], "pdl": true,
+      "args":  ["input", "out", "i64 tokens", "i32 vecs"] },
+    "vec32": {
+      "why":   "one 32-byte vector per thread, which sm_100 moves by one instruction",
+      "when":  "sm >= 100 && hidden * dtype_bytes % 32 == 0",
+      "let":   { "vecs": "hidden * dtype_bytes / 32", "items": 1 },
+      "entry": "act_and_mul<KB_T, KB_ACT, KB_ROUND, 32, 1>",
+      "grid":  ["ceil_div(vecs, cols)", "ceil_div(row_blocks, layers)", "layers"],
+      "block": ["cols", "rows"], "pdl": true, "align": 32,
+      "args":  ["input", "out", "i64 tokens", "i32 vecs"] },
+    "vec8": {
+      "why":   "one 8-byte vector per thread: narrower rows, less arithmetic per thread",
+      "when":  "hidden * dtype_bytes % 8 == 0",
+      "let":   { "vecs": "hidden * dtype_bytes / 8", "items": 1 },
+      "entry": "act_and_mul<KB_T, KB_ACT, KB_ROUND, 8, 1>",
+      "grid":  ["ceil_div(vecs, cols)", "ceil_div(row_blocks, layers)", "layers"],
+      "block": ["cols", "rows"], "pdl": true,
+      "args":  ["input", "out", "i64 tokens", "i32 vecs"] },
+    "vec4": {
+      "why":   "4-byte vectors, two per thread: rows of an even number of 16-bit elements",
+      "when":  "hidden * dtype_bytes % 4 == 0",
+      "let":   { "vecs": "hidden * dtype_bytes / 4", "items": 2 },
+      "entry": "act_and_mul<KB_T, KB_ACT, KB_ROUND, 4, 2>",
+      "grid":  ["ceil_div(vecs, cols * items)", "ceil_div(row_blocks, layers)", "layers"],
+      "block": ["cols", "rows"], "pdl": true,
+      "args":  ["input", "out", "i64 tokens", "i32 vecs"] },
+    "scalar": {
+      "why":   "any width, four elements per thread",
+      "let":   { "vecs": "hidden", "items": 4 },
+      "entry": "act_and_mul<KB_T, KB_ACT, KB_ROUND, sizeof(KB_T), 4>",
+      "grid":  ["ceil_div(vecs, cols * items)", "ceil_div(row_blocks, layers)", "layers"],
+      "block": ["cols", "rows"], "pdl": true,
+      "args":  ["input", "out", "i64 tokens", "i32 vecs"] },
+    "chain": {
+      "why":   "unfused: act(gate) goes to memory and comes back for the product",
+      "when":  "round == act && hidden * dtype_bytes % 16 == 0",
+      "let":   { "vecs": "hidden * dtype_bytes / 16", "items": 1 },
+      "scratch": { "activated": { "bytes": "tokens * hidden * dtype_bytes" } },
+      "launches": [
+        { "entry": "act_only<KB_T, KB_ACT>",
+          "grid":  ["ceil_div(vecs, cols)", "ceil_div(row_blocks, layers)", "layers"],
+          "block": ["cols", "rows"], "pdl": true,
+          "args":  ["input", "activated", "i64 tokens", "i32 vecs"] },
+        { "entry": "mul_up<KB_T>",
+          "grid":  ["ceil_div(vecs, cols)", "ceil_div(row_blocks, layers)", "layers"],
+          "block": ["cols", "rows"], "pdl": true,
+          "args":  ["input", "activated", "out", "i64 tokens", "i32 vecs"] } ] } } }
+*/
+#include "kb.cuh"
+
+/* ---- activations --------------------------------------------------------------------------
+ * All three are x / (1 + 2^y(x)): one MUFU.EX2, one MUFU.RCP and no branch, so that the
+ * arithmetic hides behind the memory in the precise build as well. Infinities and NaN come out
+ * right by themselves: for -inf the power is infinite, its reciprocal 0 and -inf * 0 NaN. The
+ * reciprocal of 2^126 and more is flushed: silu below -87.3 is -0, as the plain formula is
+ * below -88.7. */
+
+enum { kSilu, kGelu, kGeluTanh };
+
+KB_DEVICE float silu(float x) {
+    const float log2e = 1.44269502f, ln2 = 0.693147182f;
+    // y is -x log2 e rounded towards 0. What it lacks, d >= 0, counts |x| times where x < 0:
+    // exp(-x) = 2^y (1 + d). Where x > 0 it is below rounding, negative, and saturates to 0,
+    // as the NaN does that infinities give. The float log2e is a little low, so that d is
+    // never of the wrong sign where it counts.
+    float y = __fmul_rz(x, -log2e);
+    float d = kb_fms_sat(y, -ln2, x);
+    return x * kb_rcp(__fmaf_rn(kb_ex2(y), 1.0f + d, 1.0f));
+}
+
+KB_DEVICE float gelu_tanh(float x) {
+    // x (1 + tanh z) / 2 = x / (1 + exp(-2z)); y = -2z log2 e.
+    const float k1 = 2.30220820f, k3 = 0.102943240f; // 2 sqrt(2 / pi) log2 e, times 0.044715
+    float y = x * __fmaf_rn(x * x, -k3, -k1);
+    return x * kb_rcp(1.0f + kb_ex2(y));
+}
+
+KB_DEVICE float gelu(float x) {
+    // y = log2((1 - P) / P), P = (1 + erf(x / sqrt 2)) / 2, as x times a polynomial in x^2:
+    // P within 2^-26, and within 1.6 % of itself down to x = -6; past 6 the polynomial goes
+    // faster than y does, to P of 0 and 1. (Minimax, by linear programming.)
+    const float k[] = {-2.30220876f,    -0.104838464f,   9.94944602e-5f,  1.55982217e-4f,
+                       -1.02864231e-5f, 1.86703322e-7f,  1.27831736e-8f,  -8.66698125e-10f,
+                       2.03021178e-11f, -1.72455853e-13f};
+    float x2 = x * x, p = k[9];
+#pragma unroll
+    for (int i = 8; i >= 0; i--)
+        p = __fmaf_rn(p, x2, k[i]);
+    return x * kb_rcp(1.0f + kb_ex2(x * p));
+}
+
+template <int kAct> KB_DEVICE float act(float x) {
+    return kAct == kSilu ? silu(x) : kAct == kGelu ? gelu(x) : gelu_tanh(x);
+}
+
+/* ---- kernels ------------------------------------------------------------------------------ */
+
+/* What a thread of the block grid works on. */
+struct place {
+    size_t row;
+    int col; // of vectors; the next of several is blockDim.x further
+};
+
+template <int kItems> KB_DEVICE place here() {
+    size_t row_block = (size_t)blockIdx.z * gridDim.y + blockIdx.y;
+    return {row_block * blockDim.y + threadIdx.y,
+            (int)(blockIdx.x * (blockDim.x * kItems) + threadIdx.x)};
+}
+
+/* act(gate) of a vector, rounded to T where asked. */
+template <class T, int kAct, bool kRound, int kBytes, int kN>
+KB_DEVICE void activate(kb_vec<kBytes> gate, float (&out)[kN]) {
+    kb_unpack<T>(gate, out);
+#pragma unroll
+    for (int i = 0; i < kN; i++)
+        out[i] = act<kAct>(out[i]);
+    if (kRound)
+        kb_unpack<T>(kb_pack<T, kBytes>(out), out);
+}
+
+template <class T, int kBytes, int kN>
+KB_DEVICE kb_vec<kBytes> product(const float (&a)[kN], kb_vec<kBytes> up) {
+    float u[kN];
+    kb_unpack<T>(up, u);
+#pragma unroll
+    for (int i = 0; i < kN; i++)
+        u[i] *= a[i];
+    return kb_pack<T, kBytes>(u);
+}
+
+/* `vecs` vectors of kBytes in half a row. */
+template <class T, int kAct, int kRound, int kBytes, int kItems>
+__global__ void __launch_bounds__(256)
+    act_and_mul(const T *input, T *out, long long tokens, int vecs) {
+    constexpr int kN = kBytes / sizeof(T);
+    kb_vec<kBytes> gate[kItems], up[kItems];
+    place at = here<kItems>();
+    size_t to = at.row * vecs + at.col, from = at.row * vecs + to;
+
+    kb_let_next_start();
+    kb_wait_inputs();
+    if (at.row >= tokens)
+        return;
+#pragma unroll // all loads before the first use
+    for (int i = 0; i < kItems; i++)
+        if (at.col + i * (int)blockDim.x < vecs) {
+            gate[i] = kb_load<kBytes>(input, from + i * blockDim.x);
+            up[i] = kb_load<kBytes>(input, from + i * blockDim.x + vecs);
+        }
+#pragma unroll
+    for (int i = 0; i < kItems; i++) {
+        float a[kN];
+        if (at.col + i * (int)blockDim.x >= vecs)
+            return;
+        activate<T, kAct, kRound>(gate[i], a);
+        kb_store(out, to + i * blockDim.x, product<T>(a, up[i]));
+    }
+}
+
+/* The chain: 16-byte vectors, as vec16. */
+
+template <class T, int kAct>
+__global__ void __launch_bounds__(256)
+    act_only(const T *input, T *activated, long long tokens, int vecs) {
+    float a[16 / sizeof(T)];
+    place at = here<1>();
+    kb_let_next_start();
+    kb_wait_inputs();
+    if (at.row >= tokens || at.col >= vecs)
+        return;
+    activate<T, kAct, false>(kb_load<16>(input, at.row * 2 * vecs + at.col), a);
+    kb_store(activated, at.row * vecs + at.col, kb_pack<T, 16>(a));
+}
+
+template <class T>
+__global__ void __launch_bounds__(256)
+    mul_up(const T *input, const T *activated, T *out, long long tokens, int vecs) {
+    float a[16 / sizeof(T)];
+    place at = here<1>();
+    kb_let_next_start();
+    kb_wait_inputs();
+    if (at.row >= tokens || at.col >= vecs)
+        return;
+    size_t to = at.row * vecs + at.col;
+    kb_unpack<T>(kb_load<16>(activated, to), a);
+    kb_store(out, to, product<T>(a, kb_load<16>(input, at.row * 2 * vecs + vecs + at.col)));
+}

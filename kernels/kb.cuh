@@ -1,0 +1,176 @@
+/* kb.cuh - what kernels share: conversions, vectors, fast exact-enough maths, launch order.
+ *
+ * All inline PTX of kernels/ is in this file, each word with a body for the host backend
+ * (KB_HOST), where the same source runs on CPU fibers. No standard library: NVRTC reads it. */
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#define KB_DEVICE __device__ __forceinline__
+
+/* ---- conversions ------------------------------------------------------------------------
+ * To float exactly, from float to nearest even; NaN stays NaN, fp16 overflows to infinity. */
+
+KB_DEVICE float to_f32(float x) {
+    return x;
+}
+KB_DEVICE float to_f32(__half x) {
+    return __half2float(x);
+}
+KB_DEVICE float to_f32(__nv_bfloat16 x) {
+    return __bfloat162float(x);
+}
+
+template <class T> KB_DEVICE T from_f32(float x);
+template <> KB_DEVICE float from_f32<float>(float x) {
+    return x;
+}
+template <> KB_DEVICE __half from_f32<__half>(float x) {
+    return __float2half_rn(x);
+}
+template <> KB_DEVICE __nv_bfloat16 from_f32<__nv_bfloat16>(float x) {
+    return __float2bfloat16_rn(x);
+}
+
+/* ---- vectors ----------------------------------------------------------------------------
+ * kBytes at an address that is a multiple of kBytes, moved by one load or store (32 bytes:
+ * by one from sm_100 on, by two before). Registers hold words: 16-bit elements are taken
+ * out of them in pairs, which is one instruction an element instead of two. */
+
+template <int kBytes> struct alignas(kBytes) kb_vec {
+    unsigned word[kBytes / 4];
+};
+template <> struct alignas(2) kb_vec<2> {
+    unsigned short word[1];
+};
+
+/* Vector `i` of an array that starts at a multiple of kBytes. */
+template <int kBytes, class T> KB_DEVICE kb_vec<kBytes> kb_load(const T *base, size_t i) {
+    return reinterpret_cast<const kb_vec<kBytes> *>(base)[i];
+}
+template <int kBytes, class T> KB_DEVICE void kb_store(T *base, size_t i, kb_vec<kBytes> v) {
+    reinterpret_cast<kb_vec<kBytes> *>(base)[i] = v;
+}
+
+/* A word of two 16-bit elements, the first in its lower half. */
+template <class T> struct kb_pair;
+template <> struct kb_pair<__nv_bfloat16> {
+    static KB_DEVICE void unpack(unsigned word, float &first, float &second) {
+        first = __uint_as_float(word << 16);
+        second = __uint_as_float(word & 0xffff0000u);
+    }
+    static KB_DEVICE unsigned pack(float first, float second) {
+        __nv_bfloat162 pair = __floats2bfloat162_rn(first, second);
+        return *reinterpret_cast<unsigned *>(&pair);
+    }
+};
+template <> struct kb_pair<__half> {
+    static KB_DEVICE void unpack(unsigned word, float &first, float &second) {
+        float2 pair = __half22float2(*reinterpret_cast<__half2 *>(&word));
+        first = pair.x;
+        second = pair.y;
+    }
+    static KB_DEVICE unsigned pack(float first, float second) {
+        __half2 pair = __floats2half2_rn(first, second);
+        return *reinterpret_cast<unsigned *>(&pair);
+    }
+};
+
+/* The elements of a vector as floats, and back. */
+template <class T, int kBytes, int kN>
+KB_DEVICE void kb_unpack(kb_vec<kBytes> v, float (&out)[kN]) {
+    static_assert(kN * sizeof(T) == kBytes, "the array has one float for each element");
+    if constexpr (sizeof(T) == 4) {
+#pragma unroll
+        for (int i = 0; i < kN; i++)
+            out[i] = __uint_as_float(v.word[i]);
+    } else if constexpr (kN == 1) {
+        out[0] = to_f32(*reinterpret_cast<T *>(&v));
+    } else {
+#pragma unroll
+        for (int i = 0; i < kN; i += 2)
+            kb_pair<T>::unpack(v.word[i / 2], out[i], out[i + 1]);
+    }
+}
+template <class T, int kBytes, int kN>
+KB_DEVICE kb_vec<kBytes> kb_pack(const float (&in)[kN]) {
+    static_assert(kN * sizeof(T) == kBytes, "the array has one float for each element");
+    kb_vec<kBytes> v;
+    if constexpr (sizeof(T) == 4) {
+#pragma unroll
+        for (int i = 0; i < kN; i++)
+            v.word[i] = __float_as_uint(in[i]);
+    } else if constexpr (kN == 1) {
+        *reinterpret_cast<T *>(&v) = from_f32<T>(in[0]);
+    } else {
+#pragma unroll
+        for (int i = 0; i < kN; i += 2)
+            v.word[i / 2] = kb_pair<T>::pack(in[i], in[i + 1]);
+    }
+    return v;
+}
+
+/* ---- maths ------------------------------------------------------------------------------
+ * One instruction each, the same one in every build. */
+
+/* 2^x within 2 ulp. A subnormal result is 0. */
+KB_DEVICE float kb_ex2(float x) {
+    float y;
+#ifdef KB_HOST
+    y = exp2f(x);
+    y = y < 0x1p-126f ? 0.0f : y;
+#else
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+#endif
+    return y;
+}
+/* 1 / x within 1 ulp. A subnormal result is 0: |x| beyond 2^126. */
+KB_DEVICE float kb_rcp(float x) {
+    float y;
+#ifdef KB_HOST
+    y = 1.0f / x;
+    y = fabsf(y) < 0x1p-126f ? copysignf(0.0f, y) : y;
+#else
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+#endif
+    return y;
+}
+/* a * b - c rounded once, then into [0, 1]; NaN becomes 0. */
+KB_DEVICE float kb_fms_sat(float a, float b, float c) {
+    float y;
+#ifdef KB_HOST
+    y = fmaf(a, b, -c);
+    y = y > 0.0f ? (y < 1.0f ? y : 1.0f) : 0.0f;
+#else
+    asm("{ .reg .f32 n; neg.f32 n, %3; fma.rn.sat.f32 %0, %1, %2, n; }"
+        : "=f"(y)
+        : "f"(a), "f"(b), "f"(c));
+#endif
+    return y;
+}
+
+/* ---- launch order -----------------------------------------------------------------------
+ * Programmatic dependent launch (sm_90), for a contract with "pdl". Without it, and on the
+ * host, these are nothing. */
+
+/* All that earlier kernels wrote is visible after it. Nothing that they write is read
+ * before it, nothing that they may still read is written before it; and no pointer to such
+ * memory is const __restrict__, which would allow the compiler to read it earlier. */
+KB_DEVICE void kb_wait_inputs() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+/* The next kernel may take the places that become free. A hint: it orders no memory. */
+KB_DEVICE void kb_let_next_start() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+/* ---- shared memory ----------------------------------------------------------------------
+ * The launch's dynamic shared memory as `T *name`, 128-byte aligned (what bulk copies want). */
+#define KB_DYNAMIC_SMEM(T, name)                                                             \
+    extern __shared__ __align__(128) unsigned char kb_dynamic_smem[];                        \
+    T *name = reinterpret_cast<T *>(kb_dynamic_smem)
