@@ -202,6 +202,7 @@ const struct kb_output_report *kb_row_worst(const struct kb_row *row) {
     for (int i = 0; i < row->n_outputs; i++) {
         const struct kb_output_report *o = &row->outputs[i];
         if ((row->reason == KB_R_UNWRITTEN && o->unwritten > 0) ||
+            (row->reason == KB_R_TOUCHED && o->touched > 0) ||
             (row->reason == KB_R_MISMATCH && o->over > 0))
             return o;
     }
@@ -251,6 +252,16 @@ static void mismatch_words(const struct kb_output_report *o, struct kb_buf *out)
         kb_tolerance_words(&o->tolerance, out);
         kb_buf_puts(out, " would pass it");
     }
+    kb_follows_words(o, out);
+}
+
+static void touched_words(const struct kb_output_report *o, struct kb_buf *out) {
+    kb_buf_printf(
+        out, "%lld of %lld elements were written to, though they must stay as they were",
+        (long long)o->touched, (long long)o->elements);
+    if (o->over > o->touched)
+        kb_buf_printf(out, "; %lld others are wrong", (long long)(o->over - o->touched));
+    kb_follows_words(o, out);
 }
 
 static void unwritten_words(const struct kb_output_report *o, struct kb_buf *out) {
@@ -281,6 +292,8 @@ void kb_row_what(const struct kb_row *row, struct kb_buf *out) {
         kb_buf_printf(out, "%s: ", o->name);
     if (o && row->reason == KB_R_UNWRITTEN)
         unwritten_words(o, out);
+    else if (o && row->reason == KB_R_TOUCHED)
+        touched_words(o, out);
     else if (o)
         mismatch_words(o, out);
     else
