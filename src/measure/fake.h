@@ -1,0 +1,252 @@
+/* fake.h - a device for tests that is no device: its kernels compute what the reference
+ * says, its timer gives what a script says, and it breaks where it is told to. */
+#ifndef KB_FAKE_H
+#define KB_FAKE_H
+
+#include "session.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A device that works is all zero but for `ns`. */
+struct fake_script {
+    double (*ns)(int64_t i); /* sample i of the kernel */
+    double stream_ns;        /* of the stream kernel; 0: 1000 */
+    double floor_ns;         /* 0: 10 */
+    double tick_ns;
+    int64_t footprint_bytes; /* 0: twice the L2 */
+    uint64_t throttle;
+    int other_processes;
+    /* What fails, with which kind; KB_NO_ERROR: nothing */
+    enum kb_err_kind open_err, stream_err, run_err;
+    enum kb_method open_err_method; /* which method's timer does not open */
+    int64_t fail_at;                /* sample to fail at with KB_DEVICE; 0: none */
+    bool timed_wrong;               /* the timed launches leave another bit */
+    /* Whether the kernel's `run`-th run (from 0) leaves element i unwritten, or wrong */
+    bool (*skips)(int run, int64_t i);
+    bool (*spoils)(int run, int64_t i);
+};
+
+struct kb_device {
+    const struct fake_script *script;
+    struct kb_device_info info;
+    const char *case_id;
+    int runs, timers_opened, timers_open, streams_timed, clocks_read;
+    int64_t samples; /* of the kernel, over all its timers */
+};
+struct kb_code {
+    bool is_stream;
+};
+struct kb_timer {
+    struct kb_device *device;
+    const struct kb_slab *initial;
+    bool is_stream;
+    int64_t next;
+};
+
+static const struct kb_device_info *fake_info(struct kb_device *device) {
+    return &device->info;
+}
+
+static bool fake_build(struct kb_device *device, const struct kb_plan *plan,
+                       const struct kb_build *build, struct kb_code **out,
+                       struct kb_code_info *info, struct kb_err *err) {
+    (void)device, (void)build, (void)err;
+    *out = calloc(1, sizeof **out);
+    if (!*out)
+        kb_out_of_memory();
+    (*out)->is_stream = strstr(plan->kernel->path, "stream") != NULL;
+    *info = (struct kb_code_info){.registers = -1, .arch = "none"};
+    return true;
+}
+
+static void fake_unload(struct kb_device *device, struct kb_code *code) {
+    (void)device;
+    free(code);
+}
+
+static void fake_close(struct kb_device *device) {
+    (void)device; /* the test's own */
+}
+
+/* The reference, rounded, into the outputs of the slab. */
+static void fake_compute(struct kb_device *device, struct kb_slab *slab, int run) {
+    struct kb_arena arena = {0};
+    struct kb_complaints c = {0};
+    struct kb_case *k = kb_arena_alloc(&arena, sizeof *k);
+    struct kb_problem *p = kb_arena_alloc(&arena, sizeof *p);
+    const void *in[KB_MAX_TENSORS] = {0};
+    struct kb_err err = {0};
+
+    if (!kb_case_parse(device->case_id, &arena, k, &c) || !kb_case_resolve(k, p, &err))
+        abort();
+    for (int t = 0; t < p->n_tensors; t++)
+        in[t] = kb_slab_at(slab, t);
+    for (int t = 0; t < p->n_tensors; t++) {
+        const struct kb_tensor_spec *spec = &p->tensors[t];
+        for (int64_t i = 0; spec->role == KB_OUT && i < spec->elements; i++) {
+            double want, bound;
+            if (device->script->skips && device->script->skips(run, i))
+                continue;
+            k->op->reference(p, in, NULL, t, i, 1, &want, &bound);
+            if (bound == KB_KEEP)
+                continue;
+            uint32_t bits = kb_encode(spec->dtype, want);
+            bits ^= device->script->spoils && device->script->spoils(run, i);
+            kb_bits_put(spec->dtype, kb_slab_at(slab, t), i, bits);
+        }
+    }
+    kb_arena_free(&arena);
+}
+
+static bool fake_run(struct kb_device *device, struct kb_code *code,
+                     const struct kb_plan *plan, struct kb_slab *slab,
+                     const struct kb_run_options *options, struct kb_run_result *result,
+                     struct kb_err *err) {
+    (void)code, (void)plan, (void)options;
+    *result = (struct kb_run_result){.wall_ns = 1};
+    if (device->script->run_err)
+        return kb_fail(err, device->script->run_err, "the fake run fails");
+    fake_compute(device, slab, device->runs++);
+    return true;
+}
+
+static bool fake_timer_open(struct kb_device *device, struct kb_code *code,
+                            const struct kb_plan *plan, const struct kb_slab *initial,
+                            enum kb_method method, int sets, struct kb_timer **out,
+                            struct kb_timer_facts *facts, struct kb_err *err) {
+    const struct fake_script *s = device->script;
+    enum kb_err_kind kind = code->is_stream                ? s->stream_err
+                            : method == s->open_err_method ? s->open_err
+                                                           : KB_NO_ERROR;
+
+    (void)plan;
+    if (kind)
+        return kb_fail(err, kind, "the fake timer does not open");
+    *out = calloc(1, sizeof **out);
+    if (!*out)
+        kb_out_of_memory();
+    **out = (struct kb_timer){device, initial, code->is_stream, 0};
+    *facts = (struct kb_timer_facts){
+        .sets = sets ? sets : 7,
+        .footprint_bytes =
+            s->footprint_bytes ? s->footprint_bytes : 2 * device->info.l2_bytes,
+        .launches_per_sample = 10,
+        .tick_ns = s->tick_ns,
+        .cache = "rotated",
+    };
+    device->timers_opened++;
+    device->timers_open++;
+    device->streams_timed += code->is_stream;
+    return true;
+}
+
+static bool fake_timer_sample(struct kb_timer *timer, int n, double *ns,
+                              struct kb_err *err) {
+    const struct fake_script *s = timer->device->script;
+
+    for (int i = 0; i < n; i++) {
+        if (timer->is_stream) {
+            ns[i] = s->stream_ns > 0 ? s->stream_ns : 1000;
+            continue;
+        }
+        if (s->fail_at && timer->next >= s->fail_at)
+            return kb_fail(err, KB_DEVICE, "the fake device is lost");
+        ns[i] = s->ns(timer->next++);
+        timer->device->samples++;
+    }
+    return true;
+}
+
+static bool fake_timer_result(struct kb_timer *timer, int set, struct kb_slab *out,
+                              struct kb_err *err) {
+    struct kb_device *device = timer->device;
+
+    (void)set, (void)err;
+    memcpy(out->data, timer->initial->data, out->bytes);
+    fake_compute(device, out, 0);
+    if (device->script->timed_wrong)
+        *(unsigned char *)kb_slab_at(out, 1) ^= 1;
+    return true;
+}
+
+static void fake_timer_close(struct kb_timer *timer) {
+    timer->device->timers_open--;
+    free(timer);
+}
+
+static bool fake_floor(struct kb_device *device, enum kb_method method, double *ns,
+                       struct kb_err *err) {
+    (void)method, (void)err;
+    *ns = device->script->floor_ns > 0 ? device->script->floor_ns : 10;
+    return true;
+}
+
+static void fake_clocks(struct kb_device *device, struct kb_clocks *out) {
+    *out = (struct kb_clocks){
+        .sm_mhz = device->clocks_read++ % 2 ? 1980 : 1965,
+        .throttle = device->script->throttle,
+        .other_processes = device->script->other_processes,
+    };
+}
+
+static const struct kb_backend fake_backend = {
+    .name = "cuda", /* contracts know no other that can be timed */
+    .close = fake_close,
+    .info = fake_info,
+    .build = fake_build,
+    .unload = fake_unload,
+    .run = fake_run,
+    .timer_open = fake_timer_open,
+    .timer_sample = fake_timer_sample,
+    .timer_result = fake_timer_result,
+    .timer_close = fake_timer_close,
+    .floor = fake_floor,
+    .clocks = fake_clocks,
+};
+
+/* ---- one case on it ---------------------------------------------------------------- */
+
+struct fake {
+    struct kb_device device;
+    struct kb_session session;
+    struct kb_arena arena;
+    struct kb_job job;
+    struct kb_row row;
+};
+
+static void fake_open(struct fake *f, const struct fake_script *script) {
+    *f = (struct fake){0};
+    f->device.script = script;
+    f->device.info = (struct kb_device_info){
+        .backend = "cuda",
+        .id = "0",
+        .limits = {90, 132, 227 << 10, 1024, {1 << 30, 65535, 65535}, {1024, 1024, 64}},
+        .l2_bytes = 1 << 20,
+        .free_bytes = INT64_C(8) << 30,
+    };
+    f->session = (struct kb_session){.backend = &fake_backend, .device = &f->device};
+    f->job = (struct kb_job){
+        .case_id = "silu/83x64/bf16",
+        .build = "precise",
+        .mode = KB_BENCH,
+        .seed = 1,
+        .methods = 1u << KB_GRAPH,
+    };
+}
+
+/* Run the job; every timer that it opened must be closed again. True if all is well. */
+static bool fake_go(struct fake *f) {
+    f->device.case_id = f->job.case_id;
+    f->device.runs = 0;
+    kb_session_run(&f->session, &f->job, &f->arena, &f->row);
+    return f->device.timers_open == 0;
+}
+
+static void fake_free(struct fake *f) {
+    kb_session_free(&f->session);
+    kb_arena_free(&f->arena);
+}
+
+#endif
