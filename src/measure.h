@@ -25,6 +25,8 @@ enum kb_verdict {
 #define KB_REASONS(X)                                                                      \
     X(KB_R_NONE, "", KB_PASS, 0, "right by the op's rule; guards and inputs untouched")    \
     X(KB_R_MISMATCH, "mismatch", KB_FAIL, 1, "elements past the bound or the tolerance")   \
+    X(KB_R_TOUCHED, "touched", KB_FAIL, 1,                                                 \
+      "elements that must stay as they were were written to")                              \
     X(KB_R_UNWRITTEN, "unwritten", KB_FAIL, 1, "the poison is still in output elements")   \
     X(KB_R_OUT_OF_BOUNDS, "out_of_bounds", KB_FAIL, 1, "a guard zone was written to")      \
     X(KB_R_INPUT_CHANGED, "input_changed", KB_FAIL, 1, "an input was written to")          \
@@ -87,6 +89,7 @@ struct kb_output_report {
     int64_t kind_mismatches;      /* NaN or infinity against another kind */
     int64_t unwritten;            /* poison left where the reference has none */
     int64_t differing;            /* got bits != want rounded */
+    int64_t kept, touched; /* not to be written (KB_KEEP), and written all the same */
     double ulp_max, ulp_p99, bias_ulp, abs_max, rel_max;
     struct kb_tolerance tolerance; /* atol and rtol filled in: the peers', or as given */
     double tolerance_used;         /* the worst element's share of it */
@@ -96,6 +99,10 @@ struct kb_output_report {
     int n_first;
     int64_t first_bad, last_bad; /* flat indices, -1 */
     bool exact;                  /* KB_RULE_EXACT: ulp, bias and bound do not apply */
+    /* Words of the convention that a wrong output follows, NULL if of none that is known,
+     * and the elements that fail by that one too (at most one in 20 of `over`). */
+    const char *follows;
+    int64_t follows_over;
 };
 struct kb_compare_args {
     const struct kb_problem *problem;
@@ -109,6 +116,14 @@ struct kb_compare_args {
 };
 /* Streams the reference in chunks over all cores; the same result for any thread count. */
 void kb_compare(const struct kb_compare_args *args, struct kb_output_report *out);
+/* Elements of [first, first + count) that fail by the deciding rule. */
+int64_t kb_compare_over(const struct kb_compare_args *args, int64_t first, int64_t count);
+/* Hold an output that is wrong (`out`, of kb_compare) against the op's conventions, with
+ * the same inputs: sets out->follows. */
+void kb_compare_conventions(const struct kb_compare_args *args,
+                            struct kb_output_report *out);
+/* "; matches round=act", where there is something to say. */
+void kb_follows_words(const struct kb_output_report *output, struct kb_buf *out);
 /* Output `tensor` of two runs, the first in args->got, begun with the two poisons in turn.
  * What may not be written (KB_KEEP) and was not is left out. */
 struct kb_runs_report {
@@ -137,8 +152,9 @@ enum { KB_BLOCK_MEDIANS = 64 };
 
 #define KB_QUALITIES(X)                                                                    \
     X(KB_Q_OK, "ok")                                                                       \
-    X(KB_Q_NOISY, "noisy") X(KB_Q_THROTTLED, "throttled") X(KB_Q_SUSPECT, "suspect")       \
-        X(KB_Q_CONTENDED, "contended")
+    X(KB_Q_NOISY, "noisy")                                                                 \
+    X(KB_Q_THROTTLED, "throttled") X(KB_Q_SUSPECT, "suspect") X(KB_Q_CONTENDED, "contende" \
+                                                                                "d")
 enum kb_quality {
 #define X(id, word) id,
     KB_QUALITIES(X)

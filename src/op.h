@@ -67,11 +67,11 @@ struct kb_problem {
 };
 
 /* Another answer that a kernel may have been written for, as a change to the case: of
- * another op with the same tensors, or with a parameter at another value. */
+ * another op with the same parameters and tensors, or with other values. */
 struct kb_convention {
-    const char *words;       /* "matches" and this: "gelu", "round=act" */
-    const char *op;          /* or NULL: the same */
-    const char *key, *value; /* or NULL: the same */
+    const char *words; /* behind "matches": "gelu", "with the halves swapped" */
+    const char *op;    /* or NULL: the same */
+    const char *set;   /* "round=act" or "filter=none,step=1"; NULL: the same */
 };
 
 /* In place of a bound: the element must have the bits that it had before the launch. `want`
@@ -206,6 +206,10 @@ void kb_shape_print(const int64_t *shape, int rank, struct kb_buf *out);
 bool kb_case_resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err *err);
 /* KEY and VALUE text into c->set (or c->fill for "fill"); message without place. */
 bool kb_case_set(struct kb_case *c, const char *key, const char *value, struct kb_err *err);
+/* `c` by another convention of its op's, without an id. False where that is the same case
+ * or none that resolves; `p` is its problem. */
+bool kb_case_by_convention(const struct kb_case *c, const struct kb_convention *other,
+                           struct kb_case *out, struct kb_problem *p);
 /* The value of parameter i as text, "act", "7", "0.5". */
 void kb_value_print(const struct kb_param *param, struct kb_value v, struct kb_buf *out);
 /* "bound", "peer" or "ATOL,RTOL". The numbers of "peer" are the op's for a dtype: 0 here.

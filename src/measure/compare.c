@@ -25,6 +25,7 @@ struct grid {
 struct partial {
     double share_max, tol_max, ulp_max, abs_max, rel_max, ulp_sum, key_max;
     int64_t over, over_bound, kinds, unwritten, differing, tol_over, finite;
+    int64_t kept, touched;
     int64_t worst, first_bad, last_bad;
 };
 
@@ -196,6 +197,8 @@ static void judge_chunk(const struct task *task, int64_t first, int64_t count,
         p->over_bound += !(j.share <= 1);
         p->tol_over += !(j.tol <= 1);
         p->kinds += j.kind_bad;
+        p->kept += d->bound[i] == KB_KEEP;
+        p->touched += d->bound[i] == KB_KEEP && j.bad;
         if (j.bad) {
             p->unwritten += is_unwritten(task, bits);
             p->first_bad = p->first_bad < 0 ? first + i : p->first_bad;
@@ -229,6 +232,8 @@ static void join(struct kb_output_report *out, const struct partial *p, double *
     out->kind_mismatches += p->kinds;
     out->unwritten += p->unwritten;
     out->differing += p->differing;
+    out->kept += p->kept;
+    out->touched += p->touched;
     out->err_over_bound = fmax(out->err_over_bound, p->share_max);
     out->tolerance_used = fmax(out->tolerance_used, p->tol_max);
     out->ulp_max = fmax(out->ulp_max, p->ulp_max);
@@ -311,11 +316,9 @@ static void compare_chunks(const struct task *task, struct partial *partials,
     }
 }
 
-void kb_compare(const struct kb_compare_args *args, struct kb_output_report *out) {
+static struct task task_of(const struct kb_compare_args *args) {
     const struct kb_tensor_spec *spec = &args->problem->tensors[args->tensor];
     struct task task = {.args = args, .spec = spec, .tolerance = args->tolerance};
-    double ulp_sum = 0, key_max = -1;
-    int64_t finite = 0, n_chunks = (spec->elements + CHUNK - 1) / CHUNK;
 
     task.exact = spec->rule == KB_RULE_EXACT;
     if (!task.exact)
@@ -323,6 +326,15 @@ void kb_compare(const struct kb_compare_args *args, struct kb_output_report *out
     if (task.tolerance.rule != KB_TOL_GIVEN)
         args->problem->c->op->peer_tolerance(spec->dtype, &task.tolerance.atol,
                                              &task.tolerance.rtol);
+    return task;
+}
+
+void kb_compare(const struct kb_compare_args *args, struct kb_output_report *out) {
+    struct task task = task_of(args);
+    const struct kb_tensor_spec *spec = task.spec;
+    double ulp_sum = 0, key_max = -1;
+    int64_t finite = 0, n_chunks = (spec->elements + CHUNK - 1) / CHUNK;
+
     *out = (struct kb_output_report){
         .name = spec->name,
         .dtype = spec->dtype,
@@ -355,6 +367,30 @@ void kb_compare(const struct kb_compare_args *args, struct kb_output_report *out
     free(d);
     free(histogram);
     free(partials);
+}
+
+int64_t kb_compare_over(const struct kb_compare_args *args, int64_t first, int64_t count) {
+    struct task task = task_of(args);
+    int64_t over = 0, n_chunks = (count + CHUNK - 1) / CHUNK;
+
+#pragma omp parallel reduction(+ : over) if (n_chunks > 1)
+    {
+        struct chunk_data *d = malloc(sizeof *d);
+        if (!d)
+            kb_out_of_memory();
+#pragma omp for schedule(dynamic, 4)
+        for (int64_t chunk = 0; chunk < n_chunks; chunk++) {
+            int64_t at = first + chunk * CHUNK, left = count - chunk * CHUNK;
+            int64_t n = left < CHUNK ? left : CHUNK;
+            load_chunk(&task, at, n, d);
+            for (int64_t i = 0; i < n; i++) {
+                uint32_t bits = kb_bits_at(task.spec->dtype, args->got, at + i);
+                over += judge_at(&task, d, i, bits).bad;
+            }
+        }
+        free(d);
+    }
+    return over;
 }
 
 /* ---- two runs ---------------------------------------------------------------------- */

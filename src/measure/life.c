@@ -233,21 +233,32 @@ static bool phase_guards(struct life *l, const struct kb_slab *slab) {
 /* ---- comparison -------------------------------------------------------------------- */
 
 static void judge_output(struct life *l, const struct kb_output_report *o) {
+    struct kb_buf follows = {0};
+
     if (o->over == 0 || l->row->reason != KB_R_NONE)
         return;
-    if (o->unwritten > 0)
+    kb_follows_words(o, &follows);
+    if (o->touched > 0)
+        stop(l, KB_R_TOUCHED,
+             "%s: %lld of %lld elements were written to, though they must stay as they "
+             "were%s%s",
+             o->name, (long long)o->touched, (long long)o->elements,
+             o->over > o->touched ? ", and others are wrong" : "", kb_buf_text(&follows));
+    else if (o->unwritten > 0)
         stop(l, KB_R_UNWRITTEN,
              "%s: %lld of %lld elements were never written: the poison is still in them%s",
              o->name, (long long)o->unwritten, (long long)o->elements,
              o->over > o->unwritten ? ", and others are wrong" : "; the rest is right");
     else if (o->exact)
         stop(l, KB_R_MISMATCH,
-             "%s: %lld of %lld elements differ, where equal bits are wanted", o->name,
-             (long long)o->over, (long long)o->elements);
+             "%s: %lld of %lld elements differ, where equal bits are wanted%s", o->name,
+             (long long)o->over, (long long)o->elements, kb_buf_text(&follows));
     else
-        stop(l, KB_R_MISMATCH, "%s: %lld of %lld elements are past the %s", o->name,
+        stop(l, KB_R_MISMATCH, "%s: %lld of %lld elements are past the %s%s", o->name,
              (long long)o->over, (long long)o->elements,
-             o->tolerance.rule == KB_TOL_BOUND ? "bound" : "tolerance");
+             o->tolerance.rule == KB_TOL_BOUND ? "bound" : "tolerance",
+             kb_buf_text(&follows));
+    kb_buf_free(&follows);
 }
 
 static struct kb_compare_args compare_args(const struct life *l, int tensor) {
@@ -278,6 +289,8 @@ static void phase_compare(struct life *l) {
         assert(l->row->n_outputs < KB_MAX_OUTPUTS);
         struct kb_output_report *o = &l->row->outputs[l->row->n_outputs++];
         kb_compare(&args, o);
+        if (o->over > 0 && o->unwritten == 0)
+            kb_compare_conventions(&args, o);
         l->row->unwritten += o->unwritten;
         judge_output(l, o);
     }

@@ -147,6 +147,10 @@ static void output_of(struct kb_fields *f, const cJSON *object,
     o->kind_mismatches = count_of(f, object, "kind_mismatches");
     o->unwritten = count_of(f, object, "unwritten");
     o->differing = count_of(f, object, "differing");
+    o->kept = kb_field_whole_or(f, object, "kept", 0, INT64_MAX, 0);
+    o->touched = kb_field_whole_or(f, object, "touched", 0, INT64_MAX, 0);
+    o->follows = kb_field_maybe(f, object, "follows");
+    o->follows_over = kb_field_whole_or(f, object, "follows_over", 0, INT64_MAX, 0);
     o->limit = kb_field_number(f, object, "limit", 1);
     if (!o->exact)
         errors_of(f, object, o);

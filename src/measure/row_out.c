@@ -118,6 +118,14 @@ static cJSON *output_item(const struct kb_output_report *o) {
     kb_json_add_i64(object, "kind_mismatches", o->kind_mismatches);
     kb_json_add_i64(object, "unwritten", o->unwritten);
     kb_json_add_i64(object, "differing", o->differing);
+    if (o->kept > 0) {
+        kb_json_add_i64(object, "kept", o->kept);
+        kb_json_add_i64(object, "touched", o->touched);
+    }
+    if (o->follows) {
+        kb_json_add_text(object, "follows", o->follows);
+        kb_json_add_i64(object, "follows_over", o->follows_over);
+    }
     if (!o->exact) {
         kb_json_add_f64(object, "err_over_bound", o->err_over_bound, DIGITS);
         kb_json_add_f64(object, "limit", o->limit, DIGITS);

@@ -45,6 +45,12 @@ static void assert_same_output(const struct kb_output_report *a,
     assert_int_equal(a->kind_mismatches, b->kind_mismatches);
     assert_int_equal(a->unwritten, b->unwritten);
     assert_int_equal(a->differing, b->differing);
+    assert_int_equal(a->kept, b->kept);
+    assert_int_equal(a->touched, b->touched);
+    assert_int_equal(a->follows != NULL, b->follows != NULL);
+    if (a->follows)
+        assert_string_equal(a->follows, b->follows);
+    assert_int_equal(a->follows_over, b->follows_over);
     assert_int_equal(a->exact, b->exact);
     assert_int_equal(a->first_bad, b->first_bad);
     assert_int_equal(a->last_bad, b->last_bad);

@@ -156,24 +156,55 @@ static void a_parameter_may_stand_for_what_its_default_comes_to(void **state) {
     assert_int_equal(p.n_names, 2);
 }
 
-/* Of the same tensors: an output is held against it with the same inputs. */
-static void every_convention_names_an_op_or_a_value_there_is(void **state) {
+/* An output is held against it with the same inputs and parameters. */
+static void every_convention_names_an_op_or_values_there_are(void **state) {
     (void)state;
+    struct kb_arena arena = {0};
     int n = 0;
     for (int i = 0; i < kb_op_count; i++)
         for (int k = 0; k < kb_ops[i]->n_conventions; k++, n++) {
             const struct kb_convention *other = &kb_ops[i]->conventions[k];
             const struct kb_op *op = other->op ? kb_op_find(other->op) : kb_ops[i];
+            struct kb_strings items = {0};
             struct kb_case c;
             struct kb_err err = {0};
-            assert_non_null(op);
+            assert_true(op && other->words && (other->op || other->set));
+            assert_ptr_equal(op->params, kb_ops[i]->params);
             kb_case_start(&c, op);
-            assert_true(other->words && (other->op || other->key));
-            if (other->key && !kb_case_set(&c, other->key, other->value, &err))
-                fail_msg("%s: %s", op->name, err.msg);
-            assert_string_equal(op->family, kb_ops[i]->family);
+            if (other->set)
+                kb_split(&arena, other->set, ',', &items);
+            for (size_t j = 0; j < items.count; j++) {
+                struct kb_strings pair = {0};
+                kb_split(&arena, items.items[j], '=', &pair);
+                assert_int_equal(pair.count, 2);
+                if (!kb_case_set(&c, pair.items[0], pair.items[1], &err))
+                    fail_msg("%s: %s", op->name, err.msg);
+            }
         }
     assert_true(n > 0);
+    kb_arena_free(&arena);
+}
+
+static void a_case_by_another_convention_is_another_case_that_resolves(void **state) {
+    (void)state;
+    static const struct kb_convention act = {.words = "round=act", .set = "round=act"},
+                                      gelu = {.words = "gelu", .op = "gelu"},
+                                      no_clamp = {.words = "", .set = "clamp=0"};
+    struct kb_case c = silu_case(), other;
+    struct kb_problem p;
+    assert_true(kb_case_by_convention(&c, &act, &other, &p));
+    assert_true(other.set[0].v == 1 && other.op == c.op);
+    assert_ptr_equal(p.c, &other);
+    assert_true(kb_case_by_convention(&c, &gelu, &other, &p));
+    assert_string_equal(other.op->name, "gelu");
+    c.set[0].v = 1;
+    assert_false(kb_case_by_convention(&c, &act, &other, &p)); /* it is that */
+    assert_false(kb_case_by_convention(&c, &no_clamp, &other, &p));
+    int clamp;
+    assert_non_null(kb_op_param(c.op, "clamp", &clamp));
+    c.set[clamp].v = 7;
+    assert_false(kb_case_by_convention(&c, &gelu, &other, &p)); /* gelu takes no clamp */
+    assert_true(kb_case_by_convention(&c, &no_clamp, &other, &p));
 }
 
 int main(void) {
@@ -187,7 +218,8 @@ int main(void) {
         cmocka_unit_test(a_tensor_counts_its_elements_and_may_have_none),
         cmocka_unit_test(a_tensor_that_is_absent_keeps_its_name_and_has_no_elements),
         cmocka_unit_test(a_parameter_may_stand_for_what_its_default_comes_to),
-        cmocka_unit_test(every_convention_names_an_op_or_a_value_there_is),
+        cmocka_unit_test(every_convention_names_an_op_or_values_there_are),
+        cmocka_unit_test(a_case_by_another_convention_is_another_case_that_resolves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -332,14 +332,16 @@ static const enum kb_fill fills[] = {
 static const char *const axes[] = {"tokens", "hidden"};
 
 static const struct kb_convention conventions[] = {
-    {.words = "round=act", .key = "round", .value = "act"},
-    {.words = "round=once", .key = "round", .value = "once"},
-    {.words = "with the halves swapped", .key = "layout", .value = "up_gate"},
-    {.words = "with the halves swapped", .key = "layout", .value = "gate_up"},
+    {.words = "round=act", .set = "round=act"},
+    {.words = "round=once", .set = "round=once"},
+    {.words = "with the halves swapped", .set = "layout=up_gate"},
+    {.words = "with the halves swapped", .set = "layout=gate_up"},
     {.words = "silu", .op = "silu"},
     {.words = "gelu", .op = "gelu"},
     {.words = "gelu_tanh", .op = "gelu_tanh"},
-    {.words = "without the clamp", .key = "clamp", .value = "0"},
+    {.words = "without the clamp", .set = "clamp=0"},
+    {.words = "filter=ids", .set = "filter=ids,num_valid=-1"},
+    {.words = "without the filter", .set = "filter=none,step=1,skip=0.4,num_valid=-1"},
 };
 
 #define ALIKE                                                                              \
