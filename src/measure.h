@@ -153,8 +153,9 @@ enum { KB_BLOCK_MEDIANS = 64 };
 #define KB_QUALITIES(X)                                                                    \
     X(KB_Q_OK, "ok")                                                                       \
     X(KB_Q_NOISY, "noisy")                                                                 \
-    X(KB_Q_THROTTLED, "throttled") X(KB_Q_SUSPECT, "suspect") X(KB_Q_CONTENDED, "contende" \
-                                                                                "d")
+    X(KB_Q_THROTTLED, "throttled")                                                         \
+    X(KB_Q_SUSPECT, "suspect")                                                             \
+    X(KB_Q_CONTENDED, "contended")
 enum kb_quality {
 #define X(id, word) id,
     KB_QUALITIES(X)
