@@ -1,5 +1,5 @@
 /* build.c - named sets of compiler flags. */
-#include "kernel.h"
+#include "kernel/parts.h"
 
 #include <string.h>
 
@@ -38,18 +38,10 @@ static const char allowed[] =
     "--use_fast_math --ftz= --fmad= --prec-div= --prec-sqrt= (true or false) "
     "--maxrregcount=N";
 
-static bool is_letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
 /* NAME, or NAME=VALUE where a value is allowed, without what a shell would look at. */
 static bool is_macro(const char *text, bool with_value) {
     size_t n = 0;
-    while (is_letter(text[n]) || (n && is_digit(text[n])))
+    while (kb_is_letter(text[n]) || (n && kb_is_digit(text[n])))
         n++;
     if (!n || (text[n] && (!with_value || text[n] != '=')))
         return false;

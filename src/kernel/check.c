@@ -19,13 +19,9 @@ static const char *which(const struct kb_contract *r, int sample) {
     return sample ? r->samples[sample].c.op->name : "";
 }
 
-static bool is_letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
 bool kb_is_identifier(const char *text) {
     size_t n = 0;
-    while (is_letter(text[n]) || (n && text[n] >= '0' && text[n] <= '9'))
+    while (kb_is_letter(text[n]) || (n && kb_is_digit(text[n])))
         n++;
     return n && !text[n];
 }
@@ -231,9 +227,9 @@ static bool check_macros(struct kb_contract *r, const cJSON *node, const char *e
         kb_strings_add(&names, &arena, pairs->items[i]);
     for (const char *at = strstr(entry, "KB_"); ok && at; at = strstr(at + 1, "KB_")) {
         size_t n = 0;
-        if (at > entry && (is_letter(at[-1]) || (at[-1] >= '0' && at[-1] <= '9')))
+        if (at > entry && (kb_is_letter(at[-1]) || kb_is_digit(at[-1])))
             continue;
-        while (is_letter(at[n]) || (at[n] >= '0' && at[n] <= '9'))
+        while (kb_is_letter(at[n]) || kb_is_digit(at[n]))
             n++;
         char *name = kb_arena_strndup(&arena, at, n);
         if (kb_source_uses(r->kernel->text, r->kernel->size, name))

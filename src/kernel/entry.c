@@ -1,23 +1,15 @@
 /* entry.c - from the entry of a contract to the C++ name of an instantiation: macros of the
- * op and the contract, {expressions}, and all the instantiations that a file may need. */
+ * op and the contract, {expressions}. */
 #include "kernel/parts.h"
 
 #include <string.h>
 
 enum { MAX_NESTING = 16, MAX_TEXT = 8192 };
 
-static bool is_letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
 /* The word (identifier or number) at the start of `text`. */
 static size_t word_length(const char *text) {
     size_t n = 0;
-    while (is_letter(text[n]) || is_digit(text[n]))
+    while (kb_is_letter(text[n]) || kb_is_digit(text[n]))
         n++;
     return n;
 }
@@ -39,7 +31,7 @@ static bool expand(const char *text, const struct kb_strings *pairs, int depth,
         return kb_fail(err, KB_INPUT, "defines: \"%.60s\" goes round in circles", text);
     while (*text) {
         size_t n = word_length(text);
-        const char *value = is_letter(*text) ? value_of(pairs, text, n) : NULL;
+        const char *value = kb_is_letter(*text) ? value_of(pairs, text, n) : NULL;
         if (value && !expand(value, pairs, depth + 1, out, err))
             return false;
         if (!value)
@@ -104,7 +96,7 @@ bool kb_entry_make(const char *entry, const struct kb_strings *pairs,
     size_t n = 1;
     for (const char *at = entry; n && *at; at += n) {
         n = word_length(at);
-        const char *value = is_letter(*at) ? value_of(pairs, at, n) : NULL;
+        const char *value = kb_is_letter(*at) ? value_of(pairs, at, n) : NULL;
         if (value)
             kb_buf_puts(&text, value);
         else if (*at == '{' && env)
@@ -123,84 +115,11 @@ char *kb_entry_function(const char *entry, struct kb_arena *arena) {
     size_t len = 0;
     for (const char *at = entry; *at && *at != '<' && *at != '(';) {
         size_t n = word_length(at);
-        if (n && is_letter(*at)) {
+        if (n && kb_is_letter(*at)) {
             last = at;
             len = n;
         }
         at += n ? n : 1;
     }
     return last ? kb_arena_strndup(arena, last, len) : NULL;
-}
-
-/* ---- all of a file's -------------------------------------------------------------------
- */
-
-bool kb_entries_fixed(const struct kb_kernel *kernel, const struct kb_strings *pairs) {
-    for (size_t i = 0; i < pairs->count; i += 2)
-        if (kb_source_uses(kernel->text, kernel->size, pairs->items[i]))
-            return true;
-    return false;
-}
-
-static int word_count(const char *words) {
-    int n = 1;
-    for (; *words; words++)
-        n += *words == ',';
-    return n;
-}
-
-/* The next combination of words; false after the last. */
-static bool next_words(struct kb_case *c) {
-    for (int i = 0; i < c->op->n_params; i++) {
-        const struct kb_param *param = &c->op->params[i];
-        if (param->kind != KB_PARAM_WORD)
-            continue;
-        c->set[i].v++;
-        if (c->set[i].v < word_count(param->words))
-            return true;
-        c->set[i].v = 0;
-    }
-    return false;
-}
-
-static void add_launches(const struct kb_variant *v, const struct kb_case *c,
-                         struct kb_arena *arena, struct kb_strings *out) {
-    struct kb_strings pairs = {0};
-    struct kb_err err = {0};
-    const char *entry;
-    if (!kb_macros_make(v, c, arena, &pairs, &err))
-        return; /* said where the contract was read */
-    for (int i = 0; i < v->n_launches && out->count < KB_MAX_ENTRIES; i++)
-        if (!strchr(v->launches[i].entry, '{') &&
-            kb_entry_make(v->launches[i].entry, &pairs, NULL, arena, &entry, &err) &&
-            !kb_strings_has(out, entry))
-            kb_strings_add(out, arena, entry);
-}
-
-static void add_variant(const struct kb_variant *v, const struct kb_op *op,
-                        struct kb_arena *arena, struct kb_strings *out) {
-    struct kb_sample sample;
-    kb_sample_make(&sample, op);
-    for (int i = 0; i < op->n_dtypes; i++) {
-        sample.c.dtype = op->dtypes[i];
-        if (v->dtypes.count && !kb_strings_has(&v->dtypes, kb_dtype_name(op->dtypes[i])))
-            continue;
-        for (int p = 0; p < op->n_params; p++)
-            if (op->params[p].kind == KB_PARAM_WORD)
-                sample.c.set[p].v = 0;
-        do
-            add_launches(v, &sample.c, arena, out);
-        while (out->count < KB_MAX_ENTRIES && next_words(&sample.c));
-    }
-}
-
-void kb_entries_all(const struct kb_kernel *kernel, const char *backend, int64_t sm,
-                    struct kb_arena *arena, struct kb_strings *out) {
-    for (size_t o = 0; o < kernel->ops.count; o++)
-        for (int i = 0; i < kernel->n_variants; i++) {
-            const struct kb_variant *v = &kernel->variants[i];
-            bool here = !v->backends.count || kb_strings_has(&v->backends, backend);
-            if (here && kb_arch_takes(v->arch, sm))
-                add_variant(v, kb_op_find(kernel->ops.items[o]), arena, out);
-        }
 }

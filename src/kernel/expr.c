@@ -41,95 +41,6 @@ static bool unexpected(struct kb_expr_parser *p, const char *wanted) {
     return false;
 }
 
-/* ---- names -----------------------------------------------------------------------------
- */
-
-static const char *const device_names[] = {"dtype_bytes", "sm", "sm_count",
-                                           "smem_per_block"};
-
-static int64_t device_value(const struct kb_expr_env *env, size_t index) {
-    const int64_t values[KB_COUNT(device_names)] = {
-        (int64_t)kb_dtype_bytes(env->problem->c->dtype), env->sm, env->sm_count,
-        env->smem_per_block};
-    return values[index];
-}
-
-bool kb_is_function(const char *name) {
-    return kb_expr_function(name, strlen(name)) >= 0;
-}
-
-bool kb_is_device_name(const char *name) {
-    for (size_t i = 0; i < KB_COUNT(device_names); i++)
-        if (kb_streq(device_names[i], name))
-            return true;
-    return false;
-}
-
-bool kb_expr_unknown(struct kb_expr_parser *p, const struct kb_expr_operand *v) {
-    struct kb_arena arena = {0};
-    struct kb_strings known = {0};
-    const struct kb_expr_env *env = p->env;
-    char *name = kb_arena_strndup(&arena, p->text + v->at, v->len);
-    for (int i = 0; i < env->problem->n_names; i++)
-        kb_strings_add(&known, &arena, env->problem->names[i].name);
-    for (int i = 0; i < env->n_lets; i++)
-        kb_strings_add(&known, &arena, env->lets[i].name);
-    for (size_t i = 0; i < KB_COUNT(device_names); i++)
-        kb_strings_add(&known, &arena, device_names[i]);
-    for (size_t i = 0; i < kb_expr_n_functions; i++)
-        kb_strings_add(&known, &arena, kb_expr_functions[i]);
-    const char *near = kb_suggest(name, known.items, known.count);
-    if (near)
-        kb_expr_fail(p, v->at, "unknown name `%s`, did you mean `%s`?", name, near);
-    else
-        kb_expr_fail(p, v->at, "unknown name `%s`", name);
-    kb_arena_free(&arena);
-    return false;
-}
-
-static bool same(const char *name, const char *text, size_t len) {
-    return strlen(name) == len && !memcmp(name, text, len);
-}
-
-static void set_named(const struct kb_name *name, struct kb_expr_operand *out) {
-    out->name = name;
-    out->type = name->list       ? KB_EXPR_LIST
-                : name->words    ? KB_EXPR_WORD
-                : name->is_float ? KB_EXPR_FLOAT
-                                 : KB_EXPR_INT;
-    if (name->is_float)
-        out->f = name->value;
-    else
-        out->i = (int64_t)name->value;
-}
-
-/* The identifier at out->at. One that is no name is no error yet: it may be a word. */
-static bool look_up(struct kb_expr_parser *p, bool live, struct kb_expr_operand *out) {
-    const struct kb_expr_env *env = p->env;
-    const char *text = p->text + out->at;
-    for (int i = 0; i < env->problem->n_names; i++)
-        if (same(env->problem->names[i].name, text, out->len)) {
-            set_named(&env->problem->names[i], out);
-            return true;
-        }
-    for (size_t i = 0; i < KB_COUNT(device_names); i++)
-        if (same(device_names[i], text, out->len)) {
-            out->i = device_value(env, i);
-            return true;
-        }
-    for (int i = 0; i < env->n_lets; i++)
-        if (same(env->lets[i].name, text, out->len)) {
-            const struct kb_expr_let *let = &env->lets[i];
-            out->type = let->value.is_float ? KB_EXPR_FLOAT : KB_EXPR_INT;
-            out->i = let->value.i;
-            out->f = let->value.f;
-            return !live || !let->error ||
-                   kb_expr_fail(p, out->at, "%s: %s", let->name, let->error);
-        }
-    out->type = KB_EXPR_UNKNOWN;
-    return true;
-}
-
 /* ---- grammar ---------------------------------------------------------------------------
  */
 
@@ -139,23 +50,15 @@ static char peek(struct kb_expr_parser *p) {
     return p->text[p->at];
 }
 
-static bool is_letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
 static size_t digits(const char *text) {
     size_t n = 0;
-    while (is_digit(text[n]))
+    while (kb_is_digit(text[n]))
         n++;
     return n;
 }
 
 /* How long the number is that starts here, and whether it has a fraction or exponent. */
-static size_t number_length(const char *text, bool *is_float) {
+size_t kb_expr_number_length(const char *text, bool *is_float) {
     size_t n = digits(text), more;
     *is_float = false;
     if (text[n] == '.' && (more = digits(text + n + 1))) {
@@ -174,11 +77,11 @@ static bool parse_number(struct kb_expr_parser *p, struct kb_expr_operand *out) 
     char number[MAX_NUMBER];
     const char *text = p->text + p->at;
     bool is_float;
-    size_t n = number_length(text, &is_float);
+    size_t n = kb_expr_number_length(text, &is_float);
     if (n >= sizeof number)
         return kb_expr_fail(p, p->at, "a number of %zu characters, at most %d are read", n,
                             MAX_NUMBER - 1);
-    if (text[0] == '0' && is_digit(text[1]))
+    if (text[0] == '0' && kb_is_digit(text[1]))
         return kb_expr_fail(p, p->at, "numbers are decimal, without leading zeros");
     memcpy(number, text, n);
     number[n] = 0;
@@ -187,7 +90,7 @@ static bool parse_number(struct kb_expr_parser *p, struct kb_expr_operand *out) 
         return kb_expr_fail(p, p->at, "%s does not fit in %s", number,
                             is_float ? "a double" : "64 bits");
     p->at += n;
-    if (is_letter(p->text[p->at]) || p->text[p->at] == '.')
+    if (kb_is_letter(p->text[p->at]) || p->text[p->at] == '.')
         return unexpected(p, "an operator");
     return true;
 }
@@ -217,16 +120,16 @@ static bool parse_primary(struct kb_expr_parser *p, bool live,
                           struct kb_expr_operand *out) {
     char c = peek(p);
     *out = (struct kb_expr_operand){.at = p->at};
-    if (is_digit(c))
+    if (kb_is_digit(c))
         return parse_number(p, out);
-    if (is_letter(c)) {
-        while (is_letter(p->text[p->at]) || is_digit(p->text[p->at]))
+    if (kb_is_letter(c)) {
+        while (kb_is_letter(p->text[p->at]) || kb_is_digit(p->text[p->at]))
             p->at++;
         out->len = p->at - out->at;
         if (peek(p) == '(')
             return parse_call(p, live, out);
         out->bare = true;
-        return look_up(p, live, out);
+        return kb_expr_look_up(p, live, out);
     }
     if (c != '(')
         return unexpected(p, "a number, a name or `(`");
@@ -383,55 +286,4 @@ bool kb_expr_eval(const char *text, const struct kb_expr_env *env,
     else
         out->i = value.i;
     return true;
-}
-
-/* ---- what a value came from ------------------------------------------------------------
- */
-
-static void put_value(const struct kb_expr_operand *v, struct kb_buf *out) {
-    struct kb_arena arena = {0};
-    struct kb_strings words = {0};
-    if (v->type == KB_EXPR_FLOAT) {
-        kb_buf_printf(out, "%.9g", v->f);
-    } else if (v->type == KB_EXPR_WORD) {
-        kb_split(&arena, v->name->words, ',', &words);
-        kb_buf_puts(out, (size_t)v->i < words.count ? words.items[v->i] : "?");
-    } else {
-        kb_buf_printf(out, "%lld", (long long)v->i);
-    }
-    kb_arena_free(&arena);
-}
-
-void kb_expr_uses(const char *text, const struct kb_expr_env *env, struct kb_buf *out) {
-    struct kb_arena arena = {0};
-    struct kb_strings seen = {0};
-    struct kb_expr_parser p = {.text = text, .env = env};
-    const char *before = " for ";
-    bool on_sm = false;
-    while (p.text[p.at]) {
-        struct kb_expr_operand v = {.at = p.at};
-        while (is_letter(text[p.at]) || (p.at > v.at && is_digit(text[p.at])))
-            p.at++;
-        v.len = p.at - v.at;
-        if (!v.len) {
-            p.at += is_digit(text[p.at]) ? digits(text + p.at) : 1;
-            continue;
-        }
-        char *name = kb_arena_strndup(&arena, text + v.at, v.len);
-        look_up(&p, false, &v);
-        if (v.type == KB_EXPR_UNKNOWN || v.type == KB_EXPR_LIST ||
-            kb_strings_has(&seen, name))
-            continue;
-        kb_strings_add(&seen, &arena, name);
-        if (kb_streq(name, "sm")) {
-            on_sm = true;
-            continue;
-        }
-        kb_buf_printf(out, "%s%s ", before, name);
-        put_value(&v, out);
-        before = ", ";
-    }
-    if (on_sm)
-        kb_buf_printf(out, " on sm_%lld", (long long)env->sm);
-    kb_arena_free(&arena);
 }

@@ -1,5 +1,5 @@
-/* expr.h - between expr.c, which reads expressions, and expr_ops.c, which computes them.
- * Private to src/kernel. */
+/* expr.h - between expr.c, which reads expressions, expr_names.c, which knows their names,
+ * and expr_ops.c, which computes. Private to src/kernel. */
 #ifndef KB_KERNEL_EXPR_H
 #define KB_KERNEL_EXPR_H
 
@@ -35,7 +35,13 @@ struct kb_expr_parser {
 /* "`TEXT`, column N: ...", false. */
 bool kb_expr_fail(struct kb_expr_parser *p, size_t at, const char *fmt, ...)
     KB_PRINTF(3, 4);
+/* The identifier at v->at. One that is no name is UNKNOWN and no error yet: it may be a
+ * word. */
+bool kb_expr_look_up(struct kb_expr_parser *p, bool live, struct kb_expr_operand *v);
 bool kb_expr_unknown(struct kb_expr_parser *p, const struct kb_expr_operand *v);
+/* How long the number is that starts here (0: none does), and whether it has a fraction or
+ * an exponent. */
+size_t kb_expr_number_length(const char *text, bool *is_float);
 bool kb_expr_need_number(struct kb_expr_parser *p, const struct kb_expr_operand *v);
 bool kb_expr_need_int(struct kb_expr_parser *p, const struct kb_expr_operand *v,
                       const char *who);

@@ -4,6 +4,13 @@
 
 #include "kernel.h"
 
+static inline bool kb_is_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+static inline bool kb_is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
 /* ---- an op without a case ---------------------------------------------------------------
  */
 
@@ -24,6 +31,9 @@ bool kb_expr_check_env(const char *text, const struct kb_expr_env *env, bool *is
 /* Why `text` came out as it did: append " for hidden 511, dtype_bytes 2" and " on sm_90",
  * the names that it uses and their values. */
 void kb_expr_uses(const char *text, const struct kb_expr_env *env, struct kb_buf *out);
+/* The lets of a variant, into env->lets, which has room for all. */
+void kb_lets_make(const struct kb_variant *variant, struct kb_expr_env *env,
+                  struct kb_expr_let *lets, struct kb_arena *arena);
 bool kb_is_function(const char *name);    /* ceil_div, ... */
 bool kb_is_device_name(const char *name); /* dtype_bytes, sm, ... */
 
@@ -65,7 +75,7 @@ bool kb_entry_make(const char *entry, const struct kb_strings *pairs,
  * NULL if it names none. */
 char *kb_entry_function(const char *entry, struct kb_arena *arena);
 /* Adds the instantiations that other cases of the kernel need on `backend`, at most
- * KB_MAX_ENTRIES in all. */
+ * KB_MAX_ENTRIES in all: every dtype and word, no sizes and numbers. */
 void kb_entries_all(const struct kb_kernel *kernel, const char *backend, int64_t sm,
                     struct kb_arena *arena, struct kb_strings *out);
 /* Does the source itself use a macro of this variant's? */

@@ -77,18 +77,6 @@ static bool takes(struct planner *p, const char *backend) {
     return true;
 }
 
-/* A let that fails is no error until something uses it: `when` may rule the case out. */
-static void eval_lets(struct planner *p) {
-    for (int i = 0; i < p->v->n_lets; i++) {
-        struct kb_expr_let *let = &p->lets[i];
-        struct kb_err err = {0};
-        *let = (struct kb_expr_let){.name = p->v->let_names[i]};
-        if (!kb_expr_eval(p->v->let_texts[i], &p->env, &let->value, &err))
-            let->error = kb_arena_strdup(p->arena, err.msg);
-        p->env.n_lets = i + 1;
-    }
-}
-
 static bool when_holds(struct planner *p) {
     struct kb_expr_value value;
     const char *when = p->v->when;
@@ -266,7 +254,7 @@ static void list_entries(struct planner *p, const char *backend) {
         kb_strings_add(
             &plan->defines, p->arena,
             kb_arena_printf(p->arena, "%s=%s", p->macros.items[i], p->macros.items[i + 1]));
-    if (!kb_entries_fixed(p->kernel, &p->macros))
+    if (kb_streq(backend, "host") && !kb_entries_fixed(p->kernel, &p->macros))
         kb_entries_all(p->kernel, backend, p->device->sm, p->arena, &plan->all_entries);
     /* In the same order for every plan of the file: the list is part of the code's key. */
     qsort(plan->all_entries.items, plan->all_entries.count, sizeof *plan->all_entries.items,
@@ -291,11 +279,10 @@ bool kb_plan_make(const struct kb_kernel *kernel, int variant,
         .plan = out,
         .err = err,
     };
-    p.env.lets = p.lets;
     *out = (struct kb_plan){.kernel = kernel, .variant = p.v};
     if (!takes(&p, backend))
         return false;
-    eval_lets(&p);
+    kb_lets_make(p.v, &p.env, p.lets, arena);
     if (when_holds(&p) && kb_macros_make(p.v, problem->c, arena, &p.macros, err) &&
         plan_scratch(&p) && plan_launches(&p)) {
         list_entries(&p, backend);

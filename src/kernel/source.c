@@ -27,10 +27,6 @@ static bool is_word(char c) {
            c == '_' || c == '$';
 }
 
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
 static void skip_line(struct scan *s) {
     for (; s->at < s->size && s->text[s->at] != '\n'; s->at++)
         if (s->text[s->at] == '\\' && ahead(s, 1) == '\n')
@@ -102,7 +98,7 @@ bool kb_source_next(const char *text, size_t size, size_t *at, size_t *begin) {
                 skip_raw(&s);
             else
                 skip_literal(&s);
-        } else if (is_digit(c)) {
+        } else if (kb_is_digit(c)) {
             skip_number(&s);
         } else if (is_word(c)) {
             *begin = s.at;
