@@ -255,7 +255,7 @@ static void list_entries(struct planner *p, const char *backend) {
             &plan->defines, p->arena,
             kb_arena_printf(p->arena, "%s=%s", p->macros.items[i], p->macros.items[i + 1]));
     if (kb_streq(backend, "host") && !kb_entries_fixed(p->kernel, &p->macros))
-        kb_entries_all(p->kernel, backend, p->device->sm, p->arena, &plan->all_entries);
+        kb_entries_all(p->kernel, &p->env, p->arena, &plan->all_entries);
     /* In the same order for every plan of the file: the list is part of the code's key. */
     qsort(plan->all_entries.items, plan->all_entries.count, sizeof *plan->all_entries.items,
           by_text);
