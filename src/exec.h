@@ -50,6 +50,7 @@ struct kb_code_info {
     double compile_ms, load_ms;
     bool cached;
     char arch[16]; /* "sm_90a"; host: "x86-64" */
+    char note[256]; /* what the cache had to say: an entry damaged, a folder refused; "" */
 };
 
 /* A kernel that misbehaved in a way that the backend can name; KB_FOUND_NOTHING is the
@@ -103,6 +104,7 @@ struct kb_clocks {
     int sm_mhz, memory_mhz; /* 0: not known */
     uint64_t throttle;      /* NVML clocks-event reasons, idle and settings left out */
     bool locked;
+    int other_processes; /* that compute on the same GPU; -1: not known */
 };
 void kb_throttle_words(uint64_t reasons, struct kb_buf *out); /* "power,thermal" */
 
@@ -137,15 +139,19 @@ struct kb_backend {
                 struct kb_slab *slab, const struct kb_run_options *options,
                 struct kb_run_result *result, struct kb_err *err);
     /* Timing; all NULL on host. A timer holds its buffer sets, each a copy of `initial`.
-     * `sets` 0: at least 3x L2 in all, at most 4096. */
+     * `sets` 0: at least 3x L2 in all, at most 4096. Timers that are open at the same time
+     * over equal tensors share their sets, so that A and B interleave on the same memory.
+     * `code` must outlive the timer. KB_UNSUPPORTED: pdl where plan or device have none. */
     bool (*timer_open)(struct kb_device *device, struct kb_code *code,
                        const struct kb_plan *plan, const struct kb_slab *initial,
                        enum kb_method method, int sets, struct kb_timer **out,
                        struct kb_timer_facts *facts, struct kb_err *err);
     /* `n` more samples, each ns per launch. */
     bool (*timer_sample)(struct kb_timer *timer, int n, double *ns, struct kb_err *err);
-    /* What the timed launches left in set `set` (0 .. sets-1), into a slab of the same
-     * layout. */
+    /* What the timed launches make of set `set` (0 .. sets-1), into the tensors and scratch
+     * of a slab of the same layout: the sets are put back to `initial`, each is launched on
+     * once more in the way that is timed, and one is read back. So poison shows what a
+     * timed launch leaves out, and a tensor changed in place was changed once. */
     bool (*timer_result)(struct kb_timer *timer, int set, struct kb_slab *out,
                          struct kb_err *err);
     void (*timer_close)(struct kb_timer *timer);
@@ -155,6 +161,17 @@ struct kb_backend {
                   struct kb_err *err);
     void (*clocks)(struct kb_device *device, struct kb_clocks *out);
 };
+/* Compiling for a GPU that is not there: what `kb_cuda.build` does up to loading, into the
+ * same cache. For `make nvrtc` and for compiling a suite ahead without opening devices. */
+struct kb_compiler;
+bool kb_compiler_open(const struct kb_exec_options *options, struct kb_compiler **out,
+                      struct kb_err *err);
+/* `info` lacks what only a driver tells: registers are -1. */
+bool kb_compiler_build(struct kb_compiler *compiler, int64_t sm, const struct kb_plan *plan,
+                       const struct kb_build *build, struct kb_code_info *info,
+                       struct kb_err *err);
+void kb_compiler_close(struct kb_compiler *compiler);
+
 extern const struct kb_backend kb_cuda, kb_host;
 /* "cuda" or "host", else NULL. */
 const struct kb_backend *kb_backend_find(const char *name);

@@ -1,0 +1,135 @@
+/* cuda_code.c - plan and build -> NVRTC job -> cubin, through the cache. */
+#include "cuda_code.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COMPILE_MS = 120000, WAIT_MARGIN_MS = 30000 };
+
+bool kb_compiler_open(const struct kb_exec_options *options, struct kb_compiler **out,
+                      struct kb_err *err) {
+    struct kb_compiler *compiler = calloc(1, sizeof *compiler);
+    if (!compiler)
+        kb_out_of_memory();
+    compiler->options = *options;
+    if (!kb_nvrtc_open(options->compile_ms, &compiler->nvrtc, err)) {
+        free(compiler);
+        return false;
+    }
+    if (!options->no_cache)
+        compiler->cache = kb_cache_open(&compiler->note);
+    if (compiler->cache) {
+        int64_t compile_ms = options->compile_ms > 0 ? options->compile_ms : COMPILE_MS;
+        kb_cache_wait(compiler->cache, compile_ms + WAIT_MARGIN_MS);
+    }
+    *out = compiler;
+    return true;
+}
+
+void kb_compiler_close(struct kb_compiler *compiler) {
+    if (!compiler)
+        return;
+    kb_nvrtc_close(compiler->nvrtc);
+    kb_cache_close(compiler->cache);
+    kb_buf_free(&compiler->note);
+    free(compiler);
+}
+
+void kb_cuda_arch(int64_t sm, char out[16]) {
+    /* The `a` targets have instructions that no later device keeps: wgmma, tcgen05. */
+    static const int with_own[] = {90, 100, 101, 103, 110, 120, 121};
+    const char *own = "";
+    for (size_t i = 0; i < KB_COUNT(with_own); i++)
+        if (sm == with_own[i])
+            own = "a";
+    snprintf(out, 16, "sm_%d%s", (int)sm, own);
+}
+
+static bool run_job(struct kb_compiler *compiler, const struct kb_nvrtc_job *job,
+                    struct kb_arena *arena, struct kb_nvrtc_result *out, char *note,
+                    size_t note_size, struct kb_err *err) {
+    struct kb_buf said = {0};
+    kb_buf_puts(&said, kb_buf_text(&compiler->note));
+    bool ok = kb_nvrtc_build(compiler->nvrtc, compiler->cache, compiler->options.no_compile,
+                             job, arena, out, &said, err);
+    kb_text_copy(note, note_size, kb_buf_text(&said));
+    kb_buf_clear(&compiler->note);
+    kb_buf_free(&said);
+    return ok;
+}
+
+/* Each entry once: a chain may launch one twice. */
+static void add_entries(const struct kb_plan *plan, struct kb_arena *arena,
+                        struct kb_strings *out) {
+    for (int i = 0; i < plan->n_launches; i++)
+        if (!kb_strings_has(out, plan->launches[i].entry))
+            kb_strings_add(out, arena, plan->launches[i].entry);
+}
+
+/* From names per entry to names per launch. */
+static void order_names(const struct kb_plan *plan, const struct kb_strings *entries,
+                        struct kb_arena *arena, struct kb_strings *lowered) {
+    struct kb_strings ordered = {0};
+    for (int i = 0; i < plan->n_launches; i++)
+        for (size_t k = 0; k < entries->count; k++)
+            if (kb_streq(entries->items[k], plan->launches[i].entry))
+                kb_strings_add(&ordered, arena, lowered->items[k]);
+    *lowered = ordered;
+}
+
+bool kb_compiler_code(struct kb_compiler *compiler, int64_t sm, const struct kb_plan *plan,
+                      const struct kb_build *build, struct kb_arena *arena,
+                      struct kb_nvrtc_result *out, struct kb_code_info *info,
+                      struct kb_err *err) {
+    struct kb_hash digest;
+    struct kb_nvrtc_job job = {
+        .kernel = plan->kernel,
+        .defines = plan->defines,
+        .flags = build->flags,
+        .from_nvcc = build->from_nvcc,
+    };
+    *info = (struct kb_code_info){.registers = -1, .shared_bytes = -1, .code_bytes = -1};
+    kb_cuda_arch(sm, info->arch);
+    job.arch = info->arch;
+    add_entries(plan, arena, &job.entries);
+    if (!run_job(compiler, &job, arena, out, info->note, sizeof info->note, err))
+        return false;
+    kb_hash_hex(&plan->kernel->source_hash, info->source_hash);
+    kb_hash_hex(&out->key, info->key);
+    info->compile_ms = out->compile_ms;
+    info->cached = out->cached;
+    info->spill_bytes = out->spill_bytes;
+    if (kb_cubin_digest(out->cubin.data, out->cubin.len, &out->lowered, &digest,
+                        &info->code_bytes))
+        kb_hash_hex(&digest, info->code_hash);
+    order_names(plan, &job.entries, arena, &out->lowered);
+    return true;
+}
+
+bool kb_compiler_build(struct kb_compiler *compiler, int64_t sm, const struct kb_plan *plan,
+                       const struct kb_build *build, struct kb_code_info *info,
+                       struct kb_err *err) {
+    struct kb_arena arena = {0};
+    struct kb_nvrtc_result result = {0};
+    bool ok = kb_compiler_code(compiler, sm, plan, build, &arena, &result, info, err);
+    kb_nvrtc_result_free(&result);
+    kb_arena_free(&arena);
+    return ok;
+}
+
+bool kb_compiler_asset(struct kb_compiler *compiler, int64_t sm, const char *path,
+                       const struct kb_strings *entries, struct kb_arena *arena,
+                       struct kb_nvrtc_result *out, struct kb_err *err) {
+    char arch[16], note[256];
+    const struct kb_asset *asset = kb_asset_find(path);
+    struct kb_kernel kernel = {.path = path, .name = path};
+    struct kb_nvrtc_job job = {.kernel = &kernel, .entries = *entries, .arch = arch};
+    if (!asset)
+        return kb_fail(err, KB_IO, "%s: is neither beside this executable nor in it", path);
+    kernel.text = asset->text;
+    kernel.size = asset->size;
+    kb_cuda_arch(sm, arch);
+    kb_strings_add(&job.flags, arena, "-std=c++17");
+    return run_job(compiler, &job, arena, out, note, sizeof note, err);
+}

@@ -1,0 +1,309 @@
+/* cuda_timer.c - a timer: opened over buffer sets, sampled in batches that the host queues
+ * ahead, its launches' output read back. */
+#include "cuda_timer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ROTATE_TIMES_L2 = 3,
+    MAX_SETS = 4096,
+    MEMORY_SHARE =
+        4, /* of free memory, a quarter at most for sets that are not asked for */
+    GRAPH_BATCH = 16,  /* replays queued behind one hold */
+    LAUNCH_BATCH = 60, /* launches between events queued behind one hold */
+    QUEUE_MAX = 400, /* kernels in a batch: a queue that fills up would never be released */
+    LATE_TRIES = 4,
+    FLOOR_SAMPLES = 15,
+};
+
+static bool is_graph(enum kb_method method) {
+    return method == KB_GRAPH || method == KB_PDL;
+}
+
+/* ---- open and close --------------------------------------------------------------------
+ */
+
+static int count_sets(struct kb_device *device, const struct kb_slab *initial,
+                      enum kb_method method, int wanted) {
+    size_t bytes = 0, spaced = 0;
+    for (int i = 0; i < initial->n_slots; i++) {
+        bytes += initial->slots[i].bytes;
+        spaced += initial->slots[i].bytes + 512;
+    }
+    if (!is_graph(method) || !bytes)
+        return 1;
+    if (wanted > 0)
+        return wanted < MAX_SETS ? wanted : MAX_SETS;
+    size_t enough = (size_t)device->info.l2_bytes * ROTATE_TIMES_L2;
+    size_t sets = (enough + bytes - 1) / bytes;
+    size_t fit = (size_t)kb_cuda_free_bytes(device) / MEMORY_SHARE / spaced;
+    sets = sets < fit ? sets : fit;
+    sets = sets < MAX_SETS ? sets : MAX_SETS;
+    return sets > 1 ? (int)sets : 1;
+}
+
+static bool has_pdl(const struct kb_device *device, const struct kb_plan *plan,
+                    struct kb_err *err) {
+    if (device->info.limits.sm < 90)
+        return kb_fail(err, KB_UNSUPPORTED,
+                       "programmatic launches want sm_90 or later, this is sm_%d",
+                       (int)device->info.limits.sm);
+    for (int i = 0; i < plan->n_launches; i++)
+        if (plan->launches[i].pdl)
+            return true;
+    return kb_fail(err, KB_UNSUPPORTED, "the variant has no \"pdl\"");
+}
+
+static void tell_facts(const struct kb_timer *timer, struct kb_timer_facts *facts) {
+    const struct kb_device *device = timer->device;
+    size_t bytes = timer->tensors->bytes + timer->scratch->bytes;
+    *facts = (struct kb_timer_facts){
+        .sets = timer->n_sets,
+        .footprint_bytes = (int64_t)bytes * timer->n_sets,
+        .launches_per_sample = timer->launches,
+        .tick_ns = device->clockwork->tick_ns / timer->launches,
+        .cache = is_graph(timer->method)    ? "rotated"
+                 : timer->method == KB_COLD ? "flushed"
+                                            : "warm",
+    };
+}
+
+/* Code that was never launched may not be on the device yet, and a capture must not be what
+ * loads it. */
+static bool warm_up(struct kb_timer *timer, struct kb_err *err) {
+    return kb_timer_launch(timer, 0, err) && kb_cuda_sync(timer->device, err);
+}
+
+static bool open_timer(struct kb_timer *timer, const struct kb_slab *initial, int sets,
+                       struct kb_err *err) {
+    struct kb_device *device = timer->device;
+    struct kb_clockwork *clockwork;
+    if (!kb_cuda_current(device, err) || !kb_clockwork_get(device, &clockwork, err) ||
+        !kb_cuda_prepare(device, timer->code, &timer->plan, err))
+        return false;
+    timer->n_sets = count_sets(device, initial, timer->method, sets);
+    timer->n_tensors = initial->n_slots - timer->plan.n_scratch;
+    return kb_sets_open(device, initial, 0, timer->n_tensors, timer->n_sets,
+                        &timer->tensors, err) &&
+           kb_sets_open(device, initial, timer->n_tensors, timer->plan.n_scratch,
+                        timer->n_sets, &timer->scratch, err) &&
+           warm_up(timer, err) &&
+           (!is_graph(timer->method) || kb_timer_make_graphs(timer, err));
+}
+
+bool kb_timer_open(struct kb_device *device, struct kb_code *code,
+                   const struct kb_plan *plan, const struct kb_slab *initial,
+                   enum kb_method method, int sets, struct kb_timer **out,
+                   struct kb_timer_facts *facts, struct kb_err *err) {
+    if (!kb_cuda_launches(plan))
+        return kb_fail(err, KB_UNSUPPORTED, "the plan launches nothing to time");
+    if (method == KB_PDL && !has_pdl(device, plan, err))
+        return false;
+    struct kb_timer *timer = calloc(1, sizeof *timer);
+    if (!timer)
+        kb_out_of_memory();
+    *timer = (struct kb_timer){
+        .device = device,
+        .code = code,
+        .plan = *plan,
+        .method = method,
+        .launches = 1,
+    };
+    if (!open_timer(timer, initial, sets, err)) {
+        kb_timer_close(timer);
+        return false;
+    }
+    tell_facts(timer, facts);
+    *out = timer;
+    return true;
+}
+
+void kb_timer_close(struct kb_timer *timer) {
+    if (!timer)
+        return;
+    struct kb_device *device = timer->device;
+    if (timer->graph && timer->graph != timer->rotation)
+        device->cu.GraphExecDestroy(timer->graph);
+    if (timer->rotation)
+        device->cu.GraphExecDestroy(timer->rotation);
+    struct kb_sets *both[] = {timer->tensors, timer->scratch};
+    for (size_t i = 0; i < KB_COUNT(both); i++) {
+        if (both[i] && both[i]->fresh == timer)
+            both[i]->fresh = NULL;
+        kb_sets_close(device, both[i]);
+    }
+    free(timer);
+}
+
+/* ---- samples ---------------------------------------------------------------------------
+ */
+
+/* Replays with an event after each: one's end is the next one's start. */
+static bool queue_graphs(struct kb_timer *timer, int n, struct kb_err *err) {
+    struct kb_device *device = timer->device;
+    bool ok = kb_clockwork_record(device, 0, err);
+    for (int i = 0; i < n && ok; i++) {
+        CUresult rc = device->cu.GraphLaunch(timer->graph, device->stream);
+        ok = rc ? kb_cuda_fail(&device->cu, rc, "launch", err)
+                : kb_clockwork_record(device, i + 1, err);
+    }
+    return ok;
+}
+
+/* Single launches, each between events of its own; the flush lies outside. */
+static bool queue_launches(struct kb_timer *timer, int n, struct kb_err *err) {
+    struct kb_device *device = timer->device;
+    bool ok = timer->method == KB_COLD || kb_timer_launch(timer, 0, err);
+    for (int i = 0; i < n && ok; i++)
+        ok = (timer->method != KB_COLD || kb_clockwork_flush(device, err)) &&
+             kb_clockwork_record(device, 2 * i, err) && kb_timer_launch(timer, 0, err) &&
+             kb_clockwork_record(device, 2 * i + 1, err);
+    return ok;
+}
+
+static int batch_size(const struct kb_timer *timer) {
+    int per_sample = 4 + timer->plan.n_launches + timer->plan.n_scratch;
+    if (is_graph(timer->method))
+        return GRAPH_BATCH;
+    return LAUNCH_BATCH * per_sample > QUEUE_MAX ? QUEUE_MAX / per_sample : LAUNCH_BATCH;
+}
+
+static bool read_times(struct kb_timer *timer, int n, double *ns, struct kb_err *err) {
+    for (int i = 0; i < n; i++) {
+        int from = is_graph(timer->method) ? i : 2 * i;
+        if (!kb_clockwork_between(timer->device, from, from + 1, &ns[i], err))
+            return false;
+        ns[i] /= timer->launches;
+    }
+    return true;
+}
+
+/* One batch behind one hold, again and smaller where the hold ran out. */
+static bool sample_batch(struct kb_timer *timer, int *n, double *ns, struct kb_err *err) {
+    struct kb_device *device = timer->device;
+    for (int i = 0; i < LATE_TRIES; i++) {
+        bool late = true;
+        if (!kb_clockwork_hold(device, err))
+            return false;
+        bool queued = is_graph(timer->method) ? queue_graphs(timer, *n, err)
+                                              : queue_launches(timer, *n, err);
+        if (!kb_clockwork_release(device, &late, queued ? err : &(struct kb_err){0}) ||
+            !queued)
+            return false;
+        if (!late)
+            return read_times(timer, *n, ns, err);
+        *n = *n > 1 ? *n / 2 : 1;
+    }
+    return kb_fail(
+        err, KB_DEVICE,
+        "launches cannot be queued ahead of the device: this host is too busy to "
+        "time by %s",
+        kb_method_word(timer->method));
+}
+
+bool kb_timer_sample(struct kb_timer *timer, int n, double *ns, struct kb_err *err) {
+    timer->tensors->fresh = NULL;
+    timer->scratch->fresh = NULL;
+    if (!kb_cuda_current(timer->device, err))
+        return false;
+    for (int done = 0; done < n;) {
+        int batch = batch_size(timer);
+        batch = batch < n - done ? batch : n - done;
+        if (!sample_batch(timer, &batch, ns + done, err))
+            return false;
+        done += batch;
+    }
+    return true;
+}
+
+/* ---- what the launches leave -----------------------------------------------------------
+ */
+
+/* Each set from its initial state through one more launch, in the way that is timed. */
+static bool rotate_once(struct kb_timer *timer, struct kb_err *err) {
+    struct kb_device *device = timer->device;
+    if (!kb_sets_reset(device, timer->tensors, timer->n_sets, err) ||
+        !kb_sets_reset(device, timer->scratch, timer->n_sets, err))
+        return false;
+    if (!is_graph(timer->method)) {
+        if ((timer->method == KB_COLD && !kb_clockwork_flush(device, err)) ||
+            !kb_timer_launch(timer, 0, err))
+            return false;
+    } else {
+        CUresult rc = device->cu.GraphLaunch(timer->rotation, device->stream);
+        if (rc)
+            return kb_cuda_fail(&device->cu, rc, "launch", err);
+    }
+    if (!kb_cuda_sync(device, err))
+        return false;
+    timer->tensors->fresh = timer;
+    timer->scratch->fresh = timer;
+    return true;
+}
+
+bool kb_timer_result(struct kb_timer *timer, int set, struct kb_slab *out,
+                     struct kb_err *err) {
+    struct kb_device *device = timer->device;
+    if (set < 0 || set >= timer->n_sets)
+        return kb_fail(err, KB_INPUT, "no set %d: there are %d", set, timer->n_sets);
+    if (!kb_cuda_current(device, err))
+        return false;
+    if ((timer->tensors->fresh != timer || timer->scratch->fresh != timer) &&
+        !rotate_once(timer, err))
+        return false;
+    return kb_sets_read(device, timer->tensors, set, 0, out, err) &&
+           kb_sets_read(device, timer->scratch, set, timer->n_tensors, out, err);
+}
+
+/* ---- the floor -------------------------------------------------------------------------
+ */
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static bool measure_floor(struct kb_device *device, enum kb_method method, double *ns,
+                          struct kb_err *err) {
+    struct kb_code code = {.n_launches = 1};
+    struct kb_slab nothing = {.fd = -1};
+    struct kb_plan *plan = calloc(1, sizeof *plan);
+    struct kb_timer *timer = NULL;
+    struct kb_timer_facts facts;
+    double samples[FLOOR_SAMPLES];
+    if (!plan)
+        kb_out_of_memory();
+    code.functions[0] = device->clockwork->code->functions[KB_EMPTY];
+    plan->n_launches = 1;
+    plan->launches[0] = (struct kb_launch){
+        .entry = "kb_empty",
+        .grid = {1, 1, 1},
+        .block = {32, 1, 1},
+        .cluster = {1, 1, 1},
+        .pdl = true,
+    };
+    bool ok =
+        kb_timer_open(device, &code, plan, &nothing, method, 0, &timer, &facts, err) &&
+        kb_timer_sample(timer, FLOOR_SAMPLES, samples, err); /* clocks rise */
+    ok = ok && kb_timer_sample(timer, FLOOR_SAMPLES, samples, err);
+    if (ok) {
+        qsort(samples, FLOOR_SAMPLES, sizeof *samples, by_value);
+        *ns = samples[FLOOR_SAMPLES / 2];
+    }
+    kb_timer_close(timer);
+    free(plan);
+    return ok;
+}
+
+bool kb_timer_floor(struct kb_device *device, enum kb_method method, double *ns,
+                    struct kb_err *err) {
+    struct kb_clockwork *clockwork;
+    if (!kb_cuda_current(device, err) || !kb_clockwork_get(device, &clockwork, err))
+        return false;
+    if (clockwork->floor_ns[method] == 0 &&
+        !measure_floor(device, method, &clockwork->floor_ns[method], err))
+        return kb_at(err, "timer's floor");
+    *ns = clockwork->floor_ns[method];
+    return true;
+}

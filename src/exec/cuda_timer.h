@@ -1,0 +1,103 @@
+/* cuda_timer.h - inside of timing on the GPU.
+ *
+ * cuda_clockwork.c holds what all timers of a device share (events, the hold, the flush),
+ * cuda_sets.c the buffers, cuda_graph.c captures, cuda_timer.c is the timer itself. */
+#ifndef KB_EXEC_CUDA_TIMER_H
+#define KB_EXEC_CUDA_TIMER_H
+
+#include "cuda_device.h"
+
+/* ---- what timers of a device share ------------------------------------------------------
+ */
+
+enum { KB_MAX_EVENTS = 128 };
+enum kb_helper { KB_EMPTY, KB_HOLD, KB_FLUSH_WRITE, KB_FLUSH_READ, KB_HELPER_COUNT };
+
+struct kb_clockwork {
+    struct kb_code *code; /* kernels/timer.cu, by enum kb_helper */
+    CUevent events[KB_MAX_EVENTS];
+    volatile unsigned *flags; /* pinned: [0] go, [1] late */
+    CUdeviceptr flags_device, sink, flush;
+    size_t flush_bytes;
+    unsigned flushes, lates;          /* flushes made, holds that ran out */
+    double tick_ns;                   /* the least difference of two times between events */
+    double floor_ns[KB_METHOD_COUNT]; /* 0: not measured yet */
+    struct kb_sets *sets;
+};
+/* Made at the first call, kept in device->clockwork. */
+bool kb_clockwork_get(struct kb_device *device, struct kb_clockwork **out,
+                      struct kb_err *err);
+void kb_clockwork_free(struct kb_device *device);
+/* Queue a kernel that stands in front of all that is queued until the release. */
+bool kb_clockwork_hold(struct kb_device *device, struct kb_err *err);
+/* Let it go and wait for the end of the queue. *late: it had let go by itself, so what was
+ * queued behind it did not wait for the whole of it. */
+bool kb_clockwork_release(struct kb_device *device, bool *late, struct kb_err *err);
+/* Queue: write over the L2 twice, read it back, so that nothing of use and nothing dirty is
+ * left in it. */
+bool kb_clockwork_flush(struct kb_device *device, struct kb_err *err);
+bool kb_clockwork_record(struct kb_device *device, int event, struct kb_err *err);
+bool kb_clockwork_between(struct kb_device *device, int from, int to, double *ns,
+                          struct kb_err *err);
+
+/* ---- buffer sets ------------------------------------------------------------------------
+ * Copies of some slots of a slab, one after the other, and a pristine one behind them. */
+struct kb_sets {
+    struct kb_sets *next;
+    int users, count, n;
+    uint64_t age; /* of those without users the oldest goes first */
+    struct kb_hash key;
+    size_t stride, bytes; /* bytes: of the slots themselves, in one set */
+    size_t offsets[KB_MAX_SLOTS], sizes[KB_MAX_SLOTS];
+    CUdeviceptr memory;
+    const struct kb_timer *fresh; /* whose one rotation, and nothing else, they hold */
+};
+/* Slots [first, first + n) of `slab`, `count` times at least. Shared with other timers over
+ * equal slots. */
+bool kb_sets_open(struct kb_device *device, const struct kb_slab *slab, int first, int n,
+                  int count, struct kb_sets **out, struct kb_err *err);
+void kb_sets_close(struct kb_device *device, struct kb_sets *sets);
+/* Queue copies that put the first `count` back to what the slab was. */
+bool kb_sets_reset(struct kb_device *device, struct kb_sets *sets, int count,
+                   struct kb_err *err);
+CUdeviceptr kb_sets_at(const struct kb_sets *sets, int set, int slot); /* 0: absent */
+/* Read set `set` back into the same slots of a slab of the same layout. */
+bool kb_sets_read(struct kb_device *device, const struct kb_sets *sets, int set, int first,
+                  struct kb_slab *out, struct kb_err *err);
+/* Give up what no timer uses; whether there was any. */
+bool kb_sets_drop_idle(struct kb_device *device);
+size_t kb_sets_idle_bytes(const struct kb_device *device);
+
+/* ---- timers ----------------------------------------------------------------------------
+ */
+
+struct kb_timer {
+    struct kb_device *device;
+    struct kb_code *code;
+    struct kb_plan plan;
+    enum kb_method method;
+    int n_tensors, n_sets;
+    struct kb_sets *tensors, *scratch;
+    int launches;                /* per sample */
+    CUgraphExec graph, rotation; /* the sample; each set once. May be the same one */
+};
+/* Queue one launch of the plan over set `set`. */
+bool kb_timer_launch(const struct kb_timer *timer, int set, struct kb_err *err);
+/* A graph of `launches` of them, set after set, ready to be launched. */
+bool kb_timer_capture(struct kb_timer *timer, int launches, CUgraphExec *out,
+                      struct kb_err *err);
+/* Choose timer->launches and make timer->graph and timer->rotation. */
+bool kb_timer_make_graphs(struct kb_timer *timer, struct kb_err *err);
+
+bool kb_timer_open(struct kb_device *device, struct kb_code *code,
+                   const struct kb_plan *plan, const struct kb_slab *initial,
+                   enum kb_method method, int sets, struct kb_timer **out,
+                   struct kb_timer_facts *facts, struct kb_err *err);
+bool kb_timer_sample(struct kb_timer *timer, int n, double *ns, struct kb_err *err);
+bool kb_timer_result(struct kb_timer *timer, int set, struct kb_slab *out,
+                     struct kb_err *err);
+void kb_timer_close(struct kb_timer *timer);
+bool kb_timer_floor(struct kb_device *device, enum kb_method method, double *ns,
+                    struct kb_err *err);
+
+#endif

@@ -1,0 +1,414 @@
+/* cuda.c - a libcuda.so.1 without a GPU, for tests: memory is the host's, time is counted,
+ * errors come as the script in $KB_STUB says.
+ *
+ *     KB_STUB="init=803"        cuInit fails so; also count=0, version=11080 (what the
+ * driver says it is), load=200, launch=700 (from then on everything fails), memory=1000000
+ * (bytes there are)
+ *
+ * A kernel takes 1000 ns, 800 with a programmatic edge before it, kb_empty half of either;
+ * the two halves of a flush take 40000 each; a graph takes 3000 to start, an event nothing.
+ * A kernel with "bump" in its name adds 1 to the byte that its first argument points to. */
+#include <cuda.h>
+#include <elf.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a driver of CUDA 12.0 has; the header gives the name to a later version. */
+#undef cuEventElapsedTime
+CUresult cuEventElapsedTime(float *ms, CUevent from, CUevent to);
+
+enum { MAX_NODES = 20000, DEFAULT_MEMORY = 1 << 30 };
+
+struct kernel {
+    const char *name;
+    int dynamic; /* shared memory that it was allowed */
+};
+struct CUfunc_st {
+    struct kernel kernel;
+};
+struct CUmod_st {
+    const char *cubin;
+    struct CUfunc_st functions[16];
+    char names[16][256];
+    int count;
+};
+struct CUevent_st {
+    double ns;
+};
+struct node {
+    CUfunction function; /* NULL: a memset */
+    unsigned char *target;
+    size_t bytes;
+    double ns;
+};
+struct CUgraph_st {
+    struct node *nodes;
+    int count;
+};
+
+static struct {
+    double ns;
+    int sticky, capturing;
+    size_t used;
+    struct CUgraph_st *graph;
+} device;
+
+static long script(const char *key, long otherwise) {
+    const char *text = getenv("KB_STUB");
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "%s=", key);
+    const char *at = text ? strstr(text, wanted) : NULL;
+    return at ? strtol(at + strlen(wanted), NULL, 10) : otherwise;
+}
+
+#define RESULT(key) ((CUresult)(device.sticky ? device.sticky : script(key, 0)))
+#define STICKY ((CUresult)device.sticky)
+
+/* ---- the driver and the device ---------------------------------------------------------
+ */
+
+CUresult cuInit(unsigned flags) {
+    (void)flags;
+    device.sticky = 0;
+    device.ns = 0;
+    return (CUresult)script("init", 0);
+}
+/* NVRTC looks for a driver too, and calls this without asking whether it is there. */
+CUresult cuGetExportTable(const void **table, const CUuuid *id) {
+    (void)id;
+    *table = NULL;
+    return CUDA_ERROR_NOT_FOUND;
+}
+CUresult cuDriverGetVersion(int *version) {
+    *version = (int)script("version", 13000);
+    return CUDA_SUCCESS;
+}
+CUresult cuGetErrorName(CUresult rc, const char **name) {
+    *name = rc == CUDA_ERROR_ILLEGAL_STATE ? "CUDA_ERROR_ILLEGAL_STATE" : NULL;
+    return *name ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+CUresult cuDeviceGetCount(int *count) {
+    *count = (int)script("count", 2);
+    return CUDA_SUCCESS;
+}
+CUresult cuDeviceGet(CUdevice *out, int ordinal) {
+    *out = ordinal;
+    return CUDA_SUCCESS;
+}
+CUresult cuDeviceGetName(char *name, int len, CUdevice dev) {
+    snprintf(name, (size_t)len, "Stub %d", dev);
+    return CUDA_SUCCESS;
+}
+CUresult cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice dev) {
+    for (size_t i = 0; i < sizeof uuid->bytes; i++)
+        uuid->bytes[i] = (char)(0xa0 + i + (size_t)dev);
+    return CUDA_SUCCESS;
+}
+CUresult cuDeviceGetPCIBusId(char *out, int len, CUdevice dev) {
+    snprintf(out, (size_t)len, "0000:%02x:00.0", (unsigned)dev);
+    return CUDA_SUCCESS;
+}
+CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute which, CUdevice dev) {
+    (void)dev;
+    switch ((int)which) {
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR:
+        *value = (int)script("sm", 90) / 10;
+        break;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR:
+        *value = (int)script("sm", 90) % 10;
+        break;
+    case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT:
+        *value = 4;
+        break;
+    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN:
+        *value = 227 << 10;
+        break;
+    case CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE:
+        *value = 1 << 20;
+        break;
+    case CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X:
+        *value = 2147483647;
+        break;
+    default:
+        *value = 1024;
+        break;
+    }
+    return CUDA_SUCCESS;
+}
+CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice dev) {
+    (void)dev;
+    *bytes = (size_t)script("memory", DEFAULT_MEMORY);
+    return CUDA_SUCCESS;
+}
+CUresult cuDevicePrimaryCtxRetain(CUcontext *out, CUdevice dev) {
+    *out = (CUcontext)(uintptr_t)(dev + 1);
+    return RESULT("context");
+}
+CUresult cuDevicePrimaryCtxRelease_v2(CUdevice dev) {
+    (void)dev;
+    return STICKY;
+}
+CUresult cuCtxSetCurrent(CUcontext ctx) {
+    (void)ctx;
+    return STICKY;
+}
+
+/* ---- code ------------------------------------------------------------------------------
+ */
+
+CUresult cuModuleLoadData(CUmodule *out, const void *cubin) {
+    CUresult rc = RESULT("load");
+    if (rc)
+        return rc;
+    *out = calloc(1, sizeof **out);
+    (*out)->cubin = cubin;
+    return CUDA_SUCCESS;
+}
+CUresult cuModuleUnload(CUmodule module) {
+    free(module);
+    return STICKY;
+}
+CUresult cuModuleGetFunction(CUfunction *out, CUmodule module, const char *name) {
+    Elf64_Ehdr header;
+    char symbol[300];
+    int len = snprintf(symbol, sizeof symbol, "%s", name) + 1; /* with its NUL */
+    memcpy(&header, module->cubin, sizeof header);
+    if (!memmem(module->cubin, header.e_shoff, symbol, (size_t)len) || module->count == 16)
+        return CUDA_ERROR_NOT_FOUND;
+    struct CUfunc_st *function = &module->functions[module->count];
+    snprintf(module->names[module->count], sizeof module->names[0], "%s", name);
+    function->kernel.name = module->names[module->count++];
+    *out = function;
+    return CUDA_SUCCESS;
+}
+CUresult cuFuncGetAttribute(int *value, CUfunction_attribute which, CUfunction function) {
+    (void)function;
+    *value = which == CU_FUNC_ATTRIBUTE_NUM_REGS ? 22 : 0;
+    return STICKY;
+}
+CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute which, int value) {
+    if (which == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) {
+        if (value > 227 << 10)
+            return CUDA_ERROR_INVALID_VALUE;
+        function->kernel.dynamic = value;
+    }
+    return STICKY;
+}
+
+/* ---- memory ----------------------------------------------------------------------------
+ */
+
+CUresult cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
+    *total = (size_t)script("memory", DEFAULT_MEMORY);
+    *free_bytes = *total > device.used ? *total - device.used : 0;
+    return STICKY;
+}
+CUresult cuMemAlloc_v2(CUdeviceptr *out, size_t bytes) {
+    if (device.sticky)
+        return STICKY;
+    if (device.used + bytes > (size_t)script("memory", DEFAULT_MEMORY))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    size_t *block = aligned_alloc(512, (bytes + 512 + 511) / 512 * 512);
+    if (!block)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    *block = bytes;
+    device.used += bytes;
+    *out = (CUdeviceptr)(uintptr_t)block + 512;
+    return CUDA_SUCCESS;
+}
+CUresult cuMemFree_v2(CUdeviceptr memory) {
+    size_t *block = (size_t *)(uintptr_t)(memory - 512);
+    device.used -= *block;
+    free(block);
+    return STICKY;
+}
+CUresult cuMemHostAlloc(void **out, size_t bytes, unsigned flags) {
+    (void)flags;
+    *out = calloc(1, bytes);
+    return STICKY;
+}
+CUresult cuMemHostGetDevicePointer_v2(CUdeviceptr *out, void *host, unsigned flags) {
+    (void)flags;
+    *out = (CUdeviceptr)(uintptr_t)host;
+    return STICKY;
+}
+CUresult cuMemFreeHost(void *host) {
+    free(host);
+    return STICKY;
+}
+CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CUstream s) {
+    (void)s;
+    memcpy((void *)(uintptr_t)to, from, bytes);
+    return STICKY;
+}
+CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream s) {
+    (void)s;
+    memcpy(to, (const void *)(uintptr_t)from, bytes);
+    return STICKY;
+}
+CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream s) {
+    (void)s;
+    memcpy((void *)(uintptr_t)to, (const void *)(uintptr_t)from, bytes);
+    return STICKY;
+}
+
+/* ---- work ------------------------------------------------------------------------------
+ */
+
+static void do_node(const struct node *node) {
+    device.ns += node->ns;
+    if (!node->function)
+        memset(node->target, 0, node->bytes);
+    else if (strstr(node->function->kernel.name, "bump") && node->target)
+        ++*node->target;
+}
+
+static CUresult queue(struct node node) {
+    if (device.sticky)
+        return STICKY;
+    if (!device.capturing) {
+        do_node(&node);
+        return CUDA_SUCCESS;
+    }
+    if (device.graph->count == MAX_NODES)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    device.graph->nodes[device.graph->count++] = node;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t bytes, CUstream s) {
+    (void)value;
+    (void)s;
+    struct node node = {.target = (void *)(uintptr_t)to, .bytes = bytes, .ns = 100};
+    return queue(node);
+}
+
+CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, void **args,
+                          void **extra) {
+    struct node node = {.function = function, .ns = 1000};
+    const char *name = function->kernel.name;
+    (void)extra;
+    if (config->sharedMemBytes > 48 << 10 &&
+        (int)config->sharedMemBytes > function->kernel.dynamic)
+        return CUDA_ERROR_INVALID_VALUE;
+    for (unsigned i = 0; i < config->numAttrs; i++)
+        if (config->attrs[i].id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION)
+            node.ns = 800;
+    if (strcmp(name, "kb_empty") == 0)
+        node.ns /= 2;
+    if (strcmp(name, "kb_hold") == 0)
+        node.ns = 0; /* work is done as it is queued: there is nothing to hold back */
+    if (strstr(name, "kb_flush"))
+        node.ns = 40000;
+    if (strstr(name, "bump"))
+        memcpy(&node.target, args[0], sizeof node.target);
+    CUresult rc = queue(node);
+    if (!rc && strstr(name, "bump"))
+        device.sticky = (int)script("launch", 0); /* seen at the next call, as on a GPU */
+    return rc;
+}
+
+CUresult cuStreamCreate(CUstream *out, unsigned flags) {
+    (void)flags;
+    *out = (CUstream)(uintptr_t)1;
+    return STICKY;
+}
+CUresult cuStreamDestroy_v2(CUstream s) {
+    (void)s;
+    return STICKY;
+}
+CUresult cuStreamSynchronize(CUstream s) {
+    (void)s;
+    return STICKY;
+}
+CUresult cuEventCreate(CUevent *out, unsigned flags) {
+    (void)flags;
+    *out = calloc(1, sizeof **out);
+    return STICKY;
+}
+CUresult cuEventDestroy_v2(CUevent event) {
+    free(event);
+    return STICKY;
+}
+CUresult cuEventRecord(CUevent event, CUstream s) {
+    (void)s;
+    event->ns = device.ns;
+    return STICKY;
+}
+CUresult cuEventElapsedTime(float *ms, CUevent from, CUevent to) {
+    *ms = (float)((to->ns - from->ns) / 1e6);
+    return STICKY;
+}
+
+/* ---- graphs ----------------------------------------------------------------------------
+ */
+
+CUresult cuStreamBeginCapture_v2(CUstream s, CUstreamCaptureMode mode) {
+    (void)s;
+    (void)mode;
+    device.capturing = 1;
+    device.graph = calloc(1, sizeof *device.graph);
+    device.graph->nodes = calloc(MAX_NODES, sizeof *device.graph->nodes);
+    return STICKY;
+}
+CUresult cuStreamEndCapture(CUstream s, CUgraph *out) {
+    (void)s;
+    device.capturing = 0;
+    *out = device.graph;
+    return STICKY;
+}
+CUresult cuGraphInstantiateWithFlags(CUgraphExec *out, CUgraph graph,
+                                     unsigned long long flags) {
+    (void)flags;
+    struct CUgraph_st *exec = calloc(1, sizeof *exec);
+    exec->nodes = calloc((size_t)graph->count + 1, sizeof *exec->nodes);
+    memcpy(exec->nodes, graph->nodes, (size_t)graph->count * sizeof *exec->nodes);
+    exec->count = graph->count;
+    *out = (CUgraphExec)exec;
+    return STICKY;
+}
+CUresult cuGraphDestroy(CUgraph graph) {
+    free(graph->nodes);
+    free(graph);
+    return STICKY;
+}
+CUresult cuGraphExecDestroy(CUgraphExec exec) {
+    return cuGraphDestroy((CUgraph)exec);
+}
+CUresult cuGraphUpload(CUgraphExec exec, CUstream s) {
+    (void)exec;
+    (void)s;
+    return STICKY;
+}
+CUresult cuGraphLaunch(CUgraphExec exec, CUstream s) {
+    const struct CUgraph_st *graph = (const struct CUgraph_st *)exec;
+    (void)s;
+    if (device.sticky)
+        return STICKY;
+    device.ns += 3000;
+    for (int i = 0; i < graph->count; i++)
+        do_node(&graph->nodes[i]);
+    return CUDA_SUCCESS;
+}
+CUresult cuTensorMapEncodeTiled(CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank,
+                                void *address, const cuuint64_t *dims,
+                                const cuuint64_t *strides, const cuuint32_t *box,
+                                const cuuint32_t *steps, CUtensorMapInterleave interleave,
+                                CUtensorMapSwizzle swizzle, CUtensorMapL2promotion l2,
+                                CUtensorMapFloatOOBfill fill) {
+    (void)dims;
+    (void)strides;
+    (void)steps;
+    (void)interleave;
+    (void)l2;
+    (void)fill;
+    if (rank > 5 || box[0] == 0 || box[0] > 256)
+        return CUDA_ERROR_INVALID_VALUE;
+    memset(map, 0, sizeof *map);
+    memcpy(map, &address, sizeof address); /* so that "bump" finds it as its argument */
+    (void)type;
+    (void)swizzle;
+    return STICKY;
+}
