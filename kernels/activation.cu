@@ -1,16 +1,18 @@
-// act_and_mul: out[r][c] = act(in[r][c]) * in[r][hidden + c], rows of [gate | up]
+// act_and_mul: out[r][c] = act(gate[r][c]) * up[r][c], a row of the input being [gate | up]
 //
 //     silu       act(x) = x / (1 + exp(-x))
 //     gelu       act(x) = x * P(x), P(x) = (1 + erf(x / sqrt 2)) / 2
 //     gelu_tanh  act(x) = x / (1 + exp(-2z)), z = sqrt(2 / pi) * (x + 0.044715 x^3)
 //
-// round=once rounds the product to the dtype, round=act act(x) as well.
+// round=once rounds the product to the dtype, round=act act(x) as well. layout=up_gate has the
+// halves the other way round, which costs nothing here. The extras are compiled apart: rows
+// that a filter leaves out, clamp, and inplace, where the result takes the gate's place.
 //
 // vec16  - one 16-byte vector per thread, as the stream kernel that is its ceiling; vec32 the
 //          same with the 32-byte accesses of sm_100.
-// vec8   - half of that: rows of 8 bytes that are none of 16, or more threads for small
+// vec8   - half of that and a quarter: for rows that 16 bytes do not divide, and for small
 // vec4     problems, where the time is one thread's arithmetic and not the memory's.
-// scalar - one element at a time, eight per thread, for any width.
+// scalar - single elements, four per thread, for any width.
 // chain  - what a framework without fusion runs: act(gate) to memory, then the product. Its
 //          act(x) is rounded to the dtype on the way, so it is right for round=act only.
 //
@@ -21,62 +23,76 @@
 { "ops": ["silu", "gelu", "gelu_tanh"],
   "let": { "cols": "ceil_div(vecs, items * ceil_div(vecs, items * 256))",
            "rows": "256 / cols",
+           "col_blocks": "ceil_div(vecs, items * cols)",
            "row_blocks": "ceil_div(tokens, rows)",
-           "layers": "max(1, ceil_div(row_blocks, 65535))" },
+           "layers": "max(1, ceil_div(row_blocks, 65535))",
+           "gate": "layout == up_gate ? vecs : 0", "up": "vecs - gate",
+           "act_rounds": "round == act && dtype_bytes < 4",
+           "extras": "filter != none || clamp > 0 || inplace != no" },
   "variants": {
     "vec16": {
       "why":   "one 16-byte vector per thread",
       "when":  "hidden * dtype_bytes % 16 == 0",
       "let":   { "vecs": "hidden * dtype_bytes / 16", "items": 1 },
-      "entry": "act_and_mul<KB_T, KB_ACT, KB_ROUND, 16, 1>",
-      "grid":  ["ceil_div(vecs, cols)", "ceil_div(row_blocks, layers)", "layers"],
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, 16, 1>",
+      "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"], "pdl": true,
-      "args":  ["input", "out", "i64 tokens", "i32 vecs"] },
+      "args":  ["input", "out", "i64 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
+                "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
+                "f32 limit"] },
     "vec32": {
       "why":   "one 32-byte vector per thread, which sm_100 moves by one instruction",
-      "when":  "sm >= 100 && hidden * dtype_bytes % 32 == 0",
+      "when":  "sm >= 100 && hidden * dtype_bytes % 32 == 0 && !extras",
       "let":   { "vecs": "hidden * dtype_bytes / 32", "items": 1 },
-      "entry": "act_and_mul<KB_T, KB_ACT, KB_ROUND, 32, 1>",
-      "grid":  ["ceil_div(vecs, cols)", "ceil_div(row_blocks, layers)", "layers"],
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 32, 1>",
+      "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"], "pdl": true, "align": 32,
-      "args":  ["input", "out", "i64 tokens", "i32 vecs"] },
+      "args":  ["input", "out", "i64 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
+                "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
+                "f32 limit"] },
     "vec8": {
       "why":   "one 8-byte vector per thread: narrower rows, less arithmetic per thread",
-      "when":  "hidden * dtype_bytes % 8 == 0",
+      "when":  "hidden * dtype_bytes % 8 == 0 && !extras",
       "let":   { "vecs": "hidden * dtype_bytes / 8", "items": 1 },
-      "entry": "act_and_mul<KB_T, KB_ACT, KB_ROUND, 8, 1>",
-      "grid":  ["ceil_div(vecs, cols)", "ceil_div(row_blocks, layers)", "layers"],
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 8, 1>",
+      "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"], "pdl": true,
-      "args":  ["input", "out", "i64 tokens", "i32 vecs"] },
+      "args":  ["input", "out", "i64 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
+                "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
+                "f32 limit"] },
     "vec4": {
-      "why":   "4-byte vectors, two per thread: rows of an even number of 16-bit elements",
-      "when":  "hidden * dtype_bytes % 4 == 0",
+      "why":   "two 4-byte vectors per thread: an even number of 16-bit elements in a row",
+      "when":  "hidden * dtype_bytes % 4 == 0 && !extras",
       "let":   { "vecs": "hidden * dtype_bytes / 4", "items": 2 },
-      "entry": "act_and_mul<KB_T, KB_ACT, KB_ROUND, 4, 2>",
-      "grid":  ["ceil_div(vecs, cols * items)", "ceil_div(row_blocks, layers)", "layers"],
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 4, 2>",
+      "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"], "pdl": true,
-      "args":  ["input", "out", "i64 tokens", "i32 vecs"] },
+      "args":  ["input", "out", "i64 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
+                "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
+                "f32 limit"] },
     "scalar": {
       "why":   "any width, four elements per thread",
       "let":   { "vecs": "hidden", "items": 4 },
-      "entry": "act_and_mul<KB_T, KB_ACT, KB_ROUND, sizeof(KB_T), 4>",
-      "grid":  ["ceil_div(vecs, cols * items)", "ceil_div(row_blocks, layers)", "layers"],
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, sizeof(KB_T), 4>",
+      "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"], "pdl": true,
-      "args":  ["input", "out", "i64 tokens", "i32 vecs"] },
+      "args":  ["input", "out", "i64 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
+                "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
+                "f32 limit"] },
     "chain": {
       "why":   "unfused: act(gate) goes to memory and comes back for the product",
-      "when":  "round == act && hidden * dtype_bytes % 16 == 0",
+      "when":  "round == act && hidden * dtype_bytes % 16 == 0 && !extras",
       "let":   { "vecs": "hidden * dtype_bytes / 16", "items": 1 },
       "scratch": { "activated": { "bytes": "tokens * hidden * dtype_bytes" } },
       "launches": [
         { "entry": "act_only<KB_T, KB_ACT>",
-          "grid":  ["ceil_div(vecs, cols)", "ceil_div(row_blocks, layers)", "layers"],
+          "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
           "block": ["cols", "rows"], "pdl": true,
-          "args":  ["input", "activated", "i64 tokens", "i32 vecs"] },
+          "args":  ["input", "activated", "i64 tokens", "i32 vecs", "i32 gate"] },
         { "entry": "mul_up<KB_T>",
-          "grid":  ["ceil_div(vecs, cols)", "ceil_div(row_blocks, layers)", "layers"],
+          "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
           "block": ["cols", "rows"], "pdl": true,
-          "args":  ["input", "activated", "out", "i64 tokens", "i32 vecs"] } ] } } }
+          "args":  ["input", "activated", "out", "i64 tokens", "i32 vecs", "i32 up"] } ] } } }
 */
 #include "kb.cuh"
 
@@ -139,53 +155,82 @@ template <int kItems> KB_DEVICE place here() {
             (int)(blockIdx.x * (blockDim.x * kItems) + threadIdx.x)};
 }
 
-/* act(gate) of a vector, rounded to T where asked. */
+/* What only the extras read. */
+struct extras {
+    const int *expert_ids, *sorted_token_ids, *num_post_padded; // null: none
+    int num_valid, step;
+    float limit; // 0: no clamp
+};
+
+KB_DEVICE bool leaves_out(const extras &e, size_t row) {
+    if (e.expert_ids && e.expert_ids[row / e.step] == -1)
+        return true;
+    return e.sorted_token_ids && ((long long)row >= e.num_post_padded[0] ||
+                                  (unsigned)e.sorted_token_ids[row] >= (unsigned)e.num_valid);
+}
+
+/* act(gate) of a vector, rounded to T where asked. NaN passes the clamp. */
 template <class T, int kAct, bool kRound, int kBytes, int kN>
-KB_DEVICE void activate(kb_vec<kBytes> gate, float (&out)[kN]) {
+KB_DEVICE void activate(const kb_vec<kBytes> &gate, float limit, float (&out)[kN]) {
     kb_unpack<T>(gate, out);
 #pragma unroll
-    for (int i = 0; i < kN; i++)
+    for (int i = 0; i < kN; i++) {
+        if (limit > 0.0f)
+            out[i] = out[i] > limit ? limit : out[i];
         out[i] = act<kAct>(out[i]);
+    }
     if (kRound)
         kb_unpack<T>(kb_pack<T, kBytes>(out), out);
 }
 
 template <class T, int kBytes, int kN>
-KB_DEVICE kb_vec<kBytes> product(const float (&a)[kN], kb_vec<kBytes> up) {
+KB_DEVICE kb_vec<kBytes> product(const float (&a)[kN], const kb_vec<kBytes> &up,
+                                 float limit) {
     float u[kN];
     kb_unpack<T>(up, u);
 #pragma unroll
-    for (int i = 0; i < kN; i++)
+    for (int i = 0; i < kN; i++) {
+        if (limit > 0.0f)
+            u[i] = u[i] > limit ? limit : u[i] < -limit ? -limit : u[i];
         u[i] *= a[i];
+    }
     return kb_pack<T, kBytes>(u);
 }
 
-/* `vecs` vectors of kBytes in half a row. */
-template <class T, int kAct, int kRound, int kBytes, int kItems>
+/* Sizes are in vectors of kBytes: `vecs` in half a row, `gate` and `up` where the halves
+ * start. */
+template <class T, int kAct, bool kRound, bool kExtras, int kBytes, int kItems>
 __global__ void __launch_bounds__(256)
-    act_and_mul(const T *input, T *out, long long tokens, int vecs) {
+    act_and_mul(const T *input, T *out, long long tokens, int vecs, int gate, int up,
+                const int *expert_ids, const int *sorted_token_ids,
+                const int *num_post_padded, int num_valid, int step, float limit) {
     constexpr int kN = kBytes / sizeof(T);
-    kb_vec<kBytes> gate[kItems], up[kItems];
+    const extras e = {expert_ids, sorted_token_ids, num_post_padded, num_valid, step, limit};
+    kb_vec<kBytes> x[kItems], u[kItems];
     place at = here<kItems>();
     size_t to = at.row * vecs + at.col, from = at.row * vecs + to;
+    bool inplace = kExtras && !out;
+    if (!kExtras || kAct != kSilu) // the clamp is silu's
+        limit = 0.0f;
 
     kb_let_next_start();
     kb_wait_inputs();
-    if (at.row >= tokens)
+    if (at.row >= tokens || (kExtras && leaves_out(e, at.row)))
         return;
 #pragma unroll // all loads before the first use
     for (int i = 0; i < kItems; i++)
         if (at.col + i * (int)blockDim.x < vecs) {
-            gate[i] = kb_load<kBytes>(input, from + i * blockDim.x);
-            up[i] = kb_load<kBytes>(input, from + i * blockDim.x + vecs);
+            x[i] = kb_load<kBytes>(input, from + i * blockDim.x + gate);
+            u[i] = kb_load<kBytes>(input, from + i * blockDim.x + up);
         }
 #pragma unroll
     for (int i = 0; i < kItems; i++) {
         float a[kN];
         if (at.col + i * (int)blockDim.x >= vecs)
             return;
-        activate<T, kAct, kRound>(gate[i], a);
-        kb_store(out, to + i * blockDim.x, product<T>(a, up[i]));
+        activate<T, kAct, kRound>(x[i], limit, a);
+        kb_store(inplace ? const_cast<T *>(input) : out,
+                 (inplace ? from + gate : to) + i * blockDim.x, product<T>(a, u[i], limit));
     }
 }
 
@@ -193,27 +238,28 @@ __global__ void __launch_bounds__(256)
 
 template <class T, int kAct>
 __global__ void __launch_bounds__(256)
-    act_only(const T *input, T *activated, long long tokens, int vecs) {
+    act_only(const T *input, T *activated, long long tokens, int vecs, int gate) {
     float a[16 / sizeof(T)];
     place at = here<1>();
+    size_t to = at.row * vecs + at.col;
     kb_let_next_start();
     kb_wait_inputs();
     if (at.row >= tokens || at.col >= vecs)
         return;
-    activate<T, kAct, false>(kb_load<16>(input, at.row * 2 * vecs + at.col), a);
-    kb_store(activated, at.row * vecs + at.col, kb_pack<T, 16>(a));
+    activate<T, kAct, false>(kb_load<16>(input, at.row * vecs + to + gate), 0.0f, a);
+    kb_store(activated, to, kb_pack<T, 16>(a));
 }
 
 template <class T>
 __global__ void __launch_bounds__(256)
-    mul_up(const T *input, const T *activated, T *out, long long tokens, int vecs) {
+    mul_up(const T *input, const T *activated, T *out, long long tokens, int vecs, int up) {
     float a[16 / sizeof(T)];
     place at = here<1>();
+    size_t to = at.row * vecs + at.col;
     kb_let_next_start();
     kb_wait_inputs();
     if (at.row >= tokens || at.col >= vecs)
         return;
-    size_t to = at.row * vecs + at.col;
     kb_unpack<T>(kb_load<16>(activated, to), a);
-    kb_store(out, to, product<T>(a, kb_load<16>(input, at.row * 2 * vecs + vecs + at.col)));
+    kb_store(out, to, product<T>(a, kb_load<16>(input, at.row * vecs + to + up), 0.0f));
 }
