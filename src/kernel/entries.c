@@ -31,8 +31,8 @@ bool kb_entries_fixed(const struct kb_kernel *kernel, const struct kb_strings *p
  */
 
 /* All that the entries of a variant are made from: their own text, defines, and those lets
- * that braces use, directly or through others. */
-static void sources_of(const struct kb_variant *v, struct kb_arena *arena,
+ * that braces use, directly or through others. The variant's other lets are dropped. */
+static void sources_of(struct kb_variant *v, struct kb_arena *arena,
                        struct kb_strings *out) {
     bool braces = false;
     for (int i = 0; i < v->n_launches; i++) {
@@ -47,7 +47,16 @@ static void sources_of(const struct kb_variant *v, struct kb_arena *arena,
             used = used || mentions(out->items[k], v->let_names[i]);
         if (used)
             kb_strings_add(out, arena, v->let_texts[i]);
+        else
+            v->let_names[i] = NULL;
     }
+    int n = 0;
+    for (int i = 0; braces && i < v->n_lets; i++)
+        if (v->let_names[i]) {
+            v->let_names[n] = v->let_names[i];
+            v->let_texts[n++] = v->let_texts[i];
+        }
+    v->n_lets = n;
 }
 
 static bool any_mentions(const struct kb_strings *texts, const char *name) {
@@ -88,11 +97,11 @@ static bool is_seen(const struct kb_strings *texts, struct kb_case *c, int param
 
 /* One variant of one op, as its parameters take turns. */
 struct turns {
-    const struct kb_variant *v;
+    struct kb_variant v; /* with the lets that its entries need */
     struct kb_sample sample;
     bool seen[KB_MAX_PARAMS];
     const struct kb_expr_env *device;
-    struct kb_arena *arena;
+    struct kb_arena *arena, *scrap;
     struct kb_strings *out;
 };
 
@@ -119,7 +128,6 @@ static void name_params(struct turns *t) {
 }
 
 static void add_launches(struct turns *t) {
-    struct kb_arena scrap = {0};
     struct kb_strings pairs = {0};
     struct kb_expr_let lets[KB_MAX_LETS];
     struct kb_expr_env env = *t->device;
@@ -127,21 +135,21 @@ static void add_launches(struct turns *t) {
     const char *entry;
     name_params(t);
     env.problem = &t->sample.problem;
-    kb_lets_make(t->v, &env, lets, &scrap);
+    kb_lets_make(&t->v, &env, lets, t->scrap);
     /* What is wrong with macros was said where the contract was read. */
-    bool ok = kb_macros_make(t->v, &t->sample.c, &scrap, &pairs, &err);
-    for (int i = 0; ok && i < t->v->n_launches && t->out->count < KB_MAX_ENTRIES; i++)
-        if (kb_entry_make(t->v->launches[i].entry, &pairs, &env, &scrap, &entry, &err) &&
+    bool ok = kb_macros_make(&t->v, &t->sample.c, t->scrap, &pairs, &err);
+    for (int i = 0; ok && i < t->v.n_launches && t->out->count < KB_MAX_ENTRIES; i++)
+        if (kb_entry_make(t->v.launches[i].entry, &pairs, &env, t->scrap, &entry, &err) &&
             !kb_strings_has(t->out, entry))
             kb_strings_add(t->out, t->arena, kb_arena_strdup(t->arena, entry));
-    kb_arena_free(&scrap);
+    kb_arena_reset(t->scrap);
 }
 
 static void add_variant(struct turns *t) {
     struct kb_case *c = &t->sample.c;
     const struct kb_op *op = c->op;
     struct kb_strings texts = {0};
-    sources_of(t->v, t->arena, &texts);
+    sources_of(&t->v, t->arena, &texts);
     for (int i = 0; i < op->n_params; i++)
         if (op->params[i].kind == KB_PARAM_WORD)
             c->set[i].v = 0;
@@ -149,7 +157,7 @@ static void add_variant(struct turns *t) {
         t->seen[i] = op->params[i].kind == KB_PARAM_WORD && is_seen(&texts, c, i, t->arena);
     for (int i = 0; i < op->n_dtypes; i++) {
         c->dtype = op->dtypes[i];
-        if (t->v->dtypes.count && !kb_strings_has(&t->v->dtypes, kb_dtype_name(c->dtype)))
+        if (t->v.dtypes.count && !kb_strings_has(&t->v.dtypes, kb_dtype_name(c->dtype)))
             continue;
         do
             add_launches(t);
@@ -159,14 +167,17 @@ static void add_variant(struct turns *t) {
 
 void kb_entries_all(const struct kb_kernel *kernel, const struct kb_expr_env *device,
                     struct kb_arena *arena, struct kb_strings *out) {
+    struct kb_arena scrap = {0};
     for (size_t o = 0; o < kernel->ops.count; o++)
         for (int i = 0; i < kernel->n_variants; i++) {
             const struct kb_variant *v = &kernel->variants[i];
             bool here = !v->backends.count || kb_strings_has(&v->backends, "host");
-            struct turns t = {.v = v, .device = device, .arena = arena, .out = out};
+            struct turns t = {
+                .v = *v, .device = device, .arena = arena, .scrap = &scrap, .out = out};
             if (!here || !kb_arch_takes(v->arch, device->sm))
                 continue;
             kb_sample_make(&t.sample, kb_op_find(kernel->ops.items[o]));
             add_variant(&t);
         }
+    kb_arena_free(&scrap);
 }
