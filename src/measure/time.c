@@ -253,7 +253,7 @@ static bool timed_output_right(const struct kb_problem *problem,
                                struct kb_row *row) {
     for (int t = 0; t < problem->n_tensors; t++) {
         size_t bytes = result->slots[t].bytes;
-        if (problem->tensors[t].role != KB_OUT || bytes == 0 ||
+        if (problem->tensors[t].role == KB_IN || bytes == 0 ||
             memcmp(kb_slab_at(result, t), kb_slab_at(check, t), bytes) == 0)
             continue;
         row->reason = KB_R_TIMED_OUTPUT;
@@ -304,6 +304,13 @@ static bool launches_nothing(const struct kb_plan *plan) {
     return true;
 }
 
+static bool is_inplace(const struct kb_problem *problem) {
+    for (int t = 0; t < problem->n_tensors; t++)
+        if (problem->tensors[t].role == KB_INOUT)
+            return true;
+    return false;
+}
+
 bool kb_session_time(struct kb_session *session, const struct kb_job *job,
                      const struct kb_problem *problem, const struct kb_plan *plan,
                      struct kb_code *code, const struct kb_slab *initial,
@@ -316,6 +323,10 @@ bool kb_session_time(struct kb_session *session, const struct kb_job *job,
 
     if (launches_nothing(plan))
         return true; /* so there is nothing to time */
+    if (is_inplace(problem))
+        kb_row_warn(row, arena,
+                    "timed in place: each launch reads what the last one on its buffers "
+                    "left; the output was checked on buffers that were put back");
     if (!kb_slab_copy(&check, initial, &why)) {
         kb_at(&why, "not timed");
         kb_row_warn(row, arena, why.msg);
