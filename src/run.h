@@ -65,6 +65,8 @@ bool kb_job_variants(const struct kb_job *job, struct kb_arena *arena,
 void kb_prefetch(const struct kb_worker_options *options,
                  const struct kb_device_info *device, const struct kb_job *jobs, int n_jobs,
                  int processes);
+/* Kill what a running kb_prefetch compiles, which then returns: async-signal-safe. */
+void kb_prefetch_kill(void);
 
 /* The worker's side: main() calls it for `kbench --worker case`. */
 int kb_case_worker_main(void);

@@ -21,6 +21,7 @@ static void handle(int signal) {
     caught = signal;
     for (int i = 0; watched && i < watched->n; i++)
         kb_worker_kill(watched->workers[i]);
+    kb_prefetch_kill();
 }
 
 void kb_interrupt_watch(const struct kb_fleet *fleet) {

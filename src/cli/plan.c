@@ -152,6 +152,10 @@ void kb_run_plan_make(const struct kb_options *options, struct kb_run_plan *plan
         return;
     count_cases(plan);
     plan_variants(plan, c);
+    for (int i = 0; i < plan->n_ops; i++) {
+        int n = (int)plan->ops[i].variants.count;
+        plan->n_variants = i && n != plan->n_variants ? 0 : n;
+    }
     for (int i = 0; i < plan->n_ops; i++)
         plan->jobs +=
             plan->ops[i].cases * (int64_t)plan->ops[i].variants.count * plan->n_builds;

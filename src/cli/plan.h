@@ -23,7 +23,8 @@ struct kb_run_plan {
     struct kb_build builds[KB_MAX_BUILDS];
     int variant_width; /* of the longest that may run, a user's file in front */
     bool many_variants;
-    int64_t jobs; /* on each device */
+    int n_variants; /* of each case; 0: ops differ in it */
+    int64_t jobs;   /* on each device */
     /* where kb_run_plan_next is */
     struct kb_arena case_arena;
     struct kb_case now;

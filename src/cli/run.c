@@ -100,6 +100,7 @@ static void plan_table(struct kb_run *run) {
         .id_width = kb_suite_id_width(run->plan.suite),
         .variant_width = run->plan.variant_width,
         .many_variants = run->plan.many_variants,
+        .n_variants = run->plan.n_variants,
         .many_builds = run->plan.n_builds > 1,
         .many_devices = run->fleet.n > 1,
         .methods = {KB_GRAPH},
@@ -285,8 +286,12 @@ static int run_cases(struct kb_run *run, int argc, char *const argv[]) {
     const struct kb_options *o = run->options;
     struct kb_err err = {0};
     struct kb_buf head = {0};
-    if (!open_run(run, argc, argv, &err))
-        return kb_exit(kb_err_status(&err), "%s", err.msg);
+    if (!open_run(run, argc, argv, &err)) {
+        bool no_gpu = err.kind == KB_DEVICE && !o->sanitize && o->mode != KB_BENCH &&
+                      !kb_streq(kb_backend_words[o->backend], "host");
+        return kb_exit(kb_err_status(&err), "%s%s", err.msg,
+                       no_gpu ? "; --backend host checks without a GPU" : "");
+    }
     plan_table(run);
     run->single = run->plan.jobs * run->fleet.n == 1;
     run->screens = o->format == KB_FORMAT_TABLE;

@@ -6,10 +6,35 @@
 #include "session.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { COMPILE_MS = 120000, SPARE_MS = 60000 };
+enum { COMPILE_MS = 120000, SPARE_MS = 60000, MAX_LANES = 256 };
+
+/* What a signal handler can reach: the workers of the prefetch that is running. A worker is
+ * freed only after it was taken out and no handler may still hold it. */
+static _Atomic(struct kb_worker *) running[MAX_LANES];
+static atomic_int killed, in_handler;
+
+void kb_prefetch_kill(void) {
+    atomic_fetch_add(&in_handler, 1);
+    atomic_store(&killed, 1);
+    for (int i = 0; i < MAX_LANES; i++) {
+        struct kb_worker *worker = atomic_load(&running[i]);
+        if (worker)
+            kb_worker_kill(worker);
+    }
+    atomic_fetch_sub(&in_handler, 1);
+}
+
+static void end_worker(int lane, struct kb_worker *worker) {
+    atomic_store(&running[lane], NULL);
+    while (atomic_load(&in_handler))
+        sched_yield();
+    kb_worker_end(worker);
+}
 
 struct lane {
     const struct kb_worker_options *options;
@@ -30,7 +55,9 @@ static void *run_lane(void *context) {
     /* A compile, which may wait for another process's of the same key, and the ceiling's.
      */
     int64_t timeout_ms = 3 * (compile_ms > 0 ? compile_ms : COMPILE_MS) + SPARE_MS;
-    for (int i = lane->first; i < lane->n_picked; i += lane->step) {
+    atomic_store(&running[lane->first], worker);
+    for (int i = lane->first; i < lane->n_picked && !atomic_load(&killed);
+         i += lane->step) {
         struct kb_job job = lane->jobs[lane->picked[i]];
         struct kb_row row;
         job.mode = KB_BUILD_ONLY;
@@ -38,7 +65,7 @@ static void *run_lane(void *context) {
             break;
         kb_arena_reset(&arena);
     }
-    kb_worker_end(worker);
+    end_worker(lane->first, worker);
     kb_arena_free(&arena);
     return NULL;
 }
@@ -129,9 +156,11 @@ void kb_prefetch(const struct kb_worker_options *options,
     struct kb_arena arena = {0};
     int *picked = kb_arena_array(&arena, (size_t)n_jobs, sizeof *picked);
 
+    atomic_store(&killed, 0);
     same.backend = device->backend;
     int n = pick_distinct(device, jobs, n_jobs, picked);
     int wanted = processes > 1 ? processes : 1, started = 0;
+    wanted = wanted < MAX_LANES ? wanted : MAX_LANES;
     int lanes = wanted < n ? wanted : n;
     struct lane *lane = kb_arena_array(&arena, (size_t)lanes, sizeof *lane);
     pthread_t *threads = kb_arena_array(&arena, (size_t)lanes, sizeof *threads);

@@ -307,10 +307,10 @@ void kb_single_print(const struct kb_single *single, const struct kb_row *row,
     bool host = kb_streq(row->backend, "host");
     kb_single_verdict(single, row, out);
     kb_buf_putc(out, '\n');
-    if (row->checked && !kb_row_worst(row))
-        error_lines(row, out);
     if (!right)
         wrong_lines(single, row, out);
+    if (row->checked && !kb_row_worst(row))
+        error_lines(row, out);
     if (timed)
         time_lines(row, out);
     if (timed)

@@ -191,13 +191,21 @@ static struct kb_cell number_cell(const struct kb_column *column,
     }
 }
 
-static void text_cell(const struct kb_column *column, const struct kb_row *row,
-                      struct kb_buf *out) {
+/* A grid with a 0 in it: there is nothing to run, and no variant did. */
+static bool launches_nothing(const struct kb_row *row) {
+    return row->built && row->n_launches == 1 &&
+           (!row->grid[0] || !row->grid[1] || !row->grid[2]);
+}
+
+static void text_cell(const struct kb_column *column, bool many_variants,
+                      const struct kb_row *row, struct kb_buf *out) {
     struct kb_buf text = {0};
     if (column->kind == C_DEVICE)
         kb_buf_puts(&text, row->device);
     else if (column->kind == C_BUILD)
         kb_buf_puts(&text, row->build);
+    else if (launches_nothing(row) && !many_variants)
+        kb_buf_putc(&text, '-');
     else
         kb_variant_words(row, &text);
     kb_escape(out, kb_buf_text(&text), text.len);
@@ -210,7 +218,7 @@ static void add_cells(const struct kb_table *table, const struct kb_row *row,
         const struct kb_column *column = &table->columns[i];
         struct kb_buf text = {0};
         if (kinds[column->kind].left)
-            text_cell(column, row, &text);
+            text_cell(column, table->plan.many_variants, row, &text);
         else
             kb_buf_puts(&text, number_cell(column, row).text);
         int pad = column->width - kb_columns(kb_buf_text(&text));
@@ -273,7 +281,8 @@ static void add_which(const struct kb_table *table, const struct kb_row *row,
         kb_buf_puts(out, row->device);
     if (plan->many_builds)
         kb_buf_printf(out, "%s%s", out->len > start ? " " : "", row->build);
-    if (plan->many_variants && row->variant) {
+    bool named = row->variant && row->text && kb_starts_with(row->text, row->variant);
+    if (plan->many_variants && row->variant && !named) {
         kb_buf_puts(out, out->len > start ? " " : "");
         kb_variant_words(row, out);
     }
@@ -369,7 +378,9 @@ void kb_table_summary(const struct kb_table *table, const struct kb_tally *tally
     struct kb_buf line = {0};
     kb_buf_printf(&line, "%lld case%s", (long long)plan->n_cases,
                   plan->n_cases == 1 ? "" : "s");
-    if (plan->many_variants)
+    if (plan->many_variants && plan->n_variants)
+        kb_buf_printf(&line, " x %d variants", plan->n_variants);
+    else if (plan->many_variants)
         kb_buf_puts(&line, " x variants");
     if (plan->many_builds)
         kb_buf_printf(&line, " x %d builds", facts->n_builds);

@@ -327,7 +327,10 @@ void kb_row_rest(const struct kb_row *row, struct kb_buf *out) {
     const struct kb_output_report *o = kb_row_worst(row);
     if (o) {
         int64_t wrong = o->over > o->unwritten ? o->over : o->unwritten;
-        kb_buf_printf(out, "right: %lld elements; ", (long long)(o->elements - wrong));
+        if (wrong < o->elements)
+            kb_buf_printf(out, "right: %lld elements; ", (long long)(o->elements - wrong));
+        else
+            kb_buf_puts(out, "no element is right; ");
     }
     if (row->out_of_bounds > 0)
         kb_buf_printf(out, "%lld bytes of guard zones overwritten, ",
