@@ -224,8 +224,8 @@ static bool phase_guards(struct life *l, const struct kb_slab *slab) {
         l->row->inputs_changed += (int64_t)changed;
         if (changed > 0 && l->row->reason == KB_R_NONE)
             stop(l, KB_R_INPUT_CHANGED,
-                 "input %s was written to: %zu bytes changed, the first is byte %zu",
-                 slot_name(l, t), changed, first);
+                 "input %s was written to: %zu byte%s changed, the first is byte %zu",
+                 slot_name(l, t), changed, changed == 1 ? "" : "s", first);
     }
     return l->row->reason == KB_R_NONE;
 }

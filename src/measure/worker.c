@@ -2,8 +2,12 @@
  */
 #include "hello.h"
 #include "session.h"
+#include "workplace.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +18,7 @@ struct kb_worker {
     struct kb_arena arena; /* of the options' texts */
     struct kb_worker_options options;
     struct kb_device_info device; /* as the first worker found it */
+    struct kb_workplace place;
     struct kb_child child;
     volatile pid_t group; /* what a signal handler may kill; 0: none */
     uint64_t nonce;
@@ -41,9 +46,50 @@ static void forget(struct kb_worker *w) {
     w->up = false;
 }
 
+/* ---- end --------------------------------------------------------------------------- */
+
+/* The parent of a process, by /proc; 0 if that cannot be read. */
+static pid_t parent_of(const char *pid) {
+    char path[64], text[512];
+    int parent = 0;
+
+    snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    const char *name_end = strrchr(text, ')'); /* a name may hold anything */
+    return name_end && sscanf(name_end, ") %*c %d", &parent) == 1 ? parent : 0;
+}
+
+/* A worker that is killed cannot end what it has started: compilers, which lead groups of
+ * their own. Stopped first, it starts no more. */
+static void kill_children(pid_t worker) {
+    DIR *proc = opendir("/proc");
+
+    if (!proc)
+        return;
+    kill(worker, SIGSTOP);
+    for (struct dirent *entry; (entry = readdir(proc)) != NULL;) {
+        int64_t pid;
+        if (kb_parse_i64(entry->d_name, &pid) && pid > 1 &&
+            parent_of(entry->d_name) == worker) {
+            kill((pid_t)-pid, SIGKILL);
+            kill((pid_t)pid, SIGKILL);
+        }
+    }
+    closedir(proc);
+}
+
 static void drop(struct kb_worker *w) {
     forget(w);
+    if (w->child.pid > 1 && !kb_child_has_ended(&w->child))
+        kill_children(w->child.pid);
     kb_child_end(&w->child);
+    kb_workplace_free(&w->place);
 }
 
 /* ---- start ------------------------------------------------------------------------- */
@@ -77,10 +123,12 @@ static bool begin(struct kb_worker *w, struct kb_device_info *device, struct kb_
     char path[] = "/proc/self/exe", role[] = "--worker", kind[] = "case";
     char *argv[] = {path, role, kind, NULL};
 
-    if (!kb_child_start(&w->child, argv, NULL, -1, err))
-        return false;
-    w->group = w->child.pid;
-    w->up = greet(w, device, err);
+    /* Without a folder of its own it has ours: who needs files there will say so. */
+    kb_workplace_make(&w->place);
+    bool started = kb_child_start(&w->child, argv, w->place.env, -1, err);
+    if (started)
+        w->group = w->child.pid;
+    w->up = started && greet(w, device, err);
     if (!w->up)
         drop(w);
     return w->up;
@@ -180,8 +228,6 @@ bool kb_worker_run(struct kb_worker *worker, const struct kb_job *job, int64_t t
     kb_buf_free(&log);
     return true;
 }
-
-/* ---- end --------------------------------------------------------------------------- */
 
 void kb_worker_end(struct kb_worker *worker) {
     if (!worker)
