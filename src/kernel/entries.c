@@ -92,6 +92,39 @@ static bool is_seen(const struct kb_strings *texts, struct kb_case *c, int param
     return seen;
 }
 
+/* ---- which variants there are ----------------------------------------------------------
+ */
+
+/* Is a part of `when` false for all cases on this device, as sm >= 100 is on sm_90? Its
+ * parts are what && joins outside of parentheses, unless || or ?: stand there too. */
+static bool is_ruled_out(const char *when, const struct kb_expr_env *device,
+                         struct kb_arena *arena) {
+    struct kb_problem no_names = {.c = device->problem->c};
+    struct kb_expr_env env = *device;
+    int depth = 0;
+    env.problem = &no_names;
+    env.n_lets = 0;
+    for (const char *at = when; *at; at++) {
+        depth += (*at == '(') - (*at == ')');
+        if (!depth && (*at == '?' || (*at == '|' && at[1] == '|')))
+            return false;
+    }
+    for (const char *from = when, *at = when;; at++) {
+        struct kb_expr_value value;
+        struct kb_err err = {0};
+        depth += (*at == '(') - (*at == ')');
+        if (*at && (depth || *at != '&' || at[1] != '&'))
+            continue;
+        const char *part = kb_arena_strndup(arena, from, (size_t)(at - from));
+        if (!mentions(part, "dtype_bytes") && kb_expr_eval(part, &env, &value, &err) &&
+            !value.is_float && !value.i)
+            return true;
+        if (!*at)
+            return false;
+        from = ++at + 1;
+    }
+}
+
 /* ---- what they come to -----------------------------------------------------------------
  */
 
@@ -174,7 +207,8 @@ void kb_entries_all(const struct kb_kernel *kernel, const struct kb_expr_env *de
             bool here = !v->backends.count || kb_strings_has(&v->backends, "host");
             struct turns t = {
                 .v = *v, .device = device, .arena = arena, .scrap = &scrap, .out = out};
-            if (!here || !kb_arch_takes(v->arch, device->sm))
+            if (!here || !kb_arch_takes(v->arch, device->sm) ||
+                (v->when && is_ruled_out(v->when, device, &scrap)))
                 continue;
             kb_sample_make(&t.sample, kb_op_find(kernel->ops.items[o]));
             add_variant(&t);

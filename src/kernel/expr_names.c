@@ -105,6 +105,42 @@ void kb_lets_make(const struct kb_variant *variant, struct kb_expr_env *env,
     }
 }
 
+/* ---- conditions ------------------------------------------------------------------------
+ */
+
+void kb_expr_parts(const char *text, struct kb_arena *arena, struct kb_strings *out) {
+    size_t start = 0, before = out->count;
+    int depth = 0;
+    for (size_t i = 0; text[i]; i++) {
+        depth += (text[i] == '(') - (text[i] == ')');
+        if (!depth && (text[i] == '?' || kb_starts_with(text + i, "||"))) {
+            out->count = before;
+            start = 0;
+            break;
+        }
+        if (!depth && kb_starts_with(text + i, "&&")) {
+            size_t end = i, next = i + 2;
+            while (end > start && text[end - 1] == ' ')
+                end--;
+            while (text[next] == ' ')
+                next++;
+            kb_strings_add(out, arena, kb_arena_strndup(arena, text + start, end - start));
+            start = next;
+            i = next - 1;
+        }
+    }
+    kb_strings_add(out, arena, kb_arena_strdup(arena, text + start));
+}
+
+bool kb_expr_holds(const char *text, const struct kb_expr_env *env, bool *holds,
+                   struct kb_err *err) {
+    struct kb_expr_value value;
+    if (!kb_expr_eval(text, env, &value, err))
+        return false;
+    *holds = value.is_float ? value.f != 0 : value.i != 0;
+    return true;
+}
+
 /* ---- what a value comes from ------------------------------------------------------------
  */
 

@@ -28,6 +28,12 @@ void kb_sample_make(struct kb_sample *sample, const struct kb_op *op);
 /* As kb_expr_check, against the names of `env`; says what type the value has. */
 bool kb_expr_check_env(const char *text, const struct kb_expr_env *env, bool *is_float,
                        struct kb_err *err);
+/* The parts of "a && b && c", all of which must hold; the whole text where it is not one.
+ */
+void kb_expr_parts(const char *text, struct kb_arena *arena, struct kb_strings *out);
+/* Is it true, and not 0? */
+bool kb_expr_holds(const char *text, const struct kb_expr_env *env, bool *holds,
+                   struct kb_err *err);
 /* Why `text` came out as it did: append " for hidden 511, dtype_bytes 2" and " on sm_90",
  * the names that it uses and their values. */
 void kb_expr_uses(const char *text, const struct kb_expr_env *env, struct kb_buf *out);

@@ -77,20 +77,26 @@ static bool takes(struct planner *p, const char *backend) {
     return true;
 }
 
+/* The first part that is false says why. */
 static bool when_holds(struct planner *p) {
-    struct kb_expr_value value;
     const char *when = p->v->when;
+    struct kb_strings parts = {0};
     if (!when)
         return true;
-    if (!kb_expr_eval(when, &p->env, &value, p->err))
-        return kb_at(p->err, "when");
-    if (value.is_float ? value.f != 0 : value.i != 0)
-        return true;
-    struct kb_buf uses = {0};
-    kb_expr_uses(when, &p->env, &uses);
-    not_for(p, "its `when`, %s, is false%s", when, kb_buf_text(&uses));
-    kb_buf_free(&uses);
-    return false;
+    kb_expr_parts(when, p->arena, &parts);
+    for (size_t i = 0; i < parts.count; i++) {
+        bool holds;
+        if (!kb_expr_holds(parts.items[i], &p->env, &holds, p->err))
+            return kb_at(p->err, "when");
+        if (holds)
+            continue;
+        struct kb_buf uses = {0};
+        kb_expr_uses(parts.items[i], &p->env, &uses);
+        not_for(p, "its `when`, %s, is false%s", parts.items[i], kb_buf_text(&uses));
+        kb_buf_free(&uses);
+        return false;
+    }
+    return true;
 }
 
 /* ---- values ----------------------------------------------------------------------------
