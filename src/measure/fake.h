@@ -26,6 +26,8 @@ struct fake_script {
     /* Whether the kernel's `run`-th run (from 0) leaves element i unwritten, or wrong */
     bool (*skips)(int run, int64_t i);
     bool (*spoils)(int run, int64_t i);
+    bool skips_nan;   /* leaves elements unwritten that are to be NaN */
+    const char *note; /* of the cache, with a build */
 };
 
 struct kb_device {
@@ -52,12 +54,13 @@ static const struct kb_device_info *fake_info(struct kb_device *device) {
 static bool fake_build(struct kb_device *device, const struct kb_plan *plan,
                        const struct kb_build *build, struct kb_code **out,
                        struct kb_code_info *info, struct kb_err *err) {
-    (void)device, (void)build, (void)err;
+    (void)build, (void)err;
     *out = calloc(1, sizeof **out);
     if (!*out)
         kb_out_of_memory();
     (*out)->is_stream = strstr(plan->kernel->path, "stream") != NULL;
     *info = (struct kb_code_info){.registers = -1, .arch = "none"};
+    kb_text_copy(info->note, sizeof info->note, device->script->note);
     return true;
 }
 
@@ -70,33 +73,41 @@ static void fake_close(struct kb_device *device) {
     (void)device; /* the test's own */
 }
 
-/* The reference, rounded, into the outputs of the slab. */
+/* Output `t` by the reference; element by element from what was there before. */
+static void fake_output(const struct fake_script *s, const struct kb_problem *p, int t,
+                        const void *const *in, void *out, int run) {
+    const struct kb_tensor_spec *spec = &p->tensors[t];
+
+    for (int64_t i = 0; i < spec->elements; i++) {
+        double want, bound;
+        p->c->op->reference(p, in, NULL, t, i, 1, &want, &bound);
+        uint32_t bits = bound == KB_KEEP ? kb_bits_at(spec->dtype, in[t], i)
+                                         : kb_encode(spec->dtype, want);
+        bits ^= s->spoils && s->spoils(run, i);
+        if (!(s->skips && s->skips(run, i)) && !(s->skips_nan && isnan(want)))
+            kb_bits_put(spec->dtype, out, i, bits);
+    }
+}
+
 static void fake_compute(struct kb_device *device, struct kb_slab *slab, int run) {
     struct kb_arena arena = {0};
     struct kb_complaints c = {0};
     struct kb_case *k = kb_arena_alloc(&arena, sizeof *k);
     struct kb_problem *p = kb_arena_alloc(&arena, sizeof *p);
     const void *in[KB_MAX_TENSORS] = {0};
+    struct kb_slab before;
     struct kb_err err = {0};
 
-    if (!kb_case_parse(device->case_id, &arena, k, &c) || !kb_case_resolve(k, p, &err))
+    if (!kb_case_parse(device->case_id, &arena, k, &c) || !kb_case_resolve(k, p, &err) ||
+        !kb_slab_copy(&before, slab, &err))
         abort();
     for (int t = 0; t < p->n_tensors; t++)
-        in[t] = kb_slab_at(slab, t);
+        in[t] = kb_slab_at(&before, t);
     for (int t = 0; t < p->n_tensors; t++) {
-        const struct kb_tensor_spec *spec = &p->tensors[t];
-        for (int64_t i = 0; spec->role == KB_OUT && i < spec->elements; i++) {
-            double want, bound;
-            if (device->script->skips && device->script->skips(run, i))
-                continue;
-            k->op->reference(p, in, NULL, t, i, 1, &want, &bound);
-            if (bound == KB_KEEP)
-                continue;
-            uint32_t bits = kb_encode(spec->dtype, want);
-            bits ^= device->script->spoils && device->script->spoils(run, i);
-            kb_bits_put(spec->dtype, kb_slab_at(slab, t), i, bits);
-        }
+        if (p->tensors[t].role != KB_IN && slab->slots[t].bytes > 0)
+            fake_output(device->script, p, t, in, kb_slab_at(slab, t), run);
     }
+    kb_slab_free(&before);
     kb_arena_free(&arena);
 }
 
