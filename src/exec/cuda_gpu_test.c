@@ -528,20 +528,22 @@ static void print_graph_start(struct fixture *f) {
         printf("%s of n empty kernels, us:", kb_method_word((enum kb_method)m));
         assert_true(kb_cuda.timer_open(f->device, &code, plan, &nothing, (enum kb_method)m,
                                        0, &timer, &facts, &f->err));
-        CUgraphExec own = timer->graph;
+        CUgraphExec own = timer->graphs[0];
+        int turns = timer->turns;
         for (size_t i = 0; i < KB_COUNT(nodes); i++) {
             double spread;
             int64_t t0 = kb_now_ns();
-            assert_true(kb_timer_capture(timer, nodes[i], &timer->graph, &f->err));
+            assert_true(kb_timer_capture(timer, 0, nodes[i], &timer->graphs[0], &f->err));
             double capture_ms = (double)(kb_now_ns() - t0) / 1e6;
-            timer->launches = 1;
+            timer->turns = 1;
             median(f, timer, 8, &spread);
             printf("  %d: %.2f (made in %.1f ms)", nodes[i],
                    median(f, timer, 15, &spread) / 1e3, capture_ms);
-            f->device->cu.GraphExecDestroy(timer->graph);
+            f->device->cu.GraphExecDestroy(timer->graphs[0]);
         }
         printf("\n");
-        timer->graph = own;
+        timer->graphs[0] = own;
+        timer->turns = turns;
         kb_cuda.timer_close(timer);
     }
 }
@@ -667,7 +669,8 @@ static void times_are_what_a_gpu_takes(void **state) {
     /* one launch with its events is what the graph says and a floor, within a fifth */
     assert_true(ns[KB_COLD] > 0.8 * ns[KB_GRAPH]);
     assert_true(ns[KB_COLD] < 1.2 * ns[KB_GRAPH] + 1.5 * floor_ns);
-    assert_true(ns[KB_HOT] < ns[KB_COLD] * 1.05);
+    /* hot may be slower: what the launch before has left dirty in the L2 is written back */
+    assert_true(ns[KB_HOT] > 0.3 * ns[KB_COLD] && ns[KB_HOT] < 1.3 * ns[KB_COLD]);
     kb_slab_free(&slab);
 }
 

@@ -1,11 +1,20 @@
 /* cuda_graph.c - samples as captured graphs: many launches, one after the other, over sets
- * that together are larger than the L2. */
+ * that together are larger than the L2.
+ *
+ * Between two events a graph takes 2 us more than its nodes (H200, driver 580), so a sample
+ * of a millisecond reads 0.2 % high. One that is longer than needed costs time instead:
+ * where a rotation over all sets takes several milliseconds it is cut into graphs that are
+ * sampled in turn. */
 #include "cuda_timer.h"
 
+#include <stdlib.h>
+
 enum {
-    SAMPLE_NS = 1000000, /* what it takes to start a graph between two events, a few us, */
-                         /* is then a few thousandths of a sample                        */
+    SAMPLE_NS = 1000000,
     MAX_NODES = 8192,
+    MAX_GRAPHS = 256,
+    PROBE_FIRST = 16,
+    PROBE = 256,
     TRIES = 4,
 };
 
@@ -20,7 +29,7 @@ bool kb_timer_launch(const struct kb_timer *timer, int set, struct kb_err *err) 
                           timer->n_tensors + n_scratch, timer->method == KB_PDL, err);
 }
 
-static bool record_launches(struct kb_timer *timer, int launches, CUgraph *out,
+static bool record_launches(struct kb_timer *timer, int first, int launches, CUgraph *out,
                             struct kb_err *err) {
     struct kb_device *device = timer->device;
     const struct kb_cuda *cu = &device->cu;
@@ -30,7 +39,7 @@ static bool record_launches(struct kb_timer *timer, int launches, CUgraph *out,
         return kb_cuda_fail(cu, rc, "capture", err);
     bool ok = true;
     for (int i = 0; i < launches && ok; i++)
-        ok = kb_timer_launch(timer, i % timer->n_sets, err);
+        ok = kb_timer_launch(timer, (first + i) % timer->n_sets, err);
     *out = NULL;
     rc = cu->StreamEndCapture(device->stream, out); /* whatever became of the launches */
     if (ok && rc)
@@ -38,13 +47,13 @@ static bool record_launches(struct kb_timer *timer, int launches, CUgraph *out,
     return ok;
 }
 
-bool kb_timer_capture(struct kb_timer *timer, int launches, CUgraphExec *out,
+bool kb_timer_capture(struct kb_timer *timer, int first, int launches, CUgraphExec *out,
                       struct kb_err *err) {
     struct kb_device *device = timer->device;
     const struct kb_cuda *cu = &device->cu;
     CUgraph graph = NULL;
     CUgraphExec exec = NULL;
-    bool ok = record_launches(timer, launches, &graph, err);
+    bool ok = record_launches(timer, first, launches, &graph, err);
     if (ok) {
         CUresult rc = cu->GraphInstantiate(&exec, graph, 0);
         if (!rc)
@@ -81,37 +90,84 @@ static bool time_graph(struct kb_timer *timer, CUgraphExec graph, double *ns,
            kb_clockwork_between(device, 1, 2, ns, err);
 }
 
-/* Whole rotations, so that every set is launched on equally often; never less than one. */
-static int choose_launches(const struct kb_timer *timer, int launches, double ns) {
-    int per_launch = timer->plan.n_launches + timer->plan.n_scratch;
-    int cap = MAX_NODES / per_launch / timer->n_sets * timer->n_sets;
-    double wanted = (double)launches * SAMPLE_NS / (ns > 1 ? ns : 1);
-    if (wanted > cap)
-        wanted = cap;
-    int rotations = (int)(wanted / timer->n_sets + 0.999);
-    return rotations > 0 ? rotations * timer->n_sets : timer->n_sets;
+/* What a launch takes, from a graph long enough to tell: a short one is mostly its start,
+ * so the first guess is too long, and the next graph goes on from it. */
+static bool estimate(struct kb_timer *timer, double *launch_ns, struct kb_err *err) {
+    int launches = timer->n_sets < PROBE_FIRST ? timer->n_sets : PROBE_FIRST;
+    for (int i = 0; i < TRIES; i++) {
+        CUgraphExec probe;
+        double ns;
+        if (!kb_timer_capture(timer, 0, launches, &probe, err))
+            return false;
+        bool ok = time_graph(timer, probe, &ns, err);
+        timer->device->cu.GraphExecDestroy(probe);
+        if (!ok)
+            return false;
+        *launch_ns = ns / launches > 1 ? ns / launches : 1;
+        if (ns > 0.1 * SAMPLE_NS || launches >= PROBE)
+            break;
+        double more = SAMPLE_NS / 4 / *launch_ns;
+        launches = more > PROBE ? PROBE : more > launches ? (int)more : 2 * launches;
+    }
+    return true;
+}
+
+int kb_timer_first(const struct kb_timer *timer, int graph) {
+    return (int)((int64_t)timer->n_sets * graph / timer->n_graphs);
+}
+
+int kb_timer_launches(const struct kb_timer *timer, int graph) {
+    return timer->turns * (kb_timer_first(timer, graph + 1) - kb_timer_first(timer, graph));
+}
+
+/* A graph of several whole rotations, or several graphs of one: every set is launched on
+ * equally often. */
+static void divide(struct kb_timer *timer, double launch_ns) {
+    double rotation_ns = launch_ns * timer->n_sets;
+    int nodes = (timer->plan.n_launches + timer->plan.n_scratch) * timer->n_sets;
+    double turns = SAMPLE_NS / rotation_ns + 0.5, graphs = rotation_ns / SAMPLE_NS;
+    double most = timer->n_sets < MAX_GRAPHS ? timer->n_sets : MAX_GRAPHS;
+    if (turns * nodes > MAX_NODES)
+        turns = MAX_NODES / nodes;
+    timer->turns = turns > 1 ? (int)turns : 1;
+    timer->n_graphs = graphs > most ? (int)most : graphs > 1 ? (int)graphs : 1;
 }
 
 bool kb_timer_make_graphs(struct kb_timer *timer, struct kb_err *err) {
-    double ns;
-    timer->launches = timer->n_sets;
-    if (!kb_timer_capture(timer, timer->n_sets, &timer->rotation, err))
+    double launch_ns;
+    if (!estimate(timer, &launch_ns, err))
         return false;
-    timer->graph = timer->rotation;
-    for (int i = 0; i < TRIES; i++) {
-        if (!time_graph(timer, timer->graph, &ns, err))
+    divide(timer, launch_ns);
+    timer->graphs = calloc((size_t)timer->n_graphs, sizeof *timer->graphs);
+    if (!timer->graphs)
+        kb_out_of_memory();
+    for (int i = 0; i < timer->n_graphs; i++)
+        if (!kb_timer_capture(timer, kb_timer_first(timer, i), kb_timer_launches(timer, i),
+                              &timer->graphs[i], err))
             return false;
-        int launches = choose_launches(timer, timer->launches, ns);
-        /* A short graph is mostly its start, so the first guess is low: go on from it. */
-        if (ns > 0.75 * SAMPLE_NS || launches <= timer->launches)
-            return true;
-        CUgraphExec longer;
-        if (!kb_timer_capture(timer, launches, &longer, err))
-            return false;
-        if (timer->graph != timer->rotation)
-            timer->device->cu.GraphExecDestroy(timer->graph);
-        timer->graph = longer;
-        timer->launches = launches;
+    return true;
+}
+
+bool kb_timer_rotate(struct kb_timer *timer, struct kb_err *err) {
+    const struct kb_cuda *cu = &timer->device->cu;
+    if (timer->turns > 1 && !timer->rotation &&
+        !kb_timer_capture(timer, 0, timer->n_sets, &timer->rotation, err))
+        return false;
+    for (int i = 0; i < timer->n_graphs; i++) {
+        CUresult rc = cu->GraphLaunch(timer->rotation ? timer->rotation : timer->graphs[i],
+                                      timer->device->stream);
+        if (rc)
+            return kb_cuda_fail(cu, rc, "launch", err);
     }
     return true;
+}
+
+void kb_timer_free_graphs(struct kb_timer *timer) {
+    const struct kb_cuda *cu = &timer->device->cu;
+    for (int i = 0; timer->graphs && i < timer->n_graphs; i++)
+        if (timer->graphs[i])
+            cu->GraphExecDestroy(timer->graphs[i]);
+    if (timer->rotation)
+        cu->GraphExecDestroy(timer->rotation);
+    free(timer->graphs);
 }

@@ -180,6 +180,32 @@ static void driver_that_cannot_be_used_says_why_and_what_helps(void **state) {
     expect_error(f, KB_DEVICE, "no GPU 2: there are 2, numbered from 0");
 }
 
+/* A command's environment has no library path, so that it finds what the machine has. */
+static void without_a_driver_the_missing_library_is_named(void **state) {
+    struct kb_buf output = {0};
+    struct kb_limits limits = {.wall_ms = 60000};
+    struct kb_err err = {0};
+    int status = 1;
+    const char *argv[] = {kb_exe_path(), "--probe", NULL};
+    (void)state;
+    assert_true(kb_run_command((char *const *)argv, NULL, &limits, &output, &status, &err));
+    assert_int_equal(status, 0);
+    if (kb_starts_with(kb_buf_text(&output), "1 "))
+        skip(); /* a machine with a GPU */
+    assert_string_equal(kb_buf_text(&output),
+                        "0 no NVIDIA driver (libcuda.so.1 not found)\n");
+    kb_buf_free(&output);
+}
+
+static int print_probe(void) {
+    struct kb_device_info device;
+    struct kb_buf gaps = {0};
+    printf("%d ", kb_cuda.probe(&device, 1, &gaps));
+    printf("%s", kb_buf_text(&gaps));
+    kb_buf_free(&gaps);
+    return 0;
+}
+
 /* ---- code ------------------------------------------------------------------------------
  */
 
@@ -456,11 +482,42 @@ static void sets_are_as_asked_up_to_4096_and_one_where_one_is_enough(void **stat
     assert_int_equal(facts.sets, 7);
     kb_cuda.timer_close(open_timer(f, KB_GRAPH, 0, &facts));
     assert_int_equal(facts.sets, 4096);
-    assert_int_equal(facts.launches_per_sample, 4096);
     kb_slab_free(&f->slab);
     make_slab(f, 4 << 20, 0);
     kb_cuda.timer_close(open_timer(f, KB_GRAPH, 0, &facts));
     assert_int_equal(facts.sets, 1);
+}
+
+/* 4096 sets take 4.1 ms: four samples' worth, of which each has a quarter. */
+static void long_rotation_is_sampled_in_parts(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    struct kb_slab out = {.fd = -1};
+    double ns[6];
+    ready(f, 64);
+    unsigned char before = byte_of(&f->slab, 0);
+    assert_true(kb_slab_copy(&out, &f->slab, &f->err));
+    struct kb_timer *timer = open_timer(f, KB_GRAPH, 0, &facts);
+    assert_int_equal(timer->n_graphs, 4);
+    assert_int_equal(facts.launches_per_sample, 1024);
+    int launches = 0;
+    for (int i = 0; i < timer->n_graphs; i++)
+        launches += kb_timer_launches(timer, i);
+    assert_int_equal(launches, 4096);
+    expect_samples(f, timer, 1000 + 3000.0 / 1024);
+    /* 6 samples: parts 2, 3, 0, 1, 2, 3 after the 70 above */
+    assert_true(kb_sets_reset(f->device, timer->tensors, 4096, &f->err));
+    assert_true(kb_cuda.timer_sample(timer, 6, ns, &f->err));
+    assert_true(kb_sets_read(f->device, timer->tensors, 1023, 0, &out, &f->err));
+    assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 1));
+    assert_true(kb_sets_read(f->device, timer->tensors, 4095, 0, &out, &f->err));
+    assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 2));
+    for (int set = 0; set < 4096; set += 819) {
+        assert_true(kb_cuda.timer_result(timer, set, &out, &f->err));
+        assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 1));
+    }
+    kb_cuda.timer_close(timer);
+    kb_slab_free(&out);
 }
 
 static void pdl_has_programmatic_edges_and_graph_has_none(void **state) {
@@ -675,6 +732,8 @@ static void start_again(char **argv) {
 int main(int argc, char **argv) {
     if (argc == 3 && kb_streq(argv[1], "--worker") && kb_streq(argv[2], "nvrtc"))
         return kb_nvrtc_worker_main();
+    if (argc == 2 && kb_streq(argv[1], "--probe"))
+        return print_probe();
     if (!getenv("KB_STUB_FOLDER"))
         start_again(argv);
     signal(SIGPIPE, SIG_IGN);
@@ -682,6 +741,7 @@ int main(int argc, char **argv) {
         TEST(open_device_is_described),
         TEST(probe_lists_every_device_and_what_is_missing),
         TEST(driver_that_cannot_be_used_says_why_and_what_helps),
+        cmocka_unit_test(without_a_driver_the_missing_library_is_named),
         TEST(build_tells_what_it_came_to_and_is_cached),
         TEST(code_hash_is_of_the_machine_code_alone),
         TEST(broken_cubin_has_no_hash),
@@ -698,6 +758,7 @@ int main(int argc, char **argv) {
         TEST(slab_that_does_not_fit_is_told_with_both_sizes),
         TEST(graph_rotates_over_three_times_the_l2),
         TEST(sets_are_as_asked_up_to_4096_and_one_where_one_is_enough),
+        TEST(long_rotation_is_sampled_in_parts),
         TEST(pdl_has_programmatic_edges_and_graph_has_none),
         TEST(pdl_is_unsupported_where_plan_or_device_have_none),
         TEST(cold_and_hot_time_the_launch_and_not_the_flush),

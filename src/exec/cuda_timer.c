@@ -58,11 +58,12 @@ static bool has_pdl(const struct kb_device *device, const struct kb_plan *plan,
 static void tell_facts(const struct kb_timer *timer, struct kb_timer_facts *facts) {
     const struct kb_device *device = timer->device;
     size_t bytes = timer->tensors->bytes + timer->scratch->bytes;
+    int launches = is_graph(timer->method) ? kb_timer_launches(timer, 0) : 1;
     *facts = (struct kb_timer_facts){
         .sets = timer->n_sets,
         .footprint_bytes = (int64_t)bytes * timer->n_sets,
-        .launches_per_sample = timer->launches,
-        .tick_ns = device->clockwork->tick_ns / timer->launches,
+        .launches_per_sample = launches,
+        .tick_ns = device->clockwork->tick_ns / launches,
         .cache = is_graph(timer->method)    ? "rotated"
                  : timer->method == KB_COLD ? "flushed"
                                             : "warm",
@@ -108,7 +109,6 @@ bool kb_timer_open(struct kb_device *device, struct kb_code *code,
         .code = code,
         .plan = *plan,
         .method = method,
-        .launches = 1,
     };
     if (!open_timer(timer, initial, sets, err)) {
         kb_timer_close(timer);
@@ -123,10 +123,7 @@ void kb_timer_close(struct kb_timer *timer) {
     if (!timer)
         return;
     struct kb_device *device = timer->device;
-    if (timer->graph && timer->graph != timer->rotation)
-        device->cu.GraphExecDestroy(timer->graph);
-    if (timer->rotation)
-        device->cu.GraphExecDestroy(timer->rotation);
+    kb_timer_free_graphs(timer);
     struct kb_sets *both[] = {timer->tensors, timer->scratch};
     for (size_t i = 0; i < KB_COUNT(both); i++) {
         if (both[i] && both[i]->fresh == timer)
@@ -144,7 +141,8 @@ static bool queue_graphs(struct kb_timer *timer, int n, struct kb_err *err) {
     struct kb_device *device = timer->device;
     bool ok = kb_clockwork_record(device, 0, err);
     for (int i = 0; i < n && ok; i++) {
-        CUresult rc = device->cu.GraphLaunch(timer->graph, device->stream);
+        CUgraphExec graph = timer->graphs[(timer->next + i) % timer->n_graphs];
+        CUresult rc = device->cu.GraphLaunch(graph, device->stream);
         ok = rc ? kb_cuda_fail(&device->cu, rc, "launch", err)
                 : kb_clockwork_record(device, i + 1, err);
     }
@@ -170,12 +168,16 @@ static int batch_size(const struct kb_timer *timer) {
 }
 
 static bool read_times(struct kb_timer *timer, int n, double *ns, struct kb_err *err) {
+    bool graph = is_graph(timer->method);
     for (int i = 0; i < n; i++) {
-        int from = is_graph(timer->method) ? i : 2 * i;
+        int from = graph ? i : 2 * i;
         if (!kb_clockwork_between(timer->device, from, from + 1, &ns[i], err))
             return false;
-        ns[i] /= timer->launches;
+        if (graph)
+            ns[i] /= kb_timer_launches(timer, (timer->next + i) % timer->n_graphs);
     }
+    if (graph)
+        timer->next = (timer->next + n) % timer->n_graphs;
     return true;
 }
 
@@ -226,16 +228,11 @@ static bool rotate_once(struct kb_timer *timer, struct kb_err *err) {
     if (!kb_sets_reset(device, timer->tensors, timer->n_sets, err) ||
         !kb_sets_reset(device, timer->scratch, timer->n_sets, err))
         return false;
-    if (!is_graph(timer->method)) {
-        if ((timer->method == KB_COLD && !kb_clockwork_flush(device, err)) ||
-            !kb_timer_launch(timer, 0, err))
-            return false;
-    } else {
-        CUresult rc = device->cu.GraphLaunch(timer->rotation, device->stream);
-        if (rc)
-            return kb_cuda_fail(&device->cu, rc, "launch", err);
-    }
-    if (!kb_cuda_sync(device, err))
+    bool queued = is_graph(timer->method) ? kb_timer_rotate(timer, err)
+                  : timer->method == KB_COLD
+                      ? kb_clockwork_flush(device, err) && kb_timer_launch(timer, 0, err)
+                      : kb_timer_launch(timer, 0, err);
+    if (!queued || !kb_cuda_sync(device, err))
         return false;
     timer->tensors->fresh = timer;
     timer->scratch->fresh = timer;

@@ -78,16 +78,23 @@ struct kb_timer {
     enum kb_method method;
     int n_tensors, n_sets;
     struct kb_sets *tensors, *scratch;
-    int launches;                /* per sample */
-    CUgraphExec graph, rotation; /* the sample; each set once. May be the same one */
+    /* graph and pdl: a sample is one of the graphs, in turn; each has a share of the sets,
+     * `turns` times over (more than once only where there is one graph) */
+    CUgraphExec *graphs, rotation; /* rotation: each set once, made where turns > 1 */
+    int n_graphs, turns, next;
 };
 /* Queue one launch of the plan over set `set`. */
 bool kb_timer_launch(const struct kb_timer *timer, int set, struct kb_err *err);
-/* A graph of `launches` of them, set after set, ready to be launched. */
-bool kb_timer_capture(struct kb_timer *timer, int launches, CUgraphExec *out,
+/* A graph of `launches` of them, set after set from `first` on, ready to be launched. */
+bool kb_timer_capture(struct kb_timer *timer, int first, int launches, CUgraphExec *out,
                       struct kb_err *err);
-/* Choose timer->launches and make timer->graph and timer->rotation. */
 bool kb_timer_make_graphs(struct kb_timer *timer, struct kb_err *err);
+void kb_timer_free_graphs(struct kb_timer *timer);
+/* The first set of a graph, and the launches in it. */
+int kb_timer_first(const struct kb_timer *timer, int graph);
+int kb_timer_launches(const struct kb_timer *timer, int graph);
+/* Queue each set once. */
+bool kb_timer_rotate(struct kb_timer *timer, struct kb_err *err);
 
 bool kb_timer_open(struct kb_device *device, struct kb_code *code,
                    const struct kb_plan *plan, const struct kb_slab *initial,
