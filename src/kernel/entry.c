@@ -24,15 +24,16 @@ static const char *value_of(const struct kb_strings *pairs, const char *name, si
 /* ---- macros ----------------------------------------------------------------------------
  */
 
-/* `text` with macros replaced, and those in what replaces them. */
+/* `text` with macros replaced, and those in what replaces them; false if that has no end.
+ */
 static bool expand(const char *text, const struct kb_strings *pairs, int depth,
-                   struct kb_buf *out, struct kb_err *err) {
+                   struct kb_buf *out) {
     if (depth == MAX_NESTING || out->len > MAX_TEXT)
-        return kb_fail(err, KB_INPUT, "defines: \"%.60s\" goes round in circles", text);
+        return false;
     while (*text) {
         size_t n = word_length(text);
         const char *value = kb_is_letter(*text) ? value_of(pairs, text, n) : NULL;
-        if (value && !expand(value, pairs, depth + 1, out, err))
+        if (value && !expand(value, pairs, depth + 1, out))
             return false;
         if (!value)
             kb_buf_add(out, text, n ? n : 1);
@@ -57,12 +58,13 @@ bool kb_macros_make(const struct kb_variant *variant, const struct kb_case *c,
     }
     for (size_t i = own + 1; i < pairs->count; i += 2) {
         struct kb_buf value = {0};
-        bool ok = expand(pairs->items[i], pairs, 0, &value, err);
+        bool ok = expand(pairs->items[i], pairs, 0, &value);
         if (ok)
             pairs->items[i] = kb_arena_strdup(arena, kb_buf_text(&value));
         kb_buf_free(&value);
         if (!ok)
-            return false;
+            return kb_fail(err, KB_INPUT, "defines: %s goes round in circles",
+                           pairs->items[i - 1]);
     }
     return true;
 }
