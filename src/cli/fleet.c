@@ -113,7 +113,7 @@ static void *run_lane(void *context) {
 
 bool kb_fleet_run(struct kb_fleet *fleet, const struct kb_job *jobs, int64_t timeout_ms,
                   struct kb_arena *arenas, struct kb_row *rows, struct kb_err *err) {
-    struct lane lanes[KB_MAX_DEVICES];
+    struct lane lanes[KB_MAX_DEVICES] = {{0}};
     pthread_t threads[KB_MAX_DEVICES];
     bool has_thread[KB_MAX_DEVICES] = {false};
     for (int i = 0; i < fleet->n; i++)

@@ -114,7 +114,7 @@ static const struct kb_asset *find_locked(const char *path) {
     asset.path = copy_text(path, strlen(path));
     *item = (struct loaded){.next = loaded, .asset = asset};
     loaded = item;
-    return &item->asset;
+    return &item->asset; // cppcheck-suppress memleak ; kept for the life of the process
 }
 
 const struct kb_asset *kb_asset_find(const char *path) {
