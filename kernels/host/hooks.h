@@ -1,0 +1,56 @@
+/* hooks.h - for kb.cuh: what the host bodies of its device functions are made of.
+ *
+ * kb_host_gather gives every lane of a full warp all lanes' values, from which matrix
+ * instructions and ldmatrix are plain loops. Asynchronous copies move their bytes at the
+ * wait, so that a read before it sees poison. Named barriers are bar.sync ID, COUNT. */
+#ifndef KBH_HOOKS_H
+#define KBH_HOOKS_H
+
+template <class T> static inline void kb_host_gather(const T &mine, T all[32], KBH_SITE) {
+    kbh_meeting *m =
+        kbh_meet(KBH_GATHER, 0xffffffffu, (uint64_t)(uintptr_t)&mine, file, line);
+    for (int i = 0; i < 32; i++)
+        if (m->arrived >> i & 1)
+            all[i] = *(const T *)(uintptr_t)m->value[i];
+        else
+            all[i] = kbh_poison_value<T>();
+    kbh_part(m);
+    /* `mine` must outlive the other lanes' reads */
+    kbh_part(kbh_meet(KBH_GATHER, 0xffffffffu, 0, file, line));
+}
+
+/* cp.async: `valid` bytes are copied, the rest up to `bytes` is zeroed. The ends are
+ * touched at once, so that a sanitizer reports the line of the copy. */
+static inline void kb_host_copy_async(void *to, const void *from, size_t bytes,
+                                      size_t valid) {
+    if (valid) {
+        (void)*(const volatile char *)from;
+        (void)*((const volatile char *)from + valid - 1);
+    }
+    kbh_copy copy = {to, from, bytes, valid};
+    kbh_async_copy(&copy);
+}
+static inline void kb_host_copy_commit(void) {
+    kbh_async_commit();
+}
+/* Until at most this many of the thread's latest groups are pending. */
+static inline void kb_host_copy_wait(int pending_groups) {
+    kbh_copy copy;
+    while (kbh_async_next(pending_groups, &copy))
+        for (size_t i = 0; i < copy.bytes; i++)
+            ((char *)copy.to)[i] = i < copy.valid ? ((const char *)copy.from)[i] : 0;
+}
+
+static inline void kb_host_barrier(int id, int threads, KBH_SITE) {
+    kbh_barrier(KBH_BARRIER, id, threads, 0, file, line);
+}
+static inline void kb_host_barrier_arrive(int id, int threads, KBH_SITE) {
+    kbh_barrier_arrive(id, threads, file, line);
+}
+
+/* In the body of a loop that waits for another thread of the block. */
+static inline void kb_host_yield(void) {
+    kbh_yield();
+}
+
+#endif

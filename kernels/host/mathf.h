@@ -1,0 +1,172 @@
+/* mathf.h - float functions that CUDA has and the C library has not.
+ *
+ * The C library already declares some of these names; `extern "C" inline` agrees with its
+ * declarations. The fast intrinsics are built as the hardware builds them, from base 2, so
+ * that the error of a rounded argument shows here too. */
+#ifndef KBH_MATHF_H
+#define KBH_MATHF_H
+
+extern "C" {
+
+inline float rsqrtf(float x) noexcept {
+    return (float)(1.0 / sqrt((double)x));
+}
+inline double rsqrt(double x) noexcept {
+    return 1.0 / sqrt(x);
+}
+inline float rcbrtf(float x) noexcept {
+    return (float)(1.0 / cbrt((double)x));
+}
+inline float rhypotf(float x, float y) noexcept {
+    return (float)(1.0 / hypot((double)x, (double)y));
+}
+inline float normcdff(float x) noexcept {
+    return (float)(0.5 * erfc((double)x * -0.70710678118654752440));
+}
+
+/* ---- fast intrinsics ------------------------------------------------------------------- */
+
+inline float __exp2f(float x) noexcept {
+    return exp2f(x);
+}
+inline float __expf(float x) noexcept {
+    return exp2f(x * 1.4426950408889634f);
+}
+inline float __exp10f(float x) noexcept {
+    return exp2f(x * 3.3219280948873623f);
+}
+inline float __log2f(float x) noexcept {
+    return log2f(x);
+}
+inline float __logf(float x) noexcept {
+    return log2f(x) * 0.69314718055994531f;
+}
+inline float __log10f(float x) noexcept {
+    return log2f(x) * 0.30102999566398120f;
+}
+inline float __powf(float x, float y) noexcept {
+    return exp2f(y * log2f(x));
+}
+inline float __sinf(float x) noexcept {
+    return sinf(x);
+}
+inline float __cosf(float x) noexcept {
+    return cosf(x);
+}
+inline float __tanf(float x) noexcept {
+    return __sinf(x) / __cosf(x);
+}
+inline void __sincosf(float x, float *sine, float *cosine) noexcept {
+    *sine = __sinf(x);
+    *cosine = __cosf(x);
+}
+
+/* tanh.approx.f32 on the hardware: up to 2^-11 of relative error there, none here. */
+inline float __tanhf(float x) noexcept {
+    return tanhf(x);
+}
+
+/* sin and cos of pi * x: the argument is reduced in double, where x mod 2 is exact. */
+inline float sinpif(float x) noexcept {
+    return (float)sin(3.14159265358979323846 * fmod((double)x, 2.0));
+}
+inline float cospif(float x) noexcept {
+    return (float)cos(3.14159265358979323846 * fmod((double)x, 2.0));
+}
+
+} /* extern "C" */
+
+static inline void sincospif(float x, float *sine, float *cosine) {
+    *sine = sinpif(x);
+    *cosine = cospif(x);
+}
+
+/* Documented: 0 for a divisor from 2^126 on, NaN if the dividend is infinite there. */
+static inline float __fdividef(float x, float y) {
+    float size = fabsf(y);
+    if (size > 0x1p126f && size < INFINITY)
+        return isinf(x) ? NAN : 0.0f * x * y;
+    return x / y;
+}
+static inline float fdividef(float x, float y) {
+    return x / y;
+}
+static inline float __saturatef(float x) {
+    return x > 0.0f ? (x < 1.0f ? x : 1.0f) : 0.0f; /* NaN becomes 0 */
+}
+static inline float __frsqrt_rn(float x) {
+    return rsqrtf(x);
+}
+
+/* ---- arithmetic in a given direction ----------------------------------------------------
+ * Nearest is what the compiler does (no contraction is allowed here). Elsewhere the exact
+ * result is a double and a remainder. */
+
+static inline float kbh_sum(double a, double b, enum kbh_rounding rounding) {
+    double sum = a + b, part = sum - a;
+    double rest = (a - (sum - part)) + (b - part);
+    return kbh_to_float(sum, isfinite(sum) ? rest : 0, rounding);
+}
+
+static inline float kbh_quotient(float a, float b, enum kbh_rounding rounding) {
+    double quotient = (double)a / b;
+    double rest = isfinite(quotient) && b != 0 ? fma(-quotient, b, a) : 0;
+    return kbh_to_float(quotient, b < 0 ? -rest : rest, rounding);
+}
+
+static inline float kbh_root(float x, enum kbh_rounding rounding) {
+    double root = sqrt((double)x);
+    return kbh_to_float(root, isfinite(root) ? fma(-root, root, x) : 0, rounding);
+}
+
+#define KBH_ARITHMETIC(suffix, rounding)                                                   \
+    static inline float __fadd_##suffix(float a, float b) {                                \
+        return rounding == KBH_RN ? a + b : kbh_sum(a, b, rounding);                       \
+    }                                                                                      \
+    static inline float __fsub_##suffix(float a, float b) {                                \
+        return rounding == KBH_RN ? a - b : kbh_sum(a, -b, rounding);                      \
+    }                                                                                      \
+    static inline float __fmul_##suffix(float a, float b) {                                \
+        return rounding == KBH_RN ? a * b : kbh_to_float((double)a * b, 0, rounding);      \
+    }                                                                                      \
+    static inline float __fmaf_##suffix(float a, float b, float c) {                       \
+        return rounding == KBH_RN ? fmaf(a, b, c) : kbh_sum((double)a * b, c, rounding);   \
+    }                                                                                      \
+    static inline float __fdiv_##suffix(float a, float b) {                                \
+        return rounding == KBH_RN ? a / b : kbh_quotient(a, b, rounding);                  \
+    }                                                                                      \
+    static inline float __frcp_##suffix(float x) {                                         \
+        return __fdiv_##suffix(1.0f, x);                                                   \
+    }                                                                                      \
+    static inline float __fsqrt_##suffix(float x) {                                        \
+        return rounding == KBH_RN ? sqrtf(x) : kbh_root(x, rounding);                      \
+    }
+KBH_ARITHMETIC(rn, KBH_RN)
+KBH_ARITHMETIC(rz, KBH_RZ)
+KBH_ARITHMETIC(ru, KBH_RU)
+KBH_ARITHMETIC(rd, KBH_RD)
+#undef KBH_ARITHMETIC
+
+static inline double __dadd_rn(double a, double b) {
+    return a + b;
+}
+static inline double __dsub_rn(double a, double b) {
+    return a - b;
+}
+static inline double __dmul_rn(double a, double b) {
+    return a * b;
+}
+static inline double __ddiv_rn(double a, double b) {
+    return a / b;
+}
+static inline double __drcp_rn(double x) {
+    return 1.0 / x;
+}
+static inline double __dsqrt_rn(double x) {
+    return sqrt(x);
+}
+static inline double __fma_rn(double a, double b, double c) {
+    return fma(a, b, c);
+}
+
+#endif

@@ -1,0 +1,451 @@
+/* host_rewrite.c - what the C++ compiler cannot take, in preprocessed text.
+ *
+ * `__shared__` declarations become typedefs and macros of kernels/host/shared.h, inline PTX
+ * becomes a call that ends the run. It works on what the preprocessor put out, so that
+ * macros make no difference, and keeps every newline, so that lines stay true. Only text of
+ * the kernel's own files is touched: line markers say whose it is. */
+#include "host.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum token_kind { TOKEN_WORD, TOKEN_STRING, TOKEN_OTHER, TOKEN_MARKER };
+
+struct token {
+    const char *text;
+    size_t len;
+    enum token_kind kind;
+    bool user;   /* of a kernel's own file */
+    bool inside; /* of a function (or a class) */
+};
+
+struct tokens {
+    struct token *items;
+    size_t count, cap;
+};
+
+/* ---- lexing ------------------------------------------------------------------------ */
+
+static bool is_word_char(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           c == '_' || c == '$' || (c & 0x80);
+}
+
+static const char *end_of_literal(const char *at, const char *end) {
+    char quote = *at++;
+    while (at < end && *at != quote && *at != '\n')
+        at += *at == '\\' && at + 1 < end ? 2 : 1;
+    return at < end && *at == quote ? at + 1 : at;
+}
+
+/* After R: "delimiter( ... )delimiter". */
+static const char *end_of_raw(const char *at, const char *end) {
+    char close[20] = ")";
+    const char *open = memchr(at, '(', (size_t)(end - at));
+    size_t n = open ? (size_t)(open - at) - 1 : sizeof close;
+    if (n > 16)
+        return end_of_literal(at, end);
+    memcpy(close + 1, at + 1, n);
+    close[n + 1] = '"';
+    const char *found = memmem(open, (size_t)(end - open), close, n + 2);
+    return found ? found + n + 2 : end;
+}
+
+/* `# 12 "file" flags`: flag 3 marks a system header. */
+static bool marker_is_user(const char *at, size_t len) {
+    const char *name = memchr(at, '"', len);
+    if (!name)
+        return false;
+    const char *close = end_of_literal(name, at + len);
+    if (kb_starts_with(name, "\"<") || kb_starts_with(name, "\"kbh/"))
+        return false;
+    return !memchr(close, '3', (size_t)(at + len - close));
+}
+
+static void push(struct tokens *list, struct token token) {
+    if (list->count == list->cap) {
+        list->cap = list->cap ? 2 * list->cap : 4096;
+        list->items = realloc(list->items, list->cap * sizeof *list->items);
+        if (!list->items)
+            kb_out_of_memory();
+    }
+    list->items[list->count++] = token;
+}
+
+static const char *end_of_line(const char *at, const char *end) {
+    const char *newline = memchr(at, '\n', (size_t)(end - at));
+    return newline ? newline : end;
+}
+
+/* End of a word, number or prefixed literal that begins at `at`. */
+static const char *end_of_word(const char *at, const char *end, enum token_kind *kind) {
+    bool number = *at >= '0' && *at <= '9';
+    const char *p = at;
+    while (p < end && (is_word_char(*p) || (number && (*p == '.' || *p == '\''))))
+        p++;
+    *kind = TOKEN_WORD;
+    if (p < end && (*p == '"' || *p == '\'') && p - at <= 3) {
+        *kind = TOKEN_STRING;
+        return p[-1] == 'R' && *p == '"' ? end_of_raw(p, end) : end_of_literal(p, end);
+    }
+    return p;
+}
+
+static void lex(const char *text, size_t size, struct tokens *out) {
+    const char *at = text, *end = text + size;
+    bool user = false, fresh = true;
+    while (at < end) {
+        const char *stop = at + 1;
+        enum token_kind kind = TOKEN_OTHER;
+        if (*at == '\n' || *at == ' ' || *at == '\t') {
+            fresh = fresh || *at == '\n';
+            at++;
+            continue;
+        }
+        if (*at == '#' && fresh) {
+            kind = TOKEN_MARKER;
+            stop = end_of_line(at, end);
+            if (at + 2 < stop && at[1] == ' ' && at[2] >= '0' && at[2] <= '9')
+                user = marker_is_user(at, (size_t)(stop - at));
+        } else if (*at == '"' || *at == '\'') {
+            kind = TOKEN_STRING;
+            stop = end_of_literal(at, end);
+        } else if (is_word_char(*at)) {
+            stop = end_of_word(at, end, &kind);
+        } else if (*at == ':' && at + 1 < end && at[1] == ':') {
+            stop = at + 2;
+        }
+        push(out, (struct token){at, (size_t)(stop - at), kind, user, false});
+        fresh = false;
+        at = stop;
+    }
+}
+
+static bool is(const struct token *t, const char *text) {
+    return t->kind != TOKEN_STRING && t->len == strlen(text) &&
+           memcmp(t->text, text, t->len) == 0;
+}
+
+/* ---- scopes ------------------------------------------------------------------------ */
+
+/* Whether the brace at `i` opens a namespace or an extern "C" block. */
+static bool opens_namespace(const struct tokens *list, size_t i) {
+    for (size_t k = i; k-- > 0;) {
+        const struct token *t = &list->items[k];
+        if (is(t, ";") || is(t, "{") || is(t, "}") || is(t, ")"))
+            return false;
+        if (is(t, "namespace"))
+            return true;
+        if (is(t, "extern"))
+            return k + 1 < i && list->items[k + 1].kind == TOKEN_STRING;
+    }
+    return false;
+}
+
+static void mark_scopes(struct tokens *list) {
+    struct kb_buf scopes = {0}; /* a letter per open brace: n or f */
+    size_t functions = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        struct token *t = &list->items[i];
+        if (is(t, "{")) {
+            char scope = functions == 0 && opens_namespace(list, i) ? 'n' : 'f';
+            functions += scope == 'f';
+            kb_buf_putc(&scopes, scope);
+        } else if (is(t, "}") && scopes.len > 0) {
+            functions -= scopes.data[--scopes.len] == 'f';
+        }
+        t->inside = functions > 0;
+    }
+    kb_buf_free(&scopes);
+}
+
+/* ---- rewriting --------------------------------------------------------------------- */
+
+struct rewrite {
+    const struct tokens *list;
+    struct kb_buf *out;
+    const char *copied; /* up to here the text is in `out` */
+};
+
+static void copy_to(struct rewrite *r, const char *at) {
+    kb_buf_add(r->out, r->copied, (size_t)(at - r->copied));
+    r->copied = at;
+}
+
+/* Leave tokens [i, end) out, but for newlines and line markers. */
+static void leave_out(struct rewrite *r, size_t i, size_t end) {
+    const char *at = r->list->items[i].text;
+    copy_to(r, at);
+    for (; i < end; i++) {
+        const struct token *t = &r->list->items[i];
+        for (; at < t->text; at++)
+            if (*at == '\n')
+                kb_buf_putc(r->out, '\n');
+        if (t->kind == TOKEN_MARKER)
+            kb_buf_add(r->out, t->text, t->len);
+        at = t->text + t->len;
+    }
+    r->copied = at;
+}
+
+/* The token after the group that opens at i: ( [ {. */
+static size_t after_group(const struct tokens *list, size_t i) {
+    int depth = 0;
+    for (; i < list->count; i++) {
+        const struct token *t = &list->items[i];
+        depth += is(t, "(") || is(t, "[") || is(t, "{");
+        depth -= is(t, ")") || is(t, "]") || is(t, "}");
+        if (depth <= 0)
+            return i + 1;
+    }
+    return list->count;
+}
+
+/* The declaration around the __shared__ at `i`: its first token, and its semicolon. */
+static bool find_declaration(const struct tokens *list, size_t i, size_t *first,
+                             size_t *semicolon) {
+    *first = i;
+    while (*first > 0) {
+        const struct token *t = &list->items[*first - 1];
+        if (is(t, ";") || is(t, "{") || is(t, "}") || is(t, ":"))
+            break;
+        --*first;
+    }
+    while (list->items[*first].kind == TOKEN_MARKER)
+        ++*first;
+    for (size_t k = i; k < list->count; k++) {
+        const struct token *t = &list->items[k];
+        if (is(t, ";")) {
+            *semicolon = k;
+            return true;
+        }
+        if (is(t, "(") || is(t, "[") || is(t, "{"))
+            k = after_group(list, k) - 1;
+    }
+    return false;
+}
+
+/* `alignas(X)` or `__attribute__((aligned(X)))` at i: its end and what is inside; 0 if it
+ * is neither. */
+static size_t alignment(const struct tokens *list, size_t i, struct kb_buf *inside) {
+    const struct token *t = list->items;
+    size_t open = i + 1, end = i + 1;
+    if (i + 2 >= list->count || !is(&t[open], "("))
+        return 0;
+    end = after_group(list, open);
+    if (is(&t[i], "__attribute__") || is(&t[i], "__attribute")) {
+        if (i + 4 >= list->count ||
+            (!is(&t[i + 3], "aligned") && !is(&t[i + 3], "__aligned__")))
+            return 0;
+        open = i + 4;
+        if (!is(&t[open], "(")) { /* the largest that the target uses */
+            kb_buf_puts(inside, "alignas(16) ");
+            return end;
+        }
+    } else if (!is(&t[i], "alignas")) {
+        return 0;
+    }
+    size_t close = after_group(list, open) - 1;
+    const char *from = t[open].text + 1;
+    kb_buf_puts(inside, "alignas(");
+    kb_buf_add(inside, from, (size_t)(t[close].text - from));
+    kb_buf_puts(inside, ") ");
+    return end;
+}
+
+/* Whether the word at i is a declared name: outside of all brackets, before [ , = or the
+ * end. `angles` counts the open < of template arguments. */
+static bool is_declared_name(const struct tokens *list, size_t i, size_t semicolon,
+                             int angles) {
+    const struct token *t = &list->items[i];
+    size_t next = i + 1;
+    if (t->kind != TOKEN_WORD || angles > 0 || (*t->text >= '0' && *t->text <= '9'))
+        return false;
+    while (next < semicolon && (list->items[next].kind == TOKEN_MARKER))
+        next++;
+    const struct token *n = &list->items[next];
+    return next == semicolon || is(n, "[") || is(n, ",") || is(n, "=") ||
+           is(n, "__attribute__");
+}
+
+struct declaration {
+    bool dynamic, inside;
+    struct kb_buf names; /* NUL-separated */
+    struct kb_buf align;
+};
+
+/* One token of a declaration, or a group of them, into the typedef; returns the next. */
+static size_t rewrite_token(struct rewrite *r, size_t i, size_t semicolon, int *angles,
+                            struct declaration *d) {
+    const struct token *t = &r->list->items[i];
+    copy_to(r, t->text); /* the blanks and newlines before it */
+    size_t next = alignment(r->list, i, &d->align);
+    if (next) {
+        leave_out(r, i, next);
+        return next;
+    }
+    if (is(t, "__shared__") || is(t, "static") || is(t, "extern") || is(t, "inline")) {
+        d->dynamic = d->dynamic || is(t, "extern");
+        r->copied = t->text + t->len;
+        return i + 1;
+    }
+    if (is(t, "(") || is(t, "[") || is(t, "{")) {
+        next = after_group(r->list, i);
+        const struct token *last = &r->list->items[next - 1];
+        copy_to(r, last->text + last->len);
+        return next;
+    }
+    *angles += is(t, "<");
+    *angles -= is(t, ">") && *angles > 0;
+    if (is_declared_name(r->list, i, semicolon, *angles)) {
+        kb_buf_puts(r->out, "kbh_type_");
+        kb_buf_add(&d->names, t->text, t->len);
+        kb_buf_putc(&d->names, '\0');
+    }
+    copy_to(r, t->text + t->len);
+    return i + 1;
+}
+
+static size_t rewrite_shared(struct rewrite *r, size_t i) {
+    struct declaration d = {.inside = r->list->items[i].inside};
+    size_t first = i, semicolon = 0;
+    int angles = 0;
+    if (!find_declaration(r->list, i, &first, &semicolon))
+        return i + 1;
+    copy_to(r, r->list->items[first].text);
+    kb_buf_puts(r->out, "typedef ");
+    for (size_t k = first; k < semicolon;)
+        k = rewrite_token(r, k, semicolon, &angles, &d);
+    copy_to(r, r->list->items[semicolon].text + 1);
+    for (size_t at = 0; at < d.names.len; at += strlen(d.names.data + at) + 1) {
+        const char *name = d.names.data + at;
+        if (d.dynamic)
+            kb_buf_printf(r->out, " KBH_DYNAMIC(%s)", name);
+        else
+            kb_buf_printf(r->out, " %s(%s, %s)",
+                          d.inside ? "KBH_SHARED" : "KBH_SHARED_GLOBAL", name,
+                          kb_buf_text(&d.align));
+    }
+    kb_buf_free(&d.names);
+    kb_buf_free(&d.align);
+    return semicolon + 1;
+}
+
+/* `void __launch_bounds__(N) k(...) {` with the bounds as the body's first statement; of a
+ * declaration without a body they are left out. */
+static size_t rewrite_bounds(struct rewrite *r, size_t i) {
+    const struct tokens *list = r->list;
+    if (i + 1 >= list->count || !is(&list->items[i + 1], "("))
+        return i + 1;
+    size_t end = after_group(list, i + 1), k = end;
+    leave_out(r, i, end);
+    while (k < list->count && !is(&list->items[k], "{") && !is(&list->items[k], ";"))
+        k = is(&list->items[k], "(") ? after_group(list, k) : k + 1;
+    if (k < list->count && is(&list->items[k], "{")) {
+        copy_to(r, list->items[k].text + 1);
+        kb_buf_puts(r->out, " KBH_BOUNDS");
+        for (size_t b = i + 1; b < end; b++) {
+            const struct token *t = &list->items[b];
+            if (t->kind != TOKEN_MARKER)
+                kb_buf_printf(r->out, "%.*s ", (int)t->len, t->text);
+        }
+    }
+    return k < list->count ? k + 1 : k;
+}
+
+/* A statement of inline assembly; what follows a declarator (asm("name")) is none. */
+static bool is_asm(const struct tokens *list, size_t i) {
+    const struct token *t = &list->items[i];
+    if (!t->user || !t->inside || i == 0)
+        return false;
+    if (!is(t, "asm") && !is(t, "__asm__") && !is(t, "__asm"))
+        return false;
+    static const char *const before[] = {";", "{", "}", ")", ":", "else", "do"};
+    for (size_t k = i; k-- > 0;) {
+        const struct token *p = &list->items[k];
+        if (p->kind == TOKEN_MARKER)
+            continue;
+        for (size_t b = 0; b < KB_COUNT(before); b++)
+            if (is(p, before[b]))
+                return true;
+        return false;
+    }
+    return false;
+}
+
+static size_t rewrite_asm(struct rewrite *r, size_t i) {
+    const struct tokens *list = r->list;
+    size_t open = i + 1;
+    while (open < list->count && list->items[open].kind == TOKEN_WORD)
+        open++; /* volatile, goto, inline */
+    if (open == list->count || !is(&list->items[open], "("))
+        return i + 1;
+    size_t end = after_group(list, open);
+    copy_to(r, list->items[i].text);
+    kb_buf_puts(r->out, "kbh_no_ptx(__FILE__, __LINE__)");
+    leave_out(r, i, end);
+    return end;
+}
+
+/* clang calls a file that was found beside another "./mine.cu". */
+static void shorten_name(struct rewrite *r, const struct token *t) {
+    const char *name = memmem(t->text, t->len, "\"./", 3);
+    if (!name)
+        return;
+    copy_to(r, name + 1);
+    r->copied = name + 3;
+}
+
+void host_rewrite(const char *text, size_t size, struct kb_buf *out) {
+    struct tokens list = {0};
+    struct rewrite r = {.list = &list, .out = out, .copied = text};
+    lex(text, size, &list);
+    mark_scopes(&list);
+    for (size_t i = 0; i < list.count;) {
+        if (list.items[i].kind == TOKEN_MARKER)
+            shorten_name(&r, &list.items[i]);
+        if (is(&list.items[i], "__shared__"))
+            i = rewrite_shared(&r, i);
+        else if (is(&list.items[i], "__launch_bounds__"))
+            i = rewrite_bounds(&r, i);
+        else
+            i = is_asm(&list, i) ? rewrite_asm(&r, i) : i + 1;
+    }
+    copy_to(&r, text + size);
+    free(list.items);
+}
+
+/* ---- macros ------------------------------------------------------------------------ */
+
+/* Past blanks and a comment at `at`, or `at` itself. */
+static const char *after_comment(const char *at, const char *end) {
+    if (end - at > 1 && at[0] == '/' && at[1] == '/')
+        return end_of_line(at, end);
+    if (end - at > 1 && at[0] == '/' && at[1] == '*') {
+        const char *close = memmem(at + 2, (size_t)(end - at) - 2, "*/", 2);
+        return close ? close + 2 : end;
+    }
+    return at;
+}
+
+bool host_uses(const char *text, size_t size, const char *word) {
+    const char *at = text, *end = text + size;
+    size_t len = strlen(word);
+    while (at < end) {
+        const char *past = after_comment(at, end);
+        enum token_kind kind = TOKEN_OTHER;
+        if (past != at) {
+            at = past;
+        } else if (*at == '"' || *at == '\'') {
+            at = end_of_literal(at, end);
+        } else if (is_word_char(*at)) {
+            past = end_of_word(at, end, &kind);
+            if ((size_t)(past - at) == len && memcmp(at, word, len) == 0)
+                return true;
+            at = past;
+        } else {
+            at++;
+        }
+    }
+    return false;
+}
