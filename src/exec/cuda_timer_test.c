@@ -1,0 +1,275 @@
+/* cuda_timer_test.c - what the cuda backend's timers time, by a clock that counts. */
+#include "stub_fixture.h"
+
+/* ---- timers ----------------------------------------------------------------------------
+ */
+
+static struct kb_timer *open_timer(struct fixture *f, enum kb_method method, int sets,
+                                   struct kb_timer_facts *facts) {
+    struct kb_timer *timer = NULL;
+    if (!kb_cuda.timer_open(f->device, f->code, f->plan, &f->slab, method, sets, &timer,
+                            facts, &f->err))
+        fail_msg("%s", f->err.msg);
+    return timer;
+}
+
+static void expect_samples(struct fixture *f, struct kb_timer *timer, double want) {
+    double ns[70];
+    if (!kb_cuda.timer_sample(timer, 70, ns, &f->err))
+        fail_msg("%s", f->err.msg);
+    for (int i = 0; i < 70; i++)
+        if (!(ns[i] > want * 0.9999 && ns[i] < want * 1.0001))
+            fail_msg("sample %d is %g ns, wanted %g", i, ns[i], want);
+}
+
+static void graph_rotates_over_three_times_the_l2(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    ready(f, 100000);
+    struct kb_timer *timer = open_timer(f, KB_GRAPH, 0, &facts);
+    assert_int_equal(facts.sets, 32); /* 3 MiB / 100 kB, rounded up */
+    assert_int_equal(facts.footprint_bytes, 3200000);
+    assert_string_equal(facts.cache, "rotated");
+    assert_int_equal(facts.launches_per_sample % 32, 0);
+    assert_in_range(facts.launches_per_sample, 750, 1024);
+    expect_samples(f, timer, 1000 + 3000.0 / facts.launches_per_sample);
+    kb_cuda.timer_close(timer);
+}
+
+static void sets_are_as_asked_up_to_4096_and_one_where_one_is_enough(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    ready(f, 64);
+    kb_cuda.timer_close(open_timer(f, KB_GRAPH, 7, &facts));
+    assert_int_equal(facts.sets, 7);
+    kb_cuda.timer_close(open_timer(f, KB_GRAPH, 0, &facts));
+    assert_int_equal(facts.sets, 4096);
+    kb_slab_free(&f->slab);
+    make_slab(f, 4 << 20, 0);
+    kb_cuda.timer_close(open_timer(f, KB_GRAPH, 0, &facts));
+    assert_int_equal(facts.sets, 1);
+}
+
+/* 4096 sets take 4.1 ms: four samples' worth, of which each has a quarter. */
+static void long_rotation_is_sampled_in_parts(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    struct kb_slab out = {.fd = -1};
+    double ns[6];
+    ready(f, 64);
+    unsigned char before = byte_of(&f->slab, 0);
+    assert_true(kb_slab_copy(&out, &f->slab, &f->err));
+    struct kb_timer *timer = open_timer(f, KB_GRAPH, 0, &facts);
+    assert_int_equal(timer->n_graphs, 4);
+    assert_int_equal(facts.launches_per_sample, 1024);
+    int launches = 0;
+    for (int i = 0; i < timer->n_graphs; i++)
+        launches += kb_timer_launches(timer, i);
+    assert_int_equal(launches, 4096);
+    expect_samples(f, timer, 1000 + 3000.0 / 1024);
+    /* 6 samples: parts 2, 3, 0, 1, 2, 3 after the 70 above */
+    assert_true(kb_sets_reset(f->device, timer->tensors, 4096, &f->err));
+    assert_true(kb_cuda.timer_sample(timer, 6, ns, &f->err));
+    assert_true(kb_sets_read(f->device, timer->tensors, 1023, 0, &out, &f->err));
+    assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 1));
+    assert_true(kb_sets_read(f->device, timer->tensors, 4095, 0, &out, &f->err));
+    assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 2));
+    for (int set = 0; set < 4096; set += 819) {
+        assert_true(kb_cuda.timer_result(timer, set, &out, &f->err));
+        assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 1));
+    }
+    kb_cuda.timer_close(timer);
+    kb_slab_free(&out);
+}
+
+static void pdl_has_programmatic_edges_and_graph_has_none(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    ready(f, 100000);
+    f->plan->launches[0].pdl = true;
+    struct kb_timer *graph = open_timer(f, KB_GRAPH, 0, &facts);
+    expect_samples(f, graph, 1000 + 3000.0 / facts.launches_per_sample);
+    struct kb_timer *pdl = open_timer(f, KB_PDL, 0, &facts);
+    expect_samples(f, pdl, 800 + 3000.0 / facts.launches_per_sample);
+    kb_cuda.timer_close(graph);
+    kb_cuda.timer_close(pdl);
+}
+
+static void pdl_is_unsupported_where_plan_or_device_have_none(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    struct kb_timer *timer;
+    ready(f, 64);
+    assert_false(kb_cuda.timer_open(f->device, f->code, f->plan, &f->slab, KB_PDL, 0,
+                                    &timer, &facts, &f->err));
+    expect_error(f, KB_UNSUPPORTED, "the variant has no \"pdl\"");
+    f->plan->launches[0].pdl = true;
+    f->device->info.limits.sm = 80;
+    assert_false(kb_cuda.timer_open(f->device, f->code, f->plan, &f->slab, KB_PDL, 0,
+                                    &timer, &facts, &f->err));
+    expect_error(f, KB_UNSUPPORTED, "sm_90 or later");
+}
+
+static void cold_and_hot_time_the_launch_and_not_the_flush(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    ready(f, 64);
+    struct kb_timer *cold = open_timer(f, KB_COLD, 0, &facts);
+    assert_int_equal(facts.sets, 1);
+    assert_int_equal(facts.launches_per_sample, 1);
+    assert_string_equal(facts.cache, "flushed");
+    expect_samples(f, cold, 1000);
+    struct kb_timer *hot = open_timer(f, KB_HOT, 0, &facts);
+    assert_string_equal(facts.cache, "warm");
+    expect_samples(f, hot, 1000);
+    kb_cuda.timer_close(cold);
+    kb_cuda.timer_close(hot);
+}
+
+static void chain_is_timed_as_a_whole_with_its_zeroes(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    size_t bytes[] = {64, 64};
+    open_device(f);
+    add_launch(f, "bump<1>", 0);
+    add_launch(f, "other<1>", 0);
+    build(f);
+    f->plan->n_scratch = 1;
+    f->plan->scratch[0] = (struct kb_scratch){64, KB_SCRATCH_ZERO};
+    assert_true(kb_slab_make(&f->slab, 2, bytes, 0, &f->err));
+    struct kb_timer *timer = open_timer(f, KB_COLD, 0, &facts);
+    expect_samples(f, timer, 2100);
+    assert_int_equal(facts.footprint_bytes, 128);
+    kb_cuda.timer_close(timer);
+}
+
+static void result_is_one_launch_from_the_initial_state_in_every_set(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    struct kb_slab out = {.fd = -1};
+    double ns[20];
+    ready(f, 100000);
+    unsigned char before = byte_of(&f->slab, 0);
+    f->plan->launches[0].pdl = true;
+    assert_true(kb_slab_copy(&out, &f->slab, &f->err));
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        struct kb_timer *timer = open_timer(f, (enum kb_method)m, 0, &facts);
+        assert_true(kb_cuda.timer_sample(timer, 20, ns, &f->err));
+        for (int set = 0; set < facts.sets; set += 5) {
+            memset(kb_slab_at(&out, 0), 0, 100000);
+            assert_true(kb_cuda.timer_result(timer, set, &out, &f->err));
+            assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 1));
+            assert_memory_equal((char *)kb_slab_at(&out, 0) + 1,
+                                (char *)kb_slab_at(&f->slab, 0) + 1, 99999);
+        }
+        assert_false(kb_cuda.timer_result(timer, facts.sets, &out, &f->err));
+        kb_cuda.timer_close(timer);
+    }
+    kb_slab_free(&out);
+}
+
+static void timers_over_equal_tensors_share_memory_but_not_results(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    struct kb_slab out = {.fd = -1};
+    struct kb_code *code_a;
+    double ns[2];
+    ready(f, 100000);
+    unsigned char before = byte_of(&f->slab, 0);
+    assert_true(kb_slab_copy(&out, &f->slab, &f->err));
+    struct kb_timer *a = open_timer(f, KB_GRAPH, 0, &facts);
+    code_a = f->code;
+    f->plan->launches[0].entry = "other<3>"; /* touches nothing, says the stub */
+    build(f);
+    struct kb_timer *b = open_timer(f, KB_GRAPH, 0, &facts);
+    assert_ptr_equal(a->tensors, b->tensors);
+    assert_true(kb_cuda.timer_sample(a, 2, ns, &f->err));
+    assert_true(kb_cuda.timer_sample(b, 2, ns, &f->err));
+    assert_true(kb_cuda.timer_result(a, 3, &out, &f->err));
+    assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 1));
+    assert_true(kb_cuda.timer_result(b, 3, &out, &f->err));
+    assert_int_equal(byte_of(&out, 0), before);
+    assert_true(kb_cuda.timer_result(a, 3, &out, &f->err));
+    assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 1));
+    *(unsigned char *)kb_slab_at(&f->slab, 0) ^= 1; /* other contents, other sets */
+    struct kb_timer *c = open_timer(f, KB_GRAPH, 0, &facts);
+    assert_ptr_not_equal(a->tensors, c->tensors);
+    kb_cuda.timer_close(a);
+    kb_cuda.timer_close(b);
+    kb_cuda.timer_close(c);
+    kb_cuda.unload(f->device, code_a);
+    kb_slab_free(&out);
+}
+
+static void kept_sets_make_room_for_a_case_that_needs_it(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    setenv("KB_STUB", "memory=100000000", 1);
+    ready(f, 20 << 20);
+    kb_cuda.timer_close(open_timer(f, KB_GRAPH, 0, &facts));
+    kb_slab_free(&f->slab);
+    make_slab(f, 60 << 20, 0);
+    assert_true(kb_cuda.info(f->device)->free_bytes > 60 << 20);
+    assert_true(run(f));
+    struct kb_timer *timer;
+    assert_false(kb_cuda.timer_open(f->device, f->code, f->plan, &f->slab, KB_GRAPH, 0,
+                                    &timer, &facts, &f->err));
+    expect_error(f, KB_MEMORY, "needs 126 MB");
+}
+
+static void floor_is_an_empty_kernel_by_the_same_method(void **state) {
+    static const double want[] = {
+        [KB_GRAPH] = 500, [KB_PDL] = 400, [KB_COLD] = 500, [KB_HOT] = 500};
+    struct fixture *f = *state;
+    open_device(f);
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        double ns = 0;
+        assert_true(kb_cuda.floor(f->device, (enum kb_method)m, &ns, &f->err));
+        assert_true(ns >= want[m] - 0.01 && ns < want[m] + 3000.0 / 1000 + 0.01);
+    }
+}
+
+static void nothing_to_launch_is_nothing_to_time(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    struct kb_timer *timer;
+    ready(f, 64);
+    f->plan->launches[0].grid[0] = 0;
+    assert_false(kb_cuda.timer_open(f->device, f->code, f->plan, &f->slab, KB_GRAPH, 0,
+                                    &timer, &facts, &f->err));
+    assert_int_equal(f->err.kind, KB_UNSUPPORTED);
+}
+
+static void error_while_timing_is_named(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    double ns;
+    ready(f, 64);
+    struct kb_timer *timer = open_timer(f, KB_HOT, 0, &facts);
+    setenv("KB_STUB", "launch=700", 1);
+    assert_false(kb_cuda.timer_sample(timer, 1, &ns, &f->err));
+    expect_error(f, KB_DEVICE, "illegal address (700)");
+    kb_cuda.timer_close(timer);
+}
+
+int main(int argc, char **argv) {
+    int rc = begin_tests(argc, argv);
+    if (rc >= 0)
+        return rc;
+    const struct CMUnitTest tests[] = {
+        TEST(graph_rotates_over_three_times_the_l2),
+        TEST(sets_are_as_asked_up_to_4096_and_one_where_one_is_enough),
+        TEST(long_rotation_is_sampled_in_parts),
+        TEST(pdl_has_programmatic_edges_and_graph_has_none),
+        TEST(pdl_is_unsupported_where_plan_or_device_have_none),
+        TEST(cold_and_hot_time_the_launch_and_not_the_flush),
+        TEST(chain_is_timed_as_a_whole_with_its_zeroes),
+        TEST(result_is_one_launch_from_the_initial_state_in_every_set),
+        TEST(timers_over_equal_tensors_share_memory_but_not_results),
+        TEST(kept_sets_make_room_for_a_case_that_needs_it),
+        TEST(floor_is_an_empty_kernel_by_the_same_method),
+        TEST(nothing_to_launch_is_nothing_to_time),
+        TEST(error_while_timing_is_named),
+    };
+    return end_tests(cmocka_run_group_tests_name("cuda timers", tests, NULL, NULL));
+}
