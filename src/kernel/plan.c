@@ -241,9 +241,14 @@ static bool plan_scratch(struct planner *p) {
 }
 
 static bool plan_launches(struct planner *p) {
-    for (int i = 0; i < p->v->n_launches; i++)
-        if (!plan_launch(p, &p->v->launches[i], &p->plan->launches[p->plan->n_launches++]))
-            return p->v->n_launches == 1 || kb_at(p->err, "launches[%d]", i);
+    for (int i = 0; i < p->v->n_launches; i++) {
+        struct kb_launch *launch = &p->plan->launches[p->plan->n_launches++];
+        if (plan_launch(p, &p->v->launches[i], launch))
+            continue;
+        if (p->v->n_launches > 1 && p->err->kind != KB_UNSUPPORTED)
+            kb_at(p->err, "launches[%d]", i);
+        return false;
+    }
     return true;
 }
 
