@@ -86,6 +86,15 @@ static void error_lines(const struct kb_row *row, struct kb_buf *out) {
     }
 }
 
+/* Why a time has not the precision that was asked for. */
+static const struct {
+    const char *word, *text;
+} stops[] = {
+    {"time", "not that precise in the time there was"},
+    {"samples", "not that precise in the samples there were"},
+    {"tick", "the timer's tick is too coarse for the precision"},
+};
+
 /* What the numbers of a timing line leave out. */
 static void time_notes(enum kb_method method, const struct kb_time *t, struct kb_buf *out) {
     const char *separator = "   ";
@@ -99,9 +108,9 @@ static void time_notes(enum kb_method method, const struct kb_time *t, struct kb
         kb_buf_printf(out, "%s%s", separator, kb_quality_word(t->quality));
         separator = ", ";
     }
-    if (t->stopped && !kb_streq(t->stopped, "precision"))
-        kb_buf_printf(out, "%sstopped by %s before the precision was reached", separator,
-                      t->stopped);
+    for (size_t i = 0; i < KB_COUNT(stops) && t->stopped; i++)
+        if (kb_streq(stops[i].word, t->stopped))
+            kb_buf_printf(out, "%s%s", separator, stops[i].text);
 }
 
 static void time_lines(const struct kb_row *row, struct kb_buf *out) {

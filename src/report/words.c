@@ -234,6 +234,7 @@ static void mismatch_words(const struct kb_output_report *o, struct kb_buf *out)
         kb_buf_puts(out, "elements differ, where equal bits are wanted");
         if (o->n_first > 0)
             element_words(o, "the first", &o->first[0], out);
+        kb_follows_words(o, out);
         return;
     }
     if (o->tolerance.rule == KB_TOL_BOUND) {
@@ -247,6 +248,7 @@ static void mismatch_words(const struct kb_output_report *o, struct kb_buf *out)
                       (long long)o->kind_mismatches);
     if (o->worst.index >= 0)
         element_words(o, "worst", &o->worst, out);
+    kb_follows_words(o, out);
     if (o->tolerance.rule == KB_TOL_BOUND && o->tolerance_over == 0) {
         kb_buf_puts(out, "; the ");
         kb_tolerance_words(&o->tolerance, out);

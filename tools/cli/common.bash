@@ -1,0 +1,62 @@
+# common.bash - what the tests of the command line share: the binary, a folder of their own, and
+# checks that show what they saw.
+
+bats_require_minimum_version 1.5.0
+
+top=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+bin=${BIN:-./kbench}
+case $bin in /*) ;; *) bin=$top/$bin ;; esac
+unset COLUMNS NO_COLOR CUDA_VISIBLE_DEVICES
+
+setup() {
+    mkdir "$BATS_TEST_TMPDIR/here" # bats keeps files of its own beside it
+    cd "$BATS_TEST_TMPDIR/here" || exit 1
+}
+
+# kbench ARG...: $status, $output (standard output), $stderr. Never a GPU: these tests are the
+# same everywhere.
+kbench() {
+    run --separate-stderr timeout 120 "$bin" "$@"
+}
+on_host() {
+    kbench --backend host "$@"
+}
+
+seen() {
+    printf '%s\n' "--- status $status" "--- stdout" "$output" "--- stderr" "$stderr"
+}
+status_is() {
+    [ "$status" -eq "$1" ] || { seen; echo "wanted status $1"; return 1; }
+}
+# A line of standard output or error, as a glob over the whole line.
+has_line() { has "$output" "$1"; }
+says() { has "$stderr" "$1"; }
+has() {
+    local line
+    while IFS= read -r line; do
+        # shellcheck disable=SC2053 - a glob
+        [[ $line == $2 ]] && return 0
+    done <<<"$1"
+    seen
+    echo "no line is: $2"
+    return 1
+}
+has_no_line() {
+    local line
+    while IFS= read -r line; do
+        # shellcheck disable=SC2053 - a glob
+        [[ $line == $1 ]] || continue
+        seen
+        echo "a line is: $1"
+        return 1
+    done <<<"$output"
+}
+last_says() {
+    local last=${stderr##*$'\n'}
+    # shellcheck disable=SC2053 - a glob
+    [[ $last == $1 ]] || { seen; echo "the last line is not: $1"; return 1; }
+}
+# What a run leaves in its folder: these files and no other.
+left_are() {
+    [ "$(ls -A | tr '\n' ' ')" = "${*:+$* }" ] || { ls -lA; echo "wanted: $*"; return 1; }
+}

@@ -1,0 +1,212 @@
+#!/usr/bin/env bats
+# words.bats - help, version, lists, and what is said of command lines that are wrong.
+
+load common
+
+@test "--version names what was built, and nothing of this machine" {
+    kbench --version
+    status_is 0
+    has_line "kbench [0-9]*.[0-9]*.[0-9]* [0-9a-f]*"
+    has_line "built with *, CUDA headers [0-9]*.[0-9]*, cJSON 1.*"
+    [ "${#lines[@]}" -eq 2 ]
+    [ -z "$stderr" ]
+}
+
+@test "--version comes in 5 ms" {
+    local best=1000000 start us
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        start=${EPOCHREALTIME/./}
+        "$bin" --version >/dev/null
+        us=$((${EPOCHREALTIME/./} - start))
+        [ "$us" -lt "$best" ] && best=$us
+    done
+    echo "$best us"
+    [ "$best" -lt 5000 ]
+}
+
+@test "--help shows every group, and nothing that is not there" {
+    kbench --help
+    status_is 0
+    for group in cases where what check time run report; do
+        has_line "$group *"
+    done
+    has_line "commands run (the default)  list  help"
+    for later in gate diff merge selftest fuzz sample resume shard baseline cupti xml html; do
+        [[ $output != *$later* ]] || { echo "$later is not there yet"; return 1; }
+    done
+    for ((i = 0; i < ${#lines[@]}; i++)); do
+        [ "${#lines[i]}" -le 92 ] || { echo "too wide: ${lines[i]}"; return 1; }
+    done
+}
+
+@test "-h and help without a topic are --help" {
+    kbench --help
+    local help=$output
+    kbench -h
+    [ "$output" = "$help" ]
+    kbench help
+    [ "$output" = "$help" ]
+}
+
+@test "each topic of help has something to say" {
+    for topic in run list help cases methods verdicts exit silu gelu gelu_tanh; do
+        kbench help "$topic"
+        status_is 0
+        [ "${#lines[@]}" -ge 4 ] || { seen; return 1; }
+    done
+    kbench help verdicts
+    has_line "  unwritten *exit 1?"
+    kbench help exit
+    has_line "  6 *device*"
+    kbench help silu
+    has_line "shape     TOKENSx2?HIDDEN*"
+    has_line "fills     normal (default)*"
+}
+
+@test "an unknown topic suggests the near one" {
+    kbench help verdict
+    status_is 4
+    says 'kbench: error: unknown topic "verdict", did you mean "verdicts"?'
+    last_says "exit 4: 1 error, nothing was run"
+}
+
+@test "list shows ops with their shapes, dtypes, variants and cases, and what else is there" {
+    kbench list
+    status_is 0
+    has_line "op  *--shape  *dtypes  *variants  *cases"
+    has_line "silu  *TOKENSx2?HIDDEN  *bf16 fp16 fp32  *vec16 *scalar*  [0-9]*"
+    has_line "device host *cores, *"
+    has_line "builds  *precise (default)  fast-math  auto  aot  aot-fast-math  NAME=FLAGS"
+    has_line "tags  *smoke [0-9]*"
+    has_line "kbench help OP: *"
+}
+
+@test "list ops, variants, builds and cases" {
+    kbench list ops
+    status_is 0
+    has_line "gelu_tanh *"
+    kbench list variants
+    has_line "kernels/activation.cu (*), for silu gelu gelu_tanh"
+    has_line "  vec16 *"
+    kbench list builds
+    has_line "fast-math *--use_fast_math"
+    kbench list cases
+    status_is 0
+    has_line "silu/83x1024/bf16"
+    kbench list cases --op gelu --dtype fp16
+    has_line "gelu/83x1024/fp16"
+    has_no_line "silu*"
+    has_no_line "*/bf16*"
+}
+
+@test "list devices says what is missing" {
+    kbench list devices
+    status_is 0
+    has_line "device host *"
+    [[ $output == *"device 0 "* || $output == *"missing "* ]] || { seen; return 1; }
+}
+
+@test "an unknown list suggests the near one" {
+    kbench list device
+    status_is 4
+    says '*unknown list "device", did you mean "devices"?'
+}
+
+@test "every error of a command line is told at once" {
+    kbench --op slu --shape 83x1023x --dtype bf17 --timeout 5 --mode bnch -o x.txt
+    status_is 4
+    says 'kbench: error: --op: unknown op "slu", did you mean "silu"?'
+    says 'kbench: error: --shape: *'
+    says 'kbench: error: --dtype: unknown dtype "bf17", did you mean "bf16"?'
+    says 'kbench: error: --timeout: "5" is no time, wanted one such as 60s or 500ms'
+    says 'kbench: error: --mode: unknown mode "bnch", did you mean "bench"?'
+    says 'kbench: error: -o: x.txt: unknown extension "txt"*json*'
+    last_says "exit 4: 6 errors, nothing was run"
+    left_are
+}
+
+@test "what comes in a later version says so" {
+    for line in "gate a.json --baseline b.json" "diff a b" "merge a b" "new op" "selftest" \
+        "cache gc" "--op silu --shape 7x16 --sample 100" "--op silu --shape 7x16 --resume" \
+        "--op silu --shape 7x16 --method cupti" "--op silu --shape 7x16 -o r.html"; do
+        # shellcheck disable=SC2086 - words
+        kbench $line
+        status_is 4
+        says "*not in this version*"
+        last_says "exit 4: * nothing was run"
+    done
+}
+
+@test "nothing asked for is exit 4" {
+    kbench
+    status_is 4
+    last_says "exit 4: no case selected: *--help*"
+    [ -z "$output" ]
+}
+
+@test "a bad case file is told with line, column and path" {
+    cat >mine.json <<'TEXT'
+{ "schema": "kbench-cases/1",
+  "groups": [
+    { "why": "x",
+      "dtypes": ["bf16"],
+      "ops": ["gelutanh"],
+      "shapes": [[7, 16], [83, 1023]],
+      "tolerance": { "rule": "peer", "atol": 1e-2, "rtoll": 1e-2 } } ] }
+TEXT
+    kbench mine.json
+    status_is 4
+    says 'mine.json:5:*: error: groups?0?.ops: unknown op "gelutanh", did you mean "gelu_tanh"?'
+    says 'mine.json:6:*: error: groups?0?.shapes?1?: *1023*'
+    says 'mine.json:7:*: error: groups?0?.tolerance*rtoll*did you mean "rtol"?'
+    last_says "exit 4: [0-9]* errors, nothing was run"
+}
+
+@test "a case file that is not there, or is no file, is exit 4 at once" {
+    mkfifo pipe.json
+    for file in none.json pipe.json; do
+        kbench "$file"
+        status_is 4
+        says "$file: error: *"
+    done
+}
+
+@test "nothing selected names near ids" {
+    kbench "$top/cases/activation.json" --op silu --shape 83x1025
+    status_is 4
+    says "*no case selected*near: silu/83x1024/bf16*"
+}
+
+@test "asking for a GPU that is not there is exit 6 and one line" {
+    for line in "--backend cuda" "--mode bench" "--device 97"; do
+        # shellcheck disable=SC2086 - words
+        CUDA_VISIBLE_DEVICES='' kbench --op silu --shape 7x16 $line
+        status_is 6
+        [ "$(wc -l <<<"$stderr")" -eq 1 ] || { seen; return 1; }
+        last_says "exit 6: *"
+        [ -z "$output" ]
+    done
+}
+
+@test "what a kernel file lacks is told before anything is built" {
+    printf '// nothing here\n' >empty.cu
+    kbench --op silu --shape 7x16 --kernel empty.cu
+    status_is 4
+    says "empty.cu*error: *"
+    kbench --op gelu --shape 7x16 --kernel "$top/tools/cli/silu_plain.cu"
+    status_is 4
+    says "kbench: error: --kernel: *silu_plain.cu is for silu, not for gelu"
+    kbench --op silu --shape 7x16 --variant vec17
+    status_is 4
+    says 'kbench: error: --variant: unknown variant "vec17", did you mean "vec16"?'
+}
+
+@test "a closed or full standard output is exit 7" {
+    status=0
+    "$bin" --help >&- 2>err || status=$?
+    [ "$status" -eq 7 ]
+    grep -q '^exit 7: standard output: cannot write: ' err
+    status=0
+    "$bin" list ops >/dev/full 2>err || status=$?
+    [ "$status" -eq 7 ]
+}
