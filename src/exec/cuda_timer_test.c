@@ -201,6 +201,34 @@ static void timers_over_equal_tensors_share_memory_but_not_results(void **state)
     kb_slab_free(&out);
 }
 
+static void timer_with_other_scratch_spoils_the_shared_tensors_too(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    struct kb_slab more = {.fd = -1}, out = {.fd = -1};
+    struct kb_timer *b = NULL;
+    size_t bytes[] = {100000, 0, 64};
+    double ns[2];
+    ready(f, 100000);
+    unsigned char before = byte_of(&f->slab, 0);
+    assert_true(kb_slab_copy(&out, &f->slab, &f->err));
+    assert_true(kb_slab_make(&more, 3, bytes, 0, &f->err));
+    memcpy(kb_slab_at(&more, 0), kb_slab_at(&f->slab, 0), 100000);
+    struct kb_timer *a = open_timer(f, KB_GRAPH, 3, &facts);
+    f->plan->n_scratch = 1;
+    f->plan->scratch[0] = (struct kb_scratch){64, KB_SCRATCH_KEEP};
+    assert_true(kb_cuda.timer_open(f->device, f->code, f->plan, &more, KB_GRAPH, 3, &b,
+                                   &facts, &f->err));
+    assert_ptr_equal(a->tensors, b->tensors);
+    assert_true(kb_cuda.timer_result(a, 0, &out, &f->err));
+    assert_true(kb_cuda.timer_sample(b, 2, ns, &f->err));
+    assert_true(kb_cuda.timer_result(a, 0, &out, &f->err));
+    assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 1));
+    kb_cuda.timer_close(a);
+    kb_cuda.timer_close(b);
+    kb_slab_free(&more);
+    kb_slab_free(&out);
+}
+
 static void kept_sets_make_room_for_a_case_that_needs_it(void **state) {
     struct fixture *f = *state;
     struct kb_timer_facts facts;
@@ -266,6 +294,7 @@ int main(int argc, char **argv) {
         TEST(chain_is_timed_as_a_whole_with_its_zeroes),
         TEST(result_is_one_launch_from_the_initial_state_in_every_set),
         TEST(timers_over_equal_tensors_share_memory_but_not_results),
+        TEST(timer_with_other_scratch_spoils_the_shared_tensors_too),
         TEST(kept_sets_make_room_for_a_case_that_needs_it),
         TEST(floor_is_an_empty_kernel_by_the_same_method),
         TEST(nothing_to_launch_is_nothing_to_time),
