@@ -1,0 +1,52 @@
+#!/bin/sh
+# golden.sh check|rewrite - the table and the report of smoke cases on the host against
+# reports/golden/. What differs between machines is masked: versions, times, hashes, and errors of
+# fp32, which are those of the C library's functions.
+set -eu
+bin=${BIN:-./kbench}
+golden=reports/golden
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+status=0
+"$bin" cases/ --op gelu_tanh,stream --tag smoke --backend host -o "$work/r.json" \
+    >"$work/table" 2>"$work/err" || status=$?
+if [ "$status" -ne 0 ]; then
+    cat "$work/table" "$work/err"
+    exit "$status"
+fi
+
+sed -e '1s/^host, [0-9]* cores, [^|]* |/host, * |/' \
+    -e '/^[0-9]* cases/s/[0-9.]* s$/* s/' \
+    -e '/\/fp32/s/[0-9.]\{4,\} *[0-9.]\{4,\}$/* */' "$work/table" >"$work/smoke.table"
+
+jq -c '
+    def short: if type == "number" and . != 0
+        then (. | fabs | log10 | floor) as $e | (. / pow(10; $e - 1) | round) * pow(10; $e - 1)
+        else . end;
+    def errors: ["err_over_bound", "ulp_max", "ulp_p99", "bias_ulp", "abs_max", "rel_max"];
+    def masked($fp32): reduce errors[] as $k
+            (.; if has($k) then .[$k] |= (if $fp32 then "*" else short end) else . end)
+        | if has("tolerance") then .tolerance.used |= (if $fp32 then "*" else short end) else . end
+        | if $fp32 then del(.worst, .differing) else . end;
+    (del(.rows) | .kbench = "*" | .started = "*" | .seconds = "*" | .host = "*"
+        | .command[-1] = "*" | .devices[] |= (.cores = "*" | .compiler = "*")),
+    (.rows[] | del(.spent_ms)
+        | .code |= (.source_hash = "*" | .code_hash = "*" | .build_key = "*" | .arch = "*"
+            | .compile_ms = "*" | .load_ms = "*" | .cached = "*")
+        | (.dtype == "fp32") as $fp32 | .outputs |= map_values(masked($fp32)))
+    ' "$work/r.json" >"$work/smoke.report"
+
+case ${1:-check} in
+rewrite) cp "$work/smoke.table" "$work/smoke.report" "$golden/" ;;
+check)
+    for file in smoke.table smoke.report; do
+        diff -u "$golden/$file" "$work/$file" || status=1
+    done
+    ;;
+*)
+    echo "golden.sh check|rewrite" >&2
+    exit 2
+    ;;
+esac
+exit "$status"
