@@ -56,7 +56,7 @@ bool kb_worker_run(struct kb_worker *worker, const struct kb_job *job, int64_t t
                    struct kb_arena *arena, struct kb_row *row, struct kb_err *err);
 int kb_worker_restarts(const struct kb_worker *worker);
 void kb_worker_end(struct kb_worker *worker);
-/* Kill whatever child is running: async-signal-safe, for Ctrl-C. */
+/* End it with all that it has started: async-signal-safe, for Ctrl-C. */
 void kb_worker_kill(struct kb_worker *worker);
 /* Variants of the kernel that a job would use, for --variant all: names by `out`. */
 bool kb_job_variants(const struct kb_job *job, struct kb_arena *arena,

@@ -1,15 +1,14 @@
 /* worker.c - the parent's side: start a worker, give it jobs, survive what happens to it.
  */
+#include "brood.h"
 #include "hello.h"
 #include "session.h"
 #include "workplace.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { HELLO_MS = 120000, END_MS = 2000, REAP_MS = 1000, SAID_MAX = 200 };
@@ -20,7 +19,7 @@ struct kb_worker {
     struct kb_device_info device; /* as the first worker found it */
     struct kb_workplace place;
     struct kb_child child;
-    volatile pid_t group; /* what a signal handler may kill; 0: none */
+    volatile pid_t alive; /* whom a signal handler may end; 0: nobody */
     uint64_t nonce;
     int restarts;
     bool up;
@@ -42,52 +41,21 @@ static void put_last_words(const struct kb_buf *log, struct kb_buf *out) {
 
 /* From here on its number is nobody's to kill: it may be reaped at any moment. */
 static void forget(struct kb_worker *w) {
-    w->group = 0;
+    w->alive = 0;
     w->up = false;
 }
 
 /* ---- end --------------------------------------------------------------------------- */
 
-/* The parent of a process, by /proc; 0 if that cannot be read. */
-static pid_t parent_of(const char *pid) {
-    char path[64], text[512];
-    int parent = 0;
-
-    snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
-    if (n <= 0)
-        return 0;
-    text[n] = '\0';
-    const char *name_end = strrchr(text, ')'); /* a name may hold anything */
-    return name_end && sscanf(name_end, ") %*c %d", &parent) == 1 ? parent : 0;
-}
-
-/* A worker that is killed cannot end what it has started: compilers, which lead groups of
- * their own. Stopped first, it starts no more. */
-static void kill_children(pid_t worker) {
-    DIR *proc = opendir("/proc");
-
-    if (!proc)
-        return;
-    kill(worker, SIGSTOP);
-    for (struct dirent *entry; (entry = readdir(proc)) != NULL;) {
-        int64_t pid;
-        if (kb_parse_i64(entry->d_name, &pid) && pid > 1 &&
-            parent_of(entry->d_name) == worker) {
-            kill((pid_t)-pid, SIGKILL);
-            kill((pid_t)pid, SIGKILL);
-        }
-    }
-    closedir(proc);
-}
-
+/* Stopped first, it starts no more while its children are killed. */
 static void drop(struct kb_worker *w) {
+    pid_t pid = w->child.pid;
+
     forget(w);
-    if (w->child.pid > 1 && !kb_child_has_ended(&w->child))
-        kill_children(w->child.pid);
+    if (pid > 1 && !kb_child_has_ended(&w->child)) {
+        kill(pid, SIGSTOP);
+        kb_brood_kill(pid);
+    }
     kb_child_end(&w->child);
     kb_workplace_free(&w->place);
 }
@@ -127,7 +95,7 @@ static bool begin(struct kb_worker *w, struct kb_device_info *device, struct kb_
     kb_workplace_make(&w->place);
     bool started = kb_child_start(&w->child, argv, w->place.env, -1, err);
     if (started)
-        w->group = w->child.pid;
+        w->alive = w->child.pid;
     w->up = started && greet(w, device, err);
     if (!w->up)
         drop(w);
@@ -199,26 +167,46 @@ static void explain(struct kb_worker *w, int64_t timeout_ms, const struct kb_err
     kb_buf_free(&text);
 }
 
+/* Whether a worker that is gone left all of a message of that size unread. */
+static bool left_unread(const struct kb_worker *w, size_t size) {
+    int unread = 0;
+
+    return ioctl(w->child.in, FIONREAD, &unread) == 0 && unread > 0 &&
+           (size_t)unread > size; /* more than that: its header, too */
+}
+
+/* *taken: the worker had the job, or a part of it, before it ended. */
+static bool exchange(struct kb_worker *w, const struct kb_buf *job, int64_t timeout_ms,
+                     struct kb_buf *reply, struct kb_buf *log, bool *taken,
+                     struct kb_err *err) {
+    *taken = kb_frame_write(w->child.in, w->nonce, job->data, job->len, err);
+    if (!*taken)
+        return false;
+    bool ok = kb_child_reply(&w->child, w->nonce, timeout_ms, reply, log, err);
+    *taken = ok || err->kind != KB_CRASH || !left_unread(w, job->len);
+    return ok;
+}
+
 bool kb_worker_run(struct kb_worker *worker, const struct kb_job *job, int64_t timeout_ms,
                    struct kb_arena *arena, struct kb_row *row, struct kb_err *err) {
     struct kb_buf text = {0}, reply = {0}, log = {0};
-    struct kb_child *child = &worker->child;
     struct kb_err why = {0};
+    bool up = true, ok = false, taken = false;
 
-    /* One that died with nothing to do is no case's fault. */
-    if (worker->up && kb_child_has_ended(child))
-        drop(worker);
-    if (!worker->up && !restart(worker, err))
-        return false;
     kb_job_print(job, &text);
-    bool ok = kb_frame_write(child->in, worker->nonce, text.data, text.len, &why) &&
-              kb_child_reply(child, worker->nonce, timeout_ms, &reply, &log, &why) &&
-              kb_row_parse("row", reply.data, reply.len, arena, row, &why);
-    if (!ok) {
+    /* One that died before it took the job is no case's fault: once more. */
+    for (int i = 0; i < 2 && up && !taken; i++) {
+        if (worker->up && (i > 0 || kb_child_has_ended(&worker->child)))
+            drop(worker);
+        up = worker->up || restart(worker, err);
+        ok = up && exchange(worker, &text, timeout_ms, &reply, &log, &taken, &why);
+    }
+    ok = ok && kb_row_parse("row", reply.data, reply.len, arena, row, &why);
+    if (up && !ok) {
         kb_row_begin(job, &worker->device, arena, row);
         explain(worker, timeout_ms, &why, &log, arena, row);
         drop(worker);
-    } else if (row->reason == KB_R_LAUNCH) {
+    } else if (ok && row->reason == KB_R_LAUNCH) {
         /* Its context is spoiled: it ends itself, we do not wait for that. */
         row->text = kb_arena_printf(arena, "%s; went on with a new worker", row->text);
         drop(worker);
@@ -226,7 +214,7 @@ bool kb_worker_run(struct kb_worker *worker, const struct kb_job *job, int64_t t
     kb_buf_free(&text);
     kb_buf_free(&reply);
     kb_buf_free(&log);
-    return true;
+    return up;
 }
 
 void kb_worker_end(struct kb_worker *worker) {
@@ -245,8 +233,8 @@ void kb_worker_end(struct kb_worker *worker) {
 }
 
 void kb_worker_kill(struct kb_worker *worker) {
-    pid_t group = worker ? worker->group : 0;
+    pid_t pid = worker ? worker->alive : 0;
 
-    if (group > 0)
-        kill(-group, SIGKILL);
+    if (pid > 1)
+        kill(pid, SIGTERM); /* which it obeys whatever it does: see worker_main.c */
 }

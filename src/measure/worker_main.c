@@ -3,6 +3,7 @@
  *
  * Commands come on fd 3 and replies go to fd 4, in frames that carry the nonce of the
  * first. */
+#include "brood.h"
 #include "hello.h"
 #include "session.h"
 
@@ -10,21 +11,41 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 enum { COMMANDS = 3, REPLIES = 4, GRACE_S = 1 };
 
-/* Whoever started us and died, or had enough, has closed the commands' pipe: end whatever
- * is going on. PR_SET_PDEATHSIG would kill us with the thread that started us, which may be
- * one of many in a parent that lives on. */
-static void *watch_parent(void *unused) {
-    struct pollfd commands = {.fd = COMMANDS};
+/* What ends us in the middle of whatever is going on, and all that we have started with us:
+ * SIGTERM, and the end of whoever started us, which closes the commands' pipe.
+ * PR_SET_PDEATHSIG would kill us with the thread that started us, which may be one of many
+ * in a parent that lives on. */
+static void *watch(void *context) {
+    struct pollfd fds[] = {
+        {.fd = COMMANDS},
+        {.fd = *(const int *)context, .events = POLLIN},
+    };
 
-    (void)unused;
-    while (poll(&commands, 1, -1) < 0 && errno == EINTR)
+    while (poll(fds, KB_COUNT(fds), -1) < 0 && errno == EINTR)
         continue;
-    sleep(GRACE_S); /* the ordinary end is through main() */
-    _exit(0);
+    if (!fds[1].revents)
+        sleep(GRACE_S); /* the ordinary end is through main() */
+    kb_brood_kill(getpid());
+    _exit(128 + SIGTERM);
+}
+
+/* Before any other thread is there, so that no other takes the signal. */
+static bool start_watch(int *signals) {
+    pthread_t thread;
+    sigset_t term;
+
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    if (pthread_sigmask(SIG_BLOCK, &term, NULL))
+        return false;
+    *signals = signalfd(-1, &term, SFD_CLOEXEC);
+    return *signals >= 0 && pthread_create(&thread, NULL, watch, signals) == 0 &&
+           pthread_detach(thread) == 0;
 }
 
 /* auto: a GPU if one opens, else the host, with the reason as a note. */
@@ -83,13 +104,6 @@ static bool serve(struct kb_session *s, uint64_t nonce, struct kb_err *err) {
     return ok;
 }
 
-static bool start_watch(void) {
-    pthread_t thread;
-
-    return pthread_create(&thread, NULL, watch_parent, NULL) == 0 &&
-           pthread_detach(thread) == 0;
-}
-
 static bool read_options(struct kb_arena *arena, uint64_t *nonce,
                          struct kb_worker_options *options, struct kb_err *err) {
     struct kb_buf in = {0};
@@ -109,10 +123,11 @@ int kb_case_worker_main(void) {
     struct kb_buf hello = {0};
     struct kb_err err = {0};
     uint64_t nonce = 0;
+    int signals;
 
     signal(SIGPIPE, SIG_IGN); /* a parent that is gone is an error like another */
     signal(SIGXFSZ, SIG_IGN); /* so is a file size limit */
-    if (!start_watch() || !read_options(&arena, &nonce, &options, &err)) {
+    if (!start_watch(&signals) || !read_options(&arena, &nonce, &options, &err)) {
         kb_arena_free(&arena);
         return 2;
     }

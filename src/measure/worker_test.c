@@ -103,6 +103,17 @@ static void a_worker_killed_between_jobs_costs_no_case(void **state) {
     }
 }
 
+static void a_worker_killed_an_instant_before_its_job_costs_no_case(void **state) {
+    struct fixture *f = *state;
+    struct kb_job job = job_of(f, "good");
+    job.mode = KB_BUILD_ONLY;
+    for (int i = 0; i < 20; i++) {
+        assert_reason(run_job(f, &job, 60000), KB_R_NONE, NULL);
+        assert_int_equal(kill(worker_pid(), SIGKILL), 0);
+    }
+    assert_good_passes(f);
+}
+
 /* Wait until the worker has a kernel running, then kill the worker. */
 static void *kill_at_work(void *context) {
     pid_t worker = *(pid_t *)context;
@@ -152,11 +163,12 @@ static void a_job_past_its_time_is_killed_with_all_it_started(void **state) {
     assert_int_equal(kb_worker_restarts(f->worker), before + 1);
 }
 
-/* A compiler is in a group of its own and does not know us. This one has work for minutes,
- * constant expressions that it has to step through. */
-static void a_compiler_ends_with_its_worker(void **state) {
-    struct fixture *f = *state;
+/* A kernel that a compiler has minutes of work with: constants that it has to step through.
+ */
+static struct kb_job slow_job(struct fixture *f) {
     struct kb_buf text = {0};
+    struct kb_job job = job_of(f, NULL);
+
     kb_buf_puts(&text, "/* kbench\n"
                        "{ \"ops\": [\"silu\"], \"variants\": { \"v\": {\n"
                        "  \"entry\": \"slow\", \"grid\": 1, \"block\": 1,\n"
@@ -172,8 +184,14 @@ static void a_compiler_ends_with_its_worker(void **state) {
     kb_buf_puts(&text, "__global__ void slow(void *out) {}\n");
     write_text(f->other, text.data);
     kb_buf_free(&text);
-    struct kb_job job = job_of(f, NULL);
     job.kernel = f->other;
+    return job;
+}
+
+/* A compiler is in a group of its own and does not know us. */
+static void a_compiler_ends_with_its_worker(void **state) {
+    struct fixture *f = *state;
+    struct kb_job job = slow_job(f);
     assert_reason(run_job(f, &job, 300), KB_R_TIMEOUT, NULL);
     assert_true(comes_to_have(getpid(), 0, NULL));
     assert_int_equal(count_workplaces(f), 0); /* its files are gone as well */
@@ -181,11 +199,25 @@ static void a_compiler_ends_with_its_worker(void **state) {
     assert_int_equal(count_workplaces(f), 1);
 }
 
-static void kill_ends_a_job_from_a_signal_handler(void **state) {
+/* What a signal handler would do, once the worker is compiling. */
+static void *interrupt_at_work(void *context) {
+    struct kb_worker *worker = context;
+    pid_t pid;
+
+    if (count_children(getpid(), &pid) == 1 && comes_to_have(pid, 1, NULL))
+        kb_worker_kill(worker);
+    return NULL;
+}
+
+static void kill_ends_a_job_with_all_it_started(void **state) {
     struct fixture *f = *state;
+    struct kb_job job = slow_job(f);
+    pthread_t thread;
     kb_worker_kill(NULL);
     assert_good_passes(f);
-    kb_worker_kill(f->worker);
+    assert_int_equal(pthread_create(&thread, NULL, interrupt_at_work, f->worker), 0);
+    assert_reason(run_job(f, &job, 20000), KB_R_CRASH, "exit status 143");
+    pthread_join(thread, NULL);
     assert_true(comes_to_have(getpid(), 0, NULL));
     kb_worker_kill(f->worker); /* again, with nobody there */
     assert_good_passes(f);
@@ -233,30 +265,37 @@ static void a_worker_outlives_the_thread_that_started_it(void **state) {
     assert_int_equal(kb_worker_restarts(f->worker), 0);
 }
 
-static void a_worker_ends_with_its_parent(void **state) {
-    (void)state;
+static void a_worker_ends_with_its_parent_and_so_does_its_compiler(void **state) {
+    struct fixture *f = *state;
     char exe[] = "/proc/self/exe", role[] = "--worker", kind[] = "case";
     char *argv[] = {exe, role, kind, NULL};
-    struct kb_worker_options options = {.backend = "host"};
+    const struct kb_worker_options options = {.backend = "host"};
+    struct kb_job job = slow_job(f);
     struct kb_child child;
     struct kb_buf text = {0}, hello = {0}, log = {0};
-    struct kb_err err = {0};
     uint64_t nonce = 7;
     int status = 0;
-    assert_true(kb_child_start(&child, argv, NULL, -1, &err));
+    kb_worker_end(f->worker);
+    f->worker = NULL;
+    assert_true(kb_child_start(&child, argv, NULL, -1, &f->err));
     kb_worker_options_print(&options, &text);
     assert_true(kb_write_all(child.in, &nonce, sizeof nonce));
-    assert_true(kb_frame_write(child.in, nonce, text.data, text.len, &err));
-    assert_true(kb_child_reply(&child, nonce, 20000, &hello, &log, &err));
-    /* In the middle of a job, as far as it can tell. */
-    assert_true(kb_write_all(child.in, "\nKB", 3));
-    close(child.in);
+    assert_true(kb_frame_write(child.in, nonce, text.data, text.len, &f->err));
+    assert_true(kb_child_reply(&child, nonce, 20000, &hello, &log, &f->err));
+    kb_buf_clear(&text);
+    kb_job_print(&job, &text);
+    assert_true(kb_frame_write(child.in, nonce, text.data, text.len, &f->err));
+    assert_true(comes_to_have(child.pid, 1, NULL));
+    close(child.in); /* as the kernel does with what a dead process had open */
     child.in = -1;
-    assert_true(kb_child_wait(&child, 3000, &status));
+    assert_true(kb_child_wait(&child, 4000, &status));
+    assert_true(comes_to_have(getpid(), 0, NULL));
     kb_child_end(&child);
     kb_buf_free(&text);
     kb_buf_free(&hello);
     kb_buf_free(&log);
+    const struct kb_exec_options ordinary = {0};
+    start_worker(f, &ordinary);
 }
 
 /* ---- start ------------------------------------------------------------------------- */
@@ -365,13 +404,14 @@ int main(int argc, char **argv) {
     int status = 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_worker_killed_between_jobs_costs_no_case),
+        cmocka_unit_test(a_worker_killed_an_instant_before_its_job_costs_no_case),
         cmocka_unit_test(a_worker_killed_at_work_costs_that_case_and_leaves_nobody),
         cmocka_unit_test(a_job_past_its_time_is_killed_with_all_it_started),
         cmocka_unit_test(a_compiler_ends_with_its_worker),
-        cmocka_unit_test(kill_ends_a_job_from_a_signal_handler),
+        cmocka_unit_test(kill_ends_a_job_with_all_it_started),
         cmocka_unit_test(rows_outlive_their_worker_and_their_job),
         cmocka_unit_test(a_worker_outlives_the_thread_that_started_it),
-        cmocka_unit_test(a_worker_ends_with_its_parent),
+        cmocka_unit_test(a_worker_ends_with_its_parent_and_so_does_its_compiler),
         cmocka_unit_test(what_cannot_start_says_why),
         cmocka_unit_test(auto_without_a_gpu_is_host_and_says_why),
         cmocka_unit_test(no_compile_names_what_is_not_there_and_prefetch_brings_it),
