@@ -77,28 +77,31 @@ void kb_value_print(const struct kb_param *param, struct kb_value v, struct kb_b
     }
 }
 
+static bool fail_value(const struct kb_param *param, double number, struct kb_err *err) {
+    struct kb_buf got = {0}, range = {0};
+    bool whole = param->kind == KB_PARAM_INT && number != floor(number);
+    print_double(number, &got);
+    print_double(param->min, &range);
+    kb_buf_puts(&range, " to ");
+    print_double(param->max, &range);
+    kb_fail(err, KB_INPUT, "%s: wants %s%s, got %s", param->name,
+            whole ? "a whole number from " : "", range.data, got.data);
+    kb_buf_free(&got);
+    kb_buf_free(&range);
+    return false;
+}
+
+/* Every resolve holds every parameter against its range: text only where it is needed. */
 bool kb_value_of(const struct kb_param *param, double number, struct kb_value *out,
                  struct kb_err *err) {
     if (param->kind == KB_PARAM_WORD)
         return kb_fail(err, KB_INPUT, "%s: wants a word of %s, got a number", param->name,
                        param->words);
-    struct kb_buf got = {0}, range = {0};
-    print_double(number, &got);
-    print_double(param->min, &range);
-    kb_buf_puts(&range, " to ");
-    print_double(param->max, &range);
-    bool ok = true;
-    if (param->kind == KB_PARAM_INT && number != floor(number))
-        ok = kb_fail(err, KB_INPUT, "%s: wants a whole number from %s, got %s", param->name,
-                     range.data, got.data);
-    else if (!(number >= param->min && number <= param->max))
-        ok = kb_fail(err, KB_INPUT, "%s: wants %s, got %s", param->name, range.data,
-                     got.data);
-    kb_buf_free(&got);
-    kb_buf_free(&range);
-    if (ok)
-        out->v = number == 0 ? 0 : number; /* no -0: it would be a second id of 0 */
-    return ok;
+    if ((param->kind == KB_PARAM_INT && number != floor(number)) ||
+        !(number >= param->min && number <= param->max))
+        return fail_value(param, number, err);
+    out->v = number == 0 ? 0 : number; /* no -0: it would be a second id of 0 */
+    return true;
 }
 
 static bool parse_word(const struct kb_param *param, const char *text, struct kb_value *out,
