@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { CHUNK = 256, PARALLEL = 65536, EXPERTS = 128 };
+enum { CHUNK = 256, PARALLEL = 65536, EXPERTS = 8 };
 
 /* ---- halves ----------------------------------------------------------------------------
  */
@@ -123,16 +123,14 @@ static int64_t shuffle_place(const struct shuffle *s, int64_t i) {
     return (int64_t)at;
 }
 
-enum { SKIPPED_STREAM = 1, SORTED_STREAM, EXPERT_STREAM };
+enum { SKIPPED_STREAM = 1, SORTED_STREAM };
 
 static void fill_experts(const struct kb_activation *a, uint64_t seed, int64_t first,
                          int64_t count, int32_t *ids) {
     struct shuffle skipped = shuffle_make(seed, SKIPPED_STREAM, a->groups);
     for (int64_t i = 0; i < count; i++) {
-        uint32_t words[4];
-        kb_philox(seed, EXPERT_STREAM, (uint64_t)(first + i), words);
-        bool skip = shuffle_place(&skipped, first + i) < a->skipped;
-        ids[i] = skip ? -1 : (int32_t)(words[0] % EXPERTS);
+        int64_t place = shuffle_place(&skipped, first + i) - a->skipped;
+        ids[i] = place < 0 ? -1 : (int32_t)(place % EXPERTS); /* expert 0 is always there */
     }
 }
 

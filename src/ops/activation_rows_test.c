@@ -300,7 +300,7 @@ static void as_many_groups_are_skipped_as_asked_whatever_the_seed(void **state) 
     for (size_t i = 0; i < KB_COUNT(cases); i++)
         for (uint64_t seed = 1; seed < 4; seed++) {
             struct run r;
-            int64_t skipped = 0;
+            int64_t skipped = 0, zero = 0;
             run_make(&r, cases[i].id);
             r.c.op->fill(&r.p, 2, seed, 0, r.p.tensors[2].elements, r.data[2]);
             assert_int_equal(r.p.tensors[2].elements, cases[i].groups);
@@ -308,7 +308,10 @@ static void as_many_groups_are_skipped_as_asked_whatever_the_seed(void **state) 
                 int32_t id = ((int32_t *)r.data[2])[g];
                 assert_true(id >= -1);
                 skipped += id == -1;
+                zero += id == 0;
             }
+            /* Expert 0 is computed: there a kernel that tests for <= 0 shows. */
+            assert_int_equal(zero > 0, cases[i].skipped < cases[i].groups);
             assert_int_equal(skipped, cases[i].skipped);
             run_free(&r);
         }
