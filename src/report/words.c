@@ -262,7 +262,9 @@ static void touched_words(const struct kb_output_report *o, struct kb_buf *out) 
         out, "%lld of %lld elements were written to, though they must stay as they were",
         (long long)o->touched, (long long)o->elements);
     if (o->over > o->touched)
-        kb_buf_printf(out, "; %lld others are wrong", (long long)(o->over - o->touched));
+        kb_buf_printf(out, "; %lld others %s", (long long)(o->over - o->touched),
+                      o->over - o->touched == o->unwritten ? "were never written"
+                                                           : "are wrong");
     kb_follows_words(o, out);
 }
 
