@@ -40,16 +40,21 @@ void kb_buf_putc(struct kb_buf *buf, char c) {
     kb_buf_add(buf, &c, 1);
 }
 
+/* Most texts are short: they are formatted once. */
 void kb_buf_vprintf(struct kb_buf *buf, const char *fmt, va_list args) {
+    char text[256];
     va_list again;
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, fmt, args);
+    int n = vsnprintf(text, sizeof text, fmt, args);
     if (n < 0) /* over 2 GB of text, or no memory for a conversion */
         kb_out_of_memory();
-    char *end = kb_buf_reserve(buf, (size_t)n);
-    vsnprintf(end, (size_t)n + 1, fmt, again);
+    if ((size_t)n < sizeof text) {
+        kb_buf_add(buf, text, (size_t)n);
+    } else {
+        vsnprintf(kb_buf_reserve(buf, (size_t)n), (size_t)n + 1, fmt, again);
+        buf->len += (size_t)n;
+    }
     va_end(again);
-    buf->len += (size_t)n;
 }
 
 void kb_buf_printf(struct kb_buf *buf, const char *fmt, ...) {

@@ -62,20 +62,23 @@ struct counts {
     size_t n_tags;
 };
 
-static void count_tags(struct counts *counts, const char *tags) {
-    struct kb_strings list = {0};
-    if (!*tags)
+static void count_tag(struct counts *counts, const char *tag, size_t len) {
+    size_t t = 0;
+    while (t < counts->n_tags && (strncmp(counts->tags[t].name, tag, len) != 0 ||
+                                  counts->tags[t].name[len] != '\0'))
+        t++;
+    if (t == KB_COUNT(counts->tags))
         return;
-    kb_split(&counts->arena, tags, ',', &list);
-    for (size_t i = 0; i < list.count; i++) {
-        size_t t = 0;
-        while (t < counts->n_tags && !kb_streq(counts->tags[t].name, list.items[i]))
-            t++;
-        if (t == KB_COUNT(counts->tags))
-            continue;
-        if (t == counts->n_tags)
-            counts->tags[counts->n_tags++] = (struct count){list.items[i], 0};
-        counts->tags[t].n++;
+    if (t == counts->n_tags)
+        counts->tags[counts->n_tags++].name = kb_arena_strndup(&counts->arena, tag, len);
+    counts->tags[t].n++;
+}
+
+static void count_tags(struct counts *counts, const char *tags) {
+    while (*tags) {
+        size_t len = strcspn(tags, ",");
+        count_tag(counts, tags, len);
+        tags += len + (tags[len] == ',');
     }
 }
 
