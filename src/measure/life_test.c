@@ -67,6 +67,58 @@ static void a_wrong_element_is_a_mismatch_and_is_shown(void **state) {
     assert_good_passes(f);
 }
 
+/* The kernels here know neither layouts nor filters. */
+static void a_wrong_output_is_told_by_the_convention_it_follows(void **state) {
+    struct fixture *f = *state;
+    struct kb_job job = job_of(f, "good");
+    job.case_id = "silu/7x16/bf16/layout=up_gate";
+    assert_reason(run_job(f, &job, 60000), KB_R_MISMATCH,
+                  "past the bound; matches with the halves swapped");
+    assert_string_equal(f->row.outputs[0].follows, "with the halves swapped");
+    job.case_id = "gelu/7x16/bf16";
+    assert_reason(run_job(f, &job, 60000), KB_R_VARIANT, NULL);
+    job.case_id = "silu/7x16/bf16";
+    assert_reason(run_job(f, &job, 60000), KB_R_NONE, NULL);
+    assert_null(f->row.outputs[0].follows);
+}
+
+static void rows_that_were_to_stay_as_they_were_are_told(void **state) {
+    struct fixture *f = *state;
+    struct kb_job job = job_of(f, "good");
+    job.case_id = "silu/7x16/bf16/filter=ids";
+    assert_reason(run_job(f, &job, 60000), KB_R_TOUCHED,
+                  "out: 24 of 56 elements were written to, though they must stay as they "
+                  "were; matches without the filter");
+    assert_int_equal(f->row.outputs[0].kept, 24);
+    assert_int_equal(f->row.outputs[0].touched, 24);
+    assert_int_equal(f->row.unwritten, 0);
+    assert_good_passes(f);
+}
+
+/* In every order, from both poisons: what stays holds another one each time. */
+static void rows_that_stay_as_they_were_pass_in_every_order(void **state) {
+    struct fixture *f = *state;
+    static const struct {
+        const char *id, *output;
+        int kept;
+    } cases[] = {
+        {"silu/7x16/bf16/filter=ids", "out", 24},
+        {"gelu/7x16/fp32/filter=ids/skip=1", "out", 56},
+        {"silu/7x16/fp16/inplace=yes", "input", 56},
+        {"silu/7x16/bf16/filter=ids/inplace=yes", "input", 80},
+    };
+    for (size_t i = 0; i < KB_COUNT(cases); i++) {
+        struct kb_job job = {.case_id = cases[i].id, .build = "precise", .seed = 1};
+        job.mode = KB_CHECK;
+        assert_reason(run_job(f, &job, 60000), KB_R_NONE, NULL);
+        assert_int_equal(f->row.orders, 3);
+        assert_int_equal(f->row.n_outputs, 1);
+        assert_string_equal(f->row.outputs[0].name, cases[i].output);
+        assert_int_equal(f->row.outputs[0].kept, cases[i].kept);
+        assert_int_equal(f->row.outputs[0].touched, 0);
+    }
+}
+
 static void tolerance_of_the_job_decides(void **state) {
     struct fixture *f = *state;
     struct kb_job job = job_of(f, "wrong");
@@ -285,6 +337,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(the_built_in_kernel_passes),
         cmocka_unit_test(no_rows_at_all_pass),
         cmocka_unit_test(a_wrong_element_is_a_mismatch_and_is_shown),
+        cmocka_unit_test(a_wrong_output_is_told_by_the_convention_it_follows),
+        cmocka_unit_test(rows_that_were_to_stay_as_they_were_are_told),
+        cmocka_unit_test(rows_that_stay_as_they_were_pass_in_every_order),
         cmocka_unit_test(tolerance_of_the_job_decides),
         cmocka_unit_test(writes_outside_are_found_on_both_sides),
         cmocka_unit_test(an_input_that_was_written_to_is_a_failure),

@@ -224,6 +224,37 @@ static void scattered_unwritten_elements_are_counted(void **state) {
                         "them; 4 others are wrong");
 }
 
+static void
+what_must_stay_and_did_not_is_told_with_the_rest_and_the_convention(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    struct kb_output_report *o = &row.outputs[0];
+    sample_mismatch(&row);
+    row.reason = KB_R_TOUCHED;
+    o->touched = 1841;
+    o->follows = "without the filter";
+    kb_row_words(&row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "1841 of 42496 elements were written to, though they must stay as "
+                        "they were; matches without the filter");
+    kb_buf_clear(&v->text);
+    o->touched = 1800;
+    o->follows_over = 3;
+    kb_row_words(&row, &v->text);
+    assert_string_equal(
+        kb_buf_text(&v->text),
+        "1800 of 42496 elements were written to, though they must stay as "
+        "they were; 41 others are wrong; matches without the filter but for "
+        "3 elements");
+    kb_buf_clear(&v->text);
+    o->follows = NULL;
+    o->unwritten = 41;
+    kb_row_words(&row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "1800 of 42496 elements were written to, though they must stay as "
+                        "they were; 41 others were never written");
+}
+
 static void a_mismatch_names_its_rule_and_its_worst_element(void **state) {
     struct view *v = *state;
     struct kb_row row = sample_row();
@@ -242,6 +273,10 @@ static void a_mismatch_names_its_rule_and_its_worst_element(void **state) {
         "1841 of 42496 past 1e-5 + 0*|want|, 2 where one of got and want is "
         "NaN or infinite; worst [27, 137]: got 0.00104523, want 0.00014077, "
         "948 ulp");
+    kb_buf_clear(&v->text);
+    row.outputs[0].follows = "round=act";
+    kb_row_words(&row, &v->text);
+    assert_non_null(strstr(kb_buf_text(&v->text), ", 948 ulp; matches round=act"));
 }
 
 static void where_is_told_as_far_as_the_ends_tell(void **state) {
@@ -435,6 +470,7 @@ int main(void) {
         TEST(a_row_of_many_lines_shows_the_first_and_its_repeat_all),
         TEST(whole_rows_unwritten_are_told_as_rows),
         TEST(scattered_unwritten_elements_are_counted),
+        TEST(what_must_stay_and_did_not_is_told_with_the_rest_and_the_convention),
         TEST(a_mismatch_names_its_rule_and_its_worst_element),
         TEST(where_is_told_as_far_as_the_ends_tell),
         TEST(a_single_case_on_a_gpu_shows_every_method),
