@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,19 +73,24 @@ static void *run_lane(void *context) {
 
 /* ---- what is distinct -------------------------------------------------------------- */
 
-/* On host a file is compiled for all its entries at once, unless its code itself uses the
- * op's macros. */
-static void put_host_code(const struct kb_plan *plan, struct kb_buf *out) {
-    char hash[KB_HASH_HEX];
+/* On host a file is compiled for all its entries at once, so that one job stands for it and
+ * no more plans of it need to be made; unless its code itself uses the op's macros. */
+static bool is_whole_file(const struct kb_plan *plan) {
+    return plan->all_entries.count > (size_t)plan->n_launches;
+}
 
-    kb_hash_hex(&plan->kernel->source_hash, hash);
-    kb_buf_printf(out, "%s\n%s", plan->kernel->path, hash);
-    for (size_t i = 0; i < plan->all_entries.count; i++)
-        kb_buf_printf(out, "\n%s", plan->all_entries.items[i]);
-    for (size_t i = 0; i < plan->defines.count; i++) {
-        if (plan->all_entries.count <= (size_t)plan->n_launches)
-            kb_buf_printf(out, "\n-D%s", plan->defines.items[i]);
+static void put_file(const struct kb_job *job, struct kb_buf *out) {
+    size_t len = strcspn(job->case_id, "/");
+    char name[64];
+
+    kb_buf_printf(out, "%s\n", job->build);
+    if (job->kernel) {
+        kb_buf_puts(out, job->kernel);
+        return;
     }
+    snprintf(name, sizeof name, "%.*s", (int)len, job->case_id);
+    const struct kb_op *op = kb_op_find(name);
+    kb_buf_printf(out, "\n%s", op ? op->family : "");
 }
 
 /* The code of a plan, and that of the stream kernel that its ceiling is taken with. */
@@ -113,39 +119,54 @@ static int by_number(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* One job for each distinct code, in order; jobs that do not come to a plan have none. */
-static int pick_distinct(const struct kb_device_info *device, const struct kb_job *jobs,
-                         int n_jobs, int *picked) {
+/* Those of `jobs` that come to a plan, each with its code. */
+static int pick_planned(const struct kb_device_info *device, const struct kb_job *jobs,
+                        int n_jobs, struct pick *picks) {
     struct kb_session session = {0};
     struct kb_asked *asked = kb_arena_alloc(&session.arena, sizeof *asked);
-    struct pick *picks = kb_arena_array(&session.arena, (size_t)n_jobs, sizeof *picks);
-    bool host = kb_streq(device->backend, "host");
+    struct kb_strings whole = {0};
     struct kb_arena arena = {0};
-    struct kb_buf code = {0};
-    int n = 0, n_picked = 0;
+    struct kb_buf code = {0}, file = {0};
+    bool host = kb_streq(device->backend, "host");
+    int n = 0;
 
     for (int i = 0; i < n_jobs; i++) {
         struct kb_err err = {0};
-        if (!kb_session_plan(&session, device->backend, &device->limits, &jobs[i], &arena,
-                             asked, &err))
-            continue; /* the run will say why */
-        kb_buf_clear(&code);
-        if (host)
-            put_host_code(&asked->plan, &code);
-        else
-            put_code(asked, &code);
-        picks[n++] = (struct pick){kb_hash_of(code.data, code.len), i};
         kb_arena_reset(&arena);
+        kb_buf_clear(&file);
+        put_file(&jobs[i], &file);
+        if (kb_strings_has(&whole, file.data) ||
+            !kb_session_plan(&session, device->backend, &device->limits, &jobs[i], &arena,
+                             asked, &err))
+            continue; /* what does not come to a plan says so in the run */
+        if (host && is_whole_file(&asked->plan))
+            kb_strings_add(&whole, &session.arena,
+                           kb_arena_strdup(&session.arena, file.data));
+        kb_buf_clear(&code);
+        put_code(asked, &code);
+        picks[n++] = (struct pick){kb_hash_of(code.data, code.len), i};
     }
+    kb_buf_free(&code);
+    kb_buf_free(&file);
+    kb_arena_free(&arena);
+    kb_session_free(&session);
+    return n;
+}
+
+/* One job for each distinct code, in order. */
+static int pick_distinct(const struct kb_device_info *device, const struct kb_job *jobs,
+                         int n_jobs, int *picked) {
+    struct kb_arena arena = {0};
+    struct pick *picks = kb_arena_array(&arena, (size_t)n_jobs, sizeof *picks);
+    int n = pick_planned(device, jobs, n_jobs, picks), n_picked = 0;
+
     qsort(picks, (size_t)n, sizeof *picks, by_code);
     for (int i = 0; i < n; i++) {
         if (i == 0 || memcmp(&picks[i].code, &picks[i - 1].code, sizeof picks[i].code) != 0)
             picked[n_picked++] = picks[i].job;
     }
     qsort(picked, (size_t)n_picked, sizeof *picked, by_number);
-    kb_buf_free(&code);
     kb_arena_free(&arena);
-    kb_session_free(&session);
     return n_picked;
 }
 
