@@ -330,6 +330,25 @@ static void other_bits_from_the_timed_launches_are_a_failure_without_times(void 
 }
 
 static void
+in_place_the_timed_output_is_checked_and_the_row_says_what_was_read(void **state) {
+    (void)state;
+    for (int wrong = 0; wrong < 2; wrong++) {
+        const struct fake_script script = {.ns = constant, .timed_wrong = wrong};
+        struct fake f;
+        fake_open(&f, &script);
+        f.job.case_id = "silu/83x64/bf16/inplace=yes";
+        assert_true(fake_go(&f));
+        assert_int_equal(f.row.reason, wrong ? KB_R_TIMED_OUTPUT : KB_R_NONE);
+        assert_int_equal(f.row.times[KB_GRAPH].there, !wrong);
+        assert_non_null(strstr(f.row.warning, "each launch reads what the last one"));
+        if (wrong)
+            assert_string_equal(f.row.text,
+                                "input: other bits from the launches timed by graph");
+        fake_free(&f);
+    }
+}
+
+static void
 a_device_that_is_lost_while_sampling_ends_the_case_and_the_worker(void **state) {
     (void)state;
     const int64_t when[] = {1, 9, 30}; /* while warming up, and later */
@@ -470,6 +489,8 @@ int main(void) {
         cmocka_unit_test(an_event_pair_that_is_a_tenth_hides_bandwidth_and_ceiling),
         cmocka_unit_test(what_limits_a_kernel_is_told_from_floor_size_and_ceiling),
         cmocka_unit_test(other_bits_from_the_timed_launches_are_a_failure_without_times),
+        cmocka_unit_test(
+            in_place_the_timed_output_is_checked_and_the_row_says_what_was_read),
         cmocka_unit_test(a_device_that_is_lost_while_sampling_ends_the_case_and_the_worker),
         cmocka_unit_test(a_time_that_is_none_ends_the_case),
         cmocka_unit_test(a_method_that_cannot_be_had_costs_its_number_only),
