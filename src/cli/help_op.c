@@ -35,6 +35,22 @@ static void dtype_line(const struct kb_op *op, struct kb_buf *out) {
     kb_buf_free(&text);
 }
 
+/* What a contract's expressions may use beside the parameters. */
+static void name_line(const struct kb_op *op, const struct kb_problem *problem,
+                      struct kb_buf *out) {
+    struct kb_buf text = {0};
+    for (int i = 0; i < problem->n_names; i++) {
+        int index;
+        if (!kb_op_param(op, problem->names[i].name, &index))
+            kb_buf_printf(&text, "%s%s", text.len ? ", " : "", problem->names[i].name);
+    }
+    if (text.len) {
+        kb_buf_puts(&text, ": in expressions of a contract, beside the parameters");
+        line("names", kb_buf_text(&text), out);
+    }
+    kb_buf_free(&text);
+}
+
 /* The tensors of the op's sample shape, as its resolve makes them. */
 static void tensor_lines(const struct kb_op *op, struct kb_buf *out) {
     static const char *const roles[] = {
@@ -62,6 +78,7 @@ static void tensor_lines(const struct kb_op *op, struct kb_buf *out) {
                           t->role != KB_IN && t->rule == KB_RULE_EXACT ? ", exact" : "");
             kb_buf_free(&shape);
         }
+        name_line(op, problem, out);
     }
     kb_arena_free(&arena);
 }
