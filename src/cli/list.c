@@ -143,12 +143,21 @@ static bool list_ops(struct counts *counts, struct kb_buf *out, struct kb_compla
     return !c->count;
 }
 
+/* Tags with a dot are names of single traps; the suites are those without. */
 static void list_tags(const struct counts *counts, struct kb_buf *out) {
+    int others = 0;
     kb_buf_printf(out, "%-*s", LABEL, "tags");
-    for (size_t t = 0; t < counts->n_tags; t++)
-        kb_buf_printf(out, "%s%s %lld", t ? "  " : "", counts->tags[t].name,
-                      (long long)counts->tags[t].n);
-    kb_buf_putc(out, '\n');
+    for (size_t t = 0; t < counts->n_tags; t++) {
+        if (strchr(counts->tags[t].name, '.'))
+            others++;
+        else
+            kb_buf_printf(out, "%s %lld  ", counts->tags[t].name,
+                          (long long)counts->tags[t].n);
+    }
+    if (others)
+        kb_buf_printf(out, "and %d others: kbench list cases -v\n", others);
+    else
+        kb_buf_puts(out, "\n");
 }
 
 /* ---- variants --------------------------------------------------------------------------

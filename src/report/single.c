@@ -206,7 +206,8 @@ static void code_line(const struct kb_single *single, const struct kb_row *row,
         if (text.len)
             kb_buf_cut(&text, text.len - 2);
         kb_buf_puts(&text, text.len ? "; " : "");
-        compile_words(single, row, "compiled in", &text);
+        compile_words(single, row, kb_starts_with(row->build, "aot") ? "nvcc" : "NVRTC",
+                      &text);
     }
     paragraph(single, "code", kb_buf_text(&text), out);
     kb_buf_free(&text);

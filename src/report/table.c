@@ -278,7 +278,7 @@ static void add_which(const struct kb_table *table, const struct kb_row *row,
     const struct kb_table_plan *plan = &table->plan;
     size_t start = out->len;
     if (plan->many_devices)
-        kb_buf_puts(out, row->device);
+        kb_buf_printf(out, "device %s", row->device);
     if (plan->many_builds)
         kb_buf_printf(out, "%s%s", out->len > start ? " " : "", row->build);
     bool named = row->variant && row->text && kb_starts_with(row->text, row->variant);

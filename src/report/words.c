@@ -254,7 +254,6 @@ static void mismatch_words(const struct kb_output_report *o, struct kb_buf *out)
         kb_tolerance_words(&o->tolerance, out);
         kb_buf_puts(out, " would pass it");
     }
-    kb_follows_words(o, out);
 }
 
 static void touched_words(const struct kb_output_report *o, struct kb_buf *out) {
@@ -312,6 +311,12 @@ void kb_row_words(const struct kb_row *row, struct kb_buf *out) {
         return;
     }
     bool rest_is_right = o->over <= o->unwritten;
+    if (o->unwritten == o->elements) {
+        kb_buf_printf(out, "%s%snothing was written, none of %lld elements",
+                      row->n_outputs > 1 ? o->name : "", row->n_outputs > 1 ? ": " : "",
+                      (long long)o->elements);
+        return;
+    }
     if (rest_is_right && are_whole_rows(o, &first, &last)) {
         if (row->n_outputs > 1)
             kb_buf_printf(out, "%s: ", o->name);

@@ -1,0 +1,82 @@
+/* single_test.c - the screen of a single case. */
+#include "report/sample_view.h"
+
+static void a_single_case_on_a_gpu_shows_every_method(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_time(&row, KB_GRAPH, 1220.1);
+    sample_time(&row, KB_COLD, 4810);
+    sample_code(&row);
+    kb_single_print(&v->single, &row, &v->text);
+    assert_string_equal(
+        kb_buf_text(&v->text),
+        "PASS  gelu_tanh/83x1024/bf16   precise   vec16                          NVIDIA "
+        "H200 "
+        "sm_90\n\n"
+        "error     0.02 of bound    max 0.50 ulp    p99 0.49 ulp    abs 1.6e-2    rel "
+        "3.9e-3\n"
+        "          peers' 1e-2 + 1e-2*|want|: 0 of 42496 over, the worst uses 0.30 of "
+        "it\n\n"
+        "time us   median      \302\261     min     p99      n    GB/s   ceiling\n"
+        "graph       1.22  0.3 %    1.20    1.32   2960     209      97 %\n"
+        "cold        4.81  0.3 %    4.71    5.19   2960       -         -   3.65 of it is "
+        "the event pair\n\n"
+        "limited by latency: 255 kB, 21 blocks on 132 SMs; inputs rotate over 741 sets "
+        "(189 MB, L2 63 MB)\n"
+        "code      22 registers, 0 spilled, 0 B shared, 5.3 kB; NVRTC 47 ms, now cached\n"
+        "clocks    not locked, SM 1965 to 1980 MHz while timed, no throttling\n");
+}
+
+static void a_single_case_on_the_host_has_no_time_and_says_why(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_host(&v->facts);
+    v->single.mode = KB_CHECK;
+    row.backend = "host";
+    sample_code(&row);
+    row.code.compile_ms = 900;
+    kb_single_print(&v->single, &row, &v->text);
+    assert_string_equal(
+        kb_buf_text(&v->text),
+        "PASS  gelu_tanh/83x1024/bf16   precise   vec16                    host, 8 cores, "
+        "g++ "
+        "12.2\n\n"
+        "error     0.02 of bound    max 0.50 ulp    p99 0.49 ulp    abs 1.6e-2    rel "
+        "3.9e-3\n"
+        "          peers' 1e-2 + 1e-2*|want|: 0 of 42496 over, the worst uses 0.30 of it\n"
+        "orders    same bits with blocks forward, reversed and shuffled; guards and inputs "
+        "untouched\n"
+        "code      the same kernels/activation.cu through g++ in 0.9 s, now cached\n"
+        "time      none: CPU fibers stand in for GPU threads, so their time is no GPU "
+        "time\n");
+}
+
+static void a_single_failure_tells_what_where_and_the_rest(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_unwritten(&row);
+    kb_single_print(&v->single, &row, &v->text);
+    assert_string_equal(
+        kb_buf_text(&v->text),
+        "FAIL  gelu_tanh/83x1024/bf16   precise   vec16                          NVIDIA "
+        "H200 "
+        "sm_90\n\n"
+        "what      1536 of 42496 elements were never written: the poison is still in them\n"
+        "where     rows 80..82, the last of 83\n"
+        "the rest  right: 40960 elements; guards and inputs untouched\n\n"
+        "index                got          want        index                got          "
+        "want\n"
+        "[80,   0]    7fb3 poison    -0.0317993        [80,   1]    7fb3 poison      "
+        "0.214844\n\n"
+        "repeat    kbench --case gelu_tanh/83x1024/bf16 --build precise --variant vec16 "
+        "--seed 1\n");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(a_single_case_on_a_gpu_shows_every_method),
+        TEST(a_single_case_on_the_host_has_no_time_and_says_why),
+        TEST(a_single_failure_tells_what_where_and_the_rest),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

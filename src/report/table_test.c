@@ -1,0 +1,224 @@
+/* table_test.c - the table of a suite, as people see it. */
+#include "report/sample_view.h"
+
+static void a_suite_on_a_gpu_has_all_columns(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_time(&row, KB_GRAPH, 1240);
+    make_table(v, 0);
+    kb_table_head(&v->table, &v->text);
+    kb_table_row(&v->table, &row, &v->text);
+    assert_string_equal(
+        kb_buf_text(&v->text),
+        "NVIDIA H200 sm_90 | driver 580.159.04, NVRTC 13.0 | build precise | "
+        "clocks not locked\n\n"
+        "                                        variant  err/bound  max ulp  graph us    "
+        "GB/s  ceiling\n"
+        "PASS  gelu_tanh/83x1024/bf16            vec16         0.02     0.50      1.24     "
+        "206     97 %\n");
+}
+
+static void a_suite_on_the_host_has_no_time_columns(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_host(&v->facts);
+    v->plan.layout = KB_LAYOUT_CHECK;
+    make_table(v, 0);
+    kb_table_head(&v->table, &v->text);
+    kb_table_row(&v->table, &row, &v->text);
+    assert_string_equal(
+        kb_buf_text(&v->text),
+        "host, 8 cores, g++ 12.2 | build precise | checked, not timed\n\n"
+        "                                        variant  err/bound  max ulp\n"
+        "PASS  gelu_tanh/83x1024/bf16            vec16         0.02     0.50\n");
+}
+
+static void columns_leave_in_their_order_where_there_is_no_room(void **state) {
+    struct view *v = *state;
+    static const struct {
+        int width;
+        const char *kept;
+    } steps[] = {
+        {200, "variant err/bound max ulp graph us GB/s ceiling"},
+        {105, "variant err/bound max ulp graph us GB/s ceiling"},
+        {104, "variant err/bound graph us GB/s ceiling"},
+        {95, "variant err/bound graph us ceiling"},
+        {87, "err/bound graph us ceiling"},
+        {80, "err/bound graph us ceiling"},
+        {78, "err/bound graph us"},
+        {60, "graph us"},
+    };
+    for (size_t i = 0; i < KB_COUNT(steps); i++) {
+        struct kb_buf kept = {0};
+        make_table(v, steps[i].width);
+        for (int k = 0; k < v->table.n_columns; k++)
+            kb_buf_printf(&kept, "%s%s", k ? " " : "", v->table.columns[k].head);
+        assert_string_equal(kb_buf_text(&kept), steps[i].kept);
+        kb_buf_free(&kept);
+    }
+}
+
+static void no_line_of_a_table_is_wider_than_the_terminal(void **state) {
+    struct view *v = *state;
+    struct kb_row rows[4] = {sample_row(), sample_row(), sample_row(), sample_row()};
+    struct kb_tally *tally = kb_arena_alloc(&v->arena, sizeof *tally);
+    sample_time(&rows[0], KB_GRAPH, 1240);
+    rows[0].times[KB_GRAPH].quality = KB_Q_THROTTLED;
+    sample_unwritten(&rows[1]);
+    sample_end(&rows[2], KB_R_CRASH, "the worker ended without a result: signal 11");
+    sample_end(&rows[3], KB_R_VARIANT, "vec32: its `when`, sm >= 100, is false on sm_90");
+    for (int width = 60; width <= 200; width++) {
+        make_table(v, width);
+        kb_table_head(&v->table, &v->text);
+        for (size_t i = 0; i < KB_COUNT(rows); i++) {
+            kb_table_row(&v->table, &rows[i], &v->text);
+            kb_tally_add(tally, &rows[i]);
+        }
+        kb_table_summary(&v->table, tally, 2.9, &v->text);
+        for (const char *line = v->text.data; *line; line += strcspn(line, "\n") + 1)
+            assert_true((int)strcspn(line, "\n") <= width);
+    }
+}
+
+static void variants_that_rows_differ_in_never_leave(void **state) {
+    struct view *v = *state;
+    v->plan.many_variants = true;
+    make_table(v, 60);
+    assert_string_equal(v->table.columns[0].head, "variant");
+}
+
+static void other_methods_have_columns_of_their_own(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_time(&row, KB_COLD, 4810);
+    sample_time(&row, KB_HOT, 4430);
+    v->plan.methods[0] = KB_COLD;
+    v->plan.methods[1] = KB_HOT;
+    v->plan.n_methods = 2;
+    make_table(v, 0);
+    kb_table_row(&v->table, &row, &v->text);
+    assert_string_equal(
+        kb_buf_text(&v->text),
+        "PASS  gelu_tanh/83x1024/bf16            vec16         0.02     0.50      4.81     "
+        "  -        -      4.43\n");
+}
+
+static void verdicts_without_numbers_give_their_reason(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    make_table(v, 0);
+    sample_end(&row, KB_R_LAUNCH, "illegal address (700); went on with a new worker");
+    kb_table_row(&v->table, &row, &v->text);
+    sample_end(&row, KB_R_VARIANT, "vec32: its `when`, sm >= 100, is false on sm_90");
+    kb_table_row(&v->table, &row, &v->text);
+    sample_end(&row, KB_R_MEMORY, "needs 206 GB, 149 GB are free");
+    kb_table_row(&v->table, &row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "ERROR  gelu_tanh/83x1024/bf16           launch: illegal address "
+                        "(700); went on with a new worker\n"
+                        "SKIP  gelu_tanh/83x1024/bf16            vec32: its `when`, sm >= "
+                        "100, is false on sm_90\n"
+                        "SKIP  gelu_tanh/83x1024/bf16            memory: needs 206 GB, 149 "
+                        "GB are free\n");
+}
+
+static void a_row_of_many_lines_shows_the_first_and_its_repeat_all(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_end(&row, KB_R_COMPILE, "mine.cu:3: error: no \033[1m\n  int x = y;\n");
+    make_table(v, 0);
+    kb_table_row(&v->table, &row, &v->text);
+    assert_string_equal(
+        kb_buf_text(&v->text),
+        "ERROR  gelu_tanh/83x1024/bf16           compile: mine.cu:3: error: "
+        "no ^[[1m\n");
+    kb_buf_clear(&v->text);
+    kb_table_failure(&v->table, &row, &v->text);
+    assert_string_equal(
+        kb_buf_text(&v->text),
+        "ERROR  gelu_tanh/83x1024/bf16: compile: mine.cu:3: error: no ^[[1m\n"
+        "         int x = y;\n"
+        "       kbench --case gelu_tanh/83x1024/bf16 --build precise --variant vec16 "
+        "--seed 1\n");
+}
+
+static void whole_rows_unwritten_are_told_as_rows(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_unwritten(&row);
+    make_table(v, 0);
+    kb_table_row(&v->table, &row, &v->text);
+    kb_table_failure(&v->table, &row, &v->text);
+    assert_string_equal(
+        kb_buf_text(&v->text),
+        "FAIL  gelu_tanh/83x1024/bf16            vec16            -        -         -     "
+        "  -        -\n"
+        "FAIL  gelu_tanh/83x1024/bf16: rows 80..82 never written, 1536 of 42496 elements; "
+        "the rest is right\n"
+        "      kbench --case gelu_tanh/83x1024/bf16 --build precise --variant vec16 "
+        "--seed 1\n");
+}
+
+static void colour_only_repeats_the_verdict(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    struct kb_buf plain = {0};
+    make_table(v, 0);
+    kb_table_row(&v->table, &row, &plain);
+    v->table.look.color = true;
+    kb_table_row(&v->table, &row, &v->text);
+    assert_true(kb_starts_with(v->text.data, "\033[1;32mPASS\033[0m"));
+    assert_string_equal(strstr(v->text.data, "\033[0m") + 4, strstr(plain.data, "  gelu"));
+    kb_buf_free(&plain);
+}
+
+static void names_cannot_write_to_the_terminal(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    row.case_id = "a\033]0;b\007/1/bf16";
+    row.variant = "v\r\xe2\x80\xae";
+    row.repeat = "kbench \033[2J";
+    sample_mismatch(&row);
+    kb_text_copy(v->facts.devices[0].name, sizeof v->facts.devices[0].name, "GPU\033c");
+    make_table(v, 0);
+    kb_table_head(&v->table, &v->text);
+    kb_table_row(&v->table, &row, &v->text);
+    kb_table_failure(&v->table, &row, &v->text);
+    kb_single_print(&v->single, &row, &v->text);
+    for (const char *p = v->text.data; *p; p++)
+        assert_true(*p == '\n' || (unsigned char)*p >= 0x20);
+    assert_null(strstr(v->text.data, "\xe2\x80\xae"));
+}
+
+static void a_summary_counts_each_verdict_and_shouts_the_bad(void **state) {
+    struct view *v = *state;
+    struct kb_tally *tally = kb_arena_alloc(&v->arena, sizeof *tally);
+    struct kb_row row = sample_row();
+    sample_time(&row, KB_GRAPH, 1220);
+    kb_tally_add(tally, &row);
+    sample_unwritten(&row);
+    kb_tally_add(tally, &row);
+    make_table(v, 0);
+    kb_table_summary(&v->table, tally, 2.91, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "11 cases: 1 pass, 1 FAIL, 0 mistrusted, 0 skip, 0 error   ceiling "
+                        "97 % (geomean of 1)   2.9 s\n");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(a_suite_on_a_gpu_has_all_columns),
+        TEST(a_suite_on_the_host_has_no_time_columns),
+        TEST(columns_leave_in_their_order_where_there_is_no_room),
+        TEST(no_line_of_a_table_is_wider_than_the_terminal),
+        TEST(variants_that_rows_differ_in_never_leave),
+        TEST(other_methods_have_columns_of_their_own),
+        TEST(verdicts_without_numbers_give_their_reason),
+        TEST(a_row_of_many_lines_shows_the_first_and_its_repeat_all),
+        TEST(whole_rows_unwritten_are_told_as_rows),
+        TEST(colour_only_repeats_the_verdict),
+        TEST(names_cannot_write_to_the_terminal),
+        TEST(a_summary_counts_each_verdict_and_shouts_the_bad),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,150 @@
+/* words_test.c - what is wrong with a row, and where, in words. */
+#include "report/sample_view.h"
+
+static void scattered_unwritten_elements_are_counted(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_unwritten(&row);
+    row.outputs[0].first_bad = 496;
+    kb_row_words(&row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "1536 of 42496 elements were never written: the poison is still in "
+                        "them; the rest is right");
+    kb_buf_clear(&v->text);
+    row.outputs[0].over = 1540;
+    kb_row_words(&row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "1536 of 42496 elements were never written: the poison is still in "
+                        "them; 4 others are wrong");
+    kb_buf_clear(&v->text);
+    row.outputs[0].unwritten = row.outputs[0].over = 42496;
+    kb_row_words(&row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "nothing was written, none of 42496 elements");
+}
+
+static void
+what_must_stay_and_did_not_is_told_with_the_rest_and_the_convention(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    struct kb_output_report *o = &row.outputs[0];
+    sample_mismatch(&row);
+    row.reason = KB_R_TOUCHED;
+    o->touched = 1841;
+    o->follows = "without the filter";
+    kb_row_words(&row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "1841 of 42496 elements were written to, though they must stay as "
+                        "they were; matches without the filter");
+    kb_buf_clear(&v->text);
+    o->touched = 1800;
+    o->follows_over = 3;
+    kb_row_words(&row, &v->text);
+    assert_string_equal(
+        kb_buf_text(&v->text),
+        "1800 of 42496 elements were written to, though they must stay as "
+        "they were; 41 others are wrong; matches without the filter but for "
+        "3 elements");
+    kb_buf_clear(&v->text);
+    o->follows = NULL;
+    o->unwritten = 41;
+    kb_row_words(&row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "1800 of 42496 elements were written to, though they must stay as "
+                        "they were; 41 others were never written");
+}
+
+static void a_mismatch_names_its_rule_and_its_worst_element(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_mismatch(&row);
+    kb_row_words(&row, &v->text);
+    assert_string_equal(
+        kb_buf_text(&v->text),
+        "1841 of 42496 past the bound; worst [27, 137]: got 0.00104523, want "
+        "0.00014077, 948 ulp; the peers' 1e-2 + 1e-2*|want| would pass it");
+    kb_buf_clear(&v->text);
+    row.outputs[0].tolerance = (struct kb_tolerance){KB_TOL_GIVEN, 1e-5, 0};
+    row.outputs[0].kind_mismatches = 2;
+    kb_row_words(&row, &v->text);
+    assert_string_equal(
+        kb_buf_text(&v->text),
+        "1841 of 42496 past 1e-5 + 0*|want|, 2 where one of got and want is "
+        "NaN or infinite; worst [27, 137]: got 0.00104523, want 0.00014077, "
+        "948 ulp");
+    kb_buf_clear(&v->text);
+    row.outputs[0].follows = "round=act";
+    kb_row_words(&row, &v->text);
+    assert_non_null(strstr(kb_buf_text(&v->text), ", 948 ulp; matches round=act"));
+}
+
+static void where_is_told_as_far_as_the_ends_tell(void **state) {
+    struct view *v = *state;
+    static const struct {
+        int64_t first, last, over;
+        const char *words;
+    } places[] = {
+        {137, 137, 1, "[0, 137]"},
+        {0, 511, 512, "row 0"},
+        {512, 2047, 1536, "rows 1..3"},
+        {82 * 512, 83 * 512 - 1, 512, "row 82, the last of 83"},
+        {496, 499, 4, "columns 496..499 of row 0"},
+        {500, 600, 101, "[0, 500] to [1, 88] without a gap"},
+        {496, 83 * 512 - 13, 332, "between [0, 496] and [82, 499]"},
+        {-1, -1, 0, ""},
+    };
+    for (size_t i = 0; i < KB_COUNT(places); i++) {
+        struct kb_row row = sample_row();
+        row.outputs[0].first_bad = places[i].first;
+        row.outputs[0].last_bad = places[i].last;
+        row.outputs[0].over = places[i].over;
+        kb_buf_clear(&v->text);
+        kb_where_words(&row.outputs[0], &v->text);
+        assert_string_equal(kb_buf_text(&v->text), places[i].words);
+    }
+}
+
+static void the_status_of_a_run_is_its_worst_and_3_where_all_was_skipped(void **state) {
+    struct view *v = *state;
+    static const struct {
+        enum kb_reason reasons[3];
+        int n, status;
+    } runs[] = {
+        {{KB_R_NONE}, 0, 0},
+        {{KB_R_NONE, KB_R_VARIANT}, 2, 0},
+        {{KB_R_VARIANT, KB_R_MEMORY}, 2, 3},
+        {{KB_R_NONE, KB_R_IMPOSTOR}, 2, 3},
+        {{KB_R_IMPOSTOR, KB_R_MISMATCH}, 2, 1},
+        {{KB_R_MISMATCH, KB_R_COMPILE}, 2, 5},
+        {{KB_R_COMPILE, KB_R_CRASH, KB_R_MISMATCH}, 3, 6},
+        {{KB_R_CRASH, KB_R_IO, KB_R_NONE}, 3, 7},
+    };
+    for (size_t i = 0; i < KB_COUNT(runs); i++) {
+        struct kb_tally *tally = kb_arena_alloc(&v->arena, sizeof *tally);
+        for (int k = 0; k < runs[i].n; k++) {
+            struct kb_row row = sample_row();
+            row.reason = runs[i].reasons[k];
+            kb_tally_add(tally, &row);
+        }
+        assert_int_equal(kb_tally_status(tally), runs[i].status);
+    }
+}
+
+static void lines_break_at_spaces_and_keep_their_own_breaks(void **state) {
+    struct view *v = *state;
+    kb_wrap("one two three\n  four averyverylongword", 4, 2, 12, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "one two\n  three\n    four\n  averyverylongword");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(scattered_unwritten_elements_are_counted),
+        TEST(what_must_stay_and_did_not_is_told_with_the_rest_and_the_convention),
+        TEST(a_mismatch_names_its_rule_and_its_worst_element),
+        TEST(where_is_told_as_far_as_the_ends_tell),
+        TEST(the_status_of_a_run_is_its_worst_and_3_where_all_was_skipped),
+        TEST(lines_break_at_spaces_and_keep_their_own_breaks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
