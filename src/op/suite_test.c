@@ -513,7 +513,7 @@ static void own_files_are_meant_where_they_are_not_on_disk(void **state) {
     assert_int_equal(count_of(a, "--match gelu/* --op gelu"),
                      count_of(a, "cases/activation.json --op gelu"));
     assert_int_equal(count_of(a, "--tag ci --shape 83x1024 --op silu --fill normal "
-                                 "--set round=once"),
+                                 "--set round=once,filter=none,clamp=0,inplace=no"),
                      3);
 }
 
