@@ -37,7 +37,7 @@
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, 16, 1>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"], "pdl": true,
-      "args":  ["input", "out", "i64 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
+      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
                 "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
                 "f32 limit"] },
     "vec32": {
@@ -47,7 +47,7 @@
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 32, 1>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"], "pdl": true, "align": 32,
-      "args":  ["input", "out", "i64 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
+      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
                 "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
                 "f32 limit"] },
     "vec8": {
@@ -57,7 +57,7 @@
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 8, 1>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"], "pdl": true,
-      "args":  ["input", "out", "i64 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
+      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
                 "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
                 "f32 limit"] },
     "vec4": {
@@ -67,7 +67,7 @@
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 4, 2>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"], "pdl": true,
-      "args":  ["input", "out", "i64 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
+      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
                 "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
                 "f32 limit"] },
     "scalar": {
@@ -76,7 +76,7 @@
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, sizeof(KB_T), 4>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"], "pdl": true,
-      "args":  ["input", "out", "i64 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
+      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
                 "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
                 "f32 limit"] },
     "chain": {
@@ -88,11 +88,11 @@
         { "entry": "act_only<KB_T, KB_ACT>",
           "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
           "block": ["cols", "rows"], "pdl": true,
-          "args":  ["input", "activated", "i64 tokens", "i32 vecs", "i32 gate"] },
+          "args":  ["input", "activated", "i32 tokens", "i32 vecs", "i32 gate"] },
         { "entry": "mul_up<KB_T>",
           "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
           "block": ["cols", "rows"], "pdl": true,
-          "args":  ["input", "activated", "out", "i64 tokens", "i32 vecs", "i32 up"] } ] } } }
+          "args":  ["input", "activated", "out", "i32 tokens", "i32 vecs", "i32 up"] } ] } } }
 */
 #include "kb.cuh"
 
@@ -143,16 +143,25 @@ template <int kAct> KB_DEVICE float act(float x) {
 
 /* ---- kernels ------------------------------------------------------------------------------ */
 
-/* What a thread of the block grid works on. */
+/* What a thread of the block grid works on: 32 bits for rows and columns, whose products have
+ * 64. */
 struct place {
-    size_t row;
-    int col; // of vectors; the next of several is blockDim.x further
+    unsigned row;
+    unsigned col; // of vectors; the next of several is blockDim.x further
 };
 
 template <int kItems> KB_DEVICE place here() {
-    size_t row_block = (size_t)blockIdx.z * gridDim.y + blockIdx.y;
-    return {row_block * blockDim.y + threadIdx.y,
-            (int)(blockIdx.x * (blockDim.x * kItems) + threadIdx.x)};
+    return {(blockIdx.z * gridDim.y + blockIdx.y) * blockDim.y + threadIdx.y,
+            blockIdx.x * (blockDim.x * kItems) + threadIdx.x};
+}
+
+/* Where a half of the input's row is, and a row of the output. */
+template <int kBytes, class T>
+KB_DEVICE const kb_vec<kBytes> *half_of(const T *input, place at, unsigned vecs, unsigned half) {
+    return kb_vecs<kBytes>(input) + ((size_t)at.row * (2 * vecs) + (at.col + half));
+}
+template <int kBytes, class T> KB_DEVICE auto *row_of(T *out, place at, unsigned vecs) {
+    return kb_vecs<kBytes>(out) + ((size_t)at.row * vecs + at.col);
 }
 
 /* What only the extras read. */
@@ -162,10 +171,10 @@ struct extras {
     float limit; // 0: no clamp
 };
 
-KB_DEVICE bool leaves_out(const extras &e, size_t row) {
-    if (e.expert_ids && e.expert_ids[row / e.step] == -1)
+KB_DEVICE bool leaves_out(const extras &e, unsigned row) {
+    if (e.expert_ids && e.expert_ids[row / (unsigned)e.step] == -1)
         return true;
-    return e.sorted_token_ids && ((long long)row >= e.num_post_padded[0] ||
+    return e.sorted_token_ids && ((int)row >= e.num_post_padded[0] ||
                                   (unsigned)e.sorted_token_ids[row] >= (unsigned)e.num_valid);
 }
 
@@ -201,36 +210,37 @@ KB_DEVICE kb_vec<kBytes> product(const float (&a)[kN], const kb_vec<kBytes> &up,
  * start. */
 template <class T, int kAct, bool kRound, bool kExtras, int kBytes, int kItems>
 __global__ void __launch_bounds__(256)
-    act_and_mul(const T *input, T *out, long long tokens, int vecs, int gate, int up,
+    act_and_mul(const T *input, T *out, int tokens, unsigned vecs, unsigned gate, unsigned up,
                 const int *expert_ids, const int *sorted_token_ids,
                 const int *num_post_padded, int num_valid, int step, float limit) {
     constexpr int kN = kBytes / sizeof(T);
     const extras e = {expert_ids, sorted_token_ids, num_post_padded, num_valid, step, limit};
-    kb_vec<kBytes> x[kItems], u[kItems];
     place at = here<kItems>();
-    size_t to = at.row * vecs + at.col, from = at.row * vecs + to;
-    bool inplace = kExtras && !out;
+    const kb_vec<kBytes> *gates = half_of<kBytes>(input, at, vecs, gate);
+    const kb_vec<kBytes> *ups = half_of<kBytes>(input, at, vecs, up);
+    kb_vec<kBytes> *results = kExtras && !out ? const_cast<kb_vec<kBytes> *>(gates) // inplace
+                                              : row_of<kBytes>(out, at, vecs);
+    kb_vec<kBytes> x[kItems], u[kItems];
     if (!kExtras || kAct != kSilu) // the clamp is silu's
         limit = 0.0f;
 
     kb_let_next_start();
     kb_wait_inputs();
-    if (at.row >= tokens || (kExtras && leaves_out(e, at.row)))
+    if (at.row >= (unsigned)tokens || (kExtras && leaves_out(e, at.row)))
         return;
 #pragma unroll // all loads before the first use
     for (int i = 0; i < kItems; i++)
-        if (at.col + i * (int)blockDim.x < vecs) {
-            x[i] = kb_load<kBytes>(input, from + i * blockDim.x + gate);
-            u[i] = kb_load<kBytes>(input, from + i * blockDim.x + up);
+        if (at.col + i * blockDim.x < vecs) {
+            x[i] = gates[i * blockDim.x];
+            u[i] = ups[i * blockDim.x];
         }
 #pragma unroll
     for (int i = 0; i < kItems; i++) {
         float a[kN];
-        if (at.col + i * (int)blockDim.x >= vecs)
+        if (at.col + i * blockDim.x >= vecs)
             return;
         activate<T, kAct, kRound>(x[i], limit, a);
-        kb_store(inplace ? const_cast<T *>(input) : out,
-                 (inplace ? from + gate : to) + i * blockDim.x, product<T>(a, u[i], limit));
+        results[i * blockDim.x] = product<T>(a, u[i], limit);
     }
 }
 
@@ -238,28 +248,27 @@ __global__ void __launch_bounds__(256)
 
 template <class T, int kAct>
 __global__ void __launch_bounds__(256)
-    act_only(const T *input, T *activated, long long tokens, int vecs, int gate) {
+    act_only(const T *input, T *activated, int tokens, unsigned vecs, unsigned gate) {
     float a[16 / sizeof(T)];
     place at = here<1>();
-    size_t to = at.row * vecs + at.col;
     kb_let_next_start();
     kb_wait_inputs();
-    if (at.row >= tokens || at.col >= vecs)
+    if (at.row >= (unsigned)tokens || at.col >= vecs)
         return;
-    activate<T, kAct, false>(kb_load<16>(input, at.row * vecs + to + gate), 0.0f, a);
-    kb_store(activated, to, kb_pack<T, 16>(a));
+    activate<T, kAct, false>(*half_of<16>(input, at, vecs, gate), 0.0f, a);
+    *row_of<16>(activated, at, vecs) = kb_pack<T, 16>(a);
 }
 
 template <class T>
 __global__ void __launch_bounds__(256)
-    mul_up(const T *input, const T *activated, T *out, long long tokens, int vecs, int up) {
+    mul_up(const T *input, const T *activated, T *out, int tokens, unsigned vecs,
+           unsigned up) {
     float a[16 / sizeof(T)];
     place at = here<1>();
-    size_t to = at.row * vecs + at.col;
     kb_let_next_start();
     kb_wait_inputs();
-    if (at.row >= tokens || at.col >= vecs)
+    if (at.row >= (unsigned)tokens || at.col >= vecs)
         return;
-    kb_unpack<T>(kb_load<16>(activated, to), a);
-    kb_store(out, to, product<T>(a, kb_load<16>(input, at.row * vecs + to + up), 0.0f));
+    kb_unpack<T>(*row_of<16>(activated, at, vecs), a);
+    *row_of<16>(out, at, vecs) = product<T>(a, *half_of<16>(input, at, vecs, up), 0.0f);
 }

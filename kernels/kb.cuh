@@ -45,12 +45,12 @@ template <> struct alignas(2) kb_vec<2> {
     unsigned short word[1];
 };
 
-/* Vector `i` of an array that starts at a multiple of kBytes. */
-template <int kBytes, class T> KB_DEVICE kb_vec<kBytes> kb_load(const T *base, size_t i) {
-    return reinterpret_cast<const kb_vec<kBytes> *>(base)[i];
+/* An array that starts at a multiple of kBytes, as one of vectors. */
+template <int kBytes, class T> KB_DEVICE const kb_vec<kBytes> *kb_vecs(const T *base) {
+    return reinterpret_cast<const kb_vec<kBytes> *>(base);
 }
-template <int kBytes, class T> KB_DEVICE void kb_store(T *base, size_t i, kb_vec<kBytes> v) {
-    reinterpret_cast<kb_vec<kBytes> *>(base)[i] = v;
+template <int kBytes, class T> KB_DEVICE kb_vec<kBytes> *kb_vecs(T *base) {
+    return reinterpret_cast<kb_vec<kBytes> *>(base);
 }
 
 /* A word of two 16-bit elements, the first in its lower half. */
@@ -79,14 +79,14 @@ template <> struct kb_pair<__half> {
 
 /* The elements of a vector as floats, and back. */
 template <class T, int kBytes, int kN>
-KB_DEVICE void kb_unpack(kb_vec<kBytes> v, float (&out)[kN]) {
+KB_DEVICE void kb_unpack(const kb_vec<kBytes> &v, float (&out)[kN]) {
     static_assert(kN * sizeof(T) == kBytes, "the array has one float for each element");
     if constexpr (sizeof(T) == 4) {
 #pragma unroll
         for (int i = 0; i < kN; i++)
             out[i] = __uint_as_float(v.word[i]);
     } else if constexpr (kN == 1) {
-        out[0] = to_f32(*reinterpret_cast<T *>(&v));
+        out[0] = to_f32(*reinterpret_cast<const T *>(&v));
     } else {
 #pragma unroll
         for (int i = 0; i < kN; i += 2)

@@ -28,6 +28,7 @@ __global__ void __launch_bounds__(256)
     constexpr int kParts = kPattern == 0 ? 1 : kPattern == 1 ? 2 : 4; // copy, r2w1, r2w05
     constexpr int kWords = sizeof(kb_vec<kBytes>) / sizeof(kb_vec<kBytes>{}.word[0]);
     long long first = (long long)blockIdx.x * (256 * kItems) + threadIdx.x;
+    const kb_vec<kBytes> *in = kb_vecs<kBytes>(input) + first;
     kb_vec<kBytes> v[kItems][kParts];
 
     kb_let_next_start();
@@ -37,7 +38,7 @@ __global__ void __launch_bounds__(256)
         if (first + i * 256 < vecs)
 #pragma unroll
             for (int k = 0; k < kParts; k++)
-                v[i][k] = kb_load<kBytes>(input, first + i * 256 + k * vecs);
+                v[i][k] = (in + k * vecs)[i * 256];
 #pragma unroll
     for (int i = 0; i < kItems; i++) {
         if (first + i * 256 >= vecs)
@@ -47,6 +48,6 @@ __global__ void __launch_bounds__(256)
 #pragma unroll
             for (int w = 0; w < kWords; w++)
                 v[i][0].word[w] ^= v[i][k].word[w];
-        kb_store(out, first + i * 256, v[i][0]);
+        kb_vecs<kBytes>(out)[first + i * 256] = v[i][0];
     }
 }

@@ -141,7 +141,7 @@ static void a_plan_has_what_a_launch_needs(void **state) {
     assert_int_equal(l->args[0].kind, KB_ARG_TENSOR);
     assert_int_equal(l->args[0].index, 0);
     assert_int_equal(l->args[1].index, 1);
-    assert_int_equal(l->args[2].bytes, 8);
+    assert_int_equal(l->args[2].bytes, 4);
     assert_int_equal(scalar(&l->args[2]), 83);
     assert_int_equal(scalar(&l->args[3]), 64);
     assert_int_equal(scalar(&l->args[4]), 64); /* gate behind up */
