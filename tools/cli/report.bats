@@ -158,7 +158,7 @@ strays() {
     jq -e '.rows[0].kernel == "a\u001b[31m|b.cu"' r.json
 }
 
-@test "the smoke table and report are the golden ones (make golden rewrites them)" {
+@test "the table and report of small cases are the golden ones (make golden rewrites them)" {
     cd "$top"
     BIN=$bin tools/golden.sh check
 }
