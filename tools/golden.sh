@@ -1,7 +1,8 @@
 #!/bin/sh
 # golden.sh check|rewrite - the table and the report of small cases on the host against
-# reports/golden/. The cases are named here, so that a change to cases/ is none to them. What differs between machines is masked: versions, times, hashes, and errors of
-# fp32, which are those of the C library's functions.
+# reports/golden/. The cases are named here, so that a change to cases/ is none to them. What
+# differs between machines is masked: versions, times, hashes, and errors of fp32, which are those
+# of the C library's functions.
 set -eu
 bin=${BIN:-./kbench}
 golden=reports/golden
@@ -19,7 +20,7 @@ fi
 
 sed -e '1s/^host, [0-9]* cores, [^|]* |/host, * |/' \
     -e '/^[0-9]* cases/s/[0-9.]* s$/* s/' \
-    -e '/\/fp32/s/[0-9.]\{4,\} *[0-9.]\{4,\}$/* */' "$work/table" >"$work/smoke.table"
+    -e '/\/fp32/s/[0-9.]\{4,\} *[0-9.]\{4,\}$/* */' "$work/table" >"$work/host.table"
 
 jq -c '
     def short: if type == "number" and . != 0
@@ -36,12 +37,12 @@ jq -c '
         | .code |= (.source_hash = "*" | .code_hash = "*" | .build_key = "*" | .arch = "*"
             | .compile_ms = "*" | .load_ms = "*" | .cached = "*")
         | (.dtype == "fp32") as $fp32 | .outputs |= map_values(masked($fp32)))
-    ' "$work/r.json" >"$work/smoke.report"
+    ' "$work/r.json" >"$work/host.report"
 
 case ${1:-check} in
-rewrite) cp "$work/smoke.table" "$work/smoke.report" "$golden/" ;;
+rewrite) cp "$work/host.table" "$work/host.report" "$golden/" ;;
 check)
-    for file in smoke.table smoke.report; do
+    for file in host.table host.report; do
         diff -u "$golden/$file" "$work/$file" || status=1
     done
     ;;

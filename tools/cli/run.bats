@@ -225,6 +225,16 @@ TEXT
     [[ $output != *$'\033[1;32m'* ]]
 }
 
+@test "a terminal gets a progress line on standard error, and nobody else" {
+    local line="$bin --backend host $top/cases/activation.json --op silu --tag smoke"
+    run script -qec "$line >/dev/null" /dev/null
+    [[ $output == *$'\r\033[K['*/*'] silu/'* ]] || { cat -v <<<"$output"; return 1; }
+    run script -qec "$line -q >/dev/null" /dev/null
+    [[ $output != *$'\033[K'* ]]
+    run script -qec "$line 2>/dev/null" /dev/null
+    [[ $output != *$'\033[K'* ]]
+}
+
 @test "standard output that goes away is exit 7" {
     status=0
     "$bin" --backend host --op silu --shape 7x16 >&- 2>err || status=$?
