@@ -145,6 +145,8 @@ void kb_terminal_open(const struct kb_options *options, struct kb_terminal *term
                  .color = wants_color(options),
                  .verbose = options->verbose},
     };
-    if (isatty(STDERR_FILENO) && !options->quiet && !dumb)
-        terminal->progress_width = width_of(STDERR_FILENO);
+    if (isatty(STDERR_FILENO) && !options->quiet && !dumb) {
+        int width = width_of(STDERR_FILENO);
+        terminal->progress_width = width ? width : 80; /* a terminal that does not say */
+    }
 }

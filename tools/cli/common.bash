@@ -9,6 +9,7 @@ case $bin in /*) ;; *) bin=$top/$bin ;; esac
 unset COLUMNS NO_COLOR CUDA_VISIBLE_DEVICES
 
 setup() {
+    [ -x "$bin" ] || { echo "$bin is not there: make it first"; return 1; }
     mkdir "$BATS_TEST_TMPDIR/here" # bats keeps files of its own beside it
     cd "$BATS_TEST_TMPDIR/here" || exit 1
 }
