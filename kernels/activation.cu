@@ -13,6 +13,7 @@
 // vec8   - half of that and a quarter: for rows that 16 bytes do not divide, and for small
 // vec4     problems, where the time is one thread's arithmetic and not the memory's.
 // scalar - single elements, four per thread, for any width.
+// vec16_no_pdl - the same code without programmatic dependent launch, for what that is worth.
 // chain  - what a framework without fusion runs: act(gate) to memory, then the product. Its
 //          act(x) is rounded to the dtype on the way, so it is right for round=act only.
 //
@@ -32,7 +33,7 @@
   "variants": {
     "vec16": {
       "why":   "one 16-byte vector per thread",
-      "when":  "hidden * dtype_bytes % 16 == 0",
+      "when":  "hidden * dtype_bytes % 16 == 0 && max(tokens, hidden) < 2147483648",
       "let":   { "vecs": "hidden * dtype_bytes / 16", "items": 1 },
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, 16, 1>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
@@ -42,7 +43,7 @@
                 "f32 limit"] },
     "vec32": {
       "why":   "one 32-byte vector per thread, which sm_100 moves by one instruction",
-      "when":  "sm >= 100 && hidden * dtype_bytes % 32 == 0 && !extras",
+      "when":  "sm >= 100 && hidden * dtype_bytes % 32 == 0 && !extras && max(tokens, hidden) < 2147483648",
       "let":   { "vecs": "hidden * dtype_bytes / 32", "items": 1 },
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 32, 1>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
@@ -52,7 +53,7 @@
                 "f32 limit"] },
     "vec8": {
       "why":   "one 8-byte vector per thread: narrower rows, less arithmetic per thread",
-      "when":  "hidden * dtype_bytes % 8 == 0 && !extras",
+      "when":  "hidden * dtype_bytes % 8 == 0 && !extras && max(tokens, hidden) < 2147483648",
       "let":   { "vecs": "hidden * dtype_bytes / 8", "items": 1 },
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 8, 1>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
@@ -62,7 +63,7 @@
                 "f32 limit"] },
     "vec4": {
       "why":   "two 4-byte vectors per thread: an even number of 16-bit elements in a row",
-      "when":  "hidden * dtype_bytes % 4 == 0 && !extras",
+      "when":  "hidden * dtype_bytes % 4 == 0 && !extras && max(tokens, hidden) < 2147483648",
       "let":   { "vecs": "hidden * dtype_bytes / 4", "items": 2 },
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 4, 2>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
@@ -72,6 +73,7 @@
                 "f32 limit"] },
     "scalar": {
       "why":   "any width, four elements per thread",
+      "when":  "max(tokens, hidden) < 2147483648",
       "let":   { "vecs": "hidden", "items": 4 },
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, sizeof(KB_T), 4>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
@@ -79,9 +81,19 @@
       "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
                 "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
                 "f32 limit"] },
+    "vec16_no_pdl": {
+      "why":   "vec16 that never starts before the kernel ahead of it has ended: the same code",
+      "when":  "hidden * dtype_bytes % 16 == 0 && max(tokens, hidden) < 2147483648",
+      "let":   { "vecs": "hidden * dtype_bytes / 16", "items": 1 },
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, 16, 1>",
+      "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
+      "block": ["cols", "rows"],
+      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
+                "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
+                "f32 limit"] },
     "chain": {
       "why":   "unfused: act(gate) goes to memory and comes back for the product",
-      "when":  "round == act && hidden * dtype_bytes % 16 == 0 && !extras",
+      "when":  "round == act && hidden * dtype_bytes % 16 == 0 && !extras && max(tokens, hidden) < 2147483648",
       "let":   { "vecs": "hidden * dtype_bytes / 16", "items": 1 },
       "scratch": { "activated": { "bytes": "tokens * hidden * dtype_bytes" } },
       "launches": [
@@ -96,10 +108,11 @@
 */
 #include "kb.cuh"
 
-/* ---- activations --------------------------------------------------------------------------
- * All three are x / (1 + 2^y(x)): one MUFU.EX2, one MUFU.RCP and no branch, so that the
- * arithmetic hides behind the memory in the precise build as well. Infinities and NaN come out
- * right by themselves: for -inf the power is infinite, its reciprocal 0 and -inf * 0 NaN. The
+/* ---- activations
+ * -------------------------------------------------------------------------- All three are
+ * x / (1 + 2^y(x)): one MUFU.EX2, one MUFU.RCP and no branch, so that the arithmetic hides
+ * behind the memory in the precise build as well. Infinities and NaN come out right by
+ * themselves: for -inf the power is infinite, its reciprocal 0 and -inf * 0 NaN. The
  * reciprocal of 2^126 and more is flushed: silu below -87.3 is -0, as the plain formula is
  * below -88.7. */
 
@@ -107,10 +120,10 @@ enum { kSilu, kGelu, kGeluTanh };
 
 KB_DEVICE float silu(float x) {
     const float log2e = 1.44269502f, ln2 = 0.693147182f;
-    // y is -x log2 e rounded towards 0. What it lacks, d >= 0, counts |x| times where x < 0:
-    // exp(-x) = 2^y (1 + d). Where x > 0 it is below rounding, negative, and saturates to 0,
-    // as the NaN does that infinities give. The float log2e is a little low, so that d is
-    // never of the wrong sign where it counts.
+    // y is -x log2 e rounded towards 0. What it lacks, d >= 0, counts |x| times where x <
+    // 0: exp(-x) = 2^y (1 + d). Where x > 0 it is below rounding, negative, and saturates
+    // to 0, as the NaN does that infinities give. The float log2e is a little low, so that
+    // d is never of the wrong sign where it counts.
     float y = __fmul_rz(x, -log2e);
     float d = kb_fms_sat(y, -ln2, x);
     return x * kb_rcp(__fmaf_rn(kb_ex2(y), 1.0f + d, 1.0f));
@@ -118,7 +131,8 @@ KB_DEVICE float silu(float x) {
 
 KB_DEVICE float gelu_tanh(float x) {
     // x (1 + tanh z) / 2 = x / (1 + exp(-2z)); y = -2z log2 e.
-    const float k1 = 2.30220820f, k3 = 0.102943240f; // 2 sqrt(2 / pi) log2 e, times 0.044715
+    const float k1 = 2.30220820f,
+                k3 = 0.102943240f; // 2 sqrt(2 / pi) log2 e, times 0.044715
     float y = x * __fmaf_rn(x * x, -k3, -k1);
     return x * kb_rcp(1.0f + kb_ex2(y));
 }
@@ -127,8 +141,8 @@ KB_DEVICE float gelu(float x) {
     // y = log2((1 - P) / P), P = (1 + erf(x / sqrt 2)) / 2, as x times a polynomial in x^2:
     // P within 2^-26, and within 1.6 % of itself down to x = -6; past 6 the polynomial goes
     // faster than y does, to P of 0 and 1. (Minimax, by linear programming.)
-    const float k[] = {-2.30220876f,    -0.104838464f,   9.94944602e-5f,  1.55982217e-4f,
-                       -1.02864231e-5f, 1.86703322e-7f,  1.27831736e-8f,  -8.66698125e-10f,
+    const float k[] = {-2.30220876f,    -0.104838464f,   9.94944602e-5f, 1.55982217e-4f,
+                       -1.02864231e-5f, 1.86703322e-7f,  1.27831736e-8f, -8.66698125e-10f,
                        2.03021178e-11f, -1.72455853e-13f};
     float x2 = x * x, p = k[9];
 #pragma unroll
@@ -141,10 +155,11 @@ template <int kAct> KB_DEVICE float act(float x) {
     return kAct == kSilu ? silu(x) : kAct == kGelu ? gelu(x) : gelu_tanh(x);
 }
 
-/* ---- kernels ------------------------------------------------------------------------------ */
+/* ---- kernels
+ * ------------------------------------------------------------------------------ */
 
-/* What a thread of the block grid works on: 32 bits for rows and columns, whose products have
- * 64. */
+/* What a thread of the block grid works on: 32 bits for rows and columns, whose products
+ * have 64. */
 struct place {
     unsigned row;
     unsigned col; // of vectors; the next of several is blockDim.x further
@@ -157,7 +172,8 @@ template <int kItems> KB_DEVICE place here() {
 
 /* Where a half of the input's row is, and a row of the output. */
 template <int kBytes, class T>
-KB_DEVICE const kb_vec<kBytes> *half_of(const T *input, place at, unsigned vecs, unsigned half) {
+KB_DEVICE const kb_vec<kBytes> *half_of(const T *input, place at, unsigned vecs,
+                                        unsigned half) {
     return kb_vecs<kBytes>(input) + ((size_t)at.row * (2 * vecs) + (at.col + half));
 }
 template <int kBytes, class T> KB_DEVICE auto *row_of(T *out, place at, unsigned vecs) {
@@ -174,8 +190,9 @@ struct extras {
 KB_DEVICE bool leaves_out(const extras &e, unsigned row) {
     if (e.expert_ids && e.expert_ids[row / (unsigned)e.step] == -1)
         return true;
-    return e.sorted_token_ids && ((int)row >= e.num_post_padded[0] ||
-                                  (unsigned)e.sorted_token_ids[row] >= (unsigned)e.num_valid);
+    return e.sorted_token_ids &&
+           ((int)row >= e.num_post_padded[0] ||
+            (unsigned)e.sorted_token_ids[row] >= (unsigned)e.num_valid);
 }
 
 /* act(gate) of a vector, rounded to T where asked. NaN passes the clamp. */
@@ -210,16 +227,18 @@ KB_DEVICE kb_vec<kBytes> product(const float (&a)[kN], const kb_vec<kBytes> &up,
  * start. */
 template <class T, int kAct, bool kRound, bool kExtras, int kBytes, int kItems>
 __global__ void __launch_bounds__(256)
-    act_and_mul(const T *input, T *out, int tokens, unsigned vecs, unsigned gate, unsigned up,
-                const int *expert_ids, const int *sorted_token_ids,
+    act_and_mul(const T *input, T *out, int tokens, unsigned vecs, unsigned gate,
+                unsigned up, const int *expert_ids, const int *sorted_token_ids,
                 const int *num_post_padded, int num_valid, int step, float limit) {
     constexpr int kN = kBytes / sizeof(T);
-    const extras e = {expert_ids, sorted_token_ids, num_post_padded, num_valid, step, limit};
+    const extras e = {expert_ids, sorted_token_ids, num_post_padded, num_valid, step,
+                      limit};
     place at = here<kItems>();
     const kb_vec<kBytes> *gates = half_of<kBytes>(input, at, vecs, gate);
     const kb_vec<kBytes> *ups = half_of<kBytes>(input, at, vecs, up);
-    kb_vec<kBytes> *results = kExtras && !out ? const_cast<kb_vec<kBytes> *>(gates) // inplace
-                                              : row_of<kBytes>(out, at, vecs);
+    kb_vec<kBytes> *results = kExtras && !out
+                                  ? const_cast<kb_vec<kBytes> *>(gates) // inplace
+                                  : row_of<kBytes>(out, at, vecs);
     kb_vec<kBytes> x[kItems], u[kItems];
     if (!kExtras || kAct != kSilu) // the clamp is silu's
         limit = 0.0f;
@@ -260,9 +279,8 @@ __global__ void __launch_bounds__(256)
 }
 
 template <class T>
-__global__ void __launch_bounds__(256)
-    mul_up(const T *input, const T *activated, T *out, int tokens, unsigned vecs,
-           unsigned up) {
+__global__ void __launch_bounds__(256) mul_up(const T *input, const T *activated, T *out,
+                                              int tokens, unsigned vecs, unsigned up) {
     float a[16 / sizeof(T)];
     place at = here<1>();
     kb_let_next_start();
