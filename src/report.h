@@ -51,6 +51,12 @@ int kb_tally_status(const struct kb_tally *tally);
  * A header line (schema and facts), a line per row, an end line (complete, seconds, count,
  * measured facts of the devices). Each row is one write(2). */
 
+/* The header line and the end line, without their newline. `interrupted`: the signal's
+ * name, or NULL. */
+void kb_facts_print(const struct kb_facts *facts, struct kb_buf *out);
+void kb_tally_print(const struct kb_tally *tally, bool complete, const char *interrupted,
+                    double seconds, struct kb_buf *out);
+
 struct kb_journal;
 /* `target`: the report that the journal is for; it is then TARGET.part, locked, so that two
  * runs cannot mix. NULL: an unlinked temporary file. KB_IO if it cannot be had. What a
@@ -59,7 +65,7 @@ bool kb_journal_open(const char *target, const struct kb_facts *facts, struct kb
                      struct kb_journal **out, struct kb_err *err);
 bool kb_journal_add(struct kb_journal *journal, const struct kb_row *row,
                     struct kb_err *err);
-/* The end line, on disk. `interrupted`: the signal's name, or NULL. */
+/* The end line, on disk. */
 bool kb_journal_finish(struct kb_journal *journal, const struct kb_tally *tally,
                        bool complete, const char *interrupted, double seconds,
                        struct kb_err *err);

@@ -62,6 +62,13 @@ static void status_words(const struct kb_run *run, int status, struct kb_buf *ou
         kb_buf_puts(out, "; it was not timed, only a kernel that passed is");
 }
 
+/* What the journal's end line says beside the counts. */
+struct ending {
+    bool complete;
+    const char *interrupted;
+    double seconds;
+};
+
 /* ---- what is printed -------------------------------------------------------------------
  */
 
@@ -85,25 +92,40 @@ static bool print_failures(struct kb_run *run, struct kb_rows *rows, struct kb_e
     return !err->kind;
 }
 
-static void print_summary(struct kb_run *run) {
+static void print_summary(struct kb_run *run, double seconds) {
     struct kb_buf text = {0};
     bool first = run->options->quiet &&
                  run->tally.rows == run->tally.count[KB_PASS] + run->tally.count[KB_SKIP];
     kb_buf_puts(&text, first ? "" : "\n");
-    kb_table_summary(&run->table, &run->tally, kb_run_seconds(run), &text);
+    kb_table_summary(&run->table, &run->tally, seconds, &text);
+    kb_terminal_print(&run->terminal, &text);
+    kb_buf_free(&text);
+}
+
+/* The rows of a journal on standard output were printed as they finished. */
+static void print_end_line(struct kb_run *run, const struct ending *end) {
+    struct kb_buf text = {0};
+    kb_tally_print(&run->tally, end->complete, end->interrupted, end->seconds, &text);
+    kb_buf_putc(&text, '\n');
     kb_terminal_print(&run->terminal, &text);
     kb_buf_free(&text);
 }
 
 /* The table's end, or the report that --format asks for. */
-static bool print_end(struct kb_run *run, struct kb_rows *rows, struct kb_err *err) {
+static bool print_end(struct kb_run *run, const struct ending *end, struct kb_rows *rows,
+                      struct kb_err *err) {
+    bool ok = true;
     if (run->terminal.failed || (run->screens && run->single))
         return true;
-    if (!run->screens)
-        return kb_report_print((enum kb_format)run->options->format, STDOUT_FILENO,
-                               "standard output", rows, err);
-    bool ok = print_failures(run, rows, err);
-    print_summary(run);
+    if (run->options->format == KB_FORMAT_JSONL) {
+        print_end_line(run, end);
+    } else if (!run->screens) {
+        ok = kb_report_print((enum kb_format)run->options->format, STDOUT_FILENO,
+                             "standard output", rows, err);
+    } else {
+        ok = print_failures(run, rows, err);
+        print_summary(run, end->seconds);
+    }
     return ok;
 }
 
@@ -134,13 +156,16 @@ static bool finish(struct kb_run *run, struct kb_buf *wrote) {
     struct kb_rows *rows = NULL;
     struct kb_err err = {0}, shown = {0};
     int signal = kb_interrupted();
-    bool complete = !signal && !run->err.kind;
-    bool ok = kb_journal_finish(run->journal, &run->tally, complete,
-                                signal ? kb_interrupt_name(signal) : NULL,
-                                kb_run_seconds(run), &err) &&
+    const struct ending end = {
+        .complete = !signal && !run->err.kind,
+        .interrupted = signal ? kb_interrupt_name(signal) : NULL,
+        .seconds = kb_run_seconds(run),
+    };
+    bool ok = kb_journal_finish(run->journal, &run->tally, end.complete, end.interrupted,
+                                end.seconds, &err) &&
               kb_rows_of_journal(run->journal, &rows, &err);
     if (ok) {
-        print_end(run, rows, &shown);
+        print_end(run, &end, rows, &shown);
         ok = write_reports(run, rows, wrote, &err);
     }
     kb_rows_close(rows);

@@ -145,6 +145,11 @@ static void print_single(struct kb_run *run, const struct kb_row *row, int devic
         kb_single_print(&single, row, out);
 }
 
+static void print_line(const struct kb_row *row, struct kb_buf *out) {
+    kb_row_print(row, out);
+    kb_buf_putc(out, '\n');
+}
+
 /* Into the tally and the journal, and to whoever looks. False where that cannot go on. */
 static bool emit(struct kb_run *run, const struct kb_row *row, int device) {
     struct kb_buf text = {0};
@@ -155,6 +160,8 @@ static bool emit(struct kb_run *run, const struct kb_row *row, int device) {
         print_single(run, row, device, &text);
     else if (run->screens && !run->options->quiet)
         kb_table_row(&run->table, row, &text);
+    else if (run->options->format == KB_FORMAT_JSONL)
+        print_line(row, &text);
     if (text.len)
         kb_terminal_print(&run->terminal, &text);
     kb_buf_free(&text);
@@ -297,10 +304,14 @@ static int run_cases(struct kb_run *run, int argc, char *const argv[]) {
     run->screens = o->format == KB_FORMAT_TABLE;
     if (o->verbose)
         tell_files(run);
-    if (run->screens && !run->single && !o->quiet) {
+    if (run->screens && !run->single && !o->quiet)
         kb_table_head(&run->table, &head);
-        kb_terminal_print(&run->terminal, &head);
+    if (o->format == KB_FORMAT_JSONL) {
+        kb_facts_print(&run->facts, &head);
+        kb_buf_putc(&head, '\n');
     }
+    if (head.len)
+        kb_terminal_print(&run->terminal, &head);
     kb_buf_free(&head);
     kb_interrupt_watch(&run->fleet);
     run_all(run);

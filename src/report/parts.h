@@ -4,10 +4,6 @@
 
 #include "report.h"
 
-/* A journal's header line and end line, without their newline. */
-void kb_facts_print(const struct kb_facts *facts, struct kb_buf *out);
-void kb_tally_print(const struct kb_tally *tally, bool complete, const char *interrupted,
-                    double seconds, struct kb_buf *out);
 /* The first method that a row was timed by, in the order of the methods; NULL: none. */
 const struct kb_time *kb_row_time(const struct kb_row *row);
 int kb_journal_fd(const struct kb_journal *journal);

@@ -61,8 +61,9 @@ strays() {
     jq -e '.rows[0].verdict == "PASS"' <<<"$output"
     on_host --op silu --shape 7x16 --format md
     has_line "| PASS | silu/7x16/bf16 | vec16 | *"
-    on_host --op silu --shape 7x16 --format jsonl
-    [ "${#lines[@]}" -eq 3 ]
+    on_host --op silu,gelu --shape 7x16 --format jsonl -o r.jsonl
+    [ "${#lines[@]}" -eq 4 ]
+    [ "$output" = "$(cat r.jsonl)" ]
 }
 
 @test "an earlier report stays as it was where the new one cannot be written" {
