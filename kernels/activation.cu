@@ -4,22 +4,22 @@
 //     gelu       act(x) = x * P(x), P(x) = (1 + erf(x / sqrt 2)) / 2
 //     gelu_tanh  act(x) = x / (1 + exp(-2z)), z = sqrt(2 / pi) * (x + 0.044715 x^3)
 //
-// round=once rounds the product to the dtype, round=act act(x) as well. layout=up_gate has the
-// halves the other way round, which costs nothing here. The extras are compiled apart: rows
-// that a filter leaves out, clamp, and inplace, where the result takes the gate's place.
+// round=once rounds the product to the dtype, round=act act(x) as well. layout=up_gate has
+// the halves the other way round, which costs nothing here. The extras are compiled apart:
+// rows that a filter leaves out, clamp, and inplace, where results take the gate's place.
 //
-// vec16  - one 16-byte vector per thread, as the stream kernel that is its ceiling; vec32 the
-//          same with the 32-byte accesses of sm_100.
+// vec16  - one 16-byte vector per thread, as the stream kernel that is its ceiling; vec32
+//          the same with the 32-byte accesses of sm_100, vec16_no_pdl the same without
+//          programmatic dependent launch, for what that is worth.
 // vec8   - half of that and a quarter: for rows that 16 bytes do not divide, and for small
 // vec4     problems, where the time is one thread's arithmetic and not the memory's.
 // scalar - single elements, four per thread, for any width.
-// vec16_no_pdl - the same code without programmatic dependent launch, for what that is worth.
 // chain  - what a framework without fusion runs: act(gate) to memory, then the product. Its
 //          act(x) is rounded to the dtype on the way, so it is right for round=act only.
 //
-// A block is `cols` vectors of each of `rows` rows, so that a thread knows its row without a
-// division. Blocks go along a row first, as the addresses do; rows lie in y and, past 65535
-// blocks, in z.
+// A block is `cols` vectors of each of `rows` rows, so that a thread knows its row without
+// a division. Blocks go along a row first, as the addresses do; rows lie in y and, past
+// 65535 blocks, in z.
 /* kbench
 { "ops": ["silu", "gelu", "gelu_tanh"],
   "let": { "cols": "ceil_div(vecs, items * ceil_div(vecs, items * 256))",
@@ -38,9 +38,9 @@
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, 16, 1>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"], "pdl": true,
-      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
-                "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
-                "f32 limit"] },
+      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
+                "expert_ids", "sorted_token_ids", "num_post_padded", "i32 num_valid",
+                "i32 step", "f32 limit"] },
     "vec32": {
       "why":   "one 32-byte vector per thread, which sm_100 moves by one instruction",
       "when":  "sm >= 100 && hidden * dtype_bytes % 32 == 0 && !extras && max(tokens, hidden) < 2147483648",
@@ -48,9 +48,9 @@
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 32, 1>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"], "pdl": true, "align": 32,
-      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
-                "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
-                "f32 limit"] },
+      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
+                "expert_ids", "sorted_token_ids", "num_post_padded", "i32 num_valid",
+                "i32 step", "f32 limit"] },
     "vec8": {
       "why":   "one 8-byte vector per thread: narrower rows, less arithmetic per thread",
       "when":  "hidden * dtype_bytes % 8 == 0 && !extras && max(tokens, hidden) < 2147483648",
@@ -58,9 +58,9 @@
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 8, 1>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"], "pdl": true,
-      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
-                "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
-                "f32 limit"] },
+      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
+                "expert_ids", "sorted_token_ids", "num_post_padded", "i32 num_valid",
+                "i32 step", "f32 limit"] },
     "vec4": {
       "why":   "two 4-byte vectors per thread: an even number of 16-bit elements in a row",
       "when":  "hidden * dtype_bytes % 4 == 0 && !extras && max(tokens, hidden) < 2147483648",
@@ -68,9 +68,9 @@
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 4, 2>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"], "pdl": true,
-      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
-                "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
-                "f32 limit"] },
+      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
+                "expert_ids", "sorted_token_ids", "num_post_padded", "i32 num_valid",
+                "i32 step", "f32 limit"] },
     "scalar": {
       "why":   "any width, four elements per thread",
       "when":  "max(tokens, hidden) < 2147483648",
@@ -78,19 +78,19 @@
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, sizeof(KB_T), 4>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"], "pdl": true,
-      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
-                "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
-                "f32 limit"] },
+      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
+                "expert_ids", "sorted_token_ids", "num_post_padded", "i32 num_valid",
+                "i32 step", "f32 limit"] },
     "vec16_no_pdl": {
-      "why":   "vec16 that never starts before the kernel ahead of it has ended: the same code",
+      "why":   "vec16 that never starts before the kernel ahead has ended: the same code",
       "when":  "hidden * dtype_bytes % 16 == 0 && max(tokens, hidden) < 2147483648",
       "let":   { "vecs": "hidden * dtype_bytes / 16", "items": 1 },
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, 16, 1>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"],
-      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up", "expert_ids",
-                "sorted_token_ids", "num_post_padded", "i32 num_valid", "i32 step",
-                "f32 limit"] },
+      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
+                "expert_ids", "sorted_token_ids", "num_post_padded", "i32 num_valid",
+                "i32 step", "f32 limit"] },
     "chain": {
       "why":   "unfused: act(gate) goes to memory and comes back for the product",
       "when":  "round == act && hidden * dtype_bytes % 16 == 0 && !extras && max(tokens, hidden) < 2147483648",
@@ -104,26 +104,26 @@
         { "entry": "mul_up<KB_T>",
           "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
           "block": ["cols", "rows"], "pdl": true,
-          "args":  ["input", "activated", "out", "i32 tokens", "i32 vecs", "i32 up"] } ] } } }
+          "args":  ["input", "activated", "out", "i32 tokens", "i32 vecs",
+                    "i32 up"] } ] } } }
 */
 #include "kb.cuh"
 
-/* ---- activations
- * -------------------------------------------------------------------------- All three are
- * x / (1 + 2^y(x)): one MUFU.EX2, one MUFU.RCP and no branch, so that the arithmetic hides
- * behind the memory in the precise build as well. Infinities and NaN come out right by
- * themselves: for -inf the power is infinite, its reciprocal 0 and -inf * 0 NaN. The
- * reciprocal of 2^126 and more is flushed: silu below -87.3 is -0, as the plain formula is
- * below -88.7. */
+/* ---- activations ------------------------------------------------------------------------
+ * All three are x / (1 + 2^y(x)): one MUFU.EX2, one MUFU.RCP and no branch, so that the
+ * arithmetic hides behind the memory in the precise build as well. Infinities and NaN come
+ * out right by themselves: for -inf the power is infinite, its reciprocal 0 and -inf * 0
+ * NaN. The reciprocal of 2^126 and more is flushed: silu below -87.3 is -0, as the plain
+ * formula is below -88.7. */
 
 enum { kSilu, kGelu, kGeluTanh };
 
 KB_DEVICE float silu(float x) {
     const float log2e = 1.44269502f, ln2 = 0.693147182f;
-    // y is -x log2 e rounded towards 0. What it lacks, d >= 0, counts |x| times where x <
-    // 0: exp(-x) = 2^y (1 + d). Where x > 0 it is below rounding, negative, and saturates
-    // to 0, as the NaN does that infinities give. The float log2e is a little low, so that
-    // d is never of the wrong sign where it counts.
+    // y is -x log2 e rounded towards 0. What it lacks, d >= 0, counts |x| times for
+    // negative x: exp(-x) = 2^y (1 + d). For positive x it is below rounding, negative, and
+    // saturates to 0, as the NaN does that infinities give. The float log2e is a little
+    // low, so that d is never of the wrong sign where it counts.
     float y = __fmul_rz(x, -log2e);
     float d = kb_fms_sat(y, -ln2, x);
     return x * kb_rcp(__fmaf_rn(kb_ex2(y), 1.0f + d, 1.0f));
@@ -131,8 +131,8 @@ KB_DEVICE float silu(float x) {
 
 KB_DEVICE float gelu_tanh(float x) {
     // x (1 + tanh z) / 2 = x / (1 + exp(-2z)); y = -2z log2 e.
-    const float k1 = 2.30220820f,
-                k3 = 0.102943240f; // 2 sqrt(2 / pi) log2 e, times 0.044715
+    const float k1 = 2.30220820f;  // 2 sqrt(2 / pi) log2 e
+    const float k3 = 0.102943240f; // the same times 0.044715
     float y = x * __fmaf_rn(x * x, -k3, -k1);
     return x * kb_rcp(1.0f + kb_ex2(y));
 }
@@ -155,8 +155,7 @@ template <int kAct> KB_DEVICE float act(float x) {
     return kAct == kSilu ? silu(x) : kAct == kGelu ? gelu(x) : gelu_tanh(x);
 }
 
-/* ---- kernels
- * ------------------------------------------------------------------------------ */
+/* ---- kernels ------------------------------------------------------------------------- */
 
 /* What a thread of the block grid works on: 32 bits for rows and columns, whose products
  * have 64. */

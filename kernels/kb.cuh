@@ -1,7 +1,8 @@
 /* kb.cuh - what kernels share: conversions, vectors, fast exact-enough maths, launch order.
  *
  * All inline PTX of kernels/ is in this file, each word with a body for the host backend
- * (KB_HOST), where the same source runs on CPU fibers. No standard library: NVRTC reads it. */
+ * (KB_HOST), where the same source runs on CPU fibers. No standard library: NVRTC reads it.
+ */
 #pragma once
 
 #include <cuda_bf16.h>
@@ -10,7 +11,8 @@
 #define KB_DEVICE __device__ __forceinline__
 
 /* ---- conversions ------------------------------------------------------------------------
- * To float exactly, from float to nearest even; NaN stays NaN, fp16 overflows to infinity. */
+ * To float exactly, from float to nearest even; NaN stays NaN, fp16 overflows to infinity.
+ */
 
 KB_DEVICE float to_f32(float x) {
     return x;
@@ -38,12 +40,8 @@ template <> KB_DEVICE __nv_bfloat16 from_f32<__nv_bfloat16>(float x) {
  * by one from sm_100 on, by two before). Registers hold words: 16-bit elements are taken
  * out of them in pairs, which is one instruction an element instead of two. */
 
-template <int kBytes> struct alignas(kBytes) kb_vec {
-    unsigned word[kBytes / 4];
-};
-template <> struct alignas(2) kb_vec<2> {
-    unsigned short word[1];
-};
+template <int kBytes> struct alignas(kBytes) kb_vec { unsigned word[kBytes / 4]; };
+template <> struct alignas(2) kb_vec<2> { unsigned short word[1]; };
 
 /* An array that starts at a multiple of kBytes, as one of vectors. */
 template <int kBytes, class T> KB_DEVICE const kb_vec<kBytes> *kb_vecs(const T *base) {
@@ -170,7 +168,8 @@ KB_DEVICE void kb_let_next_start() {
 }
 
 /* ---- shared memory ----------------------------------------------------------------------
- * The launch's dynamic shared memory as `T *name`, 128-byte aligned (what bulk copies want). */
-#define KB_DYNAMIC_SMEM(T, name)                                                             \
-    extern __shared__ __align__(128) unsigned char kb_dynamic_smem[];                        \
+ * The launch's dynamic shared memory as `T *name`, 128-byte aligned (what bulk copies
+ * want). */
+#define KB_DYNAMIC_SMEM(T, name)                                                           \
+    extern __shared__ __align__(128) unsigned char kb_dynamic_smem[];                      \
     T *name = reinterpret_cast<T *>(kb_dynamic_smem)

@@ -1,9 +1,9 @@
-// stream: the bytes of another op without its maths. out[i] = the exclusive or of in[i + k * n]
-// over the parts k of the flat input, n elements each, as many as the output has.
+// stream: the bytes of another op without its maths. out[i] = the exclusive or, over the
+// parts k of the flat input, of in[i + k * n], n being the number of outputs.
 //
 // vec16  - one 16-byte vector per thread: nothing moves bytes faster on sm_80 to sm_90.
-// scalar - any size, so that odd shapes have a ceiling too; several elements per thread, since
-//          one would leave too few bytes in flight.
+// scalar - any size, so that odd shapes have a ceiling too; several elements per thread,
+//          since one would leave too few bytes in flight.
 /* kbench
 { "ops": ["stream"],
   "variants": {
@@ -23,8 +23,7 @@
 #include "kb.cuh"
 
 template <class T, int kPattern, int kBytes, int kItems>
-__global__ void __launch_bounds__(256)
-    stream(const T *input, T *out, long long vecs) {
+__global__ void __launch_bounds__(256) stream(const T *input, T *out, long long vecs) {
     constexpr int kParts = kPattern == 0 ? 1 : kPattern == 1 ? 2 : 4; // copy, r2w1, r2w05
     constexpr int kWords = sizeof(kb_vec<kBytes>) / sizeof(kb_vec<kBytes>{}.word[0]);
     long long first = (long long)blockIdx.x * (256 * kItems) + threadIdx.x;
