@@ -57,6 +57,20 @@ last_says() {
     # shellcheck disable=SC2053 - a glob
     [[ $last == $1 ]] || { seen; echo "the last line is not: $1"; return 1; }
 }
+# mutant FILE TEXT OTHER [TEXT OTHER]...: the stranger's kernel with texts of it replaced; one
+# that it does not have is a failure, or the mutant would be none.
+plain=$top/tools/cli/silu_plain.cu
+mutant() {
+    local file=$1 text
+    text=$(<"$plain")
+    shift
+    while [ $# -gt 0 ]; do
+        [[ $text == *"$1"* ]] || { echo "silu_plain.cu has no $1"; return 1; }
+        text=${text/"$1"/"$2"}
+        shift 2
+    done
+    printf '%s\n' "$text" >"$file"
+}
 # What a run leaves in its folder: these files and no other.
 left_are() {
     [ "$(ls -A | tr '\n' ' ')" = "${*:+$* }" ] || { ls -lA; echo "wanted: $*"; return 1; }

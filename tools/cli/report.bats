@@ -3,7 +3,6 @@
 
 load common
 
-plain=$BATS_TEST_DIRNAME/silu_plain.cu
 schema=$top/reports/kbench-report-1.schema.json
 
 follows_schema() {
@@ -23,15 +22,15 @@ strays() {
 }
 
 @test "a report of every verdict here follows the schema" {
-    sed 's/if (i >= tokens \* hidden)/if (i >= tokens * hidden || (hidden == 8 \&\& i > 20))/; s/1\.0f/(hidden == 17 ? 1.01f : 1.0f)/' \
-        "$plain" >odd.cu
+    mutant odd.cu 'if (i >= n)' 'if (i >= n || (hidden == 8 && i > 20))' \
+        1.0f '(hidden == 17 ? 1.01f : 1.0f)'
     on_host --op silu --shape 7x16,3x34,0x16,5x258 --kernel odd.cu --build precise,fast-math \
         -o r.json
     status_is 1
     follows_schema r.json
     jq -e '.complete and .count.fail == 2 and .count.pass == 2 and .count.skip == 4' r.json
     jq -e '[.rows[].reason_kind] | index("unwritten") and index("mismatch") and index("build")' r.json
-    sed 's/expf/expff/' "$plain" >no.cu
+    mutant no.cu expf expff
     on_host --op silu --shape 7x16 --kernel no.cu -o e.json
     follows_schema e.json
     jq -e '.rows[0].verdict == "ERROR" and .rows[0].reason_kind == "compile"' e.json
@@ -116,7 +115,7 @@ strays() {
 }
 
 @test "a signal ends the run with a report of what was done, and no process is left" {
-    sed 's/long long row = /for (volatile int k = 0; hidden == 512;) k = k;\n    long long row = /' "$plain" >hang.cu
+    mutant hang.cu 'const T *row' 'for (volatile int k = 0; hidden == 512;) k = k; const T *row'
     "$bin" --backend host --op silu --shape 7x16,83x1024,3x34 --kernel hang.cu -o r.json \
         >out 2>err &
     local pid=$! waited=0
@@ -135,7 +134,7 @@ strays() {
 }
 
 @test "a run that is killed leaves its rows beside the report, and the next one says so" {
-    sed 's/long long row = /for (volatile int k = 0; hidden == 512;) k = k;\n    long long row = /' "$plain" >hang.cu
+    mutant hang.cu 'const T *row' 'for (volatile int k = 0; hidden == 512;) k = k; const T *row'
     "$bin" --backend host --op silu --shape 7x16,83x1024 --kernel hang.cu -o r.json >out 2>err &
     local pid=$! waited=0
     until grep -q '^PASS' out || [ $((waited += 1)) -gt 300 ]; do sleep 0.1; done
