@@ -512,9 +512,10 @@ static void own_files_are_meant_where_they_are_not_on_disk(void **state) {
                      count_of(a, "cases/stream.json --tag smoke"));
     assert_int_equal(count_of(a, "--match gelu/* --op gelu"),
                      count_of(a, "cases/activation.json --op gelu"));
-    assert_int_equal(count_of(a, "--tag ci --shape 83x1024 --op silu --fill normal "
-                                 "--set round=once,filter=none,clamp=0,inplace=no"),
-                     3);
+    assert_int_equal(
+        count_of(a, "--tag ci --shape 83x1024 --op silu --fill normal "
+                    "--set round=once,layout=gate_up,filter=none,clamp=0,inplace=no"),
+        3);
 }
 
 static void the_peers_matrix_is_144_cases(void **state) {
