@@ -57,9 +57,13 @@ void kb_shape_print(const int64_t *shape, int rank, struct kb_buf *out) {
 /* ---- parameter values ------------------------------------------------------------------
  */
 
-/* The shortest decimal that reads back as `v`. */
+/* The shortest decimal that reads back as `v`; 10 and not 1e+01. */
 static void print_double(double v, struct kb_buf *out) {
     char text[40];
+    if (v == floor(v) && fabs(v) < 1e15) {
+        kb_buf_printf(out, "%.0f", v);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, v);
         if (strtod(text, NULL) == v)

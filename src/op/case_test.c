@@ -114,6 +114,9 @@ static void values_print_as_the_shortest_text_that_reads_back(void **state) {
         {2, "64", "64"},
         {3, "-1e300", "-1e+300"},
         {3, "1234567", "1234567"},
+        {3, "10", "10"},
+        {3, "-2e3", "-2000"},
+        {3, "1e14", "100000000000000"},
     };
     for (size_t i = 0; i < KB_COUNT(table); i++) {
         struct kb_value v;
