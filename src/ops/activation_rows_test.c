@@ -131,6 +131,39 @@ static void ids_of_the_parameters_are_canonical(void **state) {
     kb_arena_free(&arena);
 }
 
+/* ---- rounding --------------------------------------------------------------------------
+ */
+
+/* What the two schools of kernels see of each other (in fp32 they are one). */
+static void the_two_roundings_differ_by_an_ulp_in_a_quarter_of_the_outputs(void **state) {
+    (void)state;
+    static const struct {
+        const char *once, *act;
+        double least, most;
+    } table[] = {
+        {"silu/83x1024/bf16", "silu/83x1024/bf16/round=act", 0.24, 0.30},
+        {"gelu/83x1024/fp16", "gelu/83x1024/fp16/round=act", 0.23, 0.30},
+        {"gelu_tanh/83x1024/fp32", "gelu_tanh/83x1024/fp32/round=act", 0, 0},
+    };
+    for (size_t i = 0; i < KB_COUNT(table); i++) {
+        struct run a, b;
+        double differ = 0;
+        run_make(&a, table[i].once);
+        run_make(&b, table[i].act);
+        int64_t n = a.p.tensors[1].elements;
+        for (int64_t e = 0; e < n; e++) {
+            double once = kb_decode(a.c.dtype, kb_encode(a.c.dtype, a.want[e]));
+            double act = kb_decode(a.c.dtype, kb_encode(a.c.dtype, b.want[e]));
+            differ += once != act;
+            assert_true(fabs(once - act) <= 2 * kb_ulp(a.c.dtype, a.want[e]));
+        }
+        assert_true(differ / (double)n >= table[i].least);
+        assert_true(differ / (double)n <= table[i].most);
+        run_free(&a);
+        run_free(&b);
+    }
+}
+
 /* ---- layout and clamp ------------------------------------------------------------------
  */
 
@@ -506,6 +539,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_does_not_go_together_is_refused_with_its_own_words),
         cmocka_unit_test(ids_of_the_parameters_are_canonical),
+        cmocka_unit_test(the_two_roundings_differ_by_an_ulp_in_a_quarter_of_the_outputs),
         cmocka_unit_test(up_gate_is_the_same_row_with_its_halves_the_other_way_round),
         cmocka_unit_test(the_gate_is_clamped_above_and_the_up_on_both_sides),
         cmocka_unit_test(the_limit_is_rounded_to_the_dtype_first),
