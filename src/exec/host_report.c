@@ -103,12 +103,11 @@ static void address_line(const char *log, const char *report,
     const char *stack = report, *where = last_line(log, "kbench-where: ");
     bool writes = write && (!access || write < access);
     if (line_has(report, "SEGV")) {
-        const char *cause = strstr(report, "caused by a ");
-        kb_buf_printf(out, "wild %s of ",
+        const char *cause = strstr(report, "caused by a "), *at = strstr(report, " 0x");
+        kb_buf_printf(out, "wild %s",
                       cause && kb_starts_with(cause + 12, "WRITE") ? "write" : "read");
-        const char *address = strstr(report, "address 0x");
-        if (address)
-            kb_buf_add(out, address, strcspn(address, " \n"));
+        if (at && at < next_line(report))
+            kb_buf_printf(out, " at address 0x%llx", strtoull(at, NULL, 16));
     } else if (access || write) {
         access = (writes ? write : access) + 1;
         stack = access;
