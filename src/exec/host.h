@@ -27,7 +27,8 @@ bool host_compiler_find(struct kb_arena *arena, struct host_compiler *out,
 
 /* A private folder under TMPDIR. `inner` is deep enough below it for includes by "../". */
 struct host_folder {
-    char *path, *inner; /* malloc'd */
+    struct kb_temp temp;
+    char *inner; /* malloc'd */
 };
 bool host_folder_make(struct host_folder *folder, struct kb_err *err);
 void host_folder_remove(struct host_folder *folder);

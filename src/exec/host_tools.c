@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,34 +137,18 @@ static char *joined(const char *a, const char *b) {
 }
 
 bool host_folder_make(struct host_folder *folder, struct kb_err *err) {
-    const char *tmp = getenv("TMPDIR");
     *folder = (struct host_folder){0};
-    folder->path = joined(tmp && *tmp ? tmp : "/tmp", "/kbench-XXXXXX");
-    if (!mkdtemp(folder->path)) {
-        kb_fail(err, KB_IO, "%s: cannot make a folder: %s", folder->path, strerror(errno));
-        free(folder->path);
-        folder->path = NULL;
+    if (!kb_temp_make(&folder->temp, err))
         return false;
-    }
-    folder->inner = joined(folder->path, depth);
+    folder->inner = joined(folder->temp.path, depth);
     if (kb_folder_make(folder->inner, err))
         return true;
     host_folder_remove(folder);
     return false;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at) {
-    (void)st;
-    (void)type;
-    (void)at;
-    remove(path); /* what cannot be removed stays in TMPDIR: nothing depends on it */
-    return 0;
-}
-
 void host_folder_remove(struct host_folder *folder) {
-    if (folder->path)
-        nftw(folder->path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-    free(folder->path);
+    kb_temp_free(&folder->temp);
     free(folder->inner);
     *folder = (struct host_folder){0};
 }

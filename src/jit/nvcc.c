@@ -6,7 +6,6 @@
 #include "nvrtc.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,15 +128,6 @@ static bool run_nvcc(const struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *jo
     return false;
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind,
-                      struct FTW *where) {
-    (void)st;
-    (void)kind;
-    (void)where;
-    remove(path);
-    return 0;
-}
-
 static bool compile_in(const struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *job,
                        const char *nvcc, const char *folder, struct kb_arena *arena,
                        struct kb_nvrtc_result *out, struct kb_err *err) {
@@ -160,18 +150,16 @@ static bool compile_in(const struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *
 bool kb_nvcc_compile(const struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *job,
                      struct kb_arena *arena, struct kb_nvrtc_result *out,
                      struct kb_err *err) {
-    char nvcc[PATH_MAX], folder[PATH_MAX];
-    const char *tmp = getenv("TMPDIR");
+    struct kb_temp folder = {0};
+    char nvcc[PATH_MAX];
     if (!nvcc_path(nvcc))
         return kb_fail(err, KB_UNSUPPORTED,
                        "no nvcc in %s/bin: builds ahead of time need the whole CUDA "
                        "Toolkit (CUDA_HOME)",
                        kb_cuda_home() ? kb_cuda_home() : "/usr/local/cuda");
-    snprintf(folder, sizeof folder, "%.3000s/kbench-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    if (!mkdtemp(folder))
-        return kb_fail(err, KB_IO, "%s: cannot make a temporary folder: %s", folder,
-                       strerror(errno));
-    bool ok = compile_in(nvrtc, job, nvcc, folder, arena, out, err);
-    nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    if (!kb_temp_make(&folder, err))
+        return false;
+    bool ok = compile_in(nvrtc, job, nvcc, folder.path, arena, out, err);
+    kb_temp_free(&folder);
     return ok;
 }

@@ -21,6 +21,7 @@ void kb_file_identity(const char *folder, const char *name, char *out, size_t si
 struct kb_nvrtc {
     struct kb_nvrtc_place place;
     struct kb_child child;
+    struct kb_temp temp; /* the process's precompiled headers */
     uint64_t nonce;
     bool running;
     int64_t compile_ms;

@@ -1,12 +1,8 @@
 /* workplace.c - a worker's folder for temporary files. */
 #include "workplace.h"
 
-#include <ftw.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-enum { OPEN_FOLDERS = 16 };
 
 static char *text_of(const char *before, const char *after) {
     struct kb_buf text = {0};
@@ -32,30 +28,17 @@ static char **env_with(const char *folder) {
 }
 
 void kb_workplace_make(struct kb_workplace *place) {
-    const char *tmp = getenv("TMPDIR");
+    struct kb_err err = {0};
 
     *place = (struct kb_workplace){0};
-    place->folder = text_of(tmp && *tmp ? tmp : "/tmp", "/kbench-XXXXXX");
-    if (mkdtemp(place->folder)) {
-        place->env = env_with(place->folder);
-        return;
-    }
-    free(place->folder);
-    place->folder = NULL;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at) {
-    (void)st, (void)type, (void)at;
-    remove(path); /* what cannot be removed stays: nothing depends on it */
-    return 0;
+    if (kb_temp_make(&place->folder, &err))
+        place->env = env_with(place->folder.path);
 }
 
 void kb_workplace_free(struct kb_workplace *place) {
-    if (place->folder)
-        nftw(place->folder, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
+    kb_temp_free(&place->folder);
     for (char **entry = place->env; entry && *entry; entry++)
         free(*entry);
     free(place->env);
-    free(place->folder);
     *place = (struct kb_workplace){0};
 }

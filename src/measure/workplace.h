@@ -3,11 +3,11 @@
 #ifndef KB_WORKPLACE_H
 #define KB_WORKPLACE_H
 
-#include "base.h"
+#include "sys.h"
 
 struct kb_workplace {
-    char *folder; /* under TMPDIR; NULL: there is none */
-    char **env;   /* ours with TMPDIR for that folder; NULL-terminated, NULL: as ours */
+    struct kb_temp folder; /* no path: there is none */
+    char **env; /* ours with TMPDIR for that folder; NULL-terminated, NULL: as ours */
 };
 void kb_workplace_make(struct kb_workplace *place);
 /* Remove the folder with all that is in it. */
