@@ -297,7 +297,7 @@ static void compare_chunks(const struct task *task, struct partial *partials,
                            int64_t n_chunks, int64_t *histogram) {
     int64_t n = task->spec->elements;
 
-#pragma omp parallel if (n_chunks > 1)
+#pragma omp parallel num_threads(kb_threads(n))
     {
         struct chunk_data *d = malloc(sizeof *d);
         int64_t *mine = calloc(BINS, sizeof *mine);
@@ -373,7 +373,7 @@ int64_t kb_compare_over(const struct kb_compare_args *args, int64_t first, int64
     struct task task = task_of(args);
     int64_t over = 0, n_chunks = (count + CHUNK - 1) / CHUNK;
 
-#pragma omp parallel reduction(+ : over) if (n_chunks > 1)
+#pragma omp parallel reduction(+ : over) num_threads(kb_threads(count))
     {
         struct chunk_data *d = malloc(sizeof *d);
         if (!d)

@@ -9,8 +9,7 @@
 
 #include <math.h>
 #include <string.h>
-
-enum { CHUNK = 256, PARALLEL = 65536, EXPERTS = 8 };
+enum { CHUNK = 256, EXPERTS = 8 };
 
 /* ---- halves ----------------------------------------------------------------------------
  */
@@ -69,7 +68,7 @@ static void fill_input(const struct kb_problem *p, uint64_t seed, int64_t first,
     const struct kb_activation a = kb_activation_of(p->c);
     int64_t hidden = a.hidden, end = first + count;
     int64_t from = first / hidden, to = (end - 1) / hidden;
-#pragma omp parallel for schedule(static) if (count > PARALLEL)
+#pragma omp parallel for schedule(static) num_threads(kb_threads(count))
     for (int64_t part = from; part <= to; part++) {
         int64_t start = part == from ? first : part * hidden;
         int64_t stop = part == to ? end : (part + 1) * hidden;

@@ -22,7 +22,6 @@
 
 enum {
     CHUNK = 1024,
-    PARALLEL = 65536, /* elements from which threads are worth waking */
     NAN_PLANTED = 24, /* a tensor as long as this holds all kinds, see plant_nan */
 };
 
@@ -334,7 +333,7 @@ void kb_fill_range(const struct kb_fill_key *key, enum kb_dtype dtype, int64_t f
     const struct source src = {.key = key, .name = name_hash(key->tensor)};
     size_t bytes = kb_dtype_bytes(dtype);
     int64_t chunks = count / CHUNK + (count % CHUNK > 0);
-#pragma omp parallel for schedule(static) if (count > PARALLEL)
+#pragma omp parallel for schedule(static) num_threads(kb_threads(count))
     for (int64_t c = 0; c < chunks; c++) {
         int64_t done = c * CHUNK, n = count - done < CHUNK ? count - done : CHUNK;
         fill_chunk(&src, dtype, first + done, n,
