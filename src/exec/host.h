@@ -5,7 +5,7 @@
  * host_tools.c    the C++ compiler, private folders
  * host_build.c    from a plan to a runner executable, through the cache
  * host_compile.c  the steps of one compile
- * host_rewrite.c  what the C++ compiler cannot take
+ * host_rewrite.c  what the C++ compiler cannot take; host_tokens.c reads the text
  * host_run.c      one run in a process of its own
  * host_report.c   sanitizers' reports and signals in one line */
 #ifndef KB_EXEC_HOST_H
@@ -91,6 +91,9 @@ extern const char *const host_flags[];
 /* Compile `job` to an executable, its scheduler through the cache by that key. */
 bool host_compile(struct host_job *job, const struct kb_hash *runner_key,
                   struct kb_buf *executable, struct kb_err *err);
+
+/* An entry as the runner knows it: on one line. */
+const char *host_entry_line(const char *entry, struct kb_arena *arena);
 
 /* Preprocessed C++ into what the compiler takes (see kernels/host/shared.h). */
 void host_rewrite(const char *text, size_t size, struct kb_buf *out);

@@ -28,8 +28,19 @@ const char *const host_flags[] = {
 /* ---- sources ----------------------------------------------------------------------- */
 
 static void quoted(struct kb_buf *out, const char *text) {
-    for (; *text; text++)
-        kb_buf_printf(out, *text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            kb_buf_putc(out, '\\');
+        kb_buf_putc(out, *text);
+    }
+}
+
+const char *host_entry_line(const char *entry, struct kb_arena *arena) {
+    char *copy = kb_arena_strdup(arena, entry);
+    for (char *p = copy; *p; p++)
+        if ((unsigned char)*p < ' ')
+            *p = ' ';
+    return copy;
 }
 
 /* Each entry on a line whose file name is the entry: a compiler error then names it. */
@@ -38,10 +49,11 @@ static void write_unit(const struct host_job *job, struct kb_buf *out) {
     kb_buf_printf(out, "#include \"kbh/shim.h\"\n#include \"%s\"\n", job->source);
     kb_buf_puts(out, "#include \"kbh/entry.h\"\nconst kbh_entry kbh_entries[] = {\n");
     for (size_t i = 0; i < entries->count; i++) {
+        const char *entry = host_entry_line(entries->items[i], job->arena);
         kb_buf_puts(out, "#line 1 \"entry ");
-        quoted(out, entries->items[i]);
-        kb_buf_printf(out, "\"\nkbh_make_entry<&%s>(\"", entries->items[i]);
-        quoted(out, entries->items[i]);
+        quoted(out, entry);
+        kb_buf_printf(out, "\"\nkbh_make_entry<&%s>(\"", entry);
+        quoted(out, entry);
         kb_buf_puts(out, "\"),\n");
     }
     kb_buf_printf(out, "};\nconst int kbh_entry_count = %zu;\n", entries->count);

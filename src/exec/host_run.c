@@ -71,6 +71,7 @@ static void write_command(const struct kb_device *device, const struct kb_plan *
                           const struct kb_slab *slab, const struct kb_run_options *options,
                           const char *nonce, struct kb_buf *out) {
     int tensors = n_tensors(plan, slab);
+    struct kb_arena arena = {0};
     kb_buf_printf(out, "nonce %s\nslab %zu\norder %d\nseed %llu\nworkers %d\nsmem %lld\n",
                   nonce, slab->bytes, (int)options->order,
                   (unsigned long long)options->schedule_seed, device->info.cores,
@@ -87,11 +88,13 @@ static void write_command(const struct kb_device *device, const struct kb_plan *
         kb_buf_printf(out, "launch %lld %lld %lld %lld %lld %lld %zu %s\n",
                       (long long)l->grid[0], (long long)l->grid[1], (long long)l->grid[2],
                       (long long)l->block[0], (long long)l->block[1],
-                      (long long)l->block[2], l->smem_bytes, l->entry);
+                      (long long)l->block[2], l->smem_bytes,
+                      host_entry_line(l->entry, &arena));
         write_args(l, slab, tensors, out);
         kb_buf_puts(out, "run\n");
     }
     kb_buf_puts(out, "end\n");
+    kb_arena_free(&arena);
 }
 
 static bool launches_nothing(const struct kb_plan *plan) {
