@@ -43,6 +43,13 @@ bool kb_is_folder(const char *path);
 bool kb_is_file(const char *path);
 /* mkdir -p, mode 0700. */
 bool kb_folder_make(const char *path, struct kb_err *err);
+/* A private folder under $TMPDIR or /tmp (mode 0700, unguessable name). Freeing removes it
+ * with all that is in it; safe on a zeroed one. */
+struct kb_temp {
+    char *path;
+};
+bool kb_temp_make(struct kb_temp *temp, struct kb_err *err);
+void kb_temp_free(struct kb_temp *temp);
 /* Names of regular files in `folder` that end in `suffix`, sorted, hidden ones left out;
  * arena strings. KB_INPUT if the folder is not there. */
 bool kb_folder_list(const char *folder, const char *suffix, struct kb_arena *arena,

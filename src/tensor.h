@@ -9,6 +9,10 @@
 
 enum { KB_MAX_RANK = 8 };
 
+/* OpenMP threads that are worth starting for work on so many elements: one for each 2^17, at
+ * most all. Sixteen idle ones cost a small case more than the work itself. */
+int kb_threads(int64_t elements);
+
 /* id, canonical name, bytes, significand bits with the hidden one, C++ type in kernels */
 #define KB_DTYPES(X)                                                                       \
     X(KB_BF16, "bf16", 2, 8, "__nv_bfloat16")                                              \
