@@ -118,6 +118,7 @@ struct kb_timer;
 
 struct kb_backend {
     const char *name;
+    bool maps_slabs; /* run takes KB_SLAB_SHARED ones only: a child maps them */
     /* Devices that could be opened; `gaps` gets a line for each thing missing, with its
      * remedy. */
     int (*probe)(struct kb_device_info *devices, int max, struct kb_buf *gaps);

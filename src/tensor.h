@@ -9,8 +9,8 @@
 
 enum { KB_MAX_RANK = 8 };
 
-/* OpenMP threads that are worth starting for work on so many elements: one for each 2^17, at
- * most all. Sixteen idle ones cost a small case more than the work itself. */
+/* OpenMP threads that are worth starting for work on so many elements: one for each 2^17,
+ * at most all. Sixteen idle ones cost a small case more than the work itself. */
 int kb_threads(int64_t elements);
 
 /* id, canonical name, bytes, significand bits with the hidden one, C++ type in kernels */
@@ -67,10 +67,13 @@ struct kb_slot {
     size_t offset, bytes; /* of the tensor itself; guard zones lie before and after */
 };
 
+/* SHARED lies in a memfd that a child can map, PRIVATE in ordinary memory on huge pages. */
+enum kb_slab_kind { KB_SLAB_SHARED, KB_SLAB_PRIVATE };
+
 struct kb_slab {
-    unsigned char *data; /* mapped shared from `fd`; NULL when bytes is 0 */
+    unsigned char *data; /* NULL when bytes is 0 */
     size_t bytes;
-    int fd; /* a memfd; -1 when there is none */
+    int fd; /* the memfd; -1: private */
     int n_slots;
     struct kb_slot *slots; /* owned */
 };
@@ -79,8 +82,8 @@ struct kb_slab {
  * a multiple of KB_SLAB_ALIGN plus `shift` bytes. Guards are filled, the tensors are zero
  * and cost no memory before they are written; the file's size is sealed. KB_MEMORY with the
  * bytes needed when they do not fit or are more than the machine has. */
-bool kb_slab_make(struct kb_slab *slab, int n, const size_t *bytes, size_t shift,
-                  struct kb_err *err);
+bool kb_slab_make(struct kb_slab *slab, enum kb_slab_kind kind, int n, const size_t *bytes,
+                  size_t shift, struct kb_err *err);
 /* Bytes that kb_slab_make would take; false on overflow. */
 bool kb_slab_size(int n, const size_t *bytes, size_t shift, size_t *out);
 void kb_slab_free(struct kb_slab *slab);

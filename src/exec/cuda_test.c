@@ -232,7 +232,7 @@ static void scratch_starts_as_the_contract_says(void **state) {
     f->plan->scratch[0] = (struct kb_scratch){64, KB_SCRATCH_ZERO};
     f->plan->scratch[1] = (struct kb_scratch){64, KB_SCRATCH_POISON};
     f->plan->scratch[2] = (struct kb_scratch){64, KB_SCRATCH_KEEP};
-    assert_true(kb_slab_make(&f->slab, 4, bytes, 0, &f->err));
+    assert_true(kb_slab_make(&f->slab, KB_SLAB_SHARED, 4, bytes, 0, &f->err));
     for (int i = 0; i < 4; i++)
         memset(kb_slab_at(&f->slab, i), 5, 64);
     assert_true(run(f));

@@ -136,7 +136,7 @@ static void chain_is_timed_as_a_whole_with_its_zeroes(void **state) {
     build(f);
     f->plan->n_scratch = 1;
     f->plan->scratch[0] = (struct kb_scratch){64, KB_SCRATCH_ZERO};
-    assert_true(kb_slab_make(&f->slab, 2, bytes, 0, &f->err));
+    assert_true(kb_slab_make(&f->slab, KB_SLAB_SHARED, 2, bytes, 0, &f->err));
     struct kb_timer *timer = open_timer(f, KB_COLD, 0, &facts);
     expect_samples(f, timer, 2100);
     assert_int_equal(facts.footprint_bytes, 128);
@@ -211,7 +211,7 @@ static void timer_with_other_scratch_spoils_the_shared_tensors_too(void **state)
     ready(f, 100000);
     unsigned char before = byte_of(&f->slab, 0);
     assert_true(kb_slab_copy(&out, &f->slab, &f->err));
-    assert_true(kb_slab_make(&more, 3, bytes, 0, &f->err));
+    assert_true(kb_slab_make(&more, KB_SLAB_SHARED, 3, bytes, 0, &f->err));
     memcpy(kb_slab_at(&more, 0), kb_slab_at(&f->slab, 0), 100000);
     struct kb_timer *a = open_timer(f, KB_GRAPH, 3, &facts);
     f->plan->n_scratch = 1;

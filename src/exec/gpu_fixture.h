@@ -152,7 +152,7 @@ static inline bool run(struct fixture *f, struct kb_code *code, const struct kb_
 
 static inline void make_slab(struct fixture *f, struct kb_slab *slab, int n,
                              const size_t *bytes) {
-    if (!kb_slab_make(slab, n, bytes, 0, &f->err))
+    if (!kb_slab_make(slab, KB_SLAB_SHARED, n, bytes, 0, &f->err))
         fail_msg("%s", f->err.msg);
     for (int i = 0; i < n; i++)
         kb_poison(kb_slab_at(slab, i), bytes[i], 0);
@@ -185,7 +185,7 @@ static inline int run_alone(const char *entry) {
     struct kb_plan *plan = plan_of(&f, entry, 1, 1, 1);
     if (!kb_cuda.open(0, &f.options, &f.device, &f.err) ||
         !kb_cuda.build(f.device, plan, &f.build, &code, &info, &f.err) ||
-        !kb_slab_make(&slab, 1, bytes, 0, &f.err)) {
+        !kb_slab_make(&slab, KB_SLAB_SHARED, 1, bytes, 0, &f.err)) {
         printf("before the launch: %s\n", f.err.msg);
         return 1;
     }

@@ -157,6 +157,7 @@ static void host_clocks(struct kb_device *device, struct kb_clocks *out) {
 
 const struct kb_backend kb_host = {
     .name = "host",
+    .maps_slabs = true,
     .probe = host_probe,
     .open = host_open,
     .close = host_close,

@@ -137,7 +137,7 @@ static struct kb_slab slab_of(size_t a, size_t b, size_t c) {
     struct kb_slab slab = {0};
     struct kb_err err = {0};
     const size_t bytes[] = {a, b, c};
-    assert_true(kb_slab_make(&slab, 3, bytes, 0, &err));
+    assert_true(kb_slab_make(&slab, KB_SLAB_SHARED, 3, bytes, 0, &err));
     for (int i = 0; i < 3; i++)
         memset(kb_slab_at(&slab, i), 0, bytes[i]);
     return slab;

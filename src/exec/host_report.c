@@ -64,21 +64,37 @@ static bool add_place(const char *line, const struct kb_strings *files,
     return false;
 }
 
-/* The innermost frame of the stack after `line` that lies in the kernel's own files. */
+/* Whether the place that `out` ends in since `from` lies in the .cu itself. */
+static bool is_in_source(const struct kb_buf *out, size_t from,
+                         const struct kb_strings *files) {
+    return kb_starts_with(out->data + from, files->items[0]);
+}
+
+/* Of the stack after `line` the innermost frame in the kernel's own files, and if that is a
+ * header, the innermost one in the .cu: "kb.cuh:24 from mine.cu:63". */
 static bool add_frame(const char *line, const struct kb_strings *files,
                       struct kb_buf *out) {
-    bool begun = false;
+    const struct kb_strings source = {.items = files->items, .count = 1};
+    bool begun = false, found = false;
+    size_t from = out->len;
     for (line = next_line(line); *line; line = next_line(line)) {
         const char *text = line + strspn(line, " ");
-        if (*text == '#') {
-            begun = true;
-            if (add_place(text, files, out))
+        struct kb_buf place = {0};
+        if (*text != '#') {
+            if (begun)
+                break;
+            continue;
+        }
+        begun = true;
+        if (add_place(text, found ? &source : files, &place)) {
+            kb_buf_printf(out, "%s%s", found ? " from " : "", place.data);
+            kb_buf_free(&place);
+            if (found || is_in_source(out, from, files))
                 return true;
-        } else if (begun) {
-            break;
+            found = true;
         }
     }
-    return false;
+    return found;
 }
 
 static void add_thread(const char *log, struct kb_buf *out) {

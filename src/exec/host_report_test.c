@@ -43,6 +43,16 @@ static void an_access_out_of_bounds_is_told_by_tensor_and_line(void **state) {
         "out-of-bounds stack-buffer-overflow read of 2 bytes, at kb.cuh:8");
 }
 
+static void a_line_of_a_header_is_told_with_its_caller(void **state) {
+    (void)state;
+    assert_line("==7==ERROR: AddressSanitizer: SEGV on unknown address 0x10 (pc 1)\n"
+                "    #0 0x41 in to_f32 ./kb.cuh:24\n"
+                "    #1 0x41 in load ./kb.cuh:30\n"
+                "    #2 0x41 in k(int*) ./mine.cu:3\n"
+                "    #3 0x41 in k(int*) ./mine.cu:9\n",
+                "wild read at address 0x10, at kb.cuh:24 from mine.cu:3");
+}
+
 static void a_wild_access_is_told_by_its_address(void **state) {
     (void)state;
     assert_line(
@@ -148,6 +158,7 @@ static void what_was_printed_is_told_without_the_runners_lines(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_access_out_of_bounds_is_told_by_tensor_and_line),
+        cmocka_unit_test(a_line_of_a_header_is_told_with_its_caller),
         cmocka_unit_test(a_wild_access_is_told_by_its_address),
         cmocka_unit_test(undefined_arithmetic_is_told_by_its_line),
         cmocka_unit_test(a_race_is_told_by_both_lines),

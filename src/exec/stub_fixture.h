@@ -91,7 +91,7 @@ static inline void build(struct fixture *f) {
 /* A slab of one or two tensors of these sizes, poisoned. */
 static inline void make_slab(struct fixture *f, size_t first, size_t second) {
     size_t bytes[] = {first, second};
-    assert_true(kb_slab_make(&f->slab, 2, bytes, 0, &f->err));
+    assert_true(kb_slab_make(&f->slab, KB_SLAB_SHARED, 2, bytes, 0, &f->err));
     for (int i = 0; i < 2; i++)
         if (bytes[i])
             kb_poison(kb_slab_at(&f->slab, i), bytes[i], 0);

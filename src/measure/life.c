@@ -138,8 +138,8 @@ static bool phase_fill(struct life *l) {
 
     if (!phase_fit(l))
         return false;
-    if (!kb_session_slab(&l->asked.problem, &l->asked.plan, l->job->seed, &l->initial,
-                         &err) ||
+    if (!kb_session_slab(l->session, &l->asked.problem, &l->asked.plan, l->job->seed,
+                         &l->initial, &err) ||
         !kb_slab_copy(&l->work, &l->initial, &err))
         return stop_err(l, &err, KB_R_MEMORY);
     return true;

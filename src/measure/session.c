@@ -173,10 +173,13 @@ static void fill_slab(const struct kb_problem *problem, const struct kb_plan *pl
     }
 }
 
-bool kb_session_slab(const struct kb_problem *problem, const struct kb_plan *plan,
-                     uint64_t seed, struct kb_slab *out, struct kb_err *err) {
+bool kb_session_slab(const struct kb_session *session, const struct kb_problem *problem,
+                     const struct kb_plan *plan, uint64_t seed, struct kb_slab *out,
+                     struct kb_err *err) {
     size_t bytes[KB_MAX_TENSORS + KB_MAX_SCRATCH] = {0};
     int n = problem->n_tensors + plan->n_scratch;
+    enum kb_slab_kind kind =
+        session->backend->maps_slabs ? KB_SLAB_SHARED : KB_SLAB_PRIVATE;
 
     for (int t = 0; t < problem->n_tensors; t++) {
         const struct kb_tensor_spec *spec = &problem->tensors[t];
@@ -186,7 +189,7 @@ bool kb_session_slab(const struct kb_problem *problem, const struct kb_plan *pla
     }
     for (int i = 0; i < plan->n_scratch; i++)
         bytes[problem->n_tensors + i] = plan->scratch[i].bytes;
-    if (!kb_slab_make(out, n, bytes, 0, err))
+    if (!kb_slab_make(out, kind, n, bytes, 0, err))
         return false;
     fill_slab(problem, plan, seed, out);
     return true;

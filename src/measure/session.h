@@ -91,8 +91,9 @@ bool kb_session_build(struct kb_session *session, const struct kb_plan *plan,
                       const struct kb_build *build, struct kb_built **out,
                       struct kb_err *err);
 /* Slots of a slab for a problem and a plan: tensors, then scratch. */
-bool kb_session_slab(const struct kb_problem *problem, const struct kb_plan *plan,
-                     uint64_t seed, struct kb_slab *out, struct kb_err *err);
+bool kb_session_slab(const struct kb_session *session, const struct kb_problem *problem,
+                     const struct kb_plan *plan, uint64_t seed, struct kb_slab *out,
+                     struct kb_err *err);
 void kb_poison_outputs(const struct kb_problem *problem, struct kb_slab *slab, int pattern);
 
 /* ---- time, in time.c and ceiling.c ------------------------------------------------- */

@@ -19,7 +19,7 @@ static int make(void **state) {
     struct kb_err err = {0};
     struct kb_slab *slab = calloc(1, sizeof *slab);
     *state = slab;
-    return slab && kb_slab_make(slab, N, sizes, SHIFT, &err) ? 0 : -1;
+    return slab && kb_slab_make(slab, KB_SLAB_SHARED, N, sizes, SHIFT, &err) ? 0 : -1;
 }
 
 static int unmake(void **state) {
@@ -160,7 +160,7 @@ static void a_big_tensor_costs_nothing_before_it_is_filled(void **state) {
     struct kb_slab slab;
     struct stat info;
     size_t half = (size_t)sysconf(_SC_PHYS_PAGES) / 2 * (size_t)sysconf(_SC_PAGESIZE);
-    assert_true(kb_slab_make(&slab, 1, &half, 0, &err));
+    assert_true(kb_slab_make(&slab, KB_SLAB_SHARED, 1, &half, 0, &err));
     assert_int_equal(fstat(slab.fd, &info), 0);
     assert_int_equal(info.st_size, slab.bytes);
     assert_true(info.st_blocks * 512 <= 1 << 20);
@@ -172,7 +172,7 @@ static void a_slab_larger_than_the_machine_is_refused_with_its_size(void **state
     static const size_t too_large = (size_t)10000000000000000;
     struct kb_err err = {0};
     struct kb_slab slab;
-    assert_false(kb_slab_make(&slab, 1, &too_large, 0, &err));
+    assert_false(kb_slab_make(&slab, KB_SLAB_SHARED, 1, &too_large, 0, &err));
     assert_int_equal(err.kind, KB_MEMORY);
     assert_non_null(strstr(err.msg, "needs 10 PB, this machine has "));
     assert_null(slab.data);
@@ -190,7 +190,7 @@ static void sizes_that_overflow_are_refused(void **state) {
     assert_false(kb_slab_size(2, pair, 0, &out));
     assert_false(kb_slab_size(2, small, SIZE_MAX - 5000, &out));
     assert_int_equal(out, 77);
-    assert_false(kb_slab_make(&slab, 2, pair, 0, &err));
+    assert_false(kb_slab_make(&slab, KB_SLAB_SHARED, 2, pair, 0, &err));
     assert_int_equal(err.kind, KB_MEMORY);
     assert_null(slab.data);
 }
@@ -205,7 +205,7 @@ static void memory_that_cannot_be_mapped_is_a_memory_error(void **state) {
     none = old;
     none.rlim_cur = 1 << 20;
     assert_int_equal(setrlimit(RLIMIT_AS, &none), 0);
-    bool made = kb_slab_make(&slab, 1, &bytes, 0, &err);
+    bool made = kb_slab_make(&slab, KB_SLAB_SHARED, 1, &bytes, 0, &err);
     assert_int_equal(setrlimit(RLIMIT_AS, &old), 0);
     assert_false(made);
     assert_int_equal(err.kind, KB_MEMORY);
@@ -217,7 +217,7 @@ static void no_tensors_make_an_empty_slab(void **state) {
     (void)state;
     struct kb_err err = {0};
     struct kb_slab slab, copy, zero = {0};
-    assert_true(kb_slab_make(&slab, 0, NULL, 0, &err));
+    assert_true(kb_slab_make(&slab, KB_SLAB_SHARED, 0, NULL, 0, &err));
     assert_null(slab.data);
     assert_int_equal(slab.bytes, 0);
     assert_int_equal(slab.fd, -1);
