@@ -114,6 +114,8 @@ static bool is_sound(const struct kb_device *device, const struct kb_plan *plan,
     if (device->options.memory_limit > 0 && slab->bytes > device->options.memory_limit)
         return kb_fail(err, KB_MEMORY, "needs %zu bytes, the limit is %zu", slab->bytes,
                        device->options.memory_limit);
+    if (slab->bytes > 0 && slab->fd < 0)
+        return kb_fail(err, KB_DEVICE, "the host backend runs over shared slabs only");
     for (int i = 0; i < plan->n_launches; i++) {
         const struct kb_launch *l = &plan->launches[i];
         int64_t threads = 1;

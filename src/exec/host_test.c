@@ -1,6 +1,8 @@
 /* host_test.c - what a kernel may use gives what CUDA says, in every order of threads. */
 #include "host_fixture.h"
 
+#include <math.h>
+
 /* ---- what is covered --------------------------------------------------------------- */
 
 static void every_thread_of_a_3d_launch_runs_once(void **state) {
@@ -216,6 +218,31 @@ static void what_a_kernel_prints_is_kept(void **state) {
     assert_has(o.result.warning, "kernel printed: thread 0 sees 0 (and more");
 }
 
+/* Large enough for several OS threads. */
+static void a_kernel_without_barriers_gives_the_reference(void **state) {
+    (void)state;
+    enum { ROWS = 128, HIDDEN = 512, N = ROWS * HIDDEN };
+    struct kb_slab slab = slab_of(N * 4, N * 2, 0);
+    struct kb_plan plan = plan_for("silu_like", N / 8 / 64, 64);
+    const struct kb_fill_key key = {1, "input", KB_FILL_NORMAL, 2 * HIDDEN};
+    kb_fill_range(&key, KB_BF16, 0, 2 * N, kb_slab_at(&slab, 0));
+    add_tensor(&plan, 0);
+    add_tensor(&plan, 1);
+    add_int(&plan, HIDDEN);
+    struct outcome o = run(&plain, &plan, &slab);
+    assert_clean(&o);
+    const void *in = kb_slab_at(&slab, 0), *out = kb_slab_at(&slab, 1);
+    for (int64_t i = 0; i < N; i++) {
+        int64_t at = i / HIDDEN * 2 * HIDDEN + i % HIDDEN;
+        double x = kb_decode(KB_BF16, kb_bits_at(KB_BF16, in, at));
+        double up = kb_decode(KB_BF16, kb_bits_at(KB_BF16, in, at + HIDDEN));
+        double want = x / (1 + exp(-x)) * up;
+        double got = kb_decode(KB_BF16, kb_bits_at(KB_BF16, out, i));
+        assert_true(fabs(got - want) <= 0.51 * kb_ulp(KB_BF16, want));
+    }
+    kb_slab_free(&slab);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_thread_of_a_3d_launch_runs_once),
@@ -229,6 +256,7 @@ int main(void) {
         cmocka_unit_test(atomics_are_atomic_across_blocks),
         cmocka_unit_test(a_thread_that_spins_lets_others_run),
         cmocka_unit_test(orders_of_blocks_and_threads_follow_the_options),
+        cmocka_unit_test(a_kernel_without_barriers_gives_the_reference),
         cmocka_unit_test(a_chain_runs_in_order_and_an_empty_grid_not_at_all),
         cmocka_unit_test(what_a_kernel_prints_is_kept),
     };
