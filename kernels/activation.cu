@@ -11,8 +11,13 @@
 // vec16  - one 16-byte vector per thread, as the stream kernel that is its ceiling; vec32
 //          the same with the 32-byte accesses of sm_100, vec16_no_pdl the same without
 //          programmatic dependent launch, for what that is worth.
-// vec8   - half of that and a quarter: for rows that 16 bytes do not divide, and for small
-// vec4     problems, where the time is one thread's arithmetic and not the memory's.
+// vec8   - half of that and a quarter: for rows that 16 bytes do not divide.
+// vec4
+// small  - vec8 for 16-bit dtypes up to 8192 elements an SM, where the time is one thread's
+//          arithmetic and not the memory's. Seen on an H200, ns over the stream kernel of the
+//          same bytes, vec16 / vec8: silu 83x1024 144 / 100, 64x2048 154 / 103, 1024x2048
+//          151 / 157; gelu 83x1024 190 / 122, 1024x2048 363 / 168. Past that, and with few
+//          wide rows, vec16 is faster: silu 16x65536 140 / 193, 4096x2048 49 / 285.
 // scalar - single elements, four per thread, for any width.
 // chain  - what a framework without fusion runs: act(gate) to memory, then the product. Its
 //          act(x) is rounded to the dtype on the way, so it is right for round=act only.
@@ -31,6 +36,16 @@
            "act_rounds": "round == act && dtype_bytes < 4",
            "extras": "filter != none || clamp > 0 || inplace != no" },
   "variants": {
+    "small": {
+      "why":   "vec8 where the time is one thread's arithmetic and not the memory's; its code is vec8's, which the host runs",
+      "when":  "hidden * dtype_bytes % 8 == 0 && dtype_bytes == 2 && !extras && tokens * hidden <= sm_count * (hidden <= 8192 ? 8192 : 2048)",
+      "let":   { "vecs": "hidden * dtype_bytes / 8", "items": 1 },
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 8, 1>",
+      "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
+      "block": ["cols", "rows"], "pdl": true, "backends": ["cuda"],
+      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
+                "expert_ids", "sorted_token_ids", "num_post_padded", "i32 num_valid",
+                "i32 step", "f32 limit"] },
     "vec16": {
       "why":   "one 16-byte vector per thread",
       "when":  "hidden * dtype_bytes % 16 == 0 && max(tokens, hidden) < 2147483648",

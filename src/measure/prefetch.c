@@ -170,6 +170,40 @@ static int pick_distinct(const struct kb_device_info *device, const struct kb_jo
     return n_picked;
 }
 
+/* Those of `picked` whose code the cache lacks: where it lacks nothing no process is
+ * started and no GPU opened for it, which would take longer than the run of a small suite.
+ */
+static int drop_cached(const struct kb_exec_options *exec,
+                       const struct kb_device_info *device, const struct kb_job *jobs,
+                       int *picked, int n) {
+    struct kb_exec_options look = *exec;
+    struct kb_session session = {0};
+    struct kb_asked *asked = kb_arena_alloc(&session.arena, sizeof *asked);
+    struct kb_compiler *compiler = NULL;
+    struct kb_arena arena = {0};
+    struct kb_code_info info;
+    struct kb_err err = {0};
+    int kept = 0;
+
+    look.no_compile = true;
+    if (exec->no_cache || !kb_compiler_open(&look, &compiler, &err)) {
+        kb_session_free(&session);
+        return n;
+    }
+    for (int i = 0; i < n; i++) {
+        kb_arena_reset(&arena);
+        if (!kb_session_plan(&session, device->backend, &device->limits, &jobs[picked[i]],
+                             &arena, asked, &err) ||
+            !kb_compiler_build(compiler, device->limits.sm, &asked->plan, &asked->build,
+                               &info, &err))
+            picked[kept++] = picked[i];
+    }
+    kb_compiler_close(compiler);
+    kb_arena_free(&arena);
+    kb_session_free(&session);
+    return kept;
+}
+
 void kb_prefetch(const struct kb_worker_options *options,
                  const struct kb_device_info *device, const struct kb_job *jobs, int n_jobs,
                  int processes) {
@@ -180,6 +214,8 @@ void kb_prefetch(const struct kb_worker_options *options,
     atomic_store(&killed, 0);
     same.backend = device->backend;
     int n = pick_distinct(device, jobs, n_jobs, picked);
+    if (kb_streq(device->backend, "cuda"))
+        n = drop_cached(&options->exec, device, jobs, picked, n);
     int wanted = processes > 1 ? processes : 1, started = 0;
     wanted = wanted < MAX_LANES ? wanted : MAX_LANES;
     int lanes = wanted < n ? wanted : n;
