@@ -12,6 +12,8 @@ enum { KB_MAX_RANK = 8 };
 /* OpenMP threads that are worth starting for work on so many elements: one for each 2^17,
  * at most all. Sixteen idle ones cost a small case more than the work itself. */
 int kb_threads(int64_t elements);
+/* memcpy by as many threads as the size is worth. */
+void kb_copy(void *to, const void *from, size_t bytes);
 
 /* id, canonical name, bytes, significand bits with the hidden one, C++ type in kernels */
 #define KB_DTYPES(X)                                                                       \

@@ -195,6 +195,7 @@ void kb_cuda_close(struct kb_device *device) {
         return;
     if (device->context) {
         kb_clockwork_free(device);
+        kb_cuda_copy_free(device);
         kb_cuda_free(device, &device->slab);
         if (device->stream)
             device->cu.StreamDestroy(device->stream);

@@ -22,6 +22,7 @@ struct kb_device {
     struct kb_compiler *compiler;
     CUdeviceptr slab; /* of run: kept, grows */
     size_t slab_bytes;
+    void *stage[2];                 /* page-locked, for large copies; made at the first */
     struct kb_clockwork *clockwork; /* what timers share; made at the first */
 };
 
@@ -45,6 +46,13 @@ void kb_cuda_free(struct kb_device *device, CUdeviceptr *memory);
 int64_t kb_cuda_free_bytes(struct kb_device *device);
 /* Until the stream has nothing left; errors of kernels surface here as "launch: ...". */
 bool kb_cuda_sync(struct kb_device *device, struct kb_err *err);
+
+/* Copies that are done on return, by all cores where they are large. */
+bool kb_cuda_upload(struct kb_device *device, CUdeviceptr to, const void *from,
+                    size_t bytes, struct kb_err *err);
+bool kb_cuda_download(struct kb_device *device, void *to, CUdeviceptr from, size_t bytes,
+                      struct kb_err *err);
+void kb_cuda_copy_free(struct kb_device *device);
 
 /* Load code, find `lowered` (one per launch). */
 bool kb_cuda_module(struct kb_device *device, const void *cubin,

@@ -30,26 +30,18 @@ static void start_scratch(const struct kb_plan *plan, const struct kb_slab *slab
 static bool run_on_slab(struct kb_device *device, struct kb_code *code,
                         const struct kb_plan *plan, struct kb_slab *slab,
                         struct kb_run_result *result, struct kb_err *err) {
-    const struct kb_cuda *cu = &device->cu;
     CUdeviceptr slots[KB_MAX_SLOTS] = {0};
     for (int i = 0; i < slab->n_slots; i++)
         slots[i] = slab->slots[i].bytes ? device->slab + slab->slots[i].offset : 0;
     start_scratch(plan, slab);
-    CUresult rc =
-        cu->MemcpyHtoDAsync(device->slab, slab->data, slab->bytes, device->stream);
-    if (rc)
-        return kb_cuda_fail(cu, rc, "copy to the device", err);
-    if (!kb_cuda_sync(device, err))
+    if (!kb_cuda_upload(device, device->slab, slab->data, slab->bytes, err))
         return false;
     int64_t start_ns = kb_now_ns();
     if (!kb_cuda_launch(device, code, plan, slots, slab->n_slots, true, err) ||
         !kb_cuda_sync(device, err))
         return false;
     result->wall_ns = (double)(kb_now_ns() - start_ns);
-    rc = cu->MemcpyDtoHAsync(slab->data, device->slab, slab->bytes, device->stream);
-    if (rc)
-        return kb_cuda_fail(cu, rc, "copy from the device", err);
-    return kb_cuda_sync(device, err);
+    return kb_cuda_download(device, slab->data, device->slab, slab->bytes, err);
 }
 
 bool kb_cuda_run(struct kb_device *device, struct kb_code *code, const struct kb_plan *plan,

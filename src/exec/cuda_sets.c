@@ -41,15 +41,12 @@ CUdeviceptr kb_sets_at(const struct kb_sets *sets, int set, int slot) {
 
 static bool upload(struct kb_device *device, const struct kb_sets *sets,
                    const struct kb_slab *slab, int first, struct kb_err *err) {
-    CUresult rc = CUDA_SUCCESS;
-    for (int i = 0; i < sets->n && !rc; i++)
-        if (sets->sizes[i])
-            rc = device->cu.MemcpyHtoDAsync(kb_sets_at(sets, sets->count, i),
-                                            kb_slab_at(slab, first + i), sets->sizes[i],
-                                            device->stream);
-    if (rc)
-        return kb_cuda_fail(&device->cu, rc, "copy to the device", err);
-    return kb_cuda_sync(device, err); /* the slab may change as soon as we return */
+    for (int i = 0; i < sets->n; i++)
+        if (sets->sizes[i] &&
+            !kb_cuda_upload(device, kb_sets_at(sets, sets->count, i),
+                            kb_slab_at(slab, first + i), sets->sizes[i], err))
+            return false;
+    return true;
 }
 
 bool kb_sets_reset(struct kb_device *device, struct kb_sets *sets, int count,
@@ -71,15 +68,12 @@ bool kb_sets_reset(struct kb_device *device, struct kb_sets *sets, int count,
 
 bool kb_sets_read(struct kb_device *device, const struct kb_sets *sets, int set, int first,
                   struct kb_slab *out, struct kb_err *err) {
-    CUresult rc = CUDA_SUCCESS;
-    for (int i = 0; i < sets->n && !rc; i++)
-        if (sets->sizes[i])
-            rc = device->cu.MemcpyDtoHAsync(kb_slab_at(out, first + i),
-                                            kb_sets_at(sets, set, i), sets->sizes[i],
-                                            device->stream);
-    if (rc)
-        return kb_cuda_fail(&device->cu, rc, "copy from the device", err);
-    return kb_cuda_sync(device, err);
+    for (int i = 0; i < sets->n; i++)
+        if (sets->sizes[i] &&
+            !kb_cuda_download(device, kb_slab_at(out, first + i), kb_sets_at(sets, set, i),
+                              sets->sizes[i], err))
+            return false;
+    return true;
 }
 
 /* ---- sharing ---------------------------------------------------------------------------

@@ -15,8 +15,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { COPY_BLOCK = 1 << 21 };
-
 /* Place a tensor after `cursor`, the end of the last one's smallest zone, and move it on.
  */
 static bool slot_place(size_t *cursor, size_t bytes, size_t shift, struct kb_slot *slot) {
@@ -226,17 +224,6 @@ void *kb_slab_at(const struct kb_slab *slab, int slot) {
     return slab->data + slab->slots[slot].offset;
 }
 
-/* By all threads that the size is worth: most of it is the page faults of the new memory.
- */
-static void copy_bytes(unsigned char *to, const unsigned char *from, size_t bytes) {
-    int64_t blocks = (int64_t)(bytes / COPY_BLOCK) + 1;
-#pragma omp parallel for schedule(static) num_threads(kb_threads((int64_t)bytes / 8))
-    for (int64_t b = 0; b < blocks; b++) {
-        size_t start = (size_t)b * COPY_BLOCK, left = bytes - start;
-        memcpy(to + start, from + start, left < COPY_BLOCK ? left : COPY_BLOCK);
-    }
-}
-
 bool kb_slab_copy(struct kb_slab *to, const struct kb_slab *from, struct kb_err *err) {
     *to = (struct kb_slab){.fd = -1};
     if (!from->bytes)
@@ -247,7 +234,7 @@ bool kb_slab_copy(struct kb_slab *to, const struct kb_slab *from, struct kb_err 
     to->slots = slots_make(from->n_slots);
     to->n_slots = from->n_slots;
     memcpy(to->slots, from->slots, (size_t)from->n_slots * sizeof *from->slots);
-    copy_bytes(to->data, from->data, from->bytes);
+    kb_copy(to->data, from->data, from->bytes);
     return true;
 }
 

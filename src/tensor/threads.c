@@ -2,11 +2,25 @@
 #include "tensor.h"
 
 #include <omp.h>
+#include <string.h>
 
-enum { ELEMENTS_PER_THREAD = 1 << 17 };
+enum { ELEMENTS_PER_THREAD = 1 << 17, COPY_BLOCK = 1 << 21 };
 
 int kb_threads(int64_t elements) {
     int64_t wanted = elements / ELEMENTS_PER_THREAD + 1, most = omp_get_max_threads();
 
     return (int)(wanted < most ? wanted : most);
+}
+
+/* Of new memory most of the time is its page faults, which more threads take at once. */
+void kb_copy(void *to, const void *from, size_t bytes) {
+    const unsigned char *in = from;
+    unsigned char *out = to;
+    int64_t blocks = (int64_t)(bytes / COPY_BLOCK) + 1;
+
+#pragma omp parallel for schedule(static) num_threads(kb_threads((int64_t)bytes / 8))
+    for (int64_t b = 0; b < blocks; b++) {
+        size_t start = (size_t)b * COPY_BLOCK, left = bytes - start;
+        memcpy(out + start, in + start, left < COPY_BLOCK ? left : COPY_BLOCK);
+    }
 }
