@@ -205,6 +205,23 @@ static void run_gives_back_what_the_launches_left(void **state) {
     assert_int_equal(kb_slab_guards(&f->slab, &hit, 1), 0);
 }
 
+/* Larger than the page-locked buffers, and no multiple of them: the kernel changes one byte. */
+static void large_slab_goes_both_ways_whole(void **state) {
+    struct fixture *f = *state;
+    enum { BYTES = (67 << 20) + 12345 };
+    struct kb_slab before = {0};
+    ready(f, BYTES);
+    unsigned char *data = kb_slab_at(&f->slab, 0);
+    for (size_t i = 0; i < BYTES; i++)
+        data[i] = (unsigned char)(i * 2654435761u >> 24);
+    assert_true(kb_slab_copy(&before, &f->slab, &f->err));
+    assert_true(run(f));
+    assert_int_equal(data[0], (unsigned char)(byte_of(&before, 0) + 1));
+    data[0]--;
+    assert_memory_equal(f->slab.data, before.data, before.bytes);
+    kb_slab_free(&before);
+}
+
 static void chain_launches_in_order_and_an_empty_grid_not_at_all(void **state) {
     struct fixture *f = *state;
     open_device(f);
@@ -330,6 +347,7 @@ int main(int argc, char **argv) {
         TEST(misspelt_entry_is_a_build_error),
         TEST(architecture_has_the_devices_own_instructions),
         TEST(run_gives_back_what_the_launches_left),
+        TEST(large_slab_goes_both_ways_whole),
         TEST(chain_launches_in_order_and_an_empty_grid_not_at_all),
         TEST(scratch_starts_as_the_contract_says),
         TEST(absent_tensor_is_a_null_pointer),
