@@ -99,8 +99,7 @@ static inline float __frsqrt_rn(float x) {
 }
 
 /* ---- arithmetic in a given direction ----------------------------------------------------
- * Nearest is what the compiler does (no contraction is allowed here). Elsewhere the exact
- * result is a double and a remainder. */
+ * Nearest is what the compiler does (no contraction is allowed here). */
 
 static inline float kbh_sum(double a, double b, enum kbh_rounding rounding) {
     double sum = a + b, part = sum - a;
@@ -108,15 +107,14 @@ static inline float kbh_sum(double a, double b, enum kbh_rounding rounding) {
     return kbh_to_float(sum, isfinite(sum) ? rest : 0, rounding);
 }
 
+/* A quotient or root of floats that is no float lies 2^-48 and more from the nearest one,
+ * so that the double beside it is on the same side. */
 static inline float kbh_quotient(float a, float b, enum kbh_rounding rounding) {
-    double quotient = (double)a / b;
-    double rest = isfinite(quotient) && b != 0 ? fma(-quotient, b, a) : 0;
-    return kbh_to_float(quotient, b < 0 ? -rest : rest, rounding);
+    return kbh_to_float((double)a / b, 0, rounding);
 }
 
 static inline float kbh_root(float x, enum kbh_rounding rounding) {
-    double root = sqrt((double)x);
-    return kbh_to_float(root, isfinite(root) ? fma(-root, root, x) : 0, rounding);
+    return kbh_to_float(sqrt((double)x), 0, rounding);
 }
 
 #define KBH_ARITHMETIC(suffix, rounding)                                                   \

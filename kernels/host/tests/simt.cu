@@ -266,6 +266,8 @@ __global__ void maths(int *errors, float one) {
     CHECK(s == 1 && fabsf(c) < 1e-16f);
     float third_rz = __fdiv_rz(one, 3), third_ru = __fdiv_ru(one, 3);
     CHECK(third_rz == 0x1.555554p-2f && third_ru == 0x1.555556p-2f);
+    CHECK(__fdiv_rd(-one, 3) == -0x1.555556p-2f && __fdiv_rz(one, -3) == -0x1.555554p-2f);
+    CHECK(__fmul_ru(one / 3, 3) == 1 + 0x1p-23f && __frcp_ru(-3 * one) == -0x1.555554p-2f);
     CHECK(__fadd_ru(one, 0x1p-40f) == 1 + 0x1p-23f && __fadd_rz(one, 0x1p-40f) == 1);
     CHECK(__fsub_rd(one, 0x1p-40f) == 1 - 0x1p-24f && __frcp_rn(4 * one) == 0.25f);
     CHECK(__fsqrt_rd(2 * one) == 0x1.6a09e6p+0f && __fsqrt_ru(2 * one) == 0x1.6a09e8p+0f);
