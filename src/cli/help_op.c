@@ -1,6 +1,7 @@
 /* help_op.c - kbench help OP: what an op computes, of what, within which limits. */
 #include "cli/terminal.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { LABEL = 10, LINE_WIDTH = 92 };
@@ -51,36 +52,35 @@ static void name_line(const struct kb_op *op, const struct kb_problem *problem,
     kb_buf_free(&text);
 }
 
+static bool is_exact(const struct kb_problem *problem) {
+    bool exact = true;
+    for (int i = 0; i < problem->n_tensors; i++)
+        exact &=
+            problem->tensors[i].role == KB_IN || problem->tensors[i].rule == KB_RULE_EXACT;
+    return exact;
+}
+
 /* The tensors of the op's sample shape, as its resolve makes them. */
-static void tensor_lines(const struct kb_op *op, struct kb_buf *out) {
+static void tensor_lines(const char *id, const struct kb_problem *problem,
+                         struct kb_buf *out) {
     static const char *const roles[] = {
         [KB_IN] = "in", [KB_OUT] = "out", [KB_INOUT] = "in and out"};
-    struct kb_arena arena = {0};
-    struct kb_problem *problem = kb_arena_alloc(&arena, sizeof *problem);
-    struct kb_case sample;
-    struct kb_err err = {0};
-    kb_case_start(&sample, op);
-    if (kb_shape_parse(op->sample, sample.shape, &sample.rank) &&
-        kb_case_resolve(&sample, problem, &err)) {
-        kb_buf_printf(out, "%-*sof %s\n", LABEL, "tensors", kb_case_id(&sample, &arena));
-        int width = 0;
-        for (int i = 0; i < problem->n_tensors; i++) {
-            int columns = kb_columns(problem->tensors[i].name);
-            width = columns > width ? columns : width;
-        }
-        for (int i = 0; i < problem->n_tensors; i++) {
-            const struct kb_tensor_spec *t = &problem->tensors[i];
-            struct kb_buf shape = {0};
-            kb_shape_print(t->shape, t->rank, &shape);
-            kb_buf_printf(out, "%-*s%-*s  %-10s  %s %s%s%s\n", LABEL, "", width, t->name,
-                          roles[t->role], kb_buf_text(&shape), kb_dtype_name(t->dtype),
-                          t->absent ? ", absent by default" : "",
-                          t->role != KB_IN && t->rule == KB_RULE_EXACT ? ", exact" : "");
-            kb_buf_free(&shape);
-        }
-        name_line(op, problem, out);
+    int width = 0;
+    kb_buf_printf(out, "%-*sof %s\n", LABEL, "tensors", id);
+    for (int i = 0; i < problem->n_tensors; i++) {
+        int columns = kb_columns(problem->tensors[i].name);
+        width = columns > width ? columns : width;
     }
-    kb_arena_free(&arena);
+    for (int i = 0; i < problem->n_tensors; i++) {
+        const struct kb_tensor_spec *t = &problem->tensors[i];
+        struct kb_buf shape = {0};
+        kb_shape_print(t->shape, t->rank, &shape);
+        kb_buf_printf(out, "%-*s%-*s  %-10s  %s %s%s%s\n", LABEL, "", width, t->name,
+                      roles[t->role], kb_buf_text(&shape), kb_dtype_name(t->dtype),
+                      t->absent ? ", absent by default" : "",
+                      t->role != KB_IN && t->rule == KB_RULE_EXACT ? ", exact" : "");
+        kb_buf_free(&shape);
+    }
 }
 
 static void param_range(const struct kb_param *param, struct kb_buf *out) {
@@ -124,14 +124,8 @@ static void fill_lines(const struct kb_op *op, struct kb_buf *out) {
     }
 }
 
-static void rule_lines(const struct kb_op *op, struct kb_buf *out) {
+static void peer_line(const struct kb_op *op, struct kb_buf *out) {
     struct kb_buf text = {0};
-    kb_buf_puts(&text, "the op's own decides, per element beyond half an ulp");
-    if (op->fast_math_factor > 1)
-        kb_buf_printf(&text, "; fast-math builds may use %s times as much",
-                      kb_cell_number(op->fast_math_factor).text);
-    line("bound", kb_buf_text(&text), out);
-    kb_buf_clear(&text);
     for (int i = 0; i < op->n_dtypes && op->peer_tolerance; i++) {
         struct kb_tolerance peer = {.rule = KB_TOL_GIVEN};
         op->peer_tolerance(op->dtypes[i], &peer.atol, &peer.rtol);
@@ -141,6 +135,22 @@ static void rule_lines(const struct kb_op *op, struct kb_buf *out) {
     if (text.len)
         line("peers", kb_buf_text(&text), out);
     kb_buf_free(&text);
+}
+
+static void rule_lines(const struct kb_op *op, const struct kb_problem *problem,
+                       struct kb_buf *out) {
+    struct kb_buf text = {0};
+    if (is_exact(problem)) {
+        line("bound", "none: every bit must be right", out);
+        return;
+    }
+    kb_buf_puts(&text, "the op's own decides, per element beyond half an ulp");
+    if (op->fast_math_factor > 1)
+        kb_buf_printf(&text, "; fast-math builds may use %s times as much",
+                      kb_cell_number(op->fast_math_factor).text);
+    line("bound", kb_buf_text(&text), out);
+    kb_buf_free(&text);
+    peer_line(op, out);
 }
 
 static void kernel_lines(const struct kb_op *op, struct kb_buf *out) {
@@ -168,16 +178,37 @@ static void kernel_lines(const struct kb_op *op, struct kb_buf *out) {
     kb_arena_free(&arena);
 }
 
+/* The op's sample shape with all defaults, which is known to be right. */
+static void sample_of(const struct kb_op *op, struct kb_case *sample,
+                      struct kb_problem *problem) {
+    struct kb_err err = {0};
+    kb_case_start(sample, op);
+    bool ok = kb_shape_parse(op->sample, sample->shape, &sample->rank) &&
+              kb_case_resolve(sample, problem, &err);
+    assert(ok);
+    (void)ok;
+}
+
 void kb_help_op(const struct kb_op *op, struct kb_buf *out) {
+    struct kb_arena arena = {0};
+    struct kb_problem *problem = kb_arena_alloc(&arena, sizeof *problem);
+    struct kb_case *sample = kb_arena_alloc(&arena, sizeof *sample);
+    struct kb_buf command = {0};
+    sample_of(op, sample, problem);
     line(op->name, op->formula, out);
     kb_buf_putc(out, '\n');
     shape_line(op, out);
     dtype_line(op, out);
-    tensor_lines(op, out);
+    tensor_lines(kb_case_id(sample, &arena), problem, out);
+    name_line(op, problem, out);
     param_lines(op, out);
     fill_lines(op, out);
-    rule_lines(op, out);
+    rule_lines(op, problem, out);
     if (op->catches)
         line("catches", op->catches, out);
     kernel_lines(op, out);
+    kb_buf_printf(&command, "kbench --op %s --shape %s", op->name, op->sample);
+    line("try", kb_buf_text(&command), out);
+    kb_buf_free(&command);
+    kb_arena_free(&arena);
 }

@@ -356,7 +356,11 @@ static void build_line(struct kb_buf *out) {
 /* ---- the command -----------------------------------------------------------------------
  */
 
-static const char *const topics[] = {"ops", "variants", "cases", "devices", "builds"};
+static const char *const topics[] = {
+#define X(word, help) word,
+    KB_LISTS(X)
+#undef X
+};
 
 static bool list_topic(const struct kb_options *options, const char *topic,
                        struct kb_buf *out, struct kb_complaints *c) {

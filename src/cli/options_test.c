@@ -278,12 +278,16 @@ static void every_option_is_whole(void **state) {
 /* Words that the table repeats because the help shows them. */
 static void shown_words_are_those_that_are_taken(void **state) {
     (void)state;
-    struct kb_buf methods = {0}, modes = {0};
+    struct kb_buf methods = {0}, modes = {0}, formats = {0};
     for (int m = 0; m < KB_METHOD_COUNT; m++)
         kb_buf_printf(&methods, "%s%s", m ? "," : "", kb_method_word((enum kb_method)m));
     for (int m = 0; m <= KB_BENCH; m++)
         kb_buf_printf(&modes, "%s%s", m ? "|" : "", kb_mode_word((enum kb_mode)m));
+    for (int f = 0; f < KB_FORMAT_COUNT; f++)
+        kb_buf_printf(&formats, "%s%s", f ? "|" : "", kb_format_word((enum kb_format)f));
     for (size_t i = 0; i < kb_option_count; i++) {
+        if (kb_streq(kb_options[i].name, "--format"))
+            assert_string_equal(kb_options[i].arg, formats.data);
         if (kb_streq(kb_options[i].name, "--method"))
             assert_string_equal(kb_options[i].arg, methods.data);
         if (kb_streq(kb_options[i].name, "--mode"))
@@ -291,6 +295,7 @@ static void shown_words_are_those_that_are_taken(void **state) {
     }
     kb_buf_free(&methods);
     kb_buf_free(&modes);
+    kb_buf_free(&formats);
 }
 
 int main(void) {

@@ -21,6 +21,16 @@ enum kb_option_group {
         KB_OPTION_GROUP_COUNT
 };
 
+/* The words that kbench list takes. */
+#define KB_LISTS(X)                                                                        \
+    X("ops", "ops, with their shapes, dtypes and variants, and how many cases there are")  \
+    X("variants", "of each kernel file, or of those that --op or --kernel name: dtypes, "  \
+                  "when they take a case, what is good about them")                        \
+    X("cases", "ids of the cases that case files and options select, as for kbench run, "  \
+               "or of all of kbench's own; -v: their tags, places and why")                \
+    X("devices", "GPUs and the host; for each thing that is missing what would mend it")   \
+    X("builds", "the builds and their flags")
+
 enum kb_option_type {
     KB_O_FLAG,     /* bool */
     KB_O_LIST,     /* kb_strings, split at commas; given again: added */
@@ -40,6 +50,12 @@ typedef bool kb_take(const char *value, struct kb_arena *arena, struct kb_option
 kb_take kb_take_seed, kb_take_mode, kb_take_methods, kb_take_format, kb_take_output,
     kb_take_kernel, kb_take_devices, kb_take_builds, kb_take_sanitize;
 
+/* Adds the words that a completion offers for a value. */
+typedef void kb_offer(struct kb_arena *arena, struct kb_strings *out);
+kb_offer kb_offer_ops, kb_offer_dtypes, kb_offer_set, kb_offer_fills, kb_offer_tags,
+    kb_offer_seeds, kb_offer_devices, kb_offer_builds, kb_offer_variants, kb_offer_modes,
+    kb_offer_tolerances, kb_offer_sanitizers, kb_offer_methods, kb_offer_formats;
+
 struct kb_option {
     const char *name;  /* "--op" */
     char letter;       /* -o, or 0 */
@@ -51,7 +67,10 @@ struct kb_option {
     size_t at; /* of its field in struct kb_options */
     const char *const *words;
     int64_t min, max;
-    kb_take *take; /* OWN */
+    kb_take *take;      /* OWN */
+    kb_offer *offer;    /* where a completion knows words and `words` is NULL */
+    const char *files;  /* where its value is a file: which, "*.cu" */
+    const char *listed; /* where its values are what kbench list WORD prints */
     const char *help;
 };
 extern const struct kb_option kb_options[];

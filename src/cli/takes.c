@@ -183,17 +183,23 @@ bool kb_take_builds(const char *value, struct kb_arena *arena, struct kb_options
     return true;
 }
 
+static const char *const sanitizers[] = {"address", "undefined", "thread"};
+
+void kb_offer_sanitizers(struct kb_arena *arena, struct kb_strings *out) {
+    for (size_t i = 0; i < KB_COUNT(sanitizers); i++)
+        kb_strings_add(out, arena, sanitizers[i]);
+}
+
 bool kb_take_sanitize(const char *value, struct kb_arena *arena, struct kb_options *out,
                       struct kb_buf *what) {
-    static const char *const words[] = {"address", "undefined", "thread"};
     struct kb_strings list = {0};
     kb_split(arena, value, ',', &list);
     for (size_t i = 0; i < list.count; i++) {
         bool known = false;
-        for (size_t k = 0; k < KB_COUNT(words); k++)
-            known |= kb_streq(words[k], list.items[i]);
+        for (size_t k = 0; k < KB_COUNT(sanitizers); k++)
+            known |= kb_streq(sanitizers[k], list.items[i]);
         if (!known) {
-            kb_unknown(what, "sanitizer", list.items[i], words, KB_COUNT(words));
+            kb_unknown(what, "sanitizer", list.items[i], sanitizers, KB_COUNT(sanitizers));
             return false;
         }
     }
