@@ -1,7 +1,8 @@
 # kbench: see README.md. `make help` lists the targets.
 #
-# CC, BUILD, SAN and OPT choose a build; objects of different choices never mix, since BUILD
-# names the folder: make CC=clang BUILD=build/clang, make SAN=address,undefined BUILD=build/asan.
+# CC, CFLAGS, LDFLAGS, SAN, OPT and CUDA_HOME choose a build, BUILD the folder it lies in: what was
+# built by other choices is built again. To keep several, name folders: make CC=clang
+# BUILD=build/clang, make SAN=address,undefined BUILD=build/asan.
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -11,21 +12,27 @@ OPT ?= -O2
 SAN ?=
 BIN ?= $(if $(filter build,$(BUILD)),kbench,$(BUILD)/kbench)
 ARCHES ?= sm_80 sm_90a sm_100a
+PREFIX ?= /usr/local
+DESTDIR ?=
 
 # The CUDA Toolkit: CUDA_HOME, else /usr/local/cuda, else beside the nvcc on PATH.
-CUDA_HOME ?= $(firstword $(wildcard /usr/local/cuda) \
+ifeq ($(CUDA_HOME),)
+CUDA_HOME := $(firstword $(wildcard /usr/local/cuda) \
     $(patsubst %/bin/nvcc,%,$(realpath $(shell command -v nvcc 2>/dev/null))))
+endif
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
         -Wwrite-strings -Werror
-CPPFLAGS += -D_GNU_SOURCE -Isrc -I$(BUILD)/gen -isystem $(CUDA_HOME)/include
-# No contraction: references must give the same bits whatever the CPU offers.
-CFLAGS += -std=c11 $(OPT) -g $(WARN) -fopenmp -ffp-contract=off -fno-math-errno
-LDLIBS += -lcjson -lxxhash -lm -ldl -lpthread
-ifneq ($(SAN),)
-CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
-LDFLAGS += -fsanitize=$(SAN)
-endif
+# CPPFLAGS, CFLAGS, LDFLAGS and LDLIBS are the user's, and stand last.
+all_cppflags := -D_GNU_SOURCE -Isrc -I$(BUILD)/gen -isystem $(CUDA_HOME)/include $(CPPFLAGS)
+# No contraction: references must give the same bits whatever the CPU offers. No path of this
+# machine in what is built.
+all_cflags := -std=c11 $(OPT) -g $(WARN) -fopenmp -ffp-contract=off -fno-math-errno \
+              -ffile-prefix-map=$(CURDIR)=. \
+              $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all) \
+              $(CFLAGS)
+all_ldflags := $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+all_libs := -lcjson -lxxhash -lm -ldl -lpthread $(LDLIBS)
 
 SRC := $(sort $(filter-out %_test.c,$(wildcard src/*/*.c)))
 TESTS := $(sort $(wildcard src/*/*_test.c))
@@ -33,6 +40,10 @@ OBJ := $(SRC:src/%.c=$(BUILD)/obj/%.o)
 TEST_BIN := $(TESTS:src/%.c=$(BUILD)/test/%)
 ASSETS := $(sort $(wildcard kernels/*.cu kernels/*.cuh kernels/host/*.h kernels/host/*.cc \
     cases/*.json))
+SHARE := $(BUILD)/share/kbench.1 $(BUILD)/share/kbench.bash $(BUILD)/share/kbench.zsh
+# What scripts are told: which build, and its executable.
+exe = $(if $(filter /%,$(BIN)),$(BIN),./$(BIN))
+told = BUILD='$(BUILD)' BIN='$(exe)'
 
 all: $(BIN) ## build ./kbench
 
@@ -42,22 +53,22 @@ help: ## list the targets
 setup: ## install what building and testing need (apt)
 	@tools/setup.sh check
 
-run: ## install what is missing, build, run cases/activation.json, report to build/report.json
+run: toolkit ## install what is missing, build, run cases/activation.json, report to build/report.json
 	@tools/setup.sh build
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@mkdir -p build
-	./kbench cases/activation.json -o build/report.json
+	$(exe) cases/activation.json -o build/report.json
 
-check: ## install what is missing, build, run every test that needs no GPU
+check: toolkit ## install what is missing, build, run every test that needs no GPU
 	@tools/setup.sh check
 	@$(MAKE) --no-print-directory -j$$(nproc) all unit-build $(BUILD)/nvrtc_check
-	@tools/check.sh
+	@$(told) tools/check.sh
 
 bench: all $(BUILD)/nvrtc_check $(BUILD)/reference_bench ## the tool's own speed, and on a GPU the kernels', as ratios in one run
-	@tools/bench.sh
+	@$(told) tools/bench.sh
 
 gpu: all unit-build ## what needs a GPU: device tests, check and bench of tag ci
-	@tools/gpu.sh
+	@$(told) tools/gpu.sh
 
 nvrtc: $(BUILD)/nvrtc_check ## compile every variant, dtype and build for $(ARCHES), no GPU
 	@$(BUILD)/nvrtc_check $(ARCHES)
@@ -67,41 +78,72 @@ asan: ## unit tests and smoke cases of an ASan and UBSan build
 	@BUILD=build/asan tools/asan.sh
 
 golden: all ## rewrite reports/golden/ (review the diff)
-	@tools/golden.sh rewrite
+	@$(told) tools/golden.sh rewrite
 
-# The bytes of kernels/ and cases/, and build facts, change only when they change.
+dist: $(BUILD)/dist/kbench $(SHARE) ## a tar file that runs on another Linux: build/dist/kbench-VERSION-ARCH.tar.gz
+	@tools/dist.sh $(BUILD)/dist $(SHARE)
+
+install: all $(SHARE) ## executable, man page and completions below $(DESTDIR)$(PREFIX)
+	install -D -m 755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/kbench'
+	install -D -m 644 $(BUILD)/share/kbench.1 '$(DESTDIR)$(PREFIX)/share/man/man1/kbench.1'
+	install -D -m 644 $(BUILD)/share/kbench.bash '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/kbench'
+	install -D -m 644 $(BUILD)/share/kbench.zsh '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_kbench'
+
+uninstall: ## remove what install puts there
+	cd '$(DESTDIR)$(PREFIX)' && rm -f bin/kbench share/man/man1/kbench.1 \
+	    share/bash-completion/completions/kbench share/zsh/site-functions/_kbench
+
 $(BIN): $(BUILD)/obj/main.o $(BUILD)/libkb.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(all_cflags) $(all_ldflags) -o $@ $^ $(all_libs)
 
-$(BUILD)/libkb.a: $(OBJ) $(BUILD)/obj/assets.o
-	@rm -f $@
-	ar rcs $@ $^
+# The same, to be moved: it finds the libraries that come with it by its own place.
+$(BUILD)/dist/kbench: $(BUILD)/obj/main.o $(BUILD)/libkb.a
+	@test -z '$(SAN)' || { echo "dist: not of a build with SAN=$(SAN): sanitizers are no part of it" >&2; exit 1; }
+	@mkdir -p $(@D)
+	$(CC) $(all_cflags) $(all_ldflags) -s -Wl,-rpath,'$$ORIGIN/../lib' -o $@ $^ $(all_libs)
 
-$(BUILD)/obj/%.o: src/%.c Makefile | toolkit
+$(BUILD)/share/kbench.1: topic := man
+$(BUILD)/share/kbench.bash: topic := bash
+$(BUILD)/share/kbench.zsh: topic := zsh
+$(SHARE): $(BIN)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@$(exe) help $(topic) >$@.tmp && mv $@.tmp $@
 
-$(BUILD)/gen/assets.c: tools/embed.sh $(ASSETS) $(BUILD)/gen/assets.list
+# Facts that are no files are kept in files, which change when the facts do: what was built by
+# other flags or compilers, and what holds a file that is gone, is built again.
+$(BUILD)/gen/flags: export fact = $(CC) $(shell $(CC) --version 2>&1 | head -n 1) \
+    $(realpath $(CUDA_HOME)) $(all_cppflags) $(all_cflags) $(all_ldflags) $(all_libs)
+$(BUILD)/gen/assets.list: export fact = $(ASSETS)
+$(BUILD)/gen/objects.list: export fact = $(OBJ)
+$(BUILD)/gen/flags $(BUILD)/gen/assets.list $(BUILD)/gen/objects.list: FORCE | toolkit
 	@mkdir -p $(@D)
-	@tools/embed.sh $(ASSETS) > $@.tmp && mv $@.tmp $@
-$(BUILD)/gen/assets.list: FORCE
-	@mkdir -p $(@D)
-	@echo '$(ASSETS)' | cmp -s - $@ || echo '$(ASSETS)' > $@
-$(BUILD)/obj/assets.o: $(BUILD)/gen/assets.c
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	@printf '%s\n' "$$fact" | cmp -s - $@ || printf '%s\n' "$$fact" >$@
 
-$(BUILD)/gen/version.h: FORCE
+$(BUILD)/gen/version.h: FORCE | toolkit
 	@mkdir -p $(@D)
 	@tools/version.sh "$(CC)" "$(CUDA_HOME)" > $@.tmp; cmp -s $@.tmp $@ && rm $@.tmp || mv $@.tmp $@
 $(filter $(BUILD)/obj/cli/%,$(OBJ)) $(filter $(BUILD)/obj/report/%,$(OBJ)): | $(BUILD)/gen/version.h
 
+$(BUILD)/libkb.a: $(OBJ) $(BUILD)/obj/assets.o $(BUILD)/gen/objects.list
+	@rm -f $@
+	ar rcsD $@ $(filter %.o,$^)
+
+$(BUILD)/obj/%.o: src/%.c $(BUILD)/gen/flags
+	@mkdir -p $(@D)
+	$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -c -o $@ $<
+
+$(BUILD)/gen/assets.c: tools/embed.sh $(ASSETS) $(BUILD)/gen/assets.list
+	@tools/embed.sh $(ASSETS) > $@.tmp && mv $@.tmp $@
+$(BUILD)/obj/assets.o: $(BUILD)/gen/assets.c $(BUILD)/gen/flags
+	@mkdir -p $(@D)
+	$(CC) $(all_cppflags) $(all_cflags) -c -o $@ $<
+
 $(BUILD)/test/%: src/%.c $(BUILD)/libkb.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(BUILD)/libkb.a $(LDLIBS) -lcmocka
+	$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -MF $@.d -MT $@ $(all_ldflags) -o $@ $< $(BUILD)/libkb.a $(all_libs) -lcmocka
 
 $(BUILD)/%: tools/%.c $(BUILD)/libkb.a
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libkb.a $(LDLIBS)
+	$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -MF $@.d -MT $@ $(all_ldflags) -o $@ $< $(BUILD)/libkb.a $(all_libs)
 
 toolkit:
 	@test -f "$(CUDA_HOME)/include/cuda.h" || { \
@@ -122,5 +164,6 @@ clean: ## remove what was built
 	rm -rf build kbench
 
 FORCE:
-.PHONY: all help setup run check bench gpu nvrtc asan golden toolkit unit unit-build format lint clean FORCE
--include $(OBJ:.o=.d) $(TEST_BIN:%=%.d) $(BUILD)/obj/main.d
+.PHONY: all help setup run check bench gpu nvrtc asan golden dist install uninstall toolkit unit \
+    unit-build format lint clean FORCE
+-include $(OBJ:.o=.d) $(TEST_BIN:=.d) $(BUILD)/obj/main.d $(BUILD)/nvrtc_check.d $(BUILD)/reference_bench.d
