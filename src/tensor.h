@@ -14,6 +14,8 @@ enum { KB_MAX_RANK = 8 };
 int kb_threads(int64_t elements);
 /* memcpy by as many threads as the size is worth. */
 void kb_copy(void *to, const void *from, size_t bytes);
+/* memcmp(a, b, bytes) == 0, likewise. */
+bool kb_same(const void *a, const void *b, size_t bytes);
 
 /* id, canonical name, bytes, significand bits with the hidden one, C++ type in kernels */
 #define KB_DTYPES(X)                                                                       \

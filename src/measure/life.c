@@ -196,7 +196,7 @@ static size_t changed_bytes(const struct life *l, const struct kb_slab *slab, in
     const unsigned char *now = kb_slab_at(slab, t), *before = kb_slab_at(&l->initial, t);
     size_t bytes = slab->slots[t].bytes, changed = 0;
 
-    if (memcmp(now, before, bytes) == 0)
+    if (kb_same(now, before, bytes))
         return 0;
     for (size_t b = bytes; b-- > 0;) {
         if (now[b] != before[b]) {
@@ -324,7 +324,7 @@ static bool same_outputs(struct life *l, const struct kb_slab *again, const char
     for (int t = 0; t < l->asked.problem.n_tensors; t++) {
         size_t bytes = again->slots[t].bytes;
         if (l->asked.problem.tensors[t].role != KB_IN && bytes > 0 &&
-            memcmp(kb_slab_at(&l->work, t), kb_slab_at(again, t), bytes) != 0 &&
+            !kb_same(kb_slab_at(&l->work, t), kb_slab_at(again, t), bytes) &&
             !same_output(l, t, again, how))
             return false;
     }

@@ -7,7 +7,8 @@
 #include <string.h>
 
 enum { MIN_SAMPLES = 10, MAX_SAMPLES = 4096, FIRST_BATCH = 8, MAX_BATCH = 128 };
-enum { WARM_NS = 300000000 };
+/* NVML answers in milliseconds: between samples we look no more often than this. */
+enum { WARM_NS = 300000000, WATCH_NS = 20000000 };
 
 struct samples {
     double *ns; /* room for MAX_SAMPLES */
@@ -18,6 +19,7 @@ struct samples {
 struct seen {
     uint64_t throttle;
     bool contended;
+    int64_t at_ns; /* when we looked last */
 };
 
 /* The asked relative half-width: kernels over 20 us repeat well enough for half a percent.
@@ -31,8 +33,9 @@ static double precision_for(const struct kb_job *job, double median_ns) {
 static void watch_clocks(struct kb_session *s, struct kb_time *out, struct seen *seen) {
     struct kb_clocks clocks = {0};
 
-    if (!s->backend->clocks)
+    if (!s->backend->clocks || kb_now_ns() - seen->at_ns < WATCH_NS)
         return;
+    seen->at_ns = kb_now_ns();
     s->backend->clocks(s->device, &clocks);
     seen->throttle |= clocks.throttle;
     seen->contended |= clocks.other_processes > 0;
@@ -139,6 +142,8 @@ static bool collect(struct kb_session *s, const struct kb_job *job, struct kb_ti
             out->stopped = "time";
         batch = next_batch(all->n, spent_s, limit_s);
     } while (!out->stopped);
+    seen->at_ns = 0; /* and once when all is done */
+    watch_clocks(s, out, seen);
     kb_arena_free(&arena);
     out->median_ns = stats.median;
     out->low_ns = stats.low;
@@ -254,7 +259,7 @@ static bool timed_output_right(const struct kb_problem *problem,
     for (int t = 0; t < problem->n_tensors; t++) {
         size_t bytes = result->slots[t].bytes;
         if (problem->tensors[t].role == KB_IN || bytes == 0 ||
-            memcmp(kb_slab_at(result, t), kb_slab_at(check, t), bytes) == 0)
+            kb_same(kb_slab_at(result, t), kb_slab_at(check, t), bytes))
             continue;
         row->reason = KB_R_TIMED_OUTPUT;
         row->text = kb_arena_printf(arena, "%s: other bits from the launches timed by %s",

@@ -24,3 +24,16 @@ void kb_copy(void *to, const void *from, size_t bytes) {
         memcpy(out + start, in + start, left < COPY_BLOCK ? left : COPY_BLOCK);
     }
 }
+
+bool kb_same(const void *a, const void *b, size_t bytes) {
+    const unsigned char *x = a, *y = b;
+    int64_t blocks = (int64_t)(bytes / COPY_BLOCK) + 1, other = 0;
+
+#pragma omp parallel for schedule(static) reduction(+ : other)                                 \
+    num_threads(kb_threads((int64_t)bytes / 8))
+    for (int64_t i = 0; i < blocks; i++) {
+        size_t start = (size_t)i * COPY_BLOCK, left = bytes - start;
+        other += memcmp(x + start, y + start, left < COPY_BLOCK ? left : COPY_BLOCK) != 0;
+    }
+    return other == 0;
+}
