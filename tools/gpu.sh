@@ -29,11 +29,11 @@ expect() {
     [ $got -eq "$status" ] && grep -qF -- "$text" <<<"$out"
 }
 
-for test in "$build"/test/exec/cuda*_test "$build"/test/jit/*_test; do
+for test in "$build"/test/exec/cuda_gpu*_test; do
     step "$(basename "$test")" "$test"
 done
 step "ci cases, checked and timed" \
-    "$bin" cases/ --tag ci --backend cuda --mode bench -o "$build/gpu-report.json"
+    "$bin" cases/ --tag ci --backend cuda --mode bench -o "$build/gpu-report.json" --format csv
 step "a stranger's kernel passes" \
     expect 0 PASS "$bin" --backend cuda --op silu --shape 83x1024 --kernel tools/cli/silu_plain.cu
 for fault in tools/gpu/*.cu; do
