@@ -70,6 +70,9 @@ bench: all $(BUILD)/nvrtc_check $(BUILD)/reference_bench ## the tool's own speed
 gpu: all unit-build ## what needs a GPU: device tests, check and bench of tag ci
 	@$(told) tools/gpu.sh
 
+mutants: all ## wrong kernels that must be flagged, right ones that must not: kernels/mutants/
+	@tools/mutants.py --bin $(BIN) --build $(BUILD)
+
 nvrtc: $(BUILD)/nvrtc_check ## compile every variant, dtype and build for $(ARCHES), no GPU
 	@$(BUILD)/nvrtc_check $(ARCHES)
 
@@ -90,15 +93,18 @@ install: all $(SHARE) ## executable, man page and completions below $(DESTDIR)$(
 	install -D -m 644 $(BUILD)/share/kbench.zsh '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_kbench'
 
 uninstall: ## remove what install puts there
-	cd '$(DESTDIR)$(PREFIX)' && rm -f bin/kbench share/man/man1/kbench.1 \
-	    share/bash-completion/completions/kbench share/zsh/site-functions/_kbench
+	rm -f '$(DESTDIR)$(PREFIX)/bin/kbench' '$(DESTDIR)$(PREFIX)/share/man/man1/kbench.1' \
+	    '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/kbench' \
+	    '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_kbench'
 
 $(BIN): $(BUILD)/obj/main.o $(BUILD)/libkb.a
 	$(CC) $(all_cflags) $(all_ldflags) -o $@ $^ $(all_libs)
 
+ifneq ($(and $(SAN),$(filter dist,$(MAKECMDGOALS))),)
+$(error dist is of a build without SAN: sanitizers are no part of it)
+endif
 # The same, to be moved: it finds the libraries that come with it by its own place.
 $(BUILD)/dist/kbench: $(BUILD)/obj/main.o $(BUILD)/libkb.a
-	@test -z '$(SAN)' || { echo "dist: not of a build with SAN=$(SAN): sanitizers are no part of it" >&2; exit 1; }
 	@mkdir -p $(@D)
 	$(CC) $(all_cflags) $(all_ldflags) -s -Wl,-rpath,'$$ORIGIN/../lib' -o $@ $^ $(all_libs)
 

@@ -211,7 +211,7 @@ objects_with() {
     for target in setup format lint; do
         run -0 make -n "$target"
     done
-    run -0 make uninstall DESTDIR="$BATS_TEST_TMPDIR" PREFIX=
+    run -0 make uninstall DESTDIR="$BATS_TEST_TMPDIR/none"
     run -0 make clean
     made_is ''
 }
@@ -222,4 +222,10 @@ objects_with() {
         grep -q "^$target:" Makefile
         sed -n '/^\.PHONY/,/[^\\]$/p' Makefile | grep -qw "$target" || { echo "$target"; return 1; }
     done
+}
+
+@test "a build with sanitizers is not packed" {
+    run -2 make dist SAN=address
+    [[ $output == *"dist is of a build without SAN"* ]]
+    made_is ''
 }
