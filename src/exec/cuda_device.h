@@ -58,7 +58,8 @@ void kb_cuda_copy_free(struct kb_device *device);
 bool kb_cuda_module(struct kb_device *device, const void *cubin,
                     const struct kb_strings *lowered, struct kb_code **out,
                     struct kb_err *err);
-/* Raise the limits that the plan's launches need; before launches and captures. */
+/* Hold the arguments against the kernels' parameters (KB_BUILD) and raise the limits that
+ * the plan's launches need; before launches and captures. */
 bool kb_cuda_prepare(struct kb_device *device, struct kb_code *code,
                      const struct kb_plan *plan, struct kb_err *err);
 /* Queue the plan's launches over slots at these addresses (0: absent): tensors, then

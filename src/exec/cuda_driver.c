@@ -62,6 +62,9 @@ static const char *bind(void *library, struct kb_cuda *out) {
         missing = symbol;
     KB_CUDA_FUNCTIONS(X)
 #undef X
+#define X(name, symbol) find(library, symbol, &out->name);
+    KB_CUDA_LATER(X)
+#undef X
     return missing;
 }
 

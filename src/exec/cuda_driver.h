@@ -56,10 +56,14 @@
     X(GraphExecDestroy, "cuGraphExecDestroy")                                              \
     X(TensorMapEncodeTiled, "cuTensorMapEncodeTiled")
 
+/* Those that a later driver than 12.0 brings; NULL where it is older. */
+#define KB_CUDA_LATER(X) X(FuncGetParamInfo, "cuFuncGetParamInfo") /* 12.4 */
+
 struct kb_cuda {
     int version; /* 13000 */
 #define X(name, symbol) __typeof__(&cu##name) name;
     KB_CUDA_FUNCTIONS(X)
+    KB_CUDA_LATER(X)
 #undef X
 };
 

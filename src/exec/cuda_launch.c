@@ -21,6 +21,36 @@ bool kb_cuda_launches(const struct kb_plan *plan) {
     return false;
 }
 
+/* ---- parameters ------------------------------------------------------------------------
+ */
+
+static size_t bytes_passed(const struct kb_arg *arg) {
+    return arg->kind == KB_ARG_SCALAR ? arg->bytes
+           : arg->kind == KB_ARG_TMA  ? sizeof(CUtensorMap)
+                                      : sizeof(CUdeviceptr);
+}
+
+/* A launch says nothing of how many arguments it passes, nor of their sizes: the driver
+ * reads as many as the kernel has, from wherever they would stand. */
+static bool check_arguments(const struct kb_cuda *cu, CUfunction function,
+                            const struct kb_launch *launch, struct kb_err *err) {
+    int n = 0;
+    size_t offset, bytes;
+    if (!cu->FuncGetParamInfo)
+        return true; /* a driver before 12.4 does not tell */
+    for (; !cu->FuncGetParamInfo(function, (size_t)n, &offset, &bytes); n++)
+        if (n < launch->n_args && bytes != bytes_passed(&launch->args[n]))
+            return kb_fail(err, KB_BUILD,
+                           "argument %d of %s is of %zu bytes, the contract passes %zu",
+                           n + 1, launch->entry, bytes, bytes_passed(&launch->args[n]));
+    if (n != launch->n_args)
+        return kb_fail(err, KB_BUILD,
+                       "%s has %d parameter%s, the contract passes %d argument%s",
+                       launch->entry, n, n == 1 ? "" : "s", launch->n_args,
+                       launch->n_args == 1 ? "" : "s");
+    return true;
+}
+
 /* ---- limits ----------------------------------------------------------------------------
  */
 
@@ -44,6 +74,8 @@ bool kb_cuda_prepare(struct kb_device *device, struct kb_code *code,
         size_t dynamic = launch->smem_bytes;
         if (is_empty(launch))
             continue;
+        if (!check_arguments(&device->cu, code->functions[i], launch, err))
+            return false;
         snprintf(what, sizeof what, "%zu bytes of dynamic shared memory beside %zu static",
                  dynamic, code->shared_bytes[i]);
         if (dynamic + code->shared_bytes[i] > FREE_DYNAMIC &&

@@ -205,7 +205,8 @@ static void run_gives_back_what_the_launches_left(void **state) {
     assert_int_equal(kb_slab_guards(&f->slab, &hit, 1), 0);
 }
 
-/* Larger than the page-locked buffers, and no multiple of them: the kernel changes one byte. */
+/* Larger than the page-locked buffers, and no multiple of them: the kernel changes one
+ * byte. */
 static void large_slab_goes_both_ways_whole(void **state) {
     struct fixture *f = *state;
     enum { BYTES = (67 << 20) + 12345 };
@@ -271,7 +272,7 @@ static void absent_tensor_is_a_null_pointer(void **state) {
 static void descriptor_points_to_its_tensor(void **state) {
     struct fixture *f = *state;
     open_device(f);
-    struct kb_launch *launch = add_launch(f, "bump<1>", 0);
+    struct kb_launch *launch = add_launch(f, "bump_map<1>", 0);
     launch->args[0] = (struct kb_arg){
         .kind = KB_ARG_TMA,
         .index = 1,
@@ -285,6 +286,39 @@ static void descriptor_points_to_its_tensor(void **state) {
     launch->args[0].tma.box[0] = 0;
     assert_false(run(f));
     expect_error(f, KB_INPUT, "TMA descriptor: invalid value (1)");
+}
+
+static void arguments_that_the_kernel_does_not_have_are_a_build_error(void **state) {
+    static const struct {
+        const char *entry;
+        int n_args;
+        size_t second_bytes;
+        const char *message; /* NULL: it runs */
+    } rows[] = {
+        {"two<1>", 2, 4, NULL},
+        {"two<1>", 2, 8, "argument 2 of two<1> is of 4 bytes, the contract passes 8"},
+        {"two<1>", 1, 0, "two<1> has 2 parameters, the contract passes 1 argument"},
+        {"bump<1>", 2, 4, "bump<1> has 1 parameter, the contract passes 2 arguments"},
+        {"bump_map<1>", 1, 0,
+         "argument 1 of bump_map<1> is of 128 bytes, the contract "
+         "passes 8"},
+    };
+    struct fixture *f = *state;
+    open_device(f);
+    make_slab(f, 64, 0);
+    for (size_t i = 0; i < KB_COUNT(rows); i++) {
+        f->plan->n_launches = 0;
+        struct kb_launch *launch = add_launch(f, rows[i].entry, 0);
+        launch->n_args = rows[i].n_args;
+        launch->args[1] =
+            (struct kb_arg){.kind = KB_ARG_SCALAR, .bytes = rows[i].second_bytes};
+        build(f);
+        assert_int_equal(run(f), !rows[i].message);
+        if (rows[i].message)
+            expect_error(f, KB_BUILD, rows[i].message);
+        kb_cuda.unload(f->device, f->code);
+        f->code = NULL;
+    }
 }
 
 static void shared_memory_is_opted_into_up_to_the_devices_limit(void **state) {
@@ -352,6 +386,7 @@ int main(int argc, char **argv) {
         TEST(scratch_starts_as_the_contract_says),
         TEST(absent_tensor_is_a_null_pointer),
         TEST(descriptor_points_to_its_tensor),
+        TEST(arguments_that_the_kernel_does_not_have_are_a_build_error),
         TEST(shared_memory_is_opted_into_up_to_the_devices_limit),
         TEST(sticky_error_is_named_and_the_next_device_is_whole),
         TEST(slab_that_does_not_fit_is_told_with_both_sizes),

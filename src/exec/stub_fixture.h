@@ -18,6 +18,10 @@
 
 static const char source[] __attribute__((unused)) =
     "template <int N> __global__ void bump(unsigned char *p) { p[0] += N; }\n"
+    "struct map { alignas(64) unsigned char *p[16]; };\n"
+    "template <int N> __global__ void bump_map(const __grid_constant__ map m)\n"
+    "{ m.p[0][0] += N; }\n"
+    "template <int N> __global__ void two(unsigned char *p, int n) { p[n] += N; }\n"
     "template <int N> __global__ void other(unsigned char *p) { p[0] *= N; }\n"
     "__global__ void plain(float *p) { p[0] = __expf(p[0]); }\n";
 

@@ -19,7 +19,7 @@
 #undef cuEventElapsedTime
 CUresult cuEventElapsedTime(float *ms, CUevent from, CUevent to);
 
-enum { MAX_NODES = 20000, DEFAULT_MEMORY = 1 << 30 };
+enum { MAX_NODES = 20000, MAX_PARAMETERS = 32, DEFAULT_MEMORY = 1 << 30 };
 
 struct kernel {
     const char *name;
@@ -27,6 +27,9 @@ struct kernel {
 };
 struct CUfunc_st {
     struct kernel kernel;
+    struct {
+        size_t offset, bytes;
+    } parameters[MAX_PARAMETERS]; /* of 0 bytes: there is none */
 };
 struct CUmod_st {
     const char *cubin;
@@ -170,6 +173,36 @@ CUresult cuModuleUnload(CUmodule module) {
     free(module);
     return STICKY;
 }
+/* .nv.info.NAME holds attributes: a format, a name and, in format 4, so many bytes. That of
+ * a parameter (0x17) has its number, its offset and its size in the upper 14 bits. */
+static void read_parameters(struct CUfunc_st *function, const char *cubin) {
+    char wanted[300];
+    Elf64_Ehdr header;
+    Elf64_Shdr names, info;
+    memcpy(&header, cubin, sizeof header);
+    memcpy(&names, cubin + header.e_shoff + header.e_shstrndx * sizeof names, sizeof names);
+    snprintf(wanted, sizeof wanted, ".nv.info.%s", function->kernel.name);
+    for (int i = 0; i < header.e_shnum; i++) {
+        memcpy(&info, cubin + header.e_shoff + (size_t)i * sizeof info, sizeof info);
+        if (strcmp(cubin + names.sh_offset + info.sh_name, wanted) != 0)
+            continue;
+        for (size_t at = 0, size; at + 4 <= info.sh_size; at += size) {
+            const char *a = cubin + info.sh_offset + at;
+            uint16_t bytes, place[2];
+            uint32_t packed;
+            memcpy(&bytes, a + 2, sizeof bytes);
+            size = a[0] == 4 ? 4u + bytes : 4u;
+            if (a[0] != 4 || a[1] != 0x17)
+                continue;
+            memcpy(place, a + 8, sizeof place);
+            memcpy(&packed, a + 12, sizeof packed);
+            if (place[0] >= MAX_PARAMETERS)
+                continue;
+            function->parameters[place[0]].offset = place[1];
+            function->parameters[place[0]].bytes = packed >> 18;
+        }
+    }
+}
 CUresult cuModuleGetFunction(CUfunction *out, CUmodule module, const char *name) {
     Elf64_Ehdr header;
     char symbol[300];
@@ -180,8 +213,18 @@ CUresult cuModuleGetFunction(CUfunction *out, CUmodule module, const char *name)
     struct CUfunc_st *function = &module->functions[module->count];
     snprintf(module->names[module->count], sizeof module->names[0], "%s", name);
     function->kernel.name = module->names[module->count++];
+    read_parameters(function, module->cubin);
     *out = function;
     return CUDA_SUCCESS;
+}
+
+CUresult cuFuncGetParamInfo(CUfunction function, size_t index, size_t *offset,
+                            size_t *bytes) {
+    if (index >= MAX_PARAMETERS || !function->parameters[index].bytes)
+        return CUDA_ERROR_INVALID_VALUE;
+    *offset = function->parameters[index].offset;
+    *bytes = function->parameters[index].bytes;
+    return STICKY;
 }
 CUresult cuFuncGetAttribute(int *value, CUfunction_attribute which, CUfunction function) {
     (void)function;
