@@ -170,6 +170,6 @@ clean: ## remove what was built
 	rm -rf build kbench
 
 FORCE:
-.PHONY: all help setup run check bench gpu nvrtc asan golden dist install uninstall toolkit unit \
+.PHONY: all help setup run check bench gpu mutants nvrtc asan golden dist install uninstall toolkit unit \
     unit-build format lint clean FORCE
 -include $(OBJ:.o=.d) $(TEST_BIN:=.d) $(BUILD)/obj/main.d $(BUILD)/nvrtc_check.d $(BUILD)/reference_bench.d

@@ -67,6 +67,24 @@ cli() {
     fi
 }
 
+# mutants ARG...: each wrong kernel that is flagged counts, and each right one that passes.
+mutants() {
+    local start=$EPOCHREALTIME all right sum
+    tools/mutants.py --bin "$bin" --build "$build" "$@" >"$log" 2>&1
+    local status=$?
+    sum=$(tail -n 1 "$log")
+    all=$(grep -oE '[0-9]+ (mutant|control|equivalent)' <<<"$sum" | awk '{ n += $1 } END { print n + 0 }')
+    right=$(grep -oE ': [0-9]+ (killed|passed)' <<<"$sum" | awk '{ n += $2 } END { print n + 0 }')
+    if [ $status -ne 0 ] && [ "$all" -eq "$right" ]; then all=$((right + 1)); fi
+    passed=$((passed + right)) failed=$((failed + all - right))
+    if [ $status -eq 0 ]; then
+        say ok "$sum" "$start"
+    else
+        say FAILED "mutants" "$start"
+        grep -v '^ok ' "$log" | tail -n 60
+    fi
+}
+
 step "layers, layout, cppcheck" tools/lint.sh
 for test in "$build"/test/*/*_test; do
     cmocka "$test"
@@ -78,6 +96,7 @@ done
 step "smoke cases under ASan and UBSan" \
     "$bin" cases/ --tag smoke --backend host --sanitize address,undefined -q
 step "smoke cases under TSan" "$bin" cases/ --tag smoke --backend host --sanitize thread -q
+mutants --quick
 step "NVRTC: every variant, dtype and build" make --no-print-directory BUILD="$build" nvrtc
 for file in tools/cli/*.bats; do
     cli "$file"

@@ -42,6 +42,8 @@ for fault in tools/gpu/*.cu; do
         expect "$(sed -n 's,^// exit: ,,p' "$fault")" "$(sed -n 's,^// expect: ,,p' "$fault")" \
         "$bin" --backend cuda --op silu --shape 83x1024,7x16 --kernel "$fault" --timeout 10s
 done
+step "wrong kernels are flagged, right ones pass" \
+    tools/mutants.py --backend cuda --bin "$bin" --build "$build"
 step "large shapes against stream" \
     "$bin" --backend cuda --op silu,gelu,gelu_tanh --shape 16384x2048,8192x28672 --method graph \
     -o "$build/gpu-large.json"
