@@ -92,6 +92,23 @@ static void perfect_output_has_half_an_ulp_and_no_error_past_it(void **state) {
     }
 }
 
+static void outputs_without_a_pair_of_numbers_have_no_distances(void **state) {
+    (void)state;
+    const char *ids[] = {"silu/0x16/bf16", "silu/7x16/bf16",
+                         "silu/7x16/bf16/filter=ids/skip=1"};
+    for (size_t i = 0; i < KB_COUNT(ids); i++) {
+        struct fixture f;
+        setup(&f, ids[i]);
+        for (int64_t k = 0; i == 1 && k < 56; k++)
+            kb_bits_put(KB_BF16, f.data[1], k, 0x7fc0);
+        struct kb_output_report r = report_of(&f);
+        assert_int_equal(r.over, i == 1 ? 56 : 0);
+        assert_true(isnan(r.ulp_max) && isnan(r.ulp_p99) && isnan(r.bias_ulp));
+        assert_true(isnan(r.abs_max) && isnan(r.rel_max));
+        teardown(&f);
+    }
+}
+
 static void one_wrong_element_of_many_is_found_and_shown(void **state) {
     (void)state;
     struct fixture f;
@@ -275,6 +292,7 @@ static void no_elements_is_no_error(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(perfect_output_has_half_an_ulp_and_no_error_past_it),
+        cmocka_unit_test(outputs_without_a_pair_of_numbers_have_no_distances),
         cmocka_unit_test(one_wrong_element_of_many_is_found_and_shown),
         cmocka_unit_test(one_ulp_off_passes_the_peers_and_fails_the_bound),
         cmocka_unit_test(nan_and_infinity_match_only_their_own_kind),

@@ -70,7 +70,7 @@ static void add_outputs(const struct kb_row *row, struct kb_buf *out) {
         elements += o->elements;
         over += o->over;
         for (size_t k = 0; k < KB_COUNT(values) && !o->exact && o->elements; k++)
-            worst[k] = values[k] <= worst[k] ? worst[k] : values[k];
+            worst[k] = fmax(worst[k], values[k]); /* of those that are there */
     }
     add_whole(row->checked, elements, out);
     add_whole(row->checked, over, out);

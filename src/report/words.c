@@ -101,8 +101,8 @@ static double worst_of(const struct kb_row *row, bool ulp) {
     for (int i = 0; i < row->n_outputs; i++) {
         const struct kb_output_report *o = &row->outputs[i];
         double value = ulp ? o->ulp_max : o->err_over_bound;
-        if (o->elements > 0 && !o->exact && !(value <= worst))
-            worst = value;
+        if (o->elements > 0 && !o->exact)
+            worst = fmax(worst, value); /* of those that are there */
     }
     return worst;
 }
