@@ -105,6 +105,19 @@ struct kb_output_report {
     const char *follows;
     int64_t follows_over;
 };
+/* Rows of an output, where not all are checked. A row is what the last axis counts off. */
+struct kb_sampled {
+    int64_t n, length; /* length: elements of a row */
+    int64_t *items;    /* ascending */
+};
+/* `max` (at least 2) rows of output `tensor`, the same ones for the same seed and case: the
+ * first and the last, those on both sides of row 65536, of 2^31 elements and of 2^32 bytes
+ * into any tensor, of further multiples of them as far as half of `max` goes; the rest is
+ * drawn, one from each of as many stretches of equal length. False, and no rows, where
+ * `max` is all of them. */
+bool kb_sampled_make(const struct kb_problem *problem, int tensor, int64_t max,
+                     uint64_t seed, struct kb_arena *arena, struct kb_sampled *out);
+
 struct kb_compare_args {
     const struct kb_problem *problem;
     int tensor;
@@ -114,10 +127,12 @@ struct kb_compare_args {
     int poison;          /* the pattern the output began with */
     double bound_factor; /* 1, or the op's fast_math_factor */
     struct kb_tolerance tolerance;
+    const struct kb_sampled *sample; /* those that are checked; NULL: all */
 };
 /* Streams the reference in chunks over all cores; the same result for any thread count. */
 void kb_compare(const struct kb_compare_args *args, struct kb_output_report *out);
-/* Elements of [first, first + count) that fail by the deciding rule. */
+/* Elements of [first, first + count) that fail by the deciding rule. With args->sample the
+ * elements of those rows alone are counted off, in order. */
 int64_t kb_compare_over(const struct kb_compare_args *args, int64_t first, int64_t count);
 /* Hold an output that is wrong (`out`, of kb_compare) against the op's conventions, with
  * the same inputs: sets out->follows. */
@@ -196,6 +211,7 @@ struct kb_row {
     int64_t shape[KB_MAX_RANK];
     struct kb_strings set, axes; /* "key=value"; axes "tokens=83" */
     uint64_t seed;
+    int64_t sample_rows; /* that were to be checked of each output; 0: all */
     enum kb_reason reason;
     const char *text;    /* the reason in words, NULL for PASS */
     const char *warning; /* NULL if none */

@@ -30,6 +30,7 @@ struct kb_job {
     double max_time_s; /* per method; 0: 5 s */
     int sets;          /* 0: automatic */
     bool time_failing;
+    int64_t sample_rows;        /* rows of each output to check, from 2; 0: all */
     bool single;                /* part of a one-case run: keep compile logs and details */
     const char *repeat_options; /* options that the repeat line must carry, "" if none */
 };

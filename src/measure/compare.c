@@ -2,7 +2,8 @@
  *
  * The reference is never stored: each thread asks for a chunk of it, judges the chunk and
  * keeps a small partial. Partials are joined in chunk order and counts are whole numbers,
- * so that the result does not depend on the number of threads. */
+ * so that the result does not depend on the number of threads. Where only some rows are
+ * checked, chunks are made of their elements, one row after the other. */
 #include "measure.h"
 
 #include <math.h>
@@ -136,6 +137,28 @@ struct task {
     bool exact;
 };
 
+/* Elements that are checked have places, in order: all of them, or those of some rows. */
+static int64_t n_places(const struct task *task) {
+    const struct kb_sampled *s = task->args->sample;
+
+    return s ? s->n * s->length : task->spec->elements;
+}
+
+/* The element at a place, and how many follow it without a gap, up to the place `end`. */
+static int64_t run_at(const struct task *task, int64_t place, int64_t end, int64_t *first) {
+    const struct kb_sampled *s = task->args->sample;
+
+    *first = place;
+    if (!s)
+        return end - place;
+    int64_t row = place / s->length, column = place % s->length;
+    int64_t count = s->length - column;
+    *first = s->items[row] * s->length + column;
+    for (; count < end - place && s->items[row + 1] == s->items[row] + 1; row++)
+        count += s->length;
+    return count < end - place ? count : end - place;
+}
+
 struct chunk_data {
     double want[CHUNK], bound[CHUNK], got[CHUNK];
     uint32_t packed[CHUNK];  /* want, rounded, as wide as the dtype is */
@@ -182,12 +205,11 @@ static struct judged judge_at(const struct task *task, const struct chunk_data *
                  d->bound[i] * task->args->bound_factor);
 }
 
-static void judge_chunk(const struct task *task, int64_t first, int64_t count,
-                        struct chunk_data *d, struct partial *p, int64_t *histogram) {
+static void judge_run(const struct task *task, int64_t first, int64_t count,
+                      struct chunk_data *d, struct partial *p, int64_t *histogram) {
     enum kb_dtype dtype = task->spec->dtype;
     bool by_bound = task->tolerance.rule == KB_TOL_BOUND;
 
-    *p = (struct partial){.worst = -1, .first_bad = -1, .last_bad = -1, .key_max = -1};
     load_chunk(task, first, count, d);
     for (int64_t i = 0; i < count; i++) {
         uint32_t bits = kb_bits_at(dtype, task->args->got, first + i);
@@ -221,6 +243,16 @@ static void judge_chunk(const struct task *task, int64_t first, int64_t count,
             p->rel_max = fmax(p->rel_max, j.rel);
             histogram[bin_of(ulp)]++;
         }
+    }
+}
+
+/* The places [place, end), at most a chunk. */
+static void judge_chunk(const struct task *task, int64_t place, int64_t end,
+                        struct chunk_data *d, struct partial *p, int64_t *histogram) {
+    *p = (struct partial){.worst = -1, .first_bad = -1, .last_bad = -1, .key_max = -1};
+    for (int64_t first, count; place < end; place += count) {
+        count = run_at(task, place, end, &first);
+        judge_run(task, first, count, d, p, histogram);
     }
 }
 
@@ -262,40 +294,53 @@ static double p99_of(const int64_t *histogram, int64_t finite, double ulp_max) {
     return ulp_max;
 }
 
+static void show_run(const struct task *task, int64_t first, int64_t count,
+                     struct chunk_data *d, struct kb_output_report *out) {
+    enum kb_dtype dtype = task->spec->dtype;
+
+    load_chunk(task, first, count, d);
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits = kb_bits_at(dtype, task->args->got, first + i);
+        struct kb_element e = {.index = first + i, .want = d->want[i]};
+        e.got = task->exact ? (double)bits : d->got[i];
+        if (d->bound[i] == KB_KEEP)
+            e.want = task->exact ? (double)d->rounded[i] : kb_decode(dtype, d->rounded[i]);
+        bool bad = judge_at(task, d, i, bits).bad;
+        e.poison = bad && is_unwritten(task, bits);
+        if (bad && out->n_first < KB_SHOWN)
+            out->first[out->n_first++] = e;
+        if (e.index == out->worst.index)
+            out->worst = e;
+    }
+}
+
+static int64_t chunk_end(int64_t chunk, int64_t n) {
+    int64_t place = chunk * CHUNK;
+
+    return n - place < CHUNK ? n : place + CHUNK;
+}
+
 /* got and want of the elements that are shown: the worst and the first that fail. */
 static void show_elements(const struct task *task, const struct partial *partials,
                           int64_t n_chunks, struct chunk_data *d,
                           struct kb_output_report *out) {
-    enum kb_dtype dtype = task->spec->dtype;
-    int64_t n = task->spec->elements;
+    int64_t n = n_places(task), worst = out->worst.index;
 
     for (int64_t chunk = 0; chunk < n_chunks; chunk++) {
-        int64_t first = chunk * CHUNK, count = n - first < CHUNK ? n - first : CHUNK;
-        bool has_worst = out->worst.index >= first && out->worst.index < first + count;
         bool wants_first = partials[chunk].over > 0 && out->n_first < KB_SHOWN;
-        if (!has_worst && !wants_first)
+        if (partials[chunk].worst != worst && !wants_first)
             continue;
-        load_chunk(task, first, count, d);
-        for (int64_t i = 0; i < count; i++) {
-            uint32_t bits = kb_bits_at(dtype, task->args->got, first + i);
-            struct kb_element e = {.index = first + i, .want = d->want[i]};
-            e.got = task->exact ? (double)bits : d->got[i];
-            if (d->bound[i] == KB_KEEP)
-                e.want =
-                    task->exact ? (double)d->rounded[i] : kb_decode(dtype, d->rounded[i]);
-            bool bad = judge_at(task, d, i, bits).bad;
-            e.poison = bad && is_unwritten(task, bits);
-            if (bad && out->n_first < KB_SHOWN)
-                out->first[out->n_first++] = e;
-            if (e.index == out->worst.index)
-                out->worst = e;
+        int64_t end = chunk_end(chunk, n);
+        for (int64_t place = chunk * CHUNK, first, count; place < end; place += count) {
+            count = run_at(task, place, end, &first);
+            show_run(task, first, count, d, out);
         }
     }
 }
 
 static void compare_chunks(const struct task *task, struct partial *partials,
                            int64_t n_chunks, int64_t *histogram) {
-    int64_t n = task->spec->elements;
+    int64_t n = n_places(task);
 
 #pragma omp parallel num_threads(kb_threads(n))
     {
@@ -304,10 +349,9 @@ static void compare_chunks(const struct task *task, struct partial *partials,
         if (!d || !mine)
             kb_out_of_memory();
 #pragma omp for schedule(dynamic, 4)
-        for (int64_t chunk = 0; chunk < n_chunks; chunk++) {
-            int64_t first = chunk * CHUNK, count = n - first < CHUNK ? n - first : CHUNK;
-            judge_chunk(task, first, count, d, &partials[chunk], mine);
-        }
+        for (int64_t chunk = 0; chunk < n_chunks; chunk++)
+            judge_chunk(task, chunk * CHUNK, chunk_end(chunk, n), d, &partials[chunk],
+                        mine);
 #pragma omp critical
         for (int bin = 0; bin < BINS; bin++)
             histogram[bin] += mine[bin];
@@ -338,14 +382,14 @@ void kb_compare(const struct kb_compare_args *args, struct kb_output_report *out
     struct task task = task_of(args);
     const struct kb_tensor_spec *spec = task.spec;
     double ulp_sum = 0, key_max = -1;
-    int64_t finite = 0, n_chunks = (spec->elements + CHUNK - 1) / CHUNK;
+    int64_t finite = 0, n = n_places(&task), n_chunks = (n + CHUNK - 1) / CHUNK;
 
     *out = (struct kb_output_report){
         .name = spec->name,
         .dtype = spec->dtype,
         .rank = spec->rank,
         .elements = spec->elements,
-        .checked = spec->elements,
+        .checked = n,
         .limit = 1,
         .tolerance = task.tolerance,
         .worst = {.index = -1},
@@ -378,6 +422,18 @@ void kb_compare(const struct kb_compare_args *args, struct kb_output_report *out
     free(partials);
 }
 
+static int64_t run_over(const struct task *task, int64_t first, int64_t count,
+                        struct chunk_data *d) {
+    int64_t over = 0;
+
+    load_chunk(task, first, count, d);
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits = kb_bits_at(task->spec->dtype, task->args->got, first + i);
+        over += judge_at(task, d, i, bits).bad;
+    }
+    return over;
+}
+
 int64_t kb_compare_over(const struct kb_compare_args *args, int64_t first, int64_t count) {
     struct task task = task_of(args);
     int64_t over = 0, n_chunks = (count + CHUNK - 1) / CHUNK;
@@ -389,12 +445,10 @@ int64_t kb_compare_over(const struct kb_compare_args *args, int64_t first, int64
             kb_out_of_memory();
 #pragma omp for schedule(dynamic, 4)
         for (int64_t chunk = 0; chunk < n_chunks; chunk++) {
-            int64_t at = first + chunk * CHUNK, left = count - chunk * CHUNK;
-            int64_t n = left < CHUNK ? left : CHUNK;
-            load_chunk(&task, at, n, d);
-            for (int64_t i = 0; i < n; i++) {
-                uint32_t bits = kb_bits_at(task.spec->dtype, args->got, at + i);
-                over += judge_at(&task, d, i, bits).bad;
+            int64_t end = first + chunk_end(chunk, count);
+            for (int64_t place = first + chunk * CHUNK, at, n; place < end; place += n) {
+                n = run_at(&task, place, end, &at);
+                over += run_over(&task, at, n, d);
             }
         }
         free(d);

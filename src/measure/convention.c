@@ -27,10 +27,12 @@ static bool has_tensors(const struct kb_problem *other,
 /* Of the first wrong elements, most must be right by the convention. */
 static bool is_possible(const struct kb_compare_args *args,
                         const struct kb_output_report *out) {
+    struct kb_compare_args anywhere = *args;
     int64_t over = 0;
 
+    anywhere.sample = NULL;
     for (int i = 0; i < out->n_first; i++)
-        over += kb_compare_over(args, out->first[i].index, 1);
+        over += kb_compare_over(&anywhere, out->first[i].index, 1);
     return 2 * over < out->n_first;
 }
 
@@ -62,7 +64,7 @@ void kb_compare_conventions(const struct kb_compare_args *args,
         theirs.prepared = NULL;
         if (!is_possible(&theirs, out))
             continue;
-        int64_t over = count_over(&theirs, out->elements);
+        int64_t over = count_over(&theirs, out->checked);
         if (over > least || (over == least && out->follows))
             continue;
         out->follows = other->words;

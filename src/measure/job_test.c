@@ -26,6 +26,7 @@ static const struct kb_job full_job = {
     .max_time_s = 1.5,
     .sets = 12,
     .time_failing = true,
+    .sample_rows = (INT64_C(1) << 53) + 1,
     .single = true,
     .repeat_options = "--host-sm 100",
 };
@@ -55,6 +56,7 @@ static void assert_same_job(const struct kb_job *a, const struct kb_job *b) {
     assert_true(a->max_time_s == b->max_time_s);
     assert_int_equal(a->sets, b->sets);
     assert_int_equal(a->time_failing, b->time_failing);
+    assert_true(a->sample_rows == b->sample_rows);
     assert_int_equal(a->single, b->single);
     assert_same_text(a->repeat_options, b->repeat_options);
 }

@@ -21,6 +21,8 @@ struct life {
     struct kb_slab work;            /* what the kernel was given and left behind */
     const void *in[KB_MAX_TENSORS]; /* initial data of each tensor, NULL: none */
     void *prepared;                 /* by op->prepare */
+    /* Rows of each output that are checked; none: all. */
+    struct kb_sampled samples[KB_MAX_TENSORS];
 };
 
 static bool stop(struct life *l, enum kb_reason reason, const char *fmt, ...)
@@ -233,6 +235,7 @@ static bool phase_guards(struct life *l, const struct kb_slab *slab) {
 /* ---- comparison -------------------------------------------------------------------- */
 
 static void judge_output(struct life *l, const struct kb_output_report *o) {
+    const char *checked = o->checked < o->elements ? "checked " : "";
     struct kb_buf follows = {0};
 
     if (o->over == 0 || l->row->reason != KB_R_NONE)
@@ -240,22 +243,23 @@ static void judge_output(struct life *l, const struct kb_output_report *o) {
     kb_follows_words(o, &follows);
     if (o->touched > 0)
         stop(l, KB_R_TOUCHED,
-             "%s: %lld of %lld elements were written to, though they must stay as they "
+             "%s: %lld of %lld %selements were written to, though they must stay as they "
              "were%s%s",
-             o->name, (long long)o->touched, (long long)o->elements,
+             o->name, (long long)o->touched, (long long)o->checked, checked,
              o->over > o->touched ? ", and others are wrong" : "", kb_buf_text(&follows));
     else if (o->unwritten > 0)
         stop(l, KB_R_UNWRITTEN,
-             "%s: %lld of %lld elements were never written: the poison is still in them%s",
-             o->name, (long long)o->unwritten, (long long)o->elements,
+             "%s: %lld of %lld %selements were never written: the poison is still in "
+             "them%s",
+             o->name, (long long)o->unwritten, (long long)o->checked, checked,
              o->over > o->unwritten ? ", and others are wrong" : "; the rest is right");
     else if (o->exact)
         stop(l, KB_R_MISMATCH,
-             "%s: %lld of %lld elements differ, where equal bits are wanted%s", o->name,
-             (long long)o->over, (long long)o->elements, kb_buf_text(&follows));
+             "%s: %lld of %lld %selements differ, where equal bits are wanted%s", o->name,
+             (long long)o->over, (long long)o->checked, checked, kb_buf_text(&follows));
     else
-        stop(l, KB_R_MISMATCH, "%s: %lld of %lld elements are past the %s%s", o->name,
-             (long long)o->over, (long long)o->elements,
+        stop(l, KB_R_MISMATCH, "%s: %lld of %lld %selements are past the %s%s", o->name,
+             (long long)o->over, (long long)o->checked, checked,
              o->tolerance.rule == KB_TOL_BOUND ? "bound" : "tolerance",
              kb_buf_text(&follows));
     kb_buf_free(&follows);
@@ -270,6 +274,7 @@ static struct kb_compare_args compare_args(const struct life *l, int tensor) {
         .got = kb_slab_at(&l->work, tensor),
         .bound_factor = l->asked.build.fast_math ? l->asked.c.op->fast_math_factor : 1,
         .tolerance = l->asked.c.tolerance,
+        .sample = l->samples[tensor].n ? &l->samples[tensor] : NULL,
     };
 }
 
@@ -285,6 +290,9 @@ static void phase_compare(struct life *l) {
     for (int t = 0; t < problem->n_tensors; t++) {
         if (problem->tensors[t].role == KB_IN || problem->tensors[t].absent)
             continue;
+        if (l->job->sample_rows)
+            kb_sampled_make(problem, t, l->job->sample_rows, l->job->seed, l->arena,
+                            &l->samples[t]);
         struct kb_compare_args args = compare_args(l, t);
         assert(l->row->n_outputs < KB_MAX_OUTPUTS);
         struct kb_output_report *o = &l->row->outputs[l->row->n_outputs++];

@@ -261,6 +261,8 @@ static void add_head(const struct kb_row *row, cJSON *object) {
         kb_json_add_text(object, "seed", text.data);
         kb_buf_free(&text);
     }
+    if (row->sample_rows)
+        kb_json_add_i64(object, "sample_rows", row->sample_rows);
     kb_json_add(object, "tags", comma_item(row->tags));
     kb_json_add_text(object, "origin", row->origin);
     kb_json_add(object, "flags", list_item(&row->flags));
