@@ -49,7 +49,7 @@ struct kb_code_info {
     int64_t spill_bytes, shared_bytes, code_bytes;
     double compile_ms, load_ms;
     bool cached;
-    char arch[16]; /* "sm_90a"; host: "x86-64" */
+    char arch[16];  /* "sm_90a"; host: "x86-64" */
     char note[256]; /* what the cache had to say: an entry damaged, a folder refused; "" */
 };
 
@@ -65,6 +65,10 @@ struct kb_run_options {
     } order; /* host: of blocks */
     uint64_t
         schedule_seed; /* host: order of threads inside a block and of shuffled blocks */
+    /* host: after one over a copy of the slab, in the same process: what a kernel keeps in
+     * its __device__ variables shows, as it does from launch to launch on a GPU. Not with a
+     * sanitizer. */
+    bool second;
 };
 struct kb_run_result {
     enum kb_finding finding;

@@ -38,6 +38,7 @@ struct kbh_run {
     enum kbh_order order;
     uint64_t seed;
     int workers;
+    bool second; /* run all of it before, over a copy */
     kbh_launch launches[KBH_MAX_LAUNCHES];
     int n_launches;
 };
@@ -227,15 +228,13 @@ static void read_arg(kbh_launch *l, int i, char *at) {
                  scalar ? "a value" : "a pointer", bytes);
 }
 
-static void map_slab(size_t bytes) {
-    run.slab_bytes = bytes;
-    if (!bytes)
-        return;
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, KBH_SLAB_FD, 0);
-    if (at == MAP_FAILED)
-        kbh_stop(KBH_LIMIT, "cannot map %zu bytes: %s", bytes, strerror(errno));
-    run.slab = (char *)at;
-    close(KBH_SLAB_FD);
+/* The slab at `at`, where that is not NULL. A private one is a copy of what is written to. */
+static char *map_slab(void *at, int flags) {
+    void *slab = mmap(at, run.slab_bytes, PROT_READ | PROT_WRITE,
+                      flags | (at ? MAP_FIXED : 0), KBH_SLAB_FD, 0);
+    if (slab == MAP_FAILED)
+        kbh_stop(KBH_LIMIT, "cannot map %zu bytes: %s", run.slab_bytes, strerror(errno));
+    return (char *)slab;
 }
 
 static bool field(char *line, const char *name, char **value) {
@@ -262,7 +261,9 @@ static void parse_command(char *text) {
         if (field(line, "nonce", &value)) {
             snprintf(run.nonce, sizeof run.nonce, "%s", value);
         } else if (field(line, "slab", &value)) {
-            map_slab(number(&value));
+            run.slab_bytes = number(&value);
+            if (run.slab_bytes)
+                run.slab = map_slab(NULL, MAP_SHARED);
         } else if (field(line, "slot", &value)) {
             read_slot(value);
         } else if (field(line, "order", &value)) {
@@ -271,6 +272,8 @@ static void parse_command(char *text) {
             run.seed = number(&value);
         } else if (field(line, "workers", &value)) {
             run.workers = (int)number(&value);
+        } else if (field(line, "second", &value)) {
+            run.second = true;
         } else if (field(line, "smem", &value)) {
             kbh_smem_limit = number(&value);
         } else if (field(line, "launch", &value)) {
@@ -478,19 +481,36 @@ static long long now_ns(void) {
     return (long long)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+static void run_launches(void) {
+    for (int i = 0; i < run.n_launches; i++)
+        run_launch(&run.launches[i]);
+}
+
+/* Once at the same addresses, of which nothing stays but what the kernel keeps itself. */
+static void run_first(void) {
+    if (run.slab)
+        map_slab(run.slab, MAP_PRIVATE);
+    run_launches();
+    if (run.slab)
+        map_slab(run.slab, MAP_SHARED);
+}
+
 int main(void) {
     run.pid = getpid();
     kbh_begin_process(KBH_COMMAND_FD);
     parse_command(read_command());
     close(KBH_COMMAND_FD);
+    if (run.slab && !run.second)
+        close(KBH_SLAB_FD);
     if (__sanitizer_set_death_callback)
         __sanitizer_set_death_callback(on_death);
     kbh_limit_memory(run.slab_bytes);
     kbh_forbid_system_calls(KBH_REPLY_FD);
     poison_zones();
+    if (run.second)
+        run_first();
     long long start = now_ns();
-    for (int i = 0; i < run.n_launches; i++)
-        run_launch(&run.launches[i]);
+    run_launches();
     long long wall_ns = now_ns() - start;
     one_line(warning);
     fflush(stdout);

@@ -38,6 +38,7 @@ static const char *const entries[] = {
     "halves",
     "orders",
     "silu_like",
+    "keeps_count",
     "read_at",
     "write_at",
     "shared_at",

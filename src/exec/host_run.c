@@ -76,6 +76,8 @@ static void write_command(const struct kb_device *device, const struct kb_plan *
                   nonce, slab->bytes, (int)options->order,
                   (unsigned long long)options->schedule_seed, device->info.cores,
                   (long long)device->info.limits.smem_per_block);
+    if (options->second && !device->sanitizers)
+        kb_buf_puts(out, "second\n");
     for (int i = 0; i < slab->n_slots; i++) {
         kb_buf_printf(out, "slot %zu %zu ", slab->slots[i].offset, slab->slots[i].bytes);
         slot_name(plan, tensors, i, out);

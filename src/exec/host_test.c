@@ -243,6 +243,22 @@ static void a_kernel_without_barriers_gives_the_reference(void **state) {
     kb_slab_free(&slab);
 }
 
+static void a_second_launch_sees_what_the_first_kept_and_no_more(void **state) {
+    (void)state;
+    for (int second = 0; second < 2; second++) {
+        struct kb_slab slab = slab_of(8, 0, 0);
+        struct kb_plan plan = plan_for("keeps_count", 1, 1);
+        const struct kb_run_options options = {.second = second};
+        add_tensor(&plan, 0);
+        struct outcome o = run_with(&plain, &plan, &slab, &options);
+        assert_clean(&o);
+        const int *out = kb_slab_at(&slab, 0);
+        assert_int_equal(out[0], 1); /* the slab is as it was before either */
+        assert_int_equal(out[1], second);
+        kb_slab_free(&slab);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_thread_of_a_3d_launch_runs_once),
@@ -259,6 +275,7 @@ int main(void) {
         cmocka_unit_test(a_kernel_without_barriers_gives_the_reference),
         cmocka_unit_test(a_chain_runs_in_order_and_an_empty_grid_not_at_all),
         cmocka_unit_test(what_a_kernel_prints_is_kept),
+        cmocka_unit_test(a_second_launch_sees_what_the_first_kept_and_no_more),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -335,6 +335,13 @@ __global__ void __launch_bounds__(64) orders(int *ticket, int *blocks, int *thre
         blocks[atomicAdd(&ticket[0], 1)] = blockIdx.x;
 }
 
+/* Wrong on a GPU from the second launch on. */
+__device__ int launches_so_far;
+__global__ void keeps_count(int *out) {
+    out[0] += 1;
+    out[1] = launches_so_far++;
+}
+
 __global__ void silu_like(const __nv_bfloat16 *in, __nv_bfloat16 *out, int hidden) {
     size_t i = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * 8;
     size_t row = i / hidden, column = i % hidden;
