@@ -26,7 +26,7 @@ static bool plan_stream(struct kb_session *s, const struct kb_problem *problem,
 
 static bool time_stream(struct kb_session *s, const struct kb_job *job,
                         const struct kb_problem *problem, enum kb_method method,
-                        double *median_ns, struct kb_err *err) {
+                        double *median_ns, enum kb_quality *quality, struct kb_err *err) {
     struct kb_arena arena = {0};
     struct kb_asked *asked = kb_arena_alloc(&arena, sizeof *asked);
     struct kb_built *built = NULL;
@@ -40,8 +40,10 @@ static bool time_stream(struct kb_session *s, const struct kb_job *job,
         goto out;
     struct kb_timed timed = {&asked->plan, built->code, &slab};
     ok = kb_time_plan(s, job, &timed, method, NULL, &arena, &time, err);
-    if (ok)
+    if (ok) {
         *median_ns = time.median_ns;
+        *quality = time.quality;
+    }
 out:
     kb_slab_free(&slab);
     kb_arena_free(&arena);
@@ -84,18 +86,22 @@ bool kb_session_ceiling(struct kb_session *s, const struct kb_job *job,
                         struct kb_err *err) {
     struct kb_err why = {0};
     double median_ns = NAN;
+    enum kb_quality quality = KB_Q_OK;
 
     *ns = NAN;
     if (!problem->ceiling_pattern || problem->ceiling_elements <= 0)
         return true;
     struct kb_ceiling *k = find(s, job, problem, method);
     if (!k) {
-        if (!time_stream(s, job, problem, method, &median_ns, &why)) {
+        if (!time_stream(s, job, problem, method, &median_ns, &quality, &why)) {
             kb_at(&why, "no ceiling by %s", kb_method_word(method));
             if (kb_ends_case(s, &why)) {
                 *err = why;
                 return false;
             }
+        } else if (quality != KB_Q_OK) { /* the share of it is no better than it is */
+            kb_fail(&why, KB_UNSUPPORTED, "the ceiling by %s is %s itself",
+                    kb_method_word(method), kb_quality_word(quality));
         }
         k = keep(s, job, problem, method, median_ns, &why);
     }

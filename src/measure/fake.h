@@ -13,6 +13,7 @@
 struct fake_script {
     double (*ns)(int64_t i); /* sample i of the kernel */
     double stream_ns;        /* of the stream kernel; 0: 1000 */
+    bool stream_noisy;       /* by half of it, to and fro */
     double floor_ns;         /* 0: 10 */
     double tick_ns;
     int64_t footprint_bytes; /* 0: twice the L2 */
@@ -160,6 +161,7 @@ static bool fake_timer_sample(struct kb_timer *timer, int n, double *ns,
     for (int i = 0; i < n; i++) {
         if (timer->is_stream) {
             ns[i] = s->stream_ns > 0 ? s->stream_ns : 1000;
+            ns[i] *= s->stream_noisy && timer->next++ % 2 ? 1.5 : 1;
             continue;
         }
         if (s->fail_at && timer->next >= s->fail_at)

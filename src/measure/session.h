@@ -24,8 +24,8 @@ struct kb_ceiling { /* the stream kernel's time for the same bytes, once per run
     enum kb_dtype dtype;
     enum kb_method method;
     int sets;
-    double median_ns; /* NAN: there is none, and `why` says why */
-    const char *why;
+    double median_ns; /* NAN: there is none */
+    const char *why;  /* there is none, or not a good one; NULL */
     struct kb_ceiling *next;
 };
 

@@ -412,6 +412,21 @@ static void a_ceiling_that_cannot_be_had_is_a_warning(void **state) {
     fake_free(&f);
 }
 
+static void a_ceiling_that_is_no_good_time_is_a_warning(void **state) {
+    (void)state;
+    const struct fake_script script = {.ns = constant, .stream_noisy = true};
+    struct fake f;
+    fake_open(&f, &script);
+    f.job.max_time_s = 1e-3;
+    for (int again = 0; again < 2; again++) {
+        assert_true(fake_go(&f));
+        assert_int_equal(graph_of(&f)->quality, KB_Q_OK);
+        assert_true(isfinite(graph_of(&f)->ceiling));
+        assert_string_equal(f.row.warning, "the ceiling by graph is noisy itself");
+    }
+    fake_free(&f);
+}
+
 static void a_device_that_is_lost_under_the_ceiling_ends_the_case(void **state) {
     (void)state;
     const struct fake_script script = {.ns = constant, .stream_err = KB_DEVICE};
@@ -495,6 +510,7 @@ int main(void) {
         cmocka_unit_test(a_time_that_is_none_ends_the_case),
         cmocka_unit_test(a_method_that_cannot_be_had_costs_its_number_only),
         cmocka_unit_test(a_ceiling_that_cannot_be_had_is_a_warning),
+        cmocka_unit_test(a_ceiling_that_is_no_good_time_is_a_warning),
         cmocka_unit_test(a_device_that_is_lost_under_the_ceiling_ends_the_case),
         cmocka_unit_test(a_wrong_kernel_is_timed_only_when_asked),
         cmocka_unit_test(nothing_launched_is_nothing_timed),
