@@ -165,10 +165,13 @@ static void clock_line(const struct kb_single *single, const struct kb_row *row,
         throttle = t->throttle && *t->throttle ? t->throttle : throttle;
     }
     label("clocks", out);
+    if (!high) { /* and so nothing of locks, throttling and other processes either */
+        kb_buf_puts(out, "not known, nor throttling: NVML tells none\n");
+        return;
+    }
     kb_buf_puts(out, single->device->clocks_locked ? "locked" : "not locked");
-    if (high)
-        kb_buf_printf(out, ", SM %d to %d MHz while timed, %s%s", low, high,
-                      *throttle ? "throttled: " : "no throttling", throttle);
+    kb_buf_printf(out, ", SM %d to %d MHz while timed, %s%s", low, high,
+                  *throttle ? "throttled: " : "no throttling", throttle);
     kb_buf_putc(out, '\n');
 }
 

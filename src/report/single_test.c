@@ -27,6 +27,17 @@ static void a_single_case_on_a_gpu_shows_every_method(void **state) {
         "clocks    not locked, SM 1965 to 1980 MHz while timed, no throttling\n");
 }
 
+static void clocks_that_nobody_told_are_not_said_to_be_free(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_time(&row, KB_GRAPH, 1220.1);
+    row.times[KB_GRAPH].sm_mhz_min = row.times[KB_GRAPH].sm_mhz_max = 0;
+    kb_single_print(&v->single, &row, &v->text);
+    const char *line = strstr(kb_buf_text(&v->text), "\nclocks ");
+    assert_non_null(line);
+    assert_string_equal(line + 1, "clocks    not known, nor throttling: NVML tells none\n");
+}
+
 static void a_single_case_on_the_host_has_no_time_and_says_why(void **state) {
     struct view *v = *state;
     struct kb_row row = sample_row();
@@ -75,6 +86,7 @@ static void a_single_failure_tells_what_where_and_the_rest(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_single_case_on_a_gpu_shows_every_method),
+        TEST(clocks_that_nobody_told_are_not_said_to_be_free),
         TEST(a_single_case_on_the_host_has_no_time_and_says_why),
         TEST(a_single_failure_tells_what_where_and_the_rest),
     };
