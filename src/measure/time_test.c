@@ -414,7 +414,8 @@ static void a_ceiling_that_cannot_be_had_is_a_warning(void **state) {
 
 static void a_ceiling_that_is_no_good_time_is_a_warning(void **state) {
     (void)state;
-    const struct fake_script script = {.ns = constant, .stream_noisy = true};
+    const struct fake_script script = {
+        .ns = constant, .stream_ns = 600, .stream_noisy = true};
     struct fake f;
     fake_open(&f, &script);
     f.job.max_time_s = 1e-3;
