@@ -53,11 +53,11 @@ help: ## list the targets
 setup: ## install what building and testing need (apt)
 	@tools/setup.sh check
 
-run: toolkit ## install what is missing, build, run cases/activation.json, report to build/report.json
+run: toolkit ## install what is missing, build, run the ci cases of cases/activation.json, report to build/report.json
 	@tools/setup.sh build
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@mkdir -p build
-	$(exe) cases/activation.json -o build/report.json
+	$(exe) cases/activation.json --tag ci -o build/report.json
 
 check: toolkit ## install what is missing, build, run every test that needs no GPU
 	@tools/setup.sh check
