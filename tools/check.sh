@@ -6,7 +6,7 @@ set -u
 build=${BUILD:-build}
 bin=${BIN:-./kbench}
 log=$build/check.log
-passed=0 failed=0
+passed=0 failed=0 skipped=0
 mkdir -p "$build"
 # A cache of its own: what a test compiles is compiled, whatever the user's cache holds.
 export KBENCH_CACHE=$PWD/$build/check-cache
@@ -28,43 +28,37 @@ step() {
 }
 
 say() {
-    printf '%-7s %-46s %5.1f s\n' "$1" "$2" "$(echo "$EPOCHREALTIME - $3" | bc -l 2>/dev/null || echo 0)"
+    awk -v word="$1" -v name="$2" -v from="$3" -v to="$EPOCHREALTIME" \
+        'BEGIN { printf "%-7s %-54s %5.1f s\n", word, name, to - from }'
 }
 
-# cmocka FILE: each of its tests counts.
+# tally NAME STATUS START OK BAD: count the lines of the log that match OK and BAD, one a test.
+tally() {
+    local n bad skip
+    n=$(grep -cE "$4" "$log")
+    bad=$(grep -cE "$5" "$log")
+    skip=$(grep -cE '^ok .* # skip|^\[  SKIPPED \] [a-z]' "$log")
+    if [ "$2" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+    [ "$n" -gt 0 ] || bad=$((bad + 1))
+    passed=$((passed + n - skip)) failed=$((failed + bad)) skipped=$((skipped + skip))
+    if [ "$bad" -eq 0 ]; then
+        say ok "$1 ($n tests$([ "$skip" -eq 0 ] || echo ", $skip skipped"))" "$3"
+    else
+        say FAILED "$1" "$3"
+        grep -vE "$4|^\[ RUN" "$log" | tail -n 80
+    fi
+}
+
+# cmocka FILE, bats FILE: each of their tests counts.
 cmocka() {
-    local start=$EPOCHREALTIME n bad
+    local start=$EPOCHREALTIME
     "$1" >"$log" 2>&1
-    local status=$?
-    n=$(grep -c '^\[       OK \]' "$log")
-    bad=$(grep -c '^\[  FAILED  \] [a-z]' "$log")
-    if [ $status -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
-    passed=$((passed + n)) failed=$((failed + bad))
-    if [ "$bad" -eq 0 ] && [ "$n" -gt 0 ]; then
-        say ok "$(basename "$1") ($n tests)" "$start"
-    else
-        [ "$n" -gt 0 ] || failed=$((failed + 1))
-        say FAILED "$(basename "$1")" "$start"
-        grep -v '^\[ *\(RUN\|OK\)' "$log" | tail -n 60
-    fi
+    tally "$(basename "$1")" $? "$start" '^\[       OK \]' '^\[  FAILED  \] [a-z]'
 }
-
-# bats FILE: each of its tests counts.
 cli() {
-    local start=$EPOCHREALTIME n bad
+    local start=$EPOCHREALTIME
     bats --tap "$1" >"$log" 2>&1
-    local status=$?
-    n=$(grep -c '^ok ' "$log")
-    bad=$(grep -c '^not ok ' "$log")
-    if [ $status -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
-    passed=$((passed + n)) failed=$((failed + bad))
-    if [ "$bad" -eq 0 ] && [ "$n" -gt 0 ]; then
-        say ok "$(basename "$1") ($n tests)" "$start"
-    else
-        [ "$n" -gt 0 ] || failed=$((failed + 1))
-        say FAILED "$(basename "$1")" "$start"
-        grep -v '^ok ' "$log" | tail -n 80
-    fi
+    tally "$(basename "$1")" $? "$start" '^ok ' '^not ok '
 }
 
 # mutants ARG...: each wrong kernel that is flagged counts, and each right one that passes.
@@ -102,5 +96,5 @@ for file in tools/cli/*.bats; do
     cli "$file"
 done
 rm -rf "$KBENCH_CACHE"
-echo "$passed passed, $failed failed"
+echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]
