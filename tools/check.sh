@@ -35,12 +35,12 @@ say() {
 # tally NAME STATUS START OK BAD: count the lines of the log that match OK and BAD, one a test.
 tally() {
     local n bad skip
-    n=$(grep -cE "$4" "$log")
+    n=$(grep -E "$4" "$log" | grep -vc ' # skip')
     bad=$(grep -cE "$5" "$log")
     skip=$(grep -cE '^ok .* # skip|^\[  SKIPPED \] [a-z]' "$log")
     if [ "$2" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
-    [ "$n" -gt 0 ] || bad=$((bad + 1))
-    passed=$((passed + n - skip)) failed=$((failed + bad)) skipped=$((skipped + skip))
+    [ "$((n + skip))" -gt 0 ] || bad=$((bad + 1))
+    passed=$((passed + n)) failed=$((failed + bad)) skipped=$((skipped + skip))
     if [ "$bad" -eq 0 ]; then
         say ok "$1 ($n tests$([ "$skip" -eq 0 ] || echo ", $skip skipped"))" "$3"
     else
