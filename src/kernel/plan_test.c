@@ -104,6 +104,7 @@ static void a_row_is_spread_over_blocks_without_a_rest(void **state) {
         int64_t grid[3], block[3];
     } table[] = {
         {"silu/83x1024/bf16", "vec16", {1, 21, 1}, {64, 4, 1}},
+        {"silu/83x1024/bf16", "small", {1, 42, 1}, {128, 2, 1}},
         {"silu/1x65536/fp32", "vec16", {32, 1, 1}, {256, 1, 1}},
         {"silu/7x4112/bf16", "vec16", {2, 7, 1}, {129, 1, 1}}, /* 257 vectors */
         {"silu/33554432x16/bf16", "vec16", {1, 43691, 3}, {1, 256, 1}},
@@ -115,14 +116,34 @@ static void a_row_is_spread_over_blocks_without_a_rest(void **state) {
     for (size_t i = 0; i < KB_COUNT(table); i++) {
         struct fixture f;
         built_in(&f, table[i].id);
-        if (!kb_plan_default(&f.kernel, &f.problem, "cuda", &h200, &f.arena, &f.plan,
-                             &f.err))
+        if (!kb_plan_make(&f.kernel, kb_kernel_variant(&f.kernel, table[i].variant),
+                          &f.problem, "cuda", &h200, &f.arena, &f.plan, &f.err))
             fail_msg("%s", f.err.msg);
-        assert_string_equal(f.plan.variant->name, table[i].variant);
         dims_are(f.plan.launches[0].grid, table[i].grid[0], table[i].grid[1],
                  table[i].grid[2]);
         dims_are(f.plan.launches[0].block, table[i].block[0], table[i].block[1],
                  table[i].block[2]);
+        kb_arena_free(&f.arena);
+    }
+}
+
+static void small_problems_of_16_bits_take_narrow_vectors_on_a_gpu(void **state) {
+    static const struct {
+        const char *id, *backend, *variant;
+    } table[] = {
+        {"silu/83x1024/bf16", "cuda", "small"},    {"silu/83x1024/bf16", "host", "vec16"},
+        {"gelu/1024x2048/fp16", "cuda", "small"},  {"silu/83x1024/fp32", "cuda", "vec16"},
+        {"silu/16384x2048/bf16", "cuda", "vec16"}, {"silu/16x65536/bf16", "cuda", "vec16"},
+        {"silu/5x34/bf16", "cuda", "scalar"},      {"silu/5x36/bf16", "cuda", "vec4"},
+    };
+    (void)state;
+    for (size_t i = 0; i < KB_COUNT(table); i++) {
+        struct fixture f;
+        built_in(&f, table[i].id);
+        if (!kb_plan_default(&f.kernel, &f.problem, table[i].backend, &h200, &f.arena,
+                             &f.plan, &f.err))
+            fail_msg("%s", f.err.msg);
+        assert_string_equal(f.plan.variant->name, table[i].variant);
         kb_arena_free(&f.arena);
     }
 }
@@ -538,6 +559,7 @@ static void tma_and_clusters_need_sm_90(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_row_is_spread_over_blocks_without_a_rest),
+        cmocka_unit_test(small_problems_of_16_bits_take_narrow_vectors_on_a_gpu),
         cmocka_unit_test(a_plan_has_what_a_launch_needs),
         cmocka_unit_test(no_rows_launch_nothing),
         cmocka_unit_test(a_chain_has_launches_and_memory_between_them),
