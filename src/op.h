@@ -181,10 +181,11 @@ struct kb_case {
     struct kb_value set[KB_MAX_PARAMS]; /* in op->params order, defaults filled in */
     enum kb_fill fill;
     struct kb_tolerance tolerance;
-    const char *id;     /* op/shape/dtype[/key=value...], see kb_case_id */
-    const char *tags;   /* comma list, "" if none */
-    const char *origin; /* "cases/activation.json:12" or "command line" */
-    const char *why;    /* the group's, or NULL */
+    int64_t sample_rows; /* rows of each output that are checked, from 2; 0: all */
+    const char *id;      /* op/shape/dtype[/key=value...], see kb_case_id */
+    const char *tags;    /* comma list, "" if none */
+    const char *origin;  /* "cases/activation.json:12" or "command line" */
+    const char *why;     /* the group's, or NULL */
 };
 
 /* A case of `op` with its defaults: bf16 (or the op's first dtype), first fill, parameters'
@@ -231,6 +232,9 @@ struct kb_query {
     /* KEY=V1,V2[,KEY=V1,...]: one item per --set; "fill" is a key too */
     struct kb_strings set;
     const char *tolerance; /* overrides the cases' own; NULL: do not */
+    /* Groups that are only_by_tag give their cases where tags or ids are asked for, or
+     * here: to count what there is. */
+    bool by_tag_too;
 };
 
 /* Refused with the count computed, before anything is built. */

@@ -52,6 +52,8 @@ void kb_index_words(const struct kb_output_report *output, int64_t flat, bool pa
                     struct kb_buf *out);
 /* What is right all the same: "right: 41168 elements; guards and inputs untouched". */
 void kb_row_rest(const struct kb_row *row, struct kb_buf *out);
+/* "checked 1000 of 1048577 rows"; nothing where all of them were, or none. */
+void kb_sampled_words(const struct kb_row *row, struct kb_buf *out);
 /* "peers' 1e-2 + 1e-2*|want|" */
 void kb_tolerance_words(const struct kb_tolerance *tolerance, struct kb_buf *out);
 /* The output that a row's sentence is about; NULL if there is none. */

@@ -88,6 +88,7 @@ static bool count_cases(struct counts *counts, struct kb_complaints *c) {
     struct kb_arena arena = {0};
     struct kb_case one;
     kb_strings_add(&query.match, &counts->arena, "*");
+    query.by_tag_too = true;
     counts->of_op =
         kb_arena_array(&counts->arena, (size_t)kb_op_count, sizeof *counts->of_op);
     if (!kb_suite_open(&suite, &query, c))

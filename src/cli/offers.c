@@ -56,6 +56,7 @@ void kb_offer_tags(struct kb_arena *arena, struct kb_strings *out) {
     struct kb_case one;
     const char *last = "";
     kb_strings_add(&query.match, arena, "*");
+    query.by_tag_too = true;
     if (kb_suite_open(&suite, &query, &c)) {
         while (kb_suite_next(suite, &one_arena, &one)) {
             if (!kb_streq(one.tags, last)) { /* cases of a group stand together */

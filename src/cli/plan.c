@@ -236,6 +236,7 @@ bool kb_run_plan_next(struct kb_run_plan *plan, struct kb_arena *arena,
         .max_time_s = o->max_time_ms / 1e3,
         .sets = (int)o->sets,
         .time_failing = o->time_failing,
+        .sample_rows = o->sample_rows ? o->sample_rows : now->sample_rows,
         .repeat_options = repeat_options(o, now, arena),
     };
     plan->now_build = (plan->now_build + 1) % plan->n_builds;

@@ -71,6 +71,8 @@ static const char *shared_words(struct kb_run *run) {
         kb_buf_printf(&text, " | kernel %s", o->kernel);
     if (o->query.tolerance)
         kb_buf_printf(&text, " | tolerance %s", o->query.tolerance);
+    if (o->sample_rows)
+        kb_buf_printf(&text, " | sample %lld rows", (long long)o->sample_rows);
     if (o->sanitize)
         kb_buf_printf(&text, " | sanitize %s", o->sanitize);
     if (o->seed != 1)

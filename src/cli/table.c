@@ -7,10 +7,11 @@ const char *const kb_backend_words[] = {"auto", "cuda", "host", NULL};
 static const char *const color_words[] = {"auto", "always", "never", NULL};
 
 static const char *const later[] = {
-    "gate",     "diff",    "merge",    "new",     "selftest",        "cache",
-    "--sample", "--fuzz",  "--resume", "--shard", "--baseline",      "--samples",
-    "--strict", "--cross", "--trust",  "--all",   "--schedule-seed", "cupti",
-    "launch",   "xml",     "html",
+    "gate",     "diff",       "merge",     "new",
+    "selftest", "cache",      "--fuzz",    "--resume",
+    "--shard",  "--baseline", "--samples", "--strict",
+    "--cross",  "--trust",    "--all",     "--schedule-seed",
+    "cupti",    "launch",     "xml",       "html",
 };
 
 bool kb_is_later(const char *word) {
@@ -172,6 +173,18 @@ const struct kb_option kb_options[] = {
      .group = KB_G_CHECK,
      .offer = kb_offer_tolerances,
      .help = "the rule that decides: the op's error bound, the peers' numbers, or these"},
+    {.name = "--sample",
+     .arg = "ROWS",
+     .brief = "--sample ROWS",
+     .type = KB_O_COUNT,
+     .at = AT(sample_rows),
+     .min = 2,
+     .max = (int64_t)1 << 53,
+     .group = KB_G_CHECK,
+     .help =
+         "check so many rows of each output, for large cases: the first, the last, those "
+         "where 32-bit offsets and grids end, and others by the seed; a kernel that is "
+         "wrong in the rest may pass"},
     {.name = "--sanitize",
      .arg = "address,undefined",
      .type = KB_O_OWN,

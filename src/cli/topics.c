@@ -72,7 +72,11 @@ static void case_keys(struct kb_page *page) {
     kb_page_entry(page, "fills", "", "what inputs hold; the op's first without it");
     kb_page_entry(page, "tolerance", "",
                   "the rule that decides: bound, peer or given; the op's bound without it");
+    kb_page_entry(page, "sample", "",
+                  "rows of each output that are checked, as by --sample; all without it");
     kb_page_entry(page, "tags", "", "words for --tag, such as smoke, ci and full");
+    kb_page_entry(page, "only_by_tag", "",
+                  "true: left out unless --tag names one of the tags, or --case a case");
 }
 
 static void page_cases(struct kb_page *page) {

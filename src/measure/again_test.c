@@ -77,6 +77,87 @@ static void other_bits_from_a_second_launch_are_found(void **state) {
     fake_free(&f);
 }
 
+/* ---- a sample of rows -------------------------------------------------------------- */
+
+enum { SAMPLE = 5, LENGTH = 32 };
+
+static bool is_sampled(int64_t i) {
+    struct kb_arena arena = {0};
+    struct kb_complaints complaints = {0};
+    struct kb_case c;
+    struct kb_problem p;
+    struct kb_sampled rows;
+    struct kb_err err = {0};
+    bool found = false;
+    assert_true(kb_case_parse("silu/83x64/fp32", &arena, &c, &complaints));
+    assert_true(kb_case_resolve(&c, &p, &err));
+    assert_true(kb_sampled_make(&p, 1, SAMPLE, 1, &arena, &rows));
+    for (int64_t k = 0; k < rows.n; k++)
+        found |= rows.items[k] == i / LENGTH;
+    kb_arena_free(&arena);
+    return found;
+}
+
+/* A row that the sample has not. */
+enum { ELSEWHERE = 3 * LENGTH };
+
+static bool spoils_it(int run, int64_t i) {
+    (void)run;
+    return i == ELSEWHERE;
+}
+
+static bool spoils_it_later(int run, int64_t i) {
+    return run > 0 && i == ELSEWHERE;
+}
+
+static void check_sample(struct fake *f, const struct fake_script *script) {
+    fake_open(f, script);
+    f->job.case_id = "silu/83x64/fp32";
+    f->job.mode = KB_CHECK;
+    f->job.sample_rows = SAMPLE;
+    assert_true(fake_go(f));
+    if (f->row.checked)
+        assert_int_equal(f->row.outputs[0].checked, SAMPLE * LENGTH);
+    assert_int_equal(f->row.sample_rows, SAMPLE);
+    assert_non_null(strstr(f->row.repeat, " --sample 5"));
+}
+
+/* Bit 0 is no error by the bound, but is other bits. */
+static void a_row_that_is_not_sampled_is_compared_between_runs_alone(void **state) {
+    (void)state;
+    const struct fake_script always = {.ns = constant, .skips = spoils_it},
+                             later = {.ns = constant, .spoils = spoils_it_later},
+                             same = {.ns = constant, .spoils = spoils_it};
+    struct fake f;
+    assert_false(is_sampled(ELSEWHERE));
+    check_sample(&f, &same);
+    assert_reason(&f, KB_R_NONE, NULL);
+    fake_free(&f);
+    check_sample(&f, &later);
+    assert_reason(&f, KB_R_ORDER, "other bits in 1 of 2656 elements when launched again");
+    fake_free(&f);
+    check_sample(&f, &always);
+    assert_reason(&f, KB_R_UNWRITTEN, "1 of 2656 elements were never written");
+    assert_int_equal(f.row.outputs[0].unwritten, 0);
+    assert_int_equal(f.row.unwritten, 1);
+    fake_free(&f);
+}
+
+static bool skips_last_row(int run, int64_t i) {
+    (void)run;
+    return i == 82 * LENGTH;
+}
+
+static void a_sampled_row_is_judged(void **state) {
+    (void)state;
+    const struct fake_script script = {.ns = constant, .skips = skips_last_row};
+    struct fake f;
+    check_sample(&f, &script);
+    assert_reason(&f, KB_R_UNWRITTEN,
+                  "1 of 160 checked elements were never written: the poison");
+    fake_free(&f);
+}
+
 /* ---- elements that must stay as they are ------------------------------------------- */
 
 static void rows_that_are_skipped_and_halves_that_stay_pass(void **state) {
@@ -203,6 +284,8 @@ int main(void) {
         cmocka_unit_test(poison_is_no_nan_where_nan_is_wanted),
         cmocka_unit_test(poison_elsewhere_is_found_by_the_first_run),
         cmocka_unit_test(other_bits_from_a_second_launch_are_found),
+        cmocka_unit_test(a_row_that_is_not_sampled_is_compared_between_runs_alone),
+        cmocka_unit_test(a_sampled_row_is_judged),
         cmocka_unit_test(rows_that_are_skipped_and_halves_that_stay_pass),
         cmocka_unit_test(what_must_stay_and_was_written_to_fails),
         cmocka_unit_test(timed_output_of_a_case_with_rows_that_stay_is_right),

@@ -98,6 +98,42 @@ static void read_tags(struct kb_reader *r, const cJSON *list, struct kb_origin *
     }
 }
 
+static void read_sample(struct kb_reader *r, const cJSON *node, struct kb_origin *origin) {
+    int64_t rows;
+    if (kb_json_i64(node, &rows) && rows >= 2 && rows <= KB_MAX_SIZE)
+        origin->sample_rows = rows;
+    else
+        kb_read_wanted(r, node, node, "a whole number from 2 to 2^53");
+}
+
+static void read_only_by_tag(struct kb_reader *r, const cJSON *node,
+                             struct kb_origin *origin) {
+    origin->only_by_tag = cJSON_IsTrue(node);
+    if (!cJSON_IsBool(node))
+        kb_read_wanted(r, node, node, "true or false");
+    else if (origin->only_by_tag && !origin->tags)
+        kb_read_complain(r, node, false, node, "without tags its cases are never run");
+}
+
+/* What is optional and not a list that multiplies; tags stand before what needs them. */
+static void read_options(struct kb_reader *r, const cJSON *group,
+                         struct kb_origin *origin) {
+    static const struct {
+        const char *key;
+        void (*read)(struct kb_reader *, const cJSON *, struct kb_origin *);
+    } options[] = {
+        {"tolerance", read_tolerance},
+        {"sample", read_sample},
+        {"tags", read_tags},
+        {"only_by_tag", read_only_by_tag},
+    };
+    for (size_t i = 0; i < KB_COUNT(options); i++) {
+        const cJSON *node = kb_json_get(group, options[i].key);
+        if (node)
+            options[i].read(r, node, origin);
+    }
+}
+
 static void read_why(struct kb_reader *r, const struct kb_draft *d) {
     const cJSON *why = kb_json_get(d->node, "why");
     if (!why)
@@ -228,8 +264,9 @@ static void make_groups(struct kb_reader *r, const struct kb_draft *d, int befor
 }
 
 static void read_group(struct kb_reader *r, const cJSON *node, int index) {
-    static const char *const keys[] = {"why", "ops",   "dtypes",    "shapes", "axes",
-                                       "set", "fills", "tolerance", "tags"};
+    static const char *const keys[] = {"why",    "ops",  "dtypes",     "shapes",
+                                       "axes",   "set",  "fills",      "tolerance",
+                                       "sample", "tags", "only_by_tag"};
     int before = r->c->count;
     struct kb_draft d = {
         .node = node,
@@ -246,10 +283,7 @@ static void read_group(struct kb_reader *r, const cJSON *node, int index) {
     kb_json_check_keys(&r->doc, node, keys, KB_COUNT(keys), r->c);
     d.origin = origin_of(r, node, index);
     read_why(r, &d);
-    if (kb_json_get(node, "tolerance"))
-        read_tolerance(r, kb_json_get(node, "tolerance"), d.origin);
-    if (kb_json_get(node, "tags"))
-        read_tags(r, kb_json_get(node, "tags"), d.origin);
+    read_options(r, node, d.origin);
     if (!d.op_list)
         kb_read_complain(r, node, false, node, "lacks \"ops\"");
     if (!d.lists[0] == !d.lists[1])

@@ -417,6 +417,35 @@ static void tolerances_have_the_numbers_of_their_rule(void **state) {
     }
 }
 
+static void samples_are_of_two_rows_at_least(void **state) {
+    (void)state;
+    static const char *const wrong[] = {"1",    "0",      "-3",   "2.5",
+                                        "1e16", "\"10\"", "[10]", "null"};
+    for (size_t i = 0; i < KB_COUNT(wrong); i++) {
+        char group[200], complaint[200];
+        snprintf(group, sizeof group, GOOD "\"sample\": %s", wrong[i]);
+        snprintf(complaint, sizeof complaint,
+                 "4:11: error: groups[0].sample: wants a whole number from 2 to 2^53, got "
+                 "%s\n",
+                 i == 4   ? "1e+16"
+                 : i == 6 ? "a list"
+                          : wrong[i]);
+        assert_group(group, complaint);
+    }
+    assert_group(GOOD "\"sample\": 2", "");
+}
+
+static void what_runs_only_by_tag_needs_one(void **state) {
+    (void)state;
+    assert_group(GOOD "\"only_by_tag\": true",
+                 "4:16: error: groups[0].only_by_tag: without tags its cases are never "
+                 "run\n");
+    assert_group(GOOD "\"only_by_tag\": 1, \"tags\": [\"big\"]",
+                 "4:16: error: groups[0].only_by_tag: wants true or false, got 1\n");
+    assert_group(GOOD "\"only_by_tag\": true, \"tags\": [\"big\"]", "");
+    assert_group(GOOD "\"only_by_tag\": false", "");
+}
+
 static void tags_are_short_words_and_no_more_than_64(void **state) {
     (void)state;
     assert_group(
@@ -635,6 +664,8 @@ int main(void) {
         cmocka_unit_test(axes_are_those_of_the_op),
         cmocka_unit_test(settings_are_checked_against_every_op),
         cmocka_unit_test(tolerances_have_the_numbers_of_their_rule),
+        cmocka_unit_test(samples_are_of_two_rows_at_least),
+        cmocka_unit_test(what_runs_only_by_tag_needs_one),
         cmocka_unit_test(tags_are_short_words_and_no_more_than_64),
         cmocka_unit_test(what_a_file_says_cannot_fool_a_terminal),
         cmocka_unit_test(a_hundred_thousand_cases_are_taken_and_not_one_more),

@@ -106,6 +106,7 @@ void kb_group_case(const struct kb_group *g, int64_t index, struct kb_case *out)
     out->dtype = g->dtypes[index % g->n_dtypes];
     put_shape(g, index / g->n_dtypes, out); /* kb_groups_resolve has seen it succeed */
     out->tolerance = g->origin->tolerance;
+    out->sample_rows = g->origin->sample_rows;
     if (out->tolerance.rule == KB_TOL_PEER && !g->origin->peer_numbers)
         out->op->peer_tolerance(out->dtype, &out->tolerance.atol, &out->tolerance.rtol);
 }

@@ -51,9 +51,11 @@ struct kb_origin {
     const char *text; /* "cases/activation.json:12", "command line" */
     const char *why;  /* NULL on the command line */
     struct kb_tolerance tolerance;
-    bool peer_numbers; /* rule PEER with atol and rtol of its own, not the op's */
-    uint64_t tags;     /* bits of struct kb_groups.tags */
-    bool disagreed;    /* complained about already */
+    bool peer_numbers;   /* rule PEER with atol and rtol of its own, not the op's */
+    int64_t sample_rows; /* of struct kb_case */
+    uint64_t tags;       /* bits of struct kb_groups.tags */
+    bool only_by_tag;    /* asked for by a tag or an id, or passed over */
+    bool disagreed;      /* complained about already */
 };
 
 /* The cases of one op: shapes (or the product of axes) x dtypes x choices x fills, the last
@@ -132,6 +134,7 @@ struct kb_pick {
     size_t n_ops, n_shapes;
     uint64_t tags;
     bool any_tag;
+    bool by_tag_too;           /* cases of groups that are only_by_tag */
     struct kb_choice *choices; /* n_keys x kb_op_count: what each op makes of a --set key */
     size_t n_keys;
 };
@@ -143,7 +146,7 @@ void kb_query_make(const struct kb_query *query, struct kb_groups *groups,
 void kb_query_select(const struct kb_query *query, struct kb_groups *groups,
                      bool files_are_right, struct kb_pick *pick, struct kb_complaints *c);
 bool kb_pick_case(const struct kb_pick *pick, const struct kb_case *c, const char *id,
-                  uint64_t tags);
+                  uint64_t tags, bool only_by_tag);
 bool kb_tolerance_same(const struct kb_tolerance *a, const struct kb_tolerance *b);
 
 #endif

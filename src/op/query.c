@@ -386,6 +386,7 @@ void kb_query_select(const struct kb_query *query, struct kb_groups *groups,
         .any_dtype = !l.n_dtypes,
         .any_fill = !l.n_fills,
         .any_tag = !query->tags.count,
+        .by_tag_too = query->tags.count || query->ids.count || query->by_tag_too,
         .n_keys = (size_t)l.n_settings,
     };
     for (int i = 0; i < l.n_dtypes; i++)
@@ -445,8 +446,8 @@ static bool picks_id(const struct kb_pick *pick, const char *id) {
 }
 
 bool kb_pick_case(const struct kb_pick *pick, const struct kb_case *c, const char *id,
-                  uint64_t tags) {
-    return (pick->any_tag || (pick->tags & tags)) &&
+                  uint64_t tags, bool only_by_tag) {
+    return (pick->any_tag || (pick->tags & tags)) && (pick->by_tag_too || !only_by_tag) &&
            (pick->any_dtype || pick->dtype[c->dtype]) &&
            (pick->any_fill || pick->fill[c->fill]) && picks_op(pick, c->op) &&
            picks_shape(pick, c) && picks_settings(pick, c) && picks_id(pick, id);

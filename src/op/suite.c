@@ -9,9 +9,10 @@
 
 struct entry {
     struct kb_hash id;
-    uint64_t tags;  /* of all groups that give it */
-    uint32_t group; /* the first of them */
-    uint32_t index; /* in that group */
+    uint64_t tags;    /* of all groups that give it */
+    uint32_t group;   /* the first of them */
+    uint32_t index;   /* in that group */
+    bool only_by_tag; /* all of those groups are */
 };
 
 struct kb_suite {
@@ -52,28 +53,38 @@ static uint32_t *finder_slot(const struct finder *f, const struct entry *entries
     }
 }
 
-static void print_tolerance(const struct kb_tolerance *t, struct kb_buf *out) {
+static void print_tolerance(const struct kb_case *c, struct kb_buf *out) {
     static const char *const words[] = {
         [KB_TOL_BOUND] = "bound", [KB_TOL_PEER] = "peer", [KB_TOL_GIVEN] = "given"};
+    const struct kb_tolerance *t = &c->tolerance;
     kb_buf_puts(out, words[t->rule]);
     if (t->rule != KB_TOL_BOUND)
         kb_buf_printf(out, " %g,%g", t->atol, t->rtol);
 }
 
-/* The second group of a pair that gives one case with two tolerances is told, once. */
+static void print_sample(const struct kb_case *c, struct kb_buf *out) {
+    if (c->sample_rows)
+        kb_buf_printf(out, "%lld rows", (long long)c->sample_rows);
+    else
+        kb_buf_puts(out, "all rows");
+}
+
+/* The second group of a pair that gives one case with two tolerances or samples is told,
+ * once. */
 static void complain_of_two(const struct kb_group *first, const struct kb_case *a,
                             const struct kb_group *second, const struct kb_case *b,
                             const char *id, struct kb_complaints *c) {
     struct kb_buf one = {0}, other = {0};
     struct kb_origin *origin = second->origin;
-    if (origin->disagreed)
+    bool tolerance = !kb_tolerance_same(&a->tolerance, &b->tolerance);
+    if (origin->disagreed || (!tolerance && a->sample_rows == b->sample_rows))
         return;
     origin->disagreed = true;
-    print_tolerance(&a->tolerance, &one);
-    print_tolerance(&b->tolerance, &other);
+    (tolerance ? print_tolerance : print_sample)(a, &one);
+    (tolerance ? print_tolerance : print_sample)(b, &other);
     kb_complain(c, origin->file, origin->line, origin->col, origin->path,
-                "%s has tolerance %s here and %s in %s", id, kb_buf_text(&other),
-                kb_buf_text(&one), first->origin->text);
+                "%s has %s %s here and %s in %s", id, tolerance ? "tolerance" : "sample",
+                kb_buf_text(&other), kb_buf_text(&one), first->origin->text);
     kb_buf_free(&one);
     kb_buf_free(&other);
 }
@@ -93,6 +104,7 @@ static void enter(struct kb_suite *s, const struct finder *finder, size_t g, int
             .tags = group->origin->tags,
             .group = (uint32_t)g,
             .index = (uint32_t)i,
+            .only_by_tag = group->origin->only_by_tag,
         };
         *slot = (uint32_t)s->n;
         return;
@@ -101,8 +113,8 @@ static void enter(struct kb_suite *s, const struct finder *finder, size_t g, int
     const struct kb_group *first = kb_groups_at(&s->groups, entry->group);
     kb_group_case(first, entry->index, &before);
     entry->tags |= group->origin->tags;
-    if (!kb_tolerance_same(&now.tolerance, &before.tolerance))
-        complain_of_two(first, &before, group, &now, id, c);
+    entry->only_by_tag &= group->origin->only_by_tag;
+    complain_of_two(first, &before, group, &now, id, c);
 }
 
 static void enter_all(struct kb_suite *s, const struct finder *finder,
@@ -210,8 +222,23 @@ static void complain_of_missing(const struct kb_suite *s, const struct finder *f
     }
 }
 
+/* Append "; 3 of them run only by --tag big,act.big_offset", if there are any. */
+static void add_only_by_tag(const struct kb_suite *s, struct kb_buf *out) {
+    struct kb_arena arena = {0};
+    size_t n = 0;
+    uint64_t tags = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        n += s->entries[i].only_by_tag;
+        tags |= s->entries[i].only_by_tag ? s->entries[i].tags : 0;
+    }
+    if (n)
+        kb_buf_printf(out, "; %zu of them run%s only by --tag %s", n, n == 1 ? "s" : "",
+                      kb_groups_tags(&s->groups, tags, &arena));
+    kb_arena_free(&arena);
+}
+
 static void complain_of_none(const struct kb_suite *s, const struct kb_query *query,
-                             struct kb_complaints *c) {
+                             const struct kb_pick *pick, struct kb_complaints *c) {
     const struct {
         const char *option;
         const struct kb_strings *list;
@@ -222,15 +249,18 @@ static void complain_of_none(const struct kb_suite *s, const struct kb_query *qu
         {"--tag", &query->tags},     {"--match", &query->match},
     };
     struct kb_buf what = {0};
-    kb_buf_printf(&what, "no case selected: none of %zu has", s->n);
+    kb_buf_printf(&what, "no case selected: none of %zu", s->n);
     int shown = 0;
     for (size_t i = 0; i < KB_COUNT(lists); i++)
         for (size_t k = 0; k < lists[i].list->count; k++) {
-            const char *before = k ? "," : shown++ ? " and " : " ";
+            const char *before = k ? "," : shown++ ? " and " : " has ";
             kb_buf_printf(&what, "%s%s%s%s", before, k ? "" : lists[i].option, k ? "" : " ",
                           lists[i].list->items[k]);
         }
-    add_near(s, query, NULL, &what);
+    if (!pick->by_tag_too)
+        add_only_by_tag(s, &what);
+    if (shown)
+        add_near(s, query, NULL, &what);
     kb_complain(c, "kbench", 0, 0, NULL, "%s", kb_buf_text(&what));
     kb_buf_free(&what);
 }
@@ -244,7 +274,7 @@ static bool pick_entries(struct kb_suite *s, const struct kb_pick *pick) {
         struct kb_case c;
         entry_case(s, &e, &c);
         const char *id = kb_case_id(&c, &ids);
-        if (kb_pick_case(pick, &c, id, e.tags)) {
+        if (kb_pick_case(pick, &c, id, e.tags, e.only_by_tag)) {
             int width = kb_columns(id);
             s->id_width = width > s->id_width ? width : s->id_width;
             s->entries[kept++] = e;
@@ -264,7 +294,7 @@ static void select_cases(struct kb_suite *s, const struct kb_query *query,
     enter_all(s, &finder, c);
     complain_of_missing(s, &finder, query, pick, c);
     if (c->count == before && !pick_entries(s, pick))
-        complain_of_none(s, query, c);
+        complain_of_none(s, query, pick, c);
     kb_arena_free(&table);
 }
 

@@ -357,6 +357,65 @@ static void tags_of_all_groups_that_give_a_case_are_joined(void **state) {
     assert_string_equal(c.why, "first");
 }
 
+static const char *const big[] = {
+    "\"why\": \"small\", \"ops\": [\"silu\"], \"shapes\": [[7, 16]], \"tags\": [\"ci\"]",
+    "\"why\": \"big\", \"ops\": [\"silu\", \"gelu\"], \"shapes\": [[9, 16]], "
+    "\"sample\": 5, \"tags\": [\"big\", \"act.big\"], \"only_by_tag\": true",
+};
+
+static void what_runs_only_by_tag_runs_by_tag_or_id(void **state) {
+    struct room *room = *state;
+    struct kb_arena *a = &room->arena;
+    write_groups("big.json", big, KB_COUNT(big));
+    assert_cases(a, "big.json", "silu/7x16/bf16\n");
+    assert_cases(a, "big.json --op silu", "silu/7x16/bf16\n");
+    assert_cases(a, "big.json --match silu*", "silu/7x16/bf16\n");
+    assert_cases(a, "big.json --tag ci", "silu/7x16/bf16\n");
+    assert_cases(a, "big.json --tag big", "silu/9x16/bf16\ngelu/9x16/bf16\n");
+    assert_cases(a, "big.json --tag act.big --op gelu", "gelu/9x16/bf16\n");
+    assert_cases(a, "big.json --case silu/9x16/bf16", "silu/9x16/bf16\n");
+    assert_refused(a, "big.json --op gelu",
+                   "kbench: error: no case selected: none of 3 has --op gelu; 2 of them "
+                   "run only by --tag big,act.big; near: gelu/9x16/bf16, silu/7x16/bf16, "
+                   "silu/9x16/bf16\n");
+    write_groups("only.json", big + 1, 1);
+    assert_refused(a, "only.json",
+                   "kbench: error: no case selected: none of 2; 2 of them run only by "
+                   "--tag big,act.big\n");
+}
+
+static void a_case_of_an_ordinary_group_as_well_runs_unasked(void **state) {
+    struct room *room = *state;
+    static const char *const both[] = {
+        "\"why\": \"a\", \"ops\": [\"silu\"], \"shapes\": [[9, 16]], \"tags\": [\"x\"], "
+        "\"only_by_tag\": true",
+        "\"why\": \"b\", \"ops\": [\"silu\"], \"shapes\": [[9, 16]]",
+    };
+    write_groups("both.json", both, KB_COUNT(both));
+    assert_cases(&room->arena, "both.json", "silu/9x16/bf16\n");
+}
+
+static void a_sample_is_of_its_group_and_no_two_groups_differ_in_it(void **state) {
+    struct room *room = *state;
+    struct kb_case c;
+    static const char *const two[] = {
+        "\"why\": \"a\", \"ops\": [\"silu\"], \"shapes\": [[9, 16]], \"sample\": 5",
+        "\"why\": \"b\", \"ops\": [\"silu\"], \"shapes\": [[7, 16], [9, 16]]",
+    };
+    write_groups("big.json", big, KB_COUNT(big));
+    struct kb_suite *suite = open_suite(&room->arena, "big.json --tag big,ci");
+    assert_true(kb_suite_next(suite, &room->arena, &c));
+    assert_int_equal(c.sample_rows, 0);
+    assert_true(kb_suite_next(suite, &room->arena, &c));
+    assert_int_equal(c.sample_rows, 5);
+    kb_suite_free(suite);
+    write_groups("two.json", two, KB_COUNT(two));
+    assert_refused(
+        &room->arena, "two.json",
+        "two.json:4:5: error: groups[1]: silu/9x16/bf16 has sample all rows here "
+        "and 5 rows in two.json:3\n");
+}
+
 static void groups_that_disagree_of_a_case_are_refused_at_the_second(void **state) {
     struct room *room = *state;
     static const char *const one[] = {
@@ -608,6 +667,9 @@ int main(void) {
         TEST(an_explosion_is_counted_and_refused),
         TEST(lists_beside_files_select),
         TEST(tags_of_all_groups_that_give_a_case_are_joined),
+        TEST(what_runs_only_by_tag_runs_by_tag_or_id),
+        TEST(a_case_of_an_ordinary_group_as_well_runs_unasked),
+        TEST(a_sample_is_of_its_group_and_no_two_groups_differ_in_it),
         TEST(groups_that_disagree_of_a_case_are_refused_at_the_second),
         TEST(a_tolerance_that_is_given_decides_over_the_files),
         TEST(what_selects_nothing_is_refused_with_what_is_near),

@@ -46,10 +46,11 @@ static void add_number(bool known, double value, struct kb_buf *out) {
 }
 
 static void add_heads(struct kb_buf *out) {
-    kb_buf_puts(out, "case,op,shape,dtype,fill,seed,device,backend,build,kernel,variant,"
-                     "verdict,reason_kind,reason,elements,over,unwritten,out_of_bounds,"
-                     "inputs_changed,err_over_bound,ulp_max,ulp_p99,abs_max,rel_max,bytes,"
-                     "flops");
+    kb_buf_puts(out,
+                "case,op,shape,dtype,fill,seed,device,backend,build,kernel,variant,"
+                "verdict,reason_kind,reason,elements,checked,over,unwritten,out_of_bounds,"
+                "inputs_changed,err_over_bound,ulp_max,ulp_p99,abs_max,rel_max,bytes,"
+                "flops");
     for (int m = 0; m < KB_METHOD_COUNT; m++) {
         static const char *const fields[] = {"median_ns", "low_ns",     "high_ns", "min_ns",
                                              "gb_per_s",  "ceiling_ns", "quality"};
@@ -61,18 +62,20 @@ static void add_heads(struct kb_buf *out) {
 
 /* Sums and worst values over a row's outputs. */
 static void add_outputs(const struct kb_row *row, struct kb_buf *out) {
-    int64_t elements = 0, over = 0;
+    int64_t elements = 0, checked = 0, over = 0;
     double worst[5] = {NAN, NAN, NAN, NAN, NAN};
     for (int i = 0; i < row->n_outputs; i++) {
         const struct kb_output_report *o = &row->outputs[i];
         const double values[] = {o->err_over_bound, o->ulp_max, o->ulp_p99, o->abs_max,
                                  o->rel_max};
         elements += o->elements;
+        checked += o->checked;
         over += o->over;
         for (size_t k = 0; k < KB_COUNT(values) && !o->exact && o->elements; k++)
             worst[k] = fmax(worst[k], values[k]); /* of those that are there */
     }
     add_whole(row->checked, elements, out);
+    add_whole(row->checked, checked, out);
     add_whole(row->checked, over, out);
     add_whole(row->checked, row->unwritten, out);
     add_whole(row->checked, row->out_of_bounds, out);

@@ -146,12 +146,18 @@ static void add_times(const struct survey *s, const struct kb_row *row,
 }
 
 static void add_row(const struct survey *s, const struct kb_row *row, struct kb_buf *out) {
-    struct kb_buf variant = {0};
+    struct kb_buf variant = {0}, id = {0}, sampled = {0};
     enum kb_verdict verdict = kb_reason_verdict(row->reason);
     bool bad = kb_row_is_repeated(row);
     kb_buf_printf(out, "| %s%s%s |", bad ? "**" : "", kb_verdict_word(verdict),
                   bad ? "**" : "");
-    add_cell(row->case_id, out);
+    kb_buf_puts(&id, row->case_id);
+    kb_sampled_words(row, &sampled);
+    if (sampled.len)
+        kb_buf_printf(&id, " (%s)", kb_buf_text(&sampled));
+    add_cell(kb_buf_text(&id), out);
+    kb_buf_free(&id);
+    kb_buf_free(&sampled);
     if (s->many_devices)
         add_cell(row->device, out);
     if (s->many_builds)

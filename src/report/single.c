@@ -74,7 +74,7 @@ static void error_lines(const struct kb_row *row, struct kb_buf *out) {
             kb_buf_puts(out, "no elements, nothing to compare\n");
         } else if (o->exact) {
             kb_buf_printf(out, "%lld of %lld differ, equal bits are wanted\n",
-                          (long long)o->over, (long long)o->elements);
+                          (long long)o->over, (long long)o->checked);
         } else {
             kb_buf_printf(out,
                           "%s of bound    max %s ulp    p99 %s ulp    abs %s    rel %s\n",
@@ -84,6 +84,19 @@ static void error_lines(const struct kb_row *row, struct kb_buf *out) {
             tolerance_line(o, out);
         }
     }
+}
+
+static void sample_line(const struct kb_single *single, const struct kb_row *row,
+                        struct kb_buf *out) {
+    struct kb_buf text = {0};
+    kb_sampled_words(row, &text);
+    if (text.len && row->orders > 1)
+        kb_buf_puts(&text, "; of the others, that each launch leaves the same bits");
+    else if (text.len)
+        kb_buf_puts(&text, "; nothing is known of the others");
+    if (text.len)
+        paragraph(single, "sample", kb_buf_text(&text), out);
+    kb_buf_free(&text);
 }
 
 /* Why a time has not the precision that was asked for. */
@@ -324,6 +337,7 @@ void kb_single_print(const struct kb_single *single, const struct kb_row *row,
         wrong_lines(single, row, out);
     if (row->checked && !kb_row_worst(row))
         error_lines(row, out);
+    sample_line(single, row, out);
     if (timed)
         time_lines(row, out);
     if (timed)

@@ -62,6 +62,22 @@ static void a_single_case_on_the_host_has_no_time_and_says_why(void **state) {
         "time\n");
 }
 
+static void a_sampled_case_says_what_is_known_of_the_other_rows(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    row.outputs[0].checked = 10 * 512;
+    kb_single_print(&v->single, &row, &v->text);
+    assert_non_null(strstr(kb_buf_text(&v->text),
+                           "sample    checked 10 of 83 rows; of the others, that each "
+                           "launch leaves the same bits\n"));
+    kb_buf_clear(&v->text);
+    row.orders = 1;
+    kb_single_print(&v->single, &row, &v->text);
+    assert_non_null(strstr(kb_buf_text(&v->text),
+                           "sample    checked 10 of 83 rows; nothing is known of the "
+                           "others\n"));
+}
+
 static void a_single_failure_tells_what_where_and_the_rest(void **state) {
     struct view *v = *state;
     struct kb_row row = sample_row();
@@ -88,6 +104,7 @@ int main(void) {
         TEST(a_single_case_on_a_gpu_shows_every_method),
         TEST(clocks_that_nobody_told_are_not_said_to_be_free),
         TEST(a_single_case_on_the_host_has_no_time_and_says_why),
+        TEST(a_sampled_case_says_what_is_known_of_the_other_rows),
         TEST(a_single_failure_tells_what_where_and_the_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

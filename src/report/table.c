@@ -243,6 +243,21 @@ static void add_quality(const struct kb_table *table, const struct kb_row *row,
     }
 }
 
+/* Behind the columns, or where they leave no room, on a line below. */
+static void add_sampled(const struct kb_table *table, const struct kb_row *row,
+                        size_t start, struct kb_buf *out) {
+    struct kb_buf text = {0}, line = {0};
+    kb_sampled_words(row, &text);
+    kb_buf_add(&line, out->data + start, out->len - start);
+    int used = kb_columns(kb_buf_text(&line)), room = table->look.width;
+    if (text.len && room > 0 && used + 2 + kb_columns(kb_buf_text(&text)) > room)
+        kb_buf_printf(out, "\n%*s%s", VERDICT_WIDTH + 2, "", kb_buf_text(&text));
+    else if (text.len)
+        kb_buf_printf(out, "  %s", kb_buf_text(&text));
+    kb_buf_free(&text);
+    kb_buf_free(&line);
+}
+
 /* `text` on one line of at most `room` columns (0: any), escaped. */
 static void add_short(const char *text, int room, struct kb_buf *out) {
     struct kb_buf safe = {0};
@@ -299,6 +314,7 @@ void kb_table_row(const struct kb_table *table, const struct kb_row *row,
         /* Trailing blanks of a left column would be copied along. */
         while (out->len > start && out->data[out->len - 1] == ' ')
             kb_buf_cut(out, out->len - 1);
+        add_sampled(table, row, start, out);
     } else {
         struct kb_buf text = {0};
         add_which(table, row, &text);

@@ -33,6 +33,24 @@ static void a_suite_on_the_host_has_no_time_columns(void **state) {
         "PASS  gelu_tanh/83x1024/bf16            vec16         0.02     0.50\n");
 }
 
+static void a_sampled_row_says_so_beside_it_or_below(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    row.sample_rows = 10;
+    row.outputs[0].checked = 10 * 512;
+    v->plan.layout = KB_LAYOUT_CHECK;
+    make_table(v, 0);
+    kb_table_row(&v->table, &row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "PASS  gelu_tanh/83x1024/bf16            vec16         0.02     "
+                        "0.50  checked 10 of 83 rows\n");
+    make_table(v, 70);
+    kb_table_row(&v->table, &row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "PASS  gelu_tanh/83x1024/bf16            vec16         0.02     "
+                        "0.50\n      checked 10 of 83 rows\n");
+}
+
 static void columns_leave_in_their_order_where_there_is_no_room(void **state) {
     struct view *v = *state;
     static const struct {
@@ -209,6 +227,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_suite_on_a_gpu_has_all_columns),
         TEST(a_suite_on_the_host_has_no_time_columns),
+        TEST(a_sampled_row_says_so_beside_it_or_below),
         TEST(columns_leave_in_their_order_where_there_is_no_room),
         TEST(no_line_of_a_table_is_wider_than_the_terminal),
         TEST(variants_that_rows_differ_in_never_leave),

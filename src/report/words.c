@@ -195,6 +195,24 @@ void kb_where_words(const struct kb_output_report *output, struct kb_buf *out) {
     }
 }
 
+void kb_sampled_words(const struct kb_row *row, struct kb_buf *out) {
+    for (int i = 0; row->checked && i < row->n_outputs; i++) {
+        const struct kb_output_report *o = &row->outputs[i];
+        int64_t length = row_length(o);
+        if (o->checked >= o->elements || length < 1)
+            continue;
+        kb_buf_printf(out, "checked %lld of %lld rows", (long long)(o->checked / length),
+                      (long long)(o->elements / length));
+        return;
+    }
+}
+
+/* "1536 of 42496 elements"; of those that were checked. */
+static void count_words(const struct kb_output_report *o, int64_t n, struct kb_buf *out) {
+    kb_buf_printf(out, "%lld of %lld %selements", (long long)n, (long long)o->checked,
+                  o->checked < o->elements ? "checked " : "");
+}
+
 /* ---- what ------------------------------------------------------------------------------
  */
 
@@ -229,14 +247,16 @@ static void element_words(const struct kb_output_report *o, const char *which,
 }
 
 static void mismatch_words(const struct kb_output_report *o, struct kb_buf *out) {
-    kb_buf_printf(out, "%lld of %lld ", (long long)o->over, (long long)o->elements);
     if (o->exact) {
-        kb_buf_puts(out, "elements differ, where equal bits are wanted");
+        count_words(o, o->over, out);
+        kb_buf_puts(out, " differ, where equal bits are wanted");
         if (o->n_first > 0)
             element_words(o, "the first", &o->first[0], out);
         kb_follows_words(o, out);
         return;
     }
+    kb_buf_printf(out, "%lld of %lld %s", (long long)o->over, (long long)o->checked,
+                  o->checked < o->elements ? "checked " : "");
     if (o->tolerance.rule == KB_TOL_BOUND) {
         kb_buf_puts(out, "past the bound");
     } else {
@@ -257,9 +277,8 @@ static void mismatch_words(const struct kb_output_report *o, struct kb_buf *out)
 }
 
 static void touched_words(const struct kb_output_report *o, struct kb_buf *out) {
-    kb_buf_printf(
-        out, "%lld of %lld elements were written to, though they must stay as they were",
-        (long long)o->touched, (long long)o->elements);
+    count_words(o, o->touched, out);
+    kb_buf_puts(out, " were written to, though they must stay as they were");
     if (o->over > o->touched)
         kb_buf_printf(out, "; %lld others %s", (long long)(o->over - o->touched),
                       o->over - o->touched == o->unwritten ? "were never written"
@@ -268,9 +287,8 @@ static void touched_words(const struct kb_output_report *o, struct kb_buf *out) 
 }
 
 static void unwritten_words(const struct kb_output_report *o, struct kb_buf *out) {
-    kb_buf_printf(out,
-                  "%lld of %lld elements were never written: the poison is still in them",
-                  (long long)o->unwritten, (long long)o->elements);
+    count_words(o, o->unwritten, out);
+    kb_buf_puts(out, " were never written: the poison is still in them");
 }
 
 /* Reasons whose word stands before their text: it says what kind of thing it was. */
@@ -303,7 +321,7 @@ void kb_row_what(const struct kb_row *row, struct kb_buf *out) {
         text_words(row, out);
 }
 
-void kb_row_words(const struct kb_row *row, struct kb_buf *out) {
+static void sentence(const struct kb_row *row, struct kb_buf *out) {
     const struct kb_output_report *o = kb_row_worst(row);
     int64_t first, last;
     if (!o || row->reason != KB_R_UNWRITTEN) {
@@ -311,18 +329,18 @@ void kb_row_words(const struct kb_row *row, struct kb_buf *out) {
         return;
     }
     bool rest_is_right = o->over <= o->unwritten;
-    if (o->unwritten == o->elements) {
-        kb_buf_printf(out, "%s%snothing was written, none of %lld elements",
+    if (o->unwritten == o->checked) {
+        kb_buf_printf(out, "%s%snothing was written, none of %lld %selements",
                       row->n_outputs > 1 ? o->name : "", row->n_outputs > 1 ? ": " : "",
-                      (long long)o->elements);
+                      (long long)o->checked, o->checked < o->elements ? "checked " : "");
         return;
     }
     if (rest_is_right && are_whole_rows(o, &first, &last)) {
         if (row->n_outputs > 1)
             kb_buf_printf(out, "%s: ", o->name);
         range_words("row", first, last, out);
-        kb_buf_printf(out, " never written, %lld of %lld elements", (long long)o->unwritten,
-                      (long long)o->elements);
+        kb_buf_puts(out, " never written, ");
+        count_words(o, o->unwritten, out);
     } else {
         kb_row_what(row, out);
     }
@@ -332,12 +350,22 @@ void kb_row_words(const struct kb_row *row, struct kb_buf *out) {
         kb_buf_printf(out, "; %lld others are wrong", (long long)(o->over - o->unwritten));
 }
 
+void kb_row_words(const struct kb_row *row, struct kb_buf *out) {
+    struct kb_buf sampled = {0};
+    sentence(row, out);
+    if (row->reason != KB_R_NONE)
+        kb_sampled_words(row, &sampled);
+    if (sampled.len)
+        kb_buf_printf(out, "; %s", kb_buf_text(&sampled));
+    kb_buf_free(&sampled);
+}
+
 void kb_row_rest(const struct kb_row *row, struct kb_buf *out) {
     const struct kb_output_report *o = kb_row_worst(row);
     if (o) {
         int64_t wrong = o->over > o->unwritten ? o->over : o->unwritten;
-        if (wrong < o->elements)
-            kb_buf_printf(out, "right: %lld elements; ", (long long)(o->elements - wrong));
+        if (wrong < o->checked)
+            kb_buf_printf(out, "right: %lld elements; ", (long long)(o->checked - wrong));
         else
             kb_buf_puts(out, "no element is right; ");
     }

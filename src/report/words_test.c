@@ -23,6 +23,38 @@ static void scattered_unwritten_elements_are_counted(void **state) {
                         "nothing was written, none of 42496 elements");
 }
 
+static void a_sampled_failure_counts_what_was_checked_and_says_so(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    struct kb_output_report *o = &row.outputs[0];
+    kb_sampled_words(&row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text), "");
+    o->checked = 10 * 512;
+    kb_row_words(&row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text), "");
+    sample_unwritten(&row);
+    kb_row_words(&row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "rows 80..82 never written, 1536 of 5120 checked elements; the "
+                        "rest is right; checked 10 of 83 rows");
+    kb_buf_clear(&v->text);
+    kb_row_rest(&row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "right: 3584 elements; guards and inputs untouched");
+    kb_buf_clear(&v->text);
+    o->unwritten = o->over = 5120;
+    kb_row_words(&row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "nothing was written, none of 5120 checked elements; checked 10 of "
+                        "83 rows");
+    kb_buf_clear(&v->text);
+    o->unwritten = 0;
+    sample_mismatch(&row);
+    kb_row_what(&row, &v->text);
+    assert_true(
+        kb_starts_with(kb_buf_text(&v->text), "1841 of 5120 checked past the bound"));
+}
+
 static void
 what_must_stay_and_did_not_is_told_with_the_rest_and_the_convention(void **state) {
     struct view *v = *state;
@@ -140,6 +172,7 @@ static void lines_break_at_spaces_and_keep_their_own_breaks(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(scattered_unwritten_elements_are_counted),
+        TEST(a_sampled_failure_counts_what_was_checked_and_says_so),
         TEST(what_must_stay_and_did_not_is_told_with_the_rest_and_the_convention),
         TEST(a_mismatch_names_its_rule_and_its_worst_element),
         TEST(where_is_told_as_far_as_the_ends_tell),

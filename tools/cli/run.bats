@@ -188,6 +188,47 @@ TEXT
     has_line "repeat *--tolerance 1e-6,0"
 }
 
+@test "a sample of rows is checked, told, and repeated" {
+    on_host --op silu --shape 3000x64 --sample 100 -o r.json
+    status_is 0
+    has_line "sample    checked 100 of 3000 rows; of the others, that each launch leaves the same bits"
+    jq -e '.rows[0] | .sample_rows == 100 and .outputs.out.checked == 3200 and
+        .outputs.out.elements == 96000' r.json
+    "$BATS_TEST_DIRNAME/check_report.py" "$top/reports/kbench-report-1.schema.json" r.json
+    mutant all.cu 1.0f 1.01f
+    on_host --op silu --shape 3000x64 --kernel all.cu --sample 100
+    status_is 1
+    has_line "what      * of 3200 checked past the bound*"
+    has_line "repeat *--seed 1 --sample 100 *"
+    on_host --op silu --shape 3000x64,64x64 --sample 100
+    has_line "* | sample 100 rows | *"
+    has_line "PASS  silu/3000x64/bf16 *  checked 100 of 3000 rows"
+    has_no_line "PASS  silu/64x64/bf16 *checked*"
+    on_host --op silu --shape 7x16 --sample 1
+    status_is 4
+    says 'kbench: error: --sample: "1" is no whole number from 2 to *'
+}
+
+@test "a group of a case file asks for a sample, and runs only by tag" {
+    cat >big.json <<'TEXT'
+{ "schema": "kbench-cases/1", "groups": [
+    { "why": "small", "ops": ["silu"], "shapes": [[7, 16]], "tags": ["ci"] },
+    { "why": "big", "ops": ["silu"], "shapes": [[300, 16]], "sample": 9,
+      "tags": ["big"], "only_by_tag": true } ] }
+TEXT
+    on_host big.json --mode list
+    [ "$output" = silu/7x16/bf16 ]
+    on_host big.json --tag big
+    status_is 0
+    has_line "sample    checked 9 of 300 rows; *"
+    on_host big.json --tag big --sample 20
+    has_line "sample    checked 20 of 300 rows; *"
+    on_host "$top/cases" --tag act.big_offset --mode list
+    has_line silu/1048577x2048/bf16
+    on_host "$top/cases" --mode list
+    has_no_line "silu/1048577x2048/bf16"
+}
+
 @test "another seed gives other inputs and the same twice" {
     mutant wrong.cu 1.0f 1.01f
     on_host --op silu --shape 7x16 --kernel wrong.cu --seed 5
