@@ -19,6 +19,7 @@ struct life {
     struct kb_built *built;
     struct kb_slab initial;         /* the truth: inputs as filled, outputs poisoned */
     struct kb_slab work;            /* what the kernel was given and left behind */
+    struct kb_slab first;           /* the outputs alone, as the first run left them */
     const void *in[KB_MAX_TENSORS]; /* initial data of each tensor, NULL: none */
     void *prepared;                 /* by op->prepare */
     /* Rows of each output that are checked; none: all. */
@@ -113,17 +114,20 @@ static bool too_large(struct life *l, double bytes, double have, const char *wha
     return true;
 }
 
-/* Refused before anything is allocated where the device cannot hold it, or this machine the
- * three copies that are there at once: as filled, as left, and as left again. */
+/* Refused before anything is allocated where the device cannot hold it, or this machine
+ * what is there at once: all as filled and as left, and the outputs as left before. */
 static bool phase_fit(struct life *l) {
     const struct kb_device_info *device = l->session->backend->info(l->session->device);
     const struct kb_problem *problem = &l->asked.problem;
-    double limit = (double)l->session->exec.memory_limit, bytes = 0;
+    double limit = (double)l->session->exec.memory_limit, bytes = 0, outputs = 0;
     double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
 
-    for (int t = 0; t < problem->n_tensors; t++)
-        bytes += (double)problem->tensors[t].elements *
-                 (double)kb_dtype_bytes(problem->tensors[t].dtype);
+    for (int t = 0; t < problem->n_tensors; t++) {
+        const struct kb_tensor_spec *spec = &problem->tensors[t];
+        double size = (double)spec->elements * (double)kb_dtype_bytes(spec->dtype);
+        bytes += size;
+        outputs += spec->role == KB_IN ? 0 : size;
+    }
     for (int i = 0; i < l->asked.plan.n_scratch; i++)
         bytes += (double)l->asked.plan.scratch[i].bytes;
     if (limit > 0 && too_large(l, bytes, limit, "is the limit"))
@@ -132,7 +136,8 @@ static bool phase_fit(struct life *l) {
         too_large(l, bytes, (double)device->free_bytes, "are free"))
         return false;
     return machine <= 0 ||
-           !too_large(l, 3 * bytes, machine, "is what this machine has for three copies");
+           !too_large(l, 2 * bytes + outputs, machine,
+                      "is what this machine has for two copies and the outputs");
 }
 
 static bool phase_fill(struct life *l) {
@@ -307,15 +312,30 @@ static void phase_compare(struct life *l) {
 
 /* ---- again ------------------------------------------------------------------------- */
 
+/* What the next runs are held against. */
+static bool keep_outputs(struct life *l, struct kb_err *err) {
+    const struct kb_slab *work = &l->work;
+    size_t bytes[KB_MAX_TENSORS] = {0};
+    int n = l->asked.problem.n_tensors;
+
+    for (int t = 0; t < n; t++)
+        bytes[t] = l->asked.problem.tensors[t].role == KB_IN ? 0 : work->slots[t].bytes;
+    if (!kb_slab_make(&l->first, KB_SLAB_PRIVATE, n, bytes, 0, err))
+        return false;
+    for (int t = 0; t < n; t++)
+        kb_copy(kb_slab_at(&l->first, t), kb_slab_at(work, t), bytes[t]);
+    return true;
+}
+
 /* Other bits than the first run left are a FAIL: unwritten, whatever the comparison made of
  * the poison (a NaN where a NaN was wanted, for one), or dependent on the order. */
-static bool same_output(struct life *l, int t, const struct kb_slab *again,
-                        const char *how) {
+static bool same_output(struct life *l, int t, const char *how) {
     const struct kb_tensor_spec *spec = &l->asked.problem.tensors[t];
     struct kb_compare_args args = compare_args(l, t);
     struct kb_runs_report runs;
 
-    kb_compare_runs(&args, kb_slab_at(again, t), &runs);
+    args.got = kb_slab_at(&l->first, t);
+    kb_compare_runs(&args, kb_slab_at(&l->work, t), &runs);
     l->row->unwritten += runs.unwritten;
     if (runs.unwritten > 0)
         return stop(l, KB_R_UNWRITTEN,
@@ -328,12 +348,12 @@ static bool same_output(struct life *l, int t, const struct kb_slab *again,
     return true;
 }
 
-static bool same_outputs(struct life *l, const struct kb_slab *again, const char *how) {
+static bool same_outputs(struct life *l, const char *how) {
     for (int t = 0; t < l->asked.problem.n_tensors; t++) {
-        size_t bytes = again->slots[t].bytes;
-        if (l->asked.problem.tensors[t].role != KB_IN && bytes > 0 &&
-            !kb_same(kb_slab_at(&l->work, t), kb_slab_at(again, t), bytes) &&
-            !same_output(l, t, again, how))
+        size_t bytes = l->first.slots[t].bytes;
+        if (bytes > 0 &&
+            !kb_same(kb_slab_at(&l->work, t), kb_slab_at(&l->first, t), bytes) &&
+            !same_output(l, t, how))
             return false;
     }
     return true;
@@ -345,24 +365,24 @@ static bool phase_again(struct life *l) {
                                        "with blocks and threads shuffled, launched for the "
                                        "second time"};
     bool host = kb_streq(l->session->backend->name, "host"), ok = true;
+    struct kb_slab *again = &l->work;
+    struct kb_err err = {0};
 
     l->row->orders = 1;
     if (l->session->exec.sanitize)
         return true; /* one order is slow enough there, and the finding is what counts */
+    if (!keep_outputs(l, &err))
+        return stop_err(l, &err, KB_R_MEMORY);
     for (int i = 0; ok && i < (host ? 2 : 1); i++) {
-        struct kb_slab again = {0};
-        struct kb_err err = {0};
         struct kb_run_options options = {
             .order = i == 0 ? KB_ORDER_REVERSED : KB_ORDER_SHUFFLED,
             .schedule_seed = l->job->seed + (uint64_t)i + 1,
             .second = host && i == 1, /* a GPU's launches are in one process anyway */
         };
-        if (!kb_slab_copy(&again, &l->initial, &err))
-            return stop_err(l, &err, KB_R_MEMORY);
-        kb_poison_outputs(&l->asked.problem, &again, 1);
-        ok = launch(l, &again, &options) && phase_guards(l, &again) &&
-             same_outputs(l, &again, host ? hows[i] : "when launched again");
-        kb_slab_free(&again);
+        kb_copy(again->data, l->initial.data, again->bytes);
+        kb_poison_outputs(&l->asked.problem, again, 1);
+        ok = launch(l, again, &options) && phase_guards(l, again) &&
+             same_outputs(l, host ? hows[i] : "when launched again");
         l->row->orders += ok;
     }
     return ok;
@@ -374,9 +394,10 @@ static void phase_time(struct life *l) {
     struct kb_err err = {0};
     int64_t start = kb_now_ns();
 
+    kb_slab_free(&l->work); /* what is timed has buffers of its own */
     bool ok =
         kb_session_time(l->session, l->job, &l->asked.problem, &l->asked.plan,
-                        l->built->code, &l->initial, &l->work, l->arena, l->row, &err);
+                        l->built->code, &l->initial, &l->first, l->arena, l->row, &err);
     /* A kernel that was found wrong stays wrong, unless the device is gone as well. */
     if (!ok && (l->row->reason == KB_R_NONE || err.kind == KB_DEVICE))
         stop_err(l, &err, KB_R_VARIANT);
@@ -414,5 +435,6 @@ void kb_session_run(struct kb_session *session, const struct kb_job *job,
     row->ms_total = (double)(kb_now_ns() - start) / 1e6;
     free(l.prepared);
     kb_slab_free(&l.work);
+    kb_slab_free(&l.first);
     kb_slab_free(&l.initial);
 }

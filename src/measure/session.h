@@ -110,9 +110,10 @@ bool kb_time_plan(struct kb_session *session, const struct kb_job *job,
                   const struct kb_timed *timed, enum kb_method method,
                   struct kb_slab *check, struct kb_arena *arena, struct kb_time *out,
                   struct kb_err *err);
-/* Time a checked kernel by every method of the job: fills row->times. A method that cannot
- * be had here (memory, for one) costs its number and is a warning; false when the case ends
- * with the error. */
+/* Time a checked kernel by every method of the job: fills row->times. `result` has the
+ * outputs that were checked; it is not looked at where row->reason is set. A method that
+ * cannot be had here (memory, for one) costs its number and is a warning; false when the
+ * case ends with the error. */
 bool kb_session_time(struct kb_session *session, const struct kb_job *job,
                      const struct kb_problem *problem, const struct kb_plan *plan,
                      struct kb_code *code, const struct kb_slab *initial,
