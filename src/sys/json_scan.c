@@ -44,9 +44,11 @@ static char *quoted(struct kb_buf *out, const char *text, size_t len) {
         int bytes = kb_utf8_next(text + n, len - n, &code);
         n += bytes ? (size_t)bytes : 1;
     }
-    kb_buf_putc(out, '"');
+    const char *mark = n == 1 && *text == '"' ? "'" : "\""; /* """ says nothing */
+    kb_buf_puts(out, mark);
     kb_escape(out, text, n);
-    kb_buf_puts(out, n < len ? "...\"" : "\"");
+    kb_buf_puts(out, n < len ? "..." : "");
+    kb_buf_puts(out, mark);
     return out->data;
 }
 
@@ -172,7 +174,7 @@ static bool scan_next(struct kb_scan *s, char close, struct kb_place opened, boo
         return kb_scan_fail(s, kb_scan_place(s, s->pos),
                             "the text ends here, %c of %d:%d is not closed",
                             close == ']' ? '[' : '{', opened.line, opened.col);
-    return fail_unexpected(s, close == ']' ? ", or ]" : ", or }");
+    return fail_unexpected(s, close == ']' ? "a comma or ]" : "a comma or }");
 }
 
 static bool scan_array(struct kb_scan *s, int32_t self, struct kb_place opened, int depth) {
@@ -206,7 +208,7 @@ static bool scan_member(struct kb_scan *s, int32_t self, int depth) {
     }
     skip_space(s);
     if (peek(s) != ':')
-        return fail_unexpected(s, ":");
+        return fail_unexpected(s, "a colon");
     s->pos++;
     return scan_value(s, self, key, depth);
 }
