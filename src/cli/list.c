@@ -117,18 +117,39 @@ static const struct kb_kernel *kernel_of(const struct kb_op *op, struct kb_arena
     return kb_kernel_builtin(op, arena, kernel, c) ? kernel : NULL;
 }
 
-static bool list_ops(struct counts *counts, struct kb_buf *out, struct kb_complaints *c) {
+/* Of --op: no word of it may be unknown, and none means all. */
+static void check_ops(const struct kb_strings *asked, struct kb_complaints *c) {
+    struct kb_buf what = {0};
+    for (size_t i = 0; i < asked->count; i++) {
+        if (kb_op_find(asked->items[i]))
+            continue;
+        kb_buf_clear(&what);
+        kb_unknown_op(&what, asked->items[i]);
+        kb_complain_option(c, "--op", "%s", kb_buf_text(&what));
+    }
+    kb_buf_free(&what);
+}
+
+static bool is_asked(const struct kb_strings *asked, const struct kb_op *op) {
+    return !asked->count || kb_strings_has(asked, op->name);
+}
+
+static bool list_ops(const struct kb_strings *asked, struct counts *counts,
+                     struct kb_buf *out, struct kb_complaints *c) {
     struct sheet sheet = {.n_columns = 5, .right = 1u << 4};
     const struct kb_kernel *kernel = NULL; /* of the family of ops that stand together */
     struct kb_buf text = {0};
     static const char *const heads[] = {"op", "--shape", "dtypes", "variants", "cases"};
     for (size_t i = 0; i < KB_COUNT(heads); i++)
         cell(&sheet, heads[i]);
-    bool ok = count_cases(counts, c);
+    check_ops(asked, c);
+    bool ok = !c->count && count_cases(counts, c);
     for (int i = 0; ok && i < kb_op_count; i++) {
         const struct kb_op *op = kb_ops[i];
         if (!i || !kb_streq(op->family, kb_ops[i - 1]->family))
             kernel = kernel_of(op, &counts->arena, c);
+        if (!is_asked(asked, op))
+            continue;
         cell(&sheet, op->name);
         cell(&sheet, op->shape_form);
         add_dtypes(op, &text);
@@ -173,7 +194,7 @@ static void add_list(const struct kb_strings *list, const char *otherwise,
 }
 
 static void list_kernel(const struct kb_kernel *kernel, struct kb_buf *out) {
-    struct sheet sheet = {.n_columns = 4};
+    struct sheet sheet = {.n_columns = 3};
     struct kb_buf text = {0};
     kb_buf_printf(out, "%s (%s), for", kernel->path, kernel->from);
     for (size_t i = 0; i < kernel->ops.count; i++)
@@ -187,8 +208,13 @@ static void list_kernel(const struct kb_kernel *kernel, struct kb_buf *out) {
         kb_buf_puts(&text, v->backends.count ? ", " : "");
         add_list(&v->backends, "", &text);
         cell_of(&sheet, &text);
-        cell(&sheet, v->when ? v->when : "always");
         cell(&sheet, v->why ? v->why : "");
+        if (v->when) { /* on a line of its own: neither is short */
+            cell(&sheet, "");
+            cell(&sheet, "");
+            kb_buf_printf(&text, "when %s", v->when);
+            cell_of(&sheet, &text);
+        }
     }
     sheet_print(&sheet, out);
     kb_buf_free(&text);
@@ -199,14 +225,7 @@ static bool list_variants(const struct kb_options *options, struct kb_buf *out,
                           struct kb_complaints *c) {
     struct kb_arena arena = {0};
     struct kb_strings seen = {0};
-    for (size_t i = 0; i < options->query.ops.count; i++) {
-        struct kb_buf what = {0};
-        if (!kb_op_find(options->query.ops.items[i])) {
-            kb_unknown_op(&what, options->query.ops.items[i]);
-            kb_complain_option(c, "--op", "%s", kb_buf_text(&what));
-        }
-        kb_buf_free(&what);
-    }
+    check_ops(&options->query.ops, c);
     if (options->kernel) {
         struct kb_kernel *kernel = kb_arena_alloc(&arena, sizeof *kernel);
         if (kb_kernel_load(options->kernel, &arena, kernel, c))
@@ -214,8 +233,7 @@ static bool list_variants(const struct kb_options *options, struct kb_buf *out,
     }
     for (int i = 0; !options->kernel && i < kb_op_count; i++) {
         const struct kb_op *op = kb_ops[i];
-        if (kb_strings_has(&seen, op->family) ||
-            (options->query.ops.count && !kb_strings_has(&options->query.ops, op->name)))
+        if (kb_strings_has(&seen, op->family) || !is_asked(&options->query.ops, op))
             continue;
         kb_strings_add(&seen, &arena, op->family);
         const struct kb_kernel *kernel = kernel_of(op, &arena, c);
@@ -368,7 +386,7 @@ static bool list_topic(const struct kb_options *options, const char *topic,
     struct counts counts = {0};
     bool ok = true;
     if (kb_streq(topic, "ops"))
-        ok = list_ops(&counts, out, c);
+        ok = list_ops(&options->query.ops, &counts, out, c);
     else if (kb_streq(topic, "variants"))
         ok = list_variants(options, out, c);
     else if (kb_streq(topic, "devices"))
@@ -376,7 +394,7 @@ static bool list_topic(const struct kb_options *options, const char *topic,
     else if (kb_streq(topic, "builds"))
         list_builds(out);
     else { /* all in short */
-        ok = list_ops(&counts, out, c);
+        ok = list_ops(&options->query.ops, &counts, out, c);
         kb_buf_putc(out, '\n');
         list_devices(false, out);
         build_line(out);

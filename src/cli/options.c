@@ -235,8 +235,8 @@ static bool is_wrong_command(struct parse *p, const char *word) {
     const char *names[KB_COMMAND_COUNT];
     for (int i = 0; i < KB_COMMAND_COUNT; i++)
         names[i] = commands[i].word;
-    if (strpbrk(word, "./-") || is_path(word))
-        return false;
+    if (strpbrk(word, "./-") || is_path(word) || kb_streq(word, "cases"))
+        return false; /* the last is embedded where it is no folder */
     const char *near = kb_suggest(word, names, KB_COUNT(names));
     if (kb_is_later(word))
         kb_complain(p->c, "kbench", 0, 0, NULL, "%s: not in this version", word);
@@ -244,7 +244,19 @@ static bool is_wrong_command(struct parse *p, const char *word) {
         kb_complain(p->c, "kbench", 0, 0, NULL,
                     "%s: no such file, folder or command, did you mean \"%s\"?", word,
                     near);
-    return kb_is_later(word) || near;
+    else
+        kb_complain(p->c, "kbench", 0, 0, NULL,
+                    "%s: no such file, folder or command; kbench --help lists them", word);
+    return true;
+}
+
+/* A kernel among the case files: what was meant is plain. */
+static bool is_kernel(struct parse *p, const char *word) {
+    if (!kb_ends_with(word, ".cu") && !kb_ends_with(word, ".cuh"))
+        return false;
+    kb_complain(p->c, "kbench", 0, 0, NULL,
+                "%s: is no case file; a kernel goes after --kernel", word);
+    return true;
 }
 
 static void take_argument(struct parse *p, const char *word) {
@@ -256,7 +268,8 @@ static void take_argument(struct parse *p, const char *word) {
         if (p->has_command)
             return;
     }
-    if (!p->wrong_command)
+    bool cases = out->command == KB_CMD_RUN || out->command == KB_CMD_LIST;
+    if (!p->wrong_command && !(cases && is_kernel(p, word)))
         kb_strings_add(&out->words, p->arena, word);
 }
 

@@ -210,3 +210,26 @@ TEXT
     "$bin" list ops >/dev/full 2>err || status=$?
     [ "$status" -eq 7 ]
 }
+
+@test "words that are no case file say what they could have been" {
+    kbench version
+    status_is 4
+    says "kbench: error: version: no such file, folder or command; *"
+    kbench "$top/tools/cli/silu_plain.cu"
+    status_is 4
+    says "kbench: error: *silu_plain.cu: is no case file; a kernel goes after --kernel"
+    cd /
+    kbench cases --mode list --match 'silu/7x16/bf16'
+    status_is 0
+    has_line "silu/7x16/bf16"
+}
+
+@test "list ops takes --op as a choice, and knows a wrong one" {
+    kbench list ops --op gelu
+    status_is 0
+    has_line "gelu *"
+    [ "$(wc -l <<<"$output")" -eq 2 ]
+    kbench list --op gleu
+    status_is 4
+    says 'kbench: error: --op: unknown op "gleu", did you mean "gelu"?'
+}
