@@ -197,6 +197,10 @@ static const char *repeat_options(const struct kb_options *o, const struct kb_ca
                       kb_cell_number(tolerance->rtol).text);
     if (o->sanitize)
         kb_buf_printf(&text, "--sanitize %s ", o->sanitize);
+    if (o->timeout_ms > 0)
+        kb_buf_printf(&text, "--timeout %gs ", o->timeout_ms / 1000);
+    if (o->mem_limit_bytes)
+        kb_buf_printf(&text, "--mem-limit %zu ", o->mem_limit_bytes);
     kb_buf_cut(&text, text.len ? text.len - 1 : 0);
     const char *copy = kb_arena_strdup(arena, kb_buf_text(&text));
     kb_buf_free(&text);

@@ -277,8 +277,9 @@ static bool open_run(struct kb_run *run, int argc, char *const argv[], struct kb
     bool ok =
         check_outputs(o, &run->arena, err) && kb_fleet_open(o, &run->fleet, &note, err);
     if (ok && note.len)
-        kb_terminal_note(&run->terminal, "%s: checked on the CPU, nothing timed",
-                         note.data);
+        kb_terminal_note(&run->terminal, "%s: %s", note.data,
+                         o->mode == KB_BUILD ? "built for the CPU, nothing run"
+                                             : "checked on the CPU, nothing timed");
     kb_buf_clear(&note);
     if (ok) {
         choose_modes(run);
@@ -304,6 +305,8 @@ static int run_cases(struct kb_run *run, int argc, char *const argv[]) {
     plan_table(run);
     run->single = run->plan.jobs * run->fleet.n == 1;
     run->screens = o->format == KB_FORMAT_TABLE;
+    if (run->single && run->screens && o->seed != 1) /* a table's head has it */
+        kb_terminal_note(&run->terminal, "seed %llu", (unsigned long long)o->seed);
     if (o->verbose)
         tell_files(run);
     if (run->screens && !run->single && !o->quiet)

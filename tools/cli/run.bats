@@ -176,6 +176,16 @@ TEXT
     has_line "PASS  silu/7x16/bf16 *"
 }
 
+@test "a seed that is not 1 is told, and limits stand in the repeat line" {
+    on_host --op silu --shape 7x16 --seed random
+    status_is 0
+    says "note: seed *"
+    on_host --op silu --shape 7x16 --mem-limit 1K --timeout 90s
+    status_is 3
+    has_line "what      memory: needs *, the limit is *"
+    has_line "repeat *--timeout 90s --mem-limit 1024"
+}
+
 @test "a rule on the command line decides, and the repeat line carries it" {
     mutant near.cu 1.0f 1.001f
     on_host --op silu --shape 83x1024 --kernel near.cu
