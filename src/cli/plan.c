@@ -143,10 +143,17 @@ static void count_cases(struct kb_run_plan *plan) {
     kb_suite_rewind(plan->suite);
 }
 
+/* Where a word was wrong it may be the one that was to ask for cases. */
+static bool asks_nothing(const struct kb_query *q) {
+    return !(q->files.count + q->ids.count + q->ops.count + q->tags.count + q->match.count +
+             q->shapes.count + q->dtypes.count + q->set.count + q->fills.count);
+}
+
 void kb_run_plan_make(const struct kb_options *options, struct kb_run_plan *plan,
                       struct kb_complaints *c) {
     *plan = (struct kb_run_plan){.options = options};
-    bool has_cases = kb_suite_open(&plan->suite, &options->query, c);
+    bool has_cases = !(c->count && asks_nothing(&options->query)) &&
+                     kb_suite_open(&plan->suite, &options->query, c);
     plan_builds(plan, c);
     if (!has_cases)
         return;

@@ -218,6 +218,7 @@ TEXT
     kbench "$top/tools/cli/silu_plain.cu"
     status_is 4
     says "kbench: error: *silu_plain.cu: is no case file; a kernel goes after --kernel"
+    last_says "exit 4: 1 error, nothing was run"
     cd /
     kbench cases --mode list --match 'silu/7x16/bf16'
     status_is 0
