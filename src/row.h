@@ -1,0 +1,83 @@
+/* row.h - the row of a report, and its line of JSON. Part of the measure layer, included by
+ * measure.h. */
+#ifndef KB_ROW_H
+#define KB_ROW_H
+
+#include "measure.h"
+
+/* ---- the row of a report ---------------------------------------------------------------
+ */
+
+#define KB_QUALITIES(X)                                                                    \
+    X(KB_Q_OK, "ok")                                                                       \
+    X(KB_Q_NOISY, "noisy")                                                                 \
+    X(KB_Q_THROTTLED, "throttled")                                                         \
+    X(KB_Q_SUSPECT, "suspect")                                                             \
+    X(KB_Q_CONTENDED, "contended")
+enum kb_quality {
+#define X(id, word) id,
+    KB_QUALITIES(X)
+#undef X
+};
+const char *kb_quality_word(enum kb_quality quality);
+
+struct kb_time {
+    bool there;
+    double median_ns, low_ns, high_ns, min_ns, p99_ns; /* p99 NAN if unknown */
+    int64_t n;                                         /* launches timed */
+    /* Why sampling ended: "precision"; else the precision was not reached in the "time" or
+     * the number of "samples", or the timer's "tick" is too coarse for it. */
+    const char *stopped;
+    enum kb_quality quality;
+    const char *cache;
+    int sets;
+    int64_t footprint_bytes;
+    double gb_per_s;   /* NAN: the timer's floor is over a tenth of it, or no bytes */
+    double ceiling_ns; /* of op stream, same bytes, method, run; NAN: none */
+    double ceiling;    /* ceiling_ns / median_ns */
+    double floor_ns;   /* an empty kernel by the same method */
+    int sm_mhz_min, sm_mhz_max;
+    const char *throttle; /* words by comma, "" none */
+    double samples_ns[KB_BLOCK_MEDIANS];
+    int n_samples;
+};
+
+enum { KB_MAX_OUTPUTS = 4 };
+
+struct kb_row {
+    const char *case_id, *device, *backend, *build, *variant,
+        *kernel; /* kernel: file path */
+    const char *op, *fill, *tags, *origin;
+    enum kb_dtype dtype;
+    int rank;
+    int64_t shape[KB_MAX_RANK];
+    struct kb_strings set, axes; /* "key=value"; axes "tokens=83" */
+    uint64_t seed;
+    int64_t sample_rows; /* that were to be checked of each output; 0: all */
+    enum kb_reason reason;
+    const char *text;    /* the reason in words, NULL for PASS */
+    const char *warning; /* NULL if none */
+    struct kb_strings flags;
+    int n_outputs;
+    struct kb_output_report outputs[KB_MAX_OUTPUTS];
+    bool checked; /* outputs, memory are there */
+    int64_t unwritten, out_of_bounds, inputs_changed;
+    int orders; /* block orders run with the same bits; 0: not tried */
+    int64_t bytes, flops;
+    const char
+        *limited_by; /* "launch", "latency", "bandwidth", "compute"; NULL: not timed */
+    struct kb_time times[KB_METHOD_COUNT];
+    bool built;
+    struct kb_code_info code;
+    int64_t grid[3], block[3];
+    int n_launches;
+    double ms_total, ms_build, ms_check, ms_time;
+    const char *repeat; /* the command that repeats it */
+};
+/* One line of JSON as the reports hold it, and back. Parse is for our own workers' and
+ * journals' lines: KB_INPUT if a field that must be there is not. */
+void kb_row_print(const struct kb_row *row, struct kb_buf *out);
+bool kb_row_parse(const char *name, const char *text, size_t size, struct kb_arena *arena,
+                  struct kb_row *out, struct kb_err *err);
+
+#endif
