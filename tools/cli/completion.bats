@@ -77,7 +77,7 @@ zsh_offers() {
         zpty -w z "echo go; : >hits"
         zpty -r z seen "*go*go*"
         zpty -n -w z "$1"$'"'\t'"'
-        for i in {1..50}; do [[ -s hits ]] && break; sleep 0.1; done
+        for i in {1..250}; do [[ -s hits ]] && break; sleep 0.1; done
         zpty -d z' zsh "$line" >/dev/null; sort -u hits | grep -o '<[^<>]*>' | tr -d '<>' | tr '\n' ' ')
     [ "$got" = "$*${*:+ }" ] || { echo "offered: $got"; echo "wanted:  $*"; return 1; }
 }
