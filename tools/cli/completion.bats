@@ -68,16 +68,18 @@ offers() { # LINE WORD...
 zsh_offers() {
     local got line=$1
     shift
+    rm -f hits # not by the shell inside: it would come before or after the matches
     got=$(timeout 30 zsh -f -c '
         zmodload zsh/zpty
         zpty z zsh -f -i
         zpty -w z "PROMPT=; fpath=($PWD/fn \$fpath); autoload -Uz compinit; compinit -D -u"
         zpty -w z "compadd() { local -a hits; builtin compadd -A hits \"\$@\"
             print -r -- \"<\"\${^hits}\">\" >>hits; builtin compadd \"\$@\" }"
-        zpty -w z "echo go; : >hits"
-        zpty -r z seen "*go*go*"
+        zpty -w z "echo g\"\"o"
+        zpty -r z seen "*go*"
         zpty -n -w z "$1"$'"'\t'"'
         for i in {1..250}; do [[ -s hits ]] && break; sleep 0.1; done
+        sleep 0.2
         zpty -d z' zsh "$line" >/dev/null; sort -u hits | grep -o '<[^<>]*>' | tr -d '<>' | tr '\n' ' ')
     [ "$got" = "$*${*:+ }" ] || { echo "offered: $got"; echo "wanted:  $*"; return 1; }
 }
