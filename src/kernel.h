@@ -155,6 +155,7 @@ struct kb_plan {
      * parameters), this plan's own among them: what the host backend puts in one
      * translation unit. Only this plan's own where the source itself uses the macros. */
     struct kb_strings all_entries;
+    bool alone; /* nothing else of the file is expected: its own entries will do */
 };
 
 /* Facts of a device that contracts are checked against. */

@@ -73,6 +73,8 @@ struct kb_code {
 struct host_job {
     struct kb_device *device;
     const struct kb_plan *plan;
+    const struct kb_strings
+        *entries;       /* those to compile: all of the file's, or the plan's */
     const char *source; /* the kernel's file name, made harmless */
     struct kb_includes includes;
     struct kb_strings shim;  /* paths of kernels/host/ */

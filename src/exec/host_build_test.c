@@ -35,6 +35,8 @@ static void what_only_a_gpu_has_is_unsupported(void **state) {
 /* A source of its own with the entry "k"; `path` NULL: "own.cu". */
 struct own {
     const char *path, *text, *define;
+    const char *also; /* another entry of the file that plans list */
+    bool alone;
     struct kb_code *code;
     struct kb_code_info info;
     struct kb_err err;
@@ -55,6 +57,9 @@ static bool build_own(struct kb_device *device, struct own *own) {
     plan.launches[0] = (struct kb_launch){
         .entry = "k", .grid = {1, 1, 1}, .block = {1, 1, 1}, .cluster = {1, 1, 1}};
     kb_strings_add(&plan.all_entries, &arena, "k");
+    if (own->also)
+        kb_strings_add(&plan.all_entries, &arena, own->also);
+    plan.alone = own->alone;
     if (own->define)
         kb_strings_add(&plan.defines, &arena, own->define);
     return kb_host.build(device, &plan, &build, &own->code, &own->info, &own->err);
@@ -157,6 +162,25 @@ static void builds_are_cached_and_no_compile_says_so(void **state) {
     kb_host.close(device);
 }
 
+/* The other entry does not compile, which only a build of the whole file notices. */
+static void a_case_alone_compiles_its_own_entries_unless_the_file_is_there(void **state) {
+    (void)state;
+    struct kb_device *device = opened(&plain)->device;
+    struct own own = {.text = "__global__ void k() {}\n", .also = "missing", .alone = true};
+    if (!build_own(device, &own))
+        fail_msg("%s", own.err.msg);
+    own.alone = false;
+    assert_false(build_own(device, &own));
+    assert_int_equal(own.err.kind, KB_BUILD);
+
+    struct own whole = {.text = "__global__ void k() {}\n__global__ void both() {}\n",
+                        .also = "both"};
+    assert_true(build_own(device, &whole));
+    struct own alone = {.text = whole.text, .also = "both", .alone = true};
+    assert_true(build_own(device, &alone));
+    assert_string_equal(alone.info.key, whole.info.key);
+}
+
 static void a_missing_compiler_is_told_with_the_remedy(void **state) {
     (void)state;
     struct kb_device_info info;
@@ -239,6 +263,7 @@ int main(void) {
         cmocka_unit_test(includes_come_from_beside_the_source_and_above),
         cmocka_unit_test(macros_that_the_source_uses_are_defined),
         cmocka_unit_test(builds_are_cached_and_no_compile_says_so),
+        cmocka_unit_test(a_case_alone_compiles_its_own_entries_unless_the_file_is_there),
         cmocka_unit_test(a_missing_compiler_is_told_with_the_remedy),
         cmocka_unit_test(a_compiler_that_misbehaves_is_a_build_error),
         cmocka_unit_test(unknown_sanitizers_are_refused),

@@ -45,7 +45,7 @@ const char *host_entry_line(const char *entry, struct kb_arena *arena) {
 
 /* Each entry on a line whose file name is the entry: a compiler error then names it. */
 static void write_unit(const struct host_job *job, struct kb_buf *out) {
-    const struct kb_strings *entries = &job->plan->all_entries;
+    const struct kb_strings *entries = job->entries;
     kb_buf_printf(out, "#include \"kbh/shim.h\"\n#include \"%s\"\n", job->source);
     kb_buf_puts(out, "#include \"kbh/entry.h\"\nconst kbh_entry kbh_entries[] = {\n");
     for (size_t i = 0; i < entries->count; i++) {

@@ -101,7 +101,9 @@ bool kb_session_plan(struct kb_session *session, const char *backend,
         !kb_build_parse(job->build, job->trusted_flags, arena, &out->build, err))
         return false;
     kb_build_resolve(&out->build, limits->sm, arena);
-    return find_plan(backend, limits, job, arena, out, err);
+    bool ok = find_plan(backend, limits, job, arena, out, err);
+    out->plan.alone = job->single;
+    return ok;
 }
 
 /* ---- code -------------------------------------------------------------------------- */
