@@ -132,7 +132,7 @@ $(filter $(BUILD)/obj/cli/%,$(OBJ)) $(filter $(BUILD)/obj/report/%,$(OBJ)): | $(
 
 $(BUILD)/libkb.a: $(OBJ) $(BUILD)/obj/assets.o $(BUILD)/gen/objects.list
 	@rm -f $@
-	ar rcsD $@ $(filter %.o,$^)
+	@ar rcsD $@ $(filter %.o,$^)
 
 $(BUILD)/obj/%.o: src/%.c $(BUILD)/gen/flags
 	@mkdir -p $(@D)

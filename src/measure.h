@@ -35,7 +35,8 @@ enum kb_verdict {
     X(KB_R_DEADLOCK, "deadlock", KB_FAIL, 1,                                               \
       "a barrier that live threads wait for in vain")                                      \
     X(KB_R_SANITIZER, "sanitizer", KB_FAIL, 1, "a sanitizer's finding")                    \
-    X(KB_R_IMPOSTOR, "impostor", KB_MISTRUSTED, 3, "the rule lets a wrong output pass")    \
+    X(KB_R_IMPOSTOR, "impostor", KB_MISTRUSTED, 3,                                         \
+      "a wrong output would pass (not judged yet)")                                        \
     X(KB_R_VARIANT, "variant", KB_SKIP, 0, "no variant takes the case here")               \
     X(KB_R_BUILD_HERE, "build", KB_SKIP, 0, "the backend has no such build")               \
     X(KB_R_MEMORY, "memory", KB_SKIP, 0, "needs more memory than there is")                \

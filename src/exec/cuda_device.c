@@ -100,7 +100,11 @@ int kb_cuda_probe(struct kb_device_info *devices, int max, struct kb_buf *gaps) 
     struct kb_err err = {0};
     int count = 0, found = 0;
     if (!kb_cuda_load(&cu, &err)) {
-        kb_buf_printf(gaps, "%s\n", err.msg);
+        kb_buf_printf(gaps, "%s%s\n", err.msg,
+                      strstr(err.msg, "libcuda.so.1 not found")
+                          ? ": a GPU's driver package brings it; without one kernels are "
+                            "checked on the CPU"
+                          : "");
         return 0;
     }
     CUresult rc = cu.DeviceGetCount(&count);
