@@ -2,6 +2,7 @@
  * rewrite, compiler. */
 #include "host.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,23 +225,63 @@ static bool preprocess(const struct host_job *job, struct kb_err *err) {
     return ok;
 }
 
-static bool compile_and_link(const struct host_job *job, struct kb_buf *executable,
-                             struct kb_err *err) {
+static bool compile_kernel(const struct host_job *job, struct kb_err *err) {
     struct kb_strings argv = {0};
     begin_command(job, &argv);
     add_kernel_flags(job, &argv);
     add_words(job, &argv,
               kb_arena_printf(job->arena, "-fdebug-prefix-map=%s=.", job->folder.inner),
-              "-no-pie", "-Wl,--as-needed", "-o", "kbh_run", "kbh_kernel.cc",
+              "-c", "-o", "kbh_kernel.o", "kbh_kernel.cc", NULL);
+    return run_compiler(job, &argv, err);
+}
+
+static bool link_both(const struct host_job *job, struct kb_buf *executable,
+                      struct kb_err *err) {
+    struct kb_strings argv = {0};
+    begin_command(job, &argv);
+    add_kernel_flags(job, &argv);
+    add_words(job, &argv, "-no-pie", "-Wl,--as-needed", "-o", "kbh_run", "kbh_kernel.o",
               "kbh_runner.o", "-lm", NULL);
     return run_compiler(job, &argv, err) && read_output(job, "kbh_run", executable, err);
+}
+
+/* The scheduler on its way while the kernel is compiled: on a first run both are new. */
+struct fetch {
+    struct host_job job; /* a copy with an arena of its own */
+    struct kb_arena arena;
+    const struct kb_hash *key;
+    struct kb_err err;
+    bool ok;
+};
+
+static void *run_fetch(void *context) {
+    struct fetch *f = context;
+    f->ok = fetch_runner(&f->job, f->key, &f->err);
+    return NULL;
+}
+
+static bool compile_both(struct host_job *job, const struct kb_hash *runner_key,
+                         struct kb_buf *executable, struct kb_err *err) {
+    struct fetch f = {.job = *job, .key = runner_key};
+    pthread_t thread;
+    f.job.arena = &f.arena;
+    bool beside = pthread_create(&thread, NULL, run_fetch, &f) == 0;
+    bool ok = preprocess(job, err) && compile_kernel(job, err);
+    if (beside)
+        pthread_join(thread, NULL);
+    else
+        run_fetch(&f);
+    if (ok && !f.ok)
+        *err = f.err;
+    ok = ok && f.ok && link_both(job, executable, err);
+    kb_arena_free(&f.arena);
+    return ok;
 }
 
 bool host_compile(struct host_job *job, const struct kb_hash *runner_key,
                   struct kb_buf *executable, struct kb_err *err) {
     bool ok = host_folder_make(&job->folder, err) && write_shim(job, err) &&
-              write_sources(job, err) && preprocess(job, err) &&
-              fetch_runner(job, runner_key, err) && compile_and_link(job, executable, err);
+              write_sources(job, err) && compile_both(job, runner_key, executable, err);
     host_folder_remove(&job->folder);
     return ok;
 }
