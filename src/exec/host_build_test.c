@@ -169,6 +169,7 @@ static void a_case_alone_compiles_its_own_entries_unless_the_file_is_there(void 
     struct own own = {.text = "__global__ void k() {}\n", .also = "missing", .alone = true};
     if (!build_own(device, &own))
         fail_msg("%s", own.err.msg);
+    kb_host.unload(device, own.code);
     own.alone = false;
     assert_false(build_own(device, &own));
     assert_int_equal(own.err.kind, KB_BUILD);
@@ -179,6 +180,8 @@ static void a_case_alone_compiles_its_own_entries_unless_the_file_is_there(void 
     struct own alone = {.text = whole.text, .also = "both", .alone = true};
     assert_true(build_own(device, &alone));
     assert_string_equal(alone.info.key, whole.info.key);
+    kb_host.unload(device, alone.code);
+    kb_host.unload(device, whole.code);
 }
 
 static void a_missing_compiler_is_told_with_the_remedy(void **state) {
