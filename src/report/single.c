@@ -315,6 +315,37 @@ static void wrong_lines(const struct kb_single *single, const struct kb_row *row
 /* ---- the screen ------------------------------------------------------------------------
  */
 
+/* What a sanitizer of the host backend is likely to say more about: accesses for memory
+ * that was missed or hit by mistake, races for bits that depend on the order. */
+static const char *sanitizer_for(enum kb_reason reason) {
+    switch (reason) {
+    case KB_R_UNWRITTEN:
+    case KB_R_OUT_OF_BOUNDS:
+    case KB_R_INPUT_CHANGED:
+    case KB_R_TOUCHED:
+    case KB_R_LAUNCH:
+    case KB_R_CRASH:
+        return "address,undefined";
+    case KB_R_ORDER:
+    case KB_R_TIMED_OUTPUT:
+        return "thread";
+    default:
+        return NULL;
+    }
+}
+
+/* The repeat line's case and kernel, on the host and watched. */
+static void next_line(const struct kb_row *row, struct kb_buf *out) {
+    const char *sanitizer = sanitizer_for(row->reason);
+    const char *build = strstr(row->repeat, " --build ");
+
+    if (!sanitizer || !build || strstr(row->repeat, "--sanitize"))
+        return;
+    label("next", out);
+    kb_escape(out, row->repeat, (size_t)(build - row->repeat));
+    kb_buf_printf(out, " --backend host --sanitize %s\n", sanitizer);
+}
+
 static void spent_line(const struct kb_single *single, const struct kb_row *row,
                        struct kb_buf *out) {
     struct kb_buf text = {0};
@@ -354,6 +385,7 @@ void kb_single_print(const struct kb_single *single, const struct kb_row *row,
         spent_line(single, row, out);
     if (!right) {
         kb_buf_putc(out, '\n');
+        next_line(row, out);
         label("repeat", out);
         kb_escape(out, row->repeat, strlen(row->repeat));
         kb_buf_putc(out, '\n');

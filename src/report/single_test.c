@@ -95,6 +95,8 @@ static void a_single_failure_tells_what_where_and_the_rest(void **state) {
         "want\n"
         "[80,   0]    7fb3 poison    -0.0317993        [80,   1]    7fb3 poison      "
         "0.214844\n\n"
+        "next      kbench --case gelu_tanh/83x1024/bf16 --backend host --sanitize "
+        "address,undefined\n"
         "repeat    kbench --case gelu_tanh/83x1024/bf16 --build precise --variant vec16 "
         "--seed 1\n");
 }
