@@ -96,6 +96,11 @@ char *kb_buf_reserve(struct kb_buf *buf, size_t more);
 void kb_buf_cut(struct kb_buf *buf, size_t len); /* back to `len` bytes, if it is longer */
 void kb_buf_clear(struct kb_buf *buf);
 void kb_buf_free(struct kb_buf *buf);
+/* "206 GB", "24.6 GB", "12 kB": three digits of a size, in a unit of its own. */
+struct kb_size_text {
+    char text[24];
+};
+struct kb_size_text kb_size_text(double bytes);
 /* Copy `from` (NULL: "") into a fixed field, cut to fit between UTF-8 characters; always
  * NUL-terminated. */
 void kb_text_copy(char *to, size_t size, const char *from);

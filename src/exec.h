@@ -104,6 +104,8 @@ struct kb_timer_facts {
     double tick_ns;          /* resolution of one sample (timer's tick / launches) */
     const char *cache;       /* "rotated", "flushed", "warm" */
 };
+#define KB_THROTTLE_UNKNOWN (UINT64_C(1) << 63) /* NVML gave no answer */
+
 struct kb_clocks {
     int sm_mhz, memory_mhz; /* 0: not known */
     uint64_t throttle;      /* NVML clocks-event reasons, idle and settings left out */

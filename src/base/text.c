@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -277,4 +278,15 @@ void kb_text_copy(char *to, size_t size, const char *from) {
             len--; /* between characters */
     memcpy(to, from ? from : "", len);
     to[len] = '\0';
+}
+
+struct kb_size_text kb_size_text(double bytes) {
+    static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB", "EB"};
+    struct kb_size_text out;
+    size_t unit = 0;
+
+    for (; bytes >= 999.5 && unit + 1 < KB_COUNT(units); unit++)
+        bytes /= 1000;
+    snprintf(out.text, sizeof out.text, "%.3g %s", bytes, units[unit]);
+    return out;
 }

@@ -331,8 +331,19 @@ static void columns_count_characters(void **state) {
     assert_int_equal(kb_columns("\xc2\xb1 0.3 \xe2\x82\xac"), 7);
 }
 
+static void sizes_have_three_digits_and_a_unit_of_their_own(void **state) {
+    (void)state;
+    assert_string_equal(kb_size_text(0).text, "0 bytes");
+    assert_string_equal(kb_size_text(999).text, "999 bytes");
+    assert_string_equal(kb_size_text(1024).text, "1.02 kB");
+    assert_string_equal(kb_size_text(24.64e9).text, "24.6 GB");
+    assert_string_equal(kb_size_text(999.6e9).text, "1 TB");
+    assert_string_equal(kb_size_text(1e30).text, "1e+12 EB");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sizes_have_three_digits_and_a_unit_of_their_own),
         cmocka_unit_test(prefixes_and_suffixes_are_whole),
         cmocka_unit_test(splitting_keeps_empty_parts),
         cmocka_unit_test(whole_numbers_are_taken_only_when_they_are_all_of_the_text),

@@ -218,20 +218,10 @@ bool kb_cuda_current(struct kb_device *device, struct kb_err *err) {
 /* ---- memory ----------------------------------------------------------------------------
  */
 
-/* "206 GB", "24.6 GB": three digits of what a size comes to. */
-static void size_text(double bytes, char *out, size_t size) {
-    static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB", "EB"};
-    size_t unit = 0;
-    for (; bytes >= 999.5 && unit + 1 < KB_COUNT(units); unit++)
-        bytes /= 1000;
-    snprintf(out, size, "%.3g %s", bytes, units[unit]);
-}
-
 static bool fail_memory(struct kb_device *device, size_t bytes, struct kb_err *err) {
-    char need[32], have[32];
-    size_text((double)bytes, need, sizeof need);
-    size_text((double)kb_cuda_free_bytes(device), have, sizeof have);
-    return kb_fail(err, KB_MEMORY, "needs %s, %s are free", need, have);
+    struct kb_size_text need = kb_size_text((double)bytes);
+    struct kb_size_text have = kb_size_text((double)kb_cuda_free_bytes(device));
+    return kb_fail(err, KB_MEMORY, "needs %s, %s are free", need.text, have.text);
 }
 
 /* What is kept for the next case or method; whether there was any. */

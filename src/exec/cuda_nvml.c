@@ -82,14 +82,13 @@ static int count_others(const struct kb_nvml *nvml) {
 
 void kb_nvml_clocks(const struct kb_nvml *nvml, struct kb_clocks *out) {
     unsigned long long reasons = 0;
-    *out = (struct kb_clocks){.other_processes = -1};
+    *out = (struct kb_clocks){.throttle = KB_THROTTLE_UNKNOWN, .other_processes = -1};
     if (!nvml->device)
         return;
     out->sm_mhz = clock_mhz(nvml, CLOCK_SM);
     out->memory_mhz = clock_mhz(nvml, CLOCK_MEMORY);
-    if (nvml->DeviceGetThrottleReasons(nvml->device, &reasons))
-        reasons = 0;
-    out->throttle = reasons & ~(uint64_t)(IDLE | CLOCK_SETTING | DISPLAY_SETTING);
+    if (nvml->DeviceGetThrottleReasons(nvml->device, &reasons) == 0)
+        out->throttle = reasons & ~(uint64_t)(IDLE | CLOCK_SETTING | DISPLAY_SETTING);
     out->locked = is_locked(nvml, reasons);
     out->other_processes = count_others(nvml);
 }

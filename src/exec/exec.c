@@ -31,6 +31,7 @@ static const struct {
     {0x60, "thermal"},     /* software or hardware */
     {0x08, "slowdown"},    /* hardware, cause not told */
     {0x10, "sync-boost"},  /* another GPU of the group is slower */
+    {KB_THROTTLE_UNKNOWN, "unknown"},
 };
 
 void kb_throttle_words(uint64_t reasons, struct kb_buf *out) {

@@ -33,6 +33,7 @@ static void throttling_is_told_in_words_each_once(void **state) {
         {0x98, "power-brake,slowdown,sync-boost"},
         {0x10000, "0x10000"},
         {0x10004, "power,0x10000"},
+        {KB_THROTTLE_UNKNOWN, "unknown"},
     };
     (void)state;
     for (size_t i = 0; i < KB_COUNT(rows); i++) {

@@ -114,8 +114,9 @@ static bool is_sound(const struct kb_device *device, const struct kb_plan *plan,
                      const struct kb_slab *slab, struct kb_err *err) {
     const struct kb_device_limits *limits = &device->info.limits;
     if (device->options.memory_limit > 0 && slab->bytes > device->options.memory_limit)
-        return kb_fail(err, KB_MEMORY, "needs %zu bytes, the limit is %zu", slab->bytes,
-                       device->options.memory_limit);
+        return kb_fail(err, KB_MEMORY, "needs %s, the limit is %s",
+                       kb_size_text((double)slab->bytes).text,
+                       kb_size_text((double)device->options.memory_limit).text);
     if (slab->bytes > 0 && slab->fd < 0)
         return kb_fail(err, KB_DEVICE, "the host backend runs over shared slabs only");
     for (int i = 0; i < plan->n_launches; i++) {

@@ -99,21 +99,11 @@ static bool phase_build(struct life *l) {
 
 /* ---- fill and launch --------------------------------------------------------------- */
 
-/* "206 GB": each size in a unit of its own, or 24.6 GB beside 3 TB would be 0.0246 TB. */
-static const char *size_text(double bytes, struct kb_arena *arena) {
-    static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB"};
-    size_t unit = 0;
-
-    for (; bytes >= 999.5 && unit + 1 < KB_COUNT(units); unit++)
-        bytes /= 1000;
-    return kb_arena_printf(arena, "%.3g %s", bytes, units[unit]);
-}
-
 static bool too_large(struct life *l, double bytes, double have, const char *what) {
     if (bytes <= have)
         return false;
-    stop(l, KB_R_MEMORY, "needs %s, %s %s", size_text(bytes, l->arena),
-         size_text(have, l->arena), what);
+    stop(l, KB_R_MEMORY, "needs %s, %s %s", kb_size_text(bytes).text,
+         kb_size_text(have).text, what);
     return true;
 }
 

@@ -179,10 +179,10 @@ static void describe_time(const struct samples *all, const struct kb_timer_facts
     kb_throttle_words(seen->throttle, &words);
     out->throttle = kb_arena_strdup(arena, kb_buf_text(&words));
     kb_buf_free(&words);
-    out->quality = seen->contended                       ? KB_Q_CONTENDED
-                   : seen->throttle                      ? KB_Q_THROTTLED
-                   : kb_streq(out->stopped, "precision") ? KB_Q_OK
-                                                         : KB_Q_NOISY;
+    out->quality = seen->contended                         ? KB_Q_CONTENDED
+                   : seen->throttle & ~KB_THROTTLE_UNKNOWN ? KB_Q_THROTTLED
+                   : kb_streq(out->stopped, "precision")   ? KB_Q_OK
+                                                           : KB_Q_NOISY;
     keep_blocks(all, out);
 }
 

@@ -254,7 +254,8 @@ static void throttling_and_company_are_the_quality(void **state) {
     const struct fake_script throttled = {.ns = constant, .throttle = 0x4};
     const struct fake_script shared = {
         .ns = constant, .throttle = 0x4, .other_processes = 1};
-    const struct fake_script unknown = {.ns = constant, .other_processes = -1};
+    const struct fake_script unknown = {
+        .ns = constant, .throttle = KB_THROTTLE_UNKNOWN, .other_processes = -1};
     struct fake f;
     run_script(&f, &throttled);
     assert_int_equal(graph_of(&f)->quality, KB_Q_THROTTLED);
@@ -265,6 +266,7 @@ static void throttling_and_company_are_the_quality(void **state) {
     fake_free(&f);
     run_script(&f, &unknown);
     assert_int_equal(graph_of(&f)->quality, KB_Q_OK);
+    assert_string_equal(graph_of(&f)->throttle, "unknown"); /* which is not "none" */
     fake_free(&f);
 }
 

@@ -183,9 +183,11 @@ static void clock_line(const struct kb_single *single, const struct kb_row *row,
         return;
     }
     kb_buf_puts(out, single->device->clocks_locked ? "locked" : "not locked");
-    kb_buf_printf(out, ", SM %d to %d MHz while timed, %s%s", low, high,
-                  *throttle ? "throttled: " : "no throttling", throttle);
-    kb_buf_putc(out, '\n');
+    kb_buf_printf(out, ", SM %d to %d MHz while timed, ", low, high);
+    if (kb_streq(throttle, "unknown"))
+        kb_buf_puts(out, "throttling not known: NVML does not tell\n");
+    else
+        kb_buf_printf(out, "%s%s\n", *throttle ? "throttled: " : "no throttling", throttle);
 }
 
 /* Where the machine code came from and went to. */

@@ -78,6 +78,16 @@ static void a_sampled_case_says_what_is_known_of_the_other_rows(void **state) {
                            "others\n"));
 }
 
+static void throttling_that_nobody_told_is_not_said_to_be_none(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_time(&row, KB_GRAPH, 1220);
+    row.times[KB_GRAPH].throttle = "unknown";
+    kb_single_print(&v->single, &row, &v->text);
+    assert_non_null(strstr(kb_buf_text(&v->text), "throttling not known"));
+    assert_null(strstr(kb_buf_text(&v->text), "no throttling"));
+}
+
 static void a_single_failure_tells_what_where_and_the_rest(void **state) {
     struct view *v = *state;
     struct kb_row row = sample_row();
@@ -104,6 +114,7 @@ static void a_single_failure_tells_what_where_and_the_rest(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_single_case_on_a_gpu_shows_every_method),
+        TEST(throttling_that_nobody_told_is_not_said_to_be_none),
         TEST(clocks_that_nobody_told_are_not_said_to_be_free),
         TEST(a_single_case_on_the_host_has_no_time_and_says_why),
         TEST(a_sampled_case_says_what_is_known_of_the_other_rows),

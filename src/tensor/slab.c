@@ -107,26 +107,15 @@ int kb_slab_guards(const struct kb_slab *slab, struct kb_guard_hit *hits, int ma
 /* ---- memory
  * ------------------------------------------------------------------------------ */
 
-/* "206 GB", "24.6 GB", "12 kB": three digits of what a size comes to. */
-static void size_text(double bytes, char *out, size_t size) {
-    static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB", "EB"};
-    size_t unit = 0;
-    for (; bytes >= 999.5 && unit + 1 < KB_COUNT(units); unit++)
-        bytes /= 1000;
-    snprintf(out, size, "%.3g %s", bytes, units[unit]);
-}
-
 /* A memfd may be made larger than the machine and kills whoever touches too much of it. */
 static bool fits_machine(size_t bytes, struct kb_err *err) {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    char need[32], have[32];
     size_t machine;
     if (pages <= 0 || page <= 0 || !kb_mul_size((size_t)pages, (size_t)page, &machine) ||
         bytes <= machine)
         return true;
-    size_text((double)bytes, need, sizeof need);
-    size_text((double)machine, have, sizeof have);
-    return kb_fail(err, KB_MEMORY, "needs %s, this machine has %s", need, have);
+    return kb_fail(err, KB_MEMORY, "needs %s, this machine has %s",
+                   kb_size_text((double)bytes).text, kb_size_text((double)machine).text);
 }
 
 /* Ordinary memory, on huge pages where the kernel has them: a large case otherwise spends
@@ -140,10 +129,9 @@ static void *map_private(size_t bytes) {
 }
 
 static bool fail_map(size_t bytes, struct kb_err *err) {
-    char need[32];
     int cause = errno;
-    size_text((double)bytes, need, sizeof need);
-    return kb_fail(err, KB_MEMORY, "needs %s, cannot map them: %s", need, strerror(cause));
+    return kb_fail(err, KB_MEMORY, "needs %s, cannot map them: %s",
+                   kb_size_text((double)bytes).text, strerror(cause));
 }
 
 /* Map `bytes` of fresh zeroed memory. The size of a file is sealed: a child that is handed
