@@ -61,7 +61,7 @@ install -m 644 kernels/*.cu kernels/*.cuh kernels/README.md "$tree/kernels/"
 install -m 644 kernels/host/README.md "$tree/kernels/host/"
 
 # Nothing of where it was built, and no glibc newer than the one here.
-if found=$(grep -rlF -e "$PWD" "$tree"); then
+if found=$(grep -rlF -e "$PWD/" "$tree"); then
     say "the path of this checkout, $PWD, is in: ${found//$'\n'/ }"
     exit 7
 fi

@@ -228,6 +228,15 @@ static void read_arg(kbh_launch *l, int i, char *at) {
                  scalar ? "a value" : "a pointer", bytes);
 }
 
+/* Room for the slab with a moat before and behind, so that what goes far past its ends is a
+ * fault and does not land in whatever the system put next to it. */
+static void *reserve_slab() {
+    const size_t moat = (size_t)256 << 20;
+    void *room = mmap(NULL, run.slab_bytes + 2 * moat, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return room == MAP_FAILED ? NULL : (char *)room + moat;
+}
+
 /* The slab at `at`, where that is not NULL. A private one is a copy of what is written to. */
 static char *map_slab(void *at, int flags) {
     void *slab = mmap(at, run.slab_bytes, PROT_READ | PROT_WRITE,
@@ -263,7 +272,7 @@ static void parse_command(char *text) {
         } else if (field(line, "slab", &value)) {
             run.slab_bytes = number(&value);
             if (run.slab_bytes)
-                run.slab = map_slab(NULL, MAP_SHARED);
+                run.slab = map_slab(reserve_slab(), MAP_SHARED);
         } else if (field(line, "slot", &value)) {
             read_slot(value);
         } else if (field(line, "order", &value)) {

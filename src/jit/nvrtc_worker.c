@@ -2,7 +2,9 @@
  * only itself suffers. */
 #include "wire.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
+#include <limits.h>
 #include <nvrtc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -40,7 +42,29 @@ static bool find(void *library, const char *symbol, void *function) {
     return address != NULL;
 }
 
+/* The library opens its built-in headers by name alone, which finds nothing where the
+ * Toolkit's folder is not known to the loader; what is loaded already is found by its name.
+ */
+static void load_builtins(const char *library) {
+    char path[PATH_MAX];
+    const char *slash = strrchr(library, '/');
+    int len = slash ? (int)(slash - library) : 0;
+    snprintf(path, sizeof path, "%.*s", len, library);
+    DIR *folder = len ? opendir(path) : NULL;
+    const struct dirent *entry;
+    while (folder && (entry = readdir(folder)) != NULL) {
+        if (!kb_starts_with(entry->d_name, "libnvrtc-builtins.so."))
+            continue;
+        snprintf(path, sizeof path, "%.*s/%s", len, library, entry->d_name);
+        (void)dlopen(path,
+                     RTLD_NOW | RTLD_LOCAL); /* of others of its kind, none is wanted */
+    }
+    if (folder)
+        closedir(folder);
+}
+
 static bool load(const char *path, struct nvrtc *out, struct kb_buf *why) {
+    load_builtins(path);
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library) {
         kb_buf_puts(why, dlerror());
