@@ -89,7 +89,7 @@ setup() {
 }
 
 @test "no path of this machine is in it, and every library's licence is" {
-    run -1 grep -rlF -e "$top" "$home"
+    run -1 grep -rlF -e "$top/" "$home"
     for library in "$home"/lib/*; do
         [ -s "$home/share/doc/kbench/$(basename "$library").copyright" ]
         grep -q "^lib/$(basename "$library"): .*https://" "$home/share/doc/kbench/LIBRARIES"
