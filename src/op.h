@@ -122,12 +122,13 @@ struct kb_op {
                  int64_t count, void *data);
     /* Elements [first, first+count) of output `t`: want[] before rounding to the dtype, in
      * double (EXACT: the bits), and bound[], the allowed error beyond half an ulp of the
-     * output's dtype. in[] holds each tensor's initial data, `prepared` is what prepare
-     * made, or NULL. Element-wise pure: any split and any thread count give the same.
-     * Within the bound of where rounding starts to overflow, infinite and finite are both
-     * right. The bound is 0 where want is NaN or infinite, INFINITY where right kernels
-     * differ even in kind: there any value passes, and KB_KEEP where nothing may be
-     * written. */
+     * output's dtype. in[] holds each tensor's initial data, but of other outputs (KB_OUT)
+     * what the kernel left there, right or wrong, or NULL: where several answers are right,
+     * one output is judged by what another chose. `prepared` is what prepare made, or NULL.
+     * Element-wise pure: any split and any thread count give the same. Within the bound of
+     * where rounding starts to overflow, infinite and finite are both right. The bound is 0
+     * where want is NaN or infinite, INFINITY where right kernels differ even in kind:
+     * there any value passes, and KB_KEEP where nothing may be written. */
     void (*reference)(const struct kb_problem *p, const void *const *in,
                       const void *prepared, int t, int64_t first, int64_t count,
                       double *want, double *bound);

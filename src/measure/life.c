@@ -2,7 +2,7 @@
  * reference and comparison, again from another poison and in other orders, time, the row.
  * Each phase returns false where the case ends early, with the row's verdict set; --mode
  * build and check return earlier from this same code. */
-#include "session.h"
+#include "life.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -10,25 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-struct life {
-    struct kb_session *session;
-    const struct kb_job *job;
-    struct kb_arena *arena;
-    struct kb_row *row;
-    struct kb_asked asked;
-    struct kb_built *built;
-    struct kb_slab initial;         /* the truth: inputs as filled, outputs poisoned */
-    struct kb_slab work;            /* what the kernel was given and left behind */
-    struct kb_slab first;           /* the outputs alone, as the first run left them */
-    const void *in[KB_MAX_TENSORS]; /* initial data of each tensor, NULL: none */
-    void *prepared;                 /* by op->prepare */
-    /* Rows of each output that are checked; none: all. */
-    struct kb_sampled samples[KB_MAX_TENSORS];
-};
-
-static bool stop(struct life *l, enum kb_reason reason, const char *fmt, ...)
-    KB_PRINTF(3, 4);
-static bool stop(struct life *l, enum kb_reason reason, const char *fmt, ...) {
+bool kb_life_stop(struct life *l, enum kb_reason reason, const char *fmt, ...) {
     struct kb_buf text = {0};
     va_list args;
 
@@ -41,10 +23,11 @@ static bool stop(struct life *l, enum kb_reason reason, const char *fmt, ...) {
     return false;
 }
 
-static bool stop_err(struct life *l, const struct kb_err *err, enum kb_reason unsupported) {
+bool kb_life_stop_err(struct life *l, const struct kb_err *err,
+                      enum kb_reason unsupported) {
     l->session->dead |= err->kind == KB_DEVICE;
-    return stop(l, kb_reason_of(err, unsupported, l->session->exec.no_compile), "%s",
-                err->msg);
+    return kb_life_stop(l, kb_reason_of(err, unsupported, l->session->exec.no_compile),
+                        "%s", err->msg);
 }
 
 /* ---- plan and build ---------------------------------------------------------------- */
@@ -69,7 +52,7 @@ static bool phase_plan(struct life *l) {
                               &l->asked, &err);
     describe_asked(&l->asked, l->arena, l->row);
     if (!ok)
-        return stop_err(l, &err, KB_R_VARIANT);
+        return kb_life_stop_err(l, &err, KB_R_VARIANT);
     l->row->variant = plan->variant->name;
     l->row->n_launches = plan->n_launches;
     memcpy(l->row->grid, plan->launches[0].grid, sizeof l->row->grid);
@@ -87,7 +70,7 @@ static bool phase_build(struct life *l) {
         ok = kb_session_ceiling_build(l->session, &l->asked.problem, l->arena, &err);
     l->row->ms_build = (double)(kb_now_ns() - start) / 1e6;
     if (!ok)
-        return stop_err(l, &err, KB_R_BUILD_HERE);
+        return kb_life_stop_err(l, &err, KB_R_BUILD_HERE);
     l->row->built = true;
     l->row->code = l->built->info;
     if (*l->built->info.note) { /* of the cache: said once, by the case that built it */
@@ -102,8 +85,8 @@ static bool phase_build(struct life *l) {
 static bool too_large(struct life *l, double bytes, double have, const char *what) {
     if (bytes <= have)
         return false;
-    stop(l, KB_R_MEMORY, "needs %s, %s %s", kb_size_text(bytes).text,
-         kb_size_text(have).text, what);
+    kb_life_stop(l, KB_R_MEMORY, "needs %s, %s %s", kb_size_text(bytes).text,
+                 kb_size_text(have).text, what);
     return true;
 }
 
@@ -141,27 +124,33 @@ static bool phase_fill(struct life *l) {
     if (!kb_session_slab(l->session, &l->asked.problem, &l->asked.plan, l->job->seed,
                          &l->initial, &err) ||
         !kb_slab_copy(&l->work, &l->initial, &err))
-        return stop_err(l, &err, KB_R_MEMORY);
+        return kb_life_stop_err(l, &err, KB_R_MEMORY);
     return true;
 }
 
-/* One run over `slab`; a finding or an error ends the case. */
-static bool launch(struct life *l, struct kb_slab *slab,
-                   const struct kb_run_options *options) {
+bool kb_life_run_on(struct life *l, struct kb_slab *slab,
+                    const struct kb_run_options *options) {
     struct kb_run_result result = {0};
     struct kb_err err = {0};
     struct kb_session *s = l->session;
 
     if (!s->backend->run(s->device, l->built->code, &l->asked.plan, slab, options, &result,
                          &err))
-        return stop_err(l, &err, KB_R_VARIANT);
+        return kb_life_stop_err(l, &err, KB_R_VARIANT);
     if (*result.warning)
         kb_row_warn(l->row, l->arena, result.warning);
     if (result.finding == KB_FOUND_DEADLOCK)
-        return stop(l, KB_R_DEADLOCK, "%s", result.text);
+        return kb_life_stop(l, KB_R_DEADLOCK, "%s", result.text);
     if (result.finding == KB_FOUND_SANITIZER)
-        return stop(l, KB_R_SANITIZER, "%s", result.text);
+        return kb_life_stop(l, KB_R_SANITIZER, "%s", result.text);
     return true;
+}
+
+bool kb_life_run(struct life *l, int pattern, const struct kb_run_options *options) {
+    kb_copy(l->work.data, l->initial.data, l->work.bytes);
+    if (pattern != 0)
+        kb_poison_outputs(&l->asked.problem, &l->work, pattern);
+    return kb_life_run_on(l, &l->work, options);
 }
 
 /* ---- guards and inputs ------------------------------------------------------------- */
@@ -186,7 +175,7 @@ static void judge_guards(struct life *l, const struct kb_guard_hit *hit, int n) 
     if (n > 1)
         kb_buf_printf(&text, "; %d more guard zone%s hit", n - 1,
                       n == 2 ? " was" : "s were");
-    stop(l, KB_R_OUT_OF_BOUNDS, "%s", text.data);
+    kb_life_stop(l, KB_R_OUT_OF_BOUNDS, "%s", text.data);
     kb_buf_free(&text);
 }
 
@@ -207,8 +196,7 @@ static size_t changed_bytes(const struct life *l, const struct kb_slab *slab, in
     return changed;
 }
 
-/* Guard zones as bytes; inputs against what they were before the launch. */
-static bool phase_guards(struct life *l, const struct kb_slab *slab) {
+bool kb_life_guards(struct life *l, const struct kb_slab *slab) {
     struct kb_guard_hit hits[2 * (KB_MAX_TENSORS + KB_MAX_SCRATCH)];
     int n = kb_slab_guards(slab, hits, (int)KB_COUNT(hits));
 
@@ -223,9 +211,10 @@ static bool phase_guards(struct life *l, const struct kb_slab *slab) {
         changed = changed_bytes(l, slab, t, &first);
         l->row->inputs_changed += (int64_t)changed;
         if (changed > 0 && l->row->reason == KB_R_NONE)
-            stop(l, KB_R_INPUT_CHANGED,
-                 "input %s was written to: %zu byte%s changed, the first is byte %zu",
-                 slot_name(l, t), changed, changed == 1 ? "" : "s", first);
+            kb_life_stop(
+                l, KB_R_INPUT_CHANGED,
+                "input %s was written to: %zu byte%s changed, the first is byte %zu",
+                slot_name(l, t), changed, changed == 1 ? "" : "s", first);
     }
     return l->row->reason == KB_R_NONE;
 }
@@ -240,32 +229,42 @@ static void judge_output(struct life *l, const struct kb_output_report *o) {
         return;
     kb_follows_words(o, &follows);
     if (o->touched > 0)
-        stop(l, KB_R_TOUCHED,
-             "%s: %lld of %lld %selements were written to, though they must stay as they "
-             "were%s%s",
-             o->name, (long long)o->touched, (long long)o->checked, checked,
-             o->over > o->touched ? ", and others are wrong" : "", kb_buf_text(&follows));
+        kb_life_stop(
+            l, KB_R_TOUCHED,
+            "%s: %lld of %lld %selements were written to, though they must stay as they "
+            "were%s%s",
+            o->name, (long long)o->touched, (long long)o->checked, checked,
+            o->over > o->touched ? ", and others are wrong" : "", kb_buf_text(&follows));
     else if (o->unwritten > 0)
-        stop(l, KB_R_UNWRITTEN,
-             "%s: %lld of %lld %selements were never written: the poison is still in "
-             "them%s",
-             o->name, (long long)o->unwritten, (long long)o->checked, checked,
-             o->over > o->unwritten ? ", and others are wrong" : "; the rest is right");
+        kb_life_stop(
+            l, KB_R_UNWRITTEN,
+            "%s: %lld of %lld %selements were never written: the poison is still in "
+            "them%s",
+            o->name, (long long)o->unwritten, (long long)o->checked, checked,
+            o->over > o->unwritten ? ", and others are wrong" : "; the rest is right");
     else if (o->exact)
-        stop(l, KB_R_MISMATCH,
-             "%s: %lld of %lld %selements differ, where equal bits are wanted%s", o->name,
-             (long long)o->over, (long long)o->checked, checked, kb_buf_text(&follows));
+        kb_life_stop(l, KB_R_MISMATCH,
+                     "%s: %lld of %lld %selements differ, where equal bits are wanted%s",
+                     o->name, (long long)o->over, (long long)o->checked, checked,
+                     kb_buf_text(&follows));
     else
-        stop(l, KB_R_MISMATCH, "%s: %lld of %lld %selements are past the %s%s", o->name,
-             (long long)o->over, (long long)o->checked, checked,
-             o->tolerance.rule == KB_TOL_BOUND ? "bound" : "tolerance",
-             kb_buf_text(&follows));
+        kb_life_stop(l, KB_R_MISMATCH, "%s: %lld of %lld %selements are past the %s%s",
+                     o->name, (long long)o->over, (long long)o->checked, checked,
+                     o->tolerance.rule == KB_TOL_BOUND ? "bound" : "tolerance",
+                     kb_buf_text(&follows));
     kb_buf_free(&follows);
 }
 
-static struct kb_compare_args compare_args(const struct life *l, int tensor) {
+struct kb_compare_args kb_life_compare_args(struct life *l, int tensor) {
+    const struct kb_problem *problem = &l->asked.problem;
+
+    for (int t = 0; t < problem->n_tensors; t++) {
+        bool other = problem->tensors[t].role == KB_OUT && t != tensor;
+        const struct kb_slab *slab = other ? &l->work : &l->initial;
+        l->in[t] = l->initial.slots[t].bytes ? kb_slab_at(slab, t) : NULL;
+    }
     return (struct kb_compare_args){
-        .problem = &l->asked.problem,
+        .problem = problem,
         .tensor = tensor,
         .in = l->in,
         .prepared = l->prepared,
@@ -291,7 +290,7 @@ static void phase_compare(struct life *l) {
         if (l->job->sample_rows)
             kb_sampled_make(problem, t, l->job->sample_rows, l->job->seed, l->arena,
                             &l->samples[t]);
-        struct kb_compare_args args = compare_args(l, t);
+        struct kb_compare_args args = kb_life_compare_args(l, t);
         assert(l->row->n_outputs < KB_MAX_OUTPUTS);
         struct kb_output_report *o = &l->row->outputs[l->row->n_outputs++];
         kb_compare(&args, o);
@@ -301,84 +300,6 @@ static void phase_compare(struct life *l) {
         judge_output(l, o);
     }
     l->row->checked = true;
-}
-
-/* ---- again ------------------------------------------------------------------------- */
-
-/* What the next runs are held against. */
-static bool keep_outputs(struct life *l, struct kb_err *err) {
-    const struct kb_slab *work = &l->work;
-    size_t bytes[KB_MAX_TENSORS] = {0};
-    int n = l->asked.problem.n_tensors;
-
-    for (int t = 0; t < n; t++)
-        bytes[t] = l->asked.problem.tensors[t].role == KB_IN ? 0 : work->slots[t].bytes;
-    if (!kb_slab_make(&l->first, KB_SLAB_PRIVATE, n, bytes, 0, err))
-        return false;
-    for (int t = 0; t < n; t++)
-        kb_copy(kb_slab_at(&l->first, t), kb_slab_at(work, t), bytes[t]);
-    return true;
-}
-
-/* Other bits than the first run left are a FAIL: unwritten, whatever the comparison made of
- * the poison (a NaN where a NaN was wanted, for one), or dependent on the order. */
-static bool same_output(struct life *l, int t, const char *how) {
-    const struct kb_tensor_spec *spec = &l->asked.problem.tensors[t];
-    struct kb_compare_args args = compare_args(l, t);
-    struct kb_runs_report runs;
-
-    args.got = kb_slab_at(&l->first, t);
-    kb_compare_runs(&args, kb_slab_at(&l->work, t), &runs);
-    l->row->unwritten += runs.unwritten;
-    if (runs.unwritten > 0)
-        return stop(l, KB_R_UNWRITTEN,
-                    "%s: %lld of %lld elements were never written: they hold whatever was "
-                    "there before the launch",
-                    spec->name, (long long)runs.unwritten, (long long)spec->elements);
-    if (runs.differing > 0)
-        return stop(l, KB_R_ORDER, "%s: other bits in %lld of %lld elements %s", spec->name,
-                    (long long)runs.differing, (long long)spec->elements, how);
-    return true;
-}
-
-static bool same_outputs(struct life *l, const char *how) {
-    for (int t = 0; t < l->asked.problem.n_tensors; t++) {
-        size_t bytes = l->first.slots[t].bytes;
-        if (bytes > 0 &&
-            !kb_same(kb_slab_at(&l->work, t), kb_slab_at(&l->first, t), bytes) &&
-            !same_output(l, t, how))
-            return false;
-    }
-    return true;
-}
-
-/* From the other poison: in other block orders on host, the same launch on a GPU. */
-static bool phase_again(struct life *l) {
-    static const char *const hows[] = {"with blocks in reversed order",
-                                       "with blocks and threads shuffled, launched for the "
-                                       "second time"};
-    bool host = kb_streq(l->session->backend->name, "host"), ok = true;
-    struct kb_slab *again = &l->work;
-    struct kb_err err = {0};
-
-    l->row->orders = 1;
-    if (l->session->exec.sanitize)
-        return true; /* one order is slow enough there, and the finding is what counts */
-    if (!keep_outputs(l, &err))
-        return stop_err(l, &err, KB_R_MEMORY);
-    for (int i = 0; ok && i < (host ? 2 : 1); i++) {
-        struct kb_run_options options = {
-            .order = i == 0 ? KB_ORDER_REVERSED : KB_ORDER_SHUFFLED,
-            .schedule_seed = l->job->seed + (uint64_t)i + 1,
-            .second = host && i == 1, /* a GPU's launches are in one process anyway */
-        };
-        kb_copy(again->data, l->initial.data, again->bytes);
-        kb_poison_outputs(&l->asked.problem, again, 1);
-        ok = launch(l, again, &options) && phase_guards(l, again) &&
-             same_outputs(l, host ? hows[i] : "when launched again");
-        l->row->orders += ok;
-    }
-    return ok;
 }
 
 /* ---- time -------------------------------------------------------------------------- */
@@ -393,7 +314,7 @@ static void phase_time(struct life *l) {
                         l->built->code, &l->initial, &l->first, l->arena, l->row, &err);
     /* A kernel that was found wrong stays wrong, unless the device is gone as well. */
     if (!ok && (l->row->reason == KB_R_NONE || err.kind == KB_DEVICE))
-        stop_err(l, &err, KB_R_VARIANT);
+        kb_life_stop_err(l, &err, KB_R_VARIANT);
     else if (!ok)
         kb_row_warn(l->row, l->arena, err.msg);
     l->row->ms_time = (double)(kb_now_ns() - start) / 1e6;
@@ -406,12 +327,12 @@ static void live(struct life *l) {
     if (!phase_plan(l) || !phase_build(l) || l->job->mode == KB_BUILD_ONLY)
         return;
     int64_t start = kb_now_ns();
-    bool ran = phase_fill(l) && launch(l, &l->work, &forward);
+    bool ran = phase_fill(l) && kb_life_run_on(l, &l->work, &forward);
     if (ran) {
-        phase_guards(l, &l->work);
+        kb_life_guards(l, &l->work);
         phase_compare(l);
     }
-    bool right = ran && l->row->reason == KB_R_NONE && phase_again(l);
+    bool right = ran && l->row->reason == KB_R_NONE && kb_life_again(l);
     l->row->ms_check = (double)(kb_now_ns() - start) / 1e6;
     if (timed && (right || (ran && l->job->time_failing)) && !l->session->dead)
         phase_time(l);

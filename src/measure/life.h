@@ -1,0 +1,43 @@
+/* life.h - the life of one case between its files: life.c has the phases in order, again.c
+ * the further runs that must leave the same bits. Internal to the measure layer. */
+#ifndef KB_LIFE_H
+#define KB_LIFE_H
+
+#include "session.h"
+
+struct life {
+    struct kb_session *session;
+    const struct kb_job *job;
+    struct kb_arena *arena;
+    struct kb_row *row;
+    struct kb_asked asked;
+    struct kb_built *built;
+    struct kb_slab initial;         /* the truth: inputs as filled, outputs poisoned */
+    struct kb_slab work;            /* what the last run left */
+    struct kb_slab first;           /* the outputs alone, as the first run left them */
+    const void *in[KB_MAX_TENSORS]; /* as kb_op's reference takes it, NULL: none */
+    void *prepared;                 /* by op->prepare */
+    /* Rows of each output that are checked; none: all. */
+    struct kb_sampled samples[KB_MAX_TENSORS];
+};
+
+/* End the case early with this verdict: returns false. */
+bool kb_life_stop(struct life *l, enum kb_reason reason, const char *fmt, ...)
+    KB_PRINTF(3, 4);
+bool kb_life_stop_err(struct life *l, const struct kb_err *err, enum kb_reason unsupported);
+/* Run the plan once from the initial state, its outputs begun with poison `pattern`, into
+ * l->work. False where a finding or an error ends the case. */
+bool kb_life_run(struct life *l, int pattern, const struct kb_run_options *options);
+/* The same over a slab that holds the initial state, which may lie otherwise. */
+bool kb_life_run_on(struct life *l, struct kb_slab *slab,
+                    const struct kb_run_options *options);
+/* Guard zones as bytes; inputs against what they were before the launch. */
+bool kb_life_guards(struct life *l, const struct kb_slab *slab);
+/* What output `tensor` of l->work is compared with. Lives until the next call. */
+struct kb_compare_args kb_life_compare_args(struct life *l, int tensor);
+
+/* again.c: from the other poison, in other block orders on host, the same launch on a GPU;
+ * all must leave the bits that the first run left, which go to l->first. */
+bool kb_life_again(struct life *l);
+
+#endif
