@@ -70,6 +70,9 @@ bench: all $(BUILD)/nvrtc_check $(BUILD)/reference_bench ## the tool's own speed
 gpu: all unit-build ## what needs a GPU: device tests, check and bench of tag ci
 	@$(told) tools/gpu.sh
 
+gpu-sanitize: all ## on a GPU, every kernel's smoke cases under compute-sanitizer: memcheck, racecheck, synccheck, initcheck
+	@$(told) CUDA_HOME='$(CUDA_HOME)' tools/gpu_sanitize.sh
+
 mutants: all ## wrong kernels that must be flagged, right ones that must not: kernels/mutants/
 	@tools/mutants.py --bin $(BIN) --build $(BUILD)
 
@@ -170,6 +173,6 @@ clean: ## remove what was built
 	rm -rf build kbench
 
 FORCE:
-.PHONY: all help setup run check bench gpu mutants nvrtc asan golden dist install uninstall toolkit unit \
-    unit-build format lint clean FORCE
+.PHONY: all help setup run check bench gpu gpu-sanitize mutants nvrtc asan golden dist install uninstall \
+    toolkit unit unit-build format lint clean FORCE
 -include $(OBJ:.o=.d) $(TEST_BIN:=.d) $(BUILD)/obj/main.d $(BUILD)/nvrtc_check.d $(BUILD)/reference_bench.d

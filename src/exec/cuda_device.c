@@ -186,6 +186,7 @@ bool kb_cuda_open(int ordinal, const struct kb_exec_options *options,
     struct kb_device *device = calloc(1, sizeof *device);
     if (!device)
         kb_out_of_memory();
+    device->watched = kb_cuda_watched();
     if (!open_device(device, ordinal, options, err)) {
         kb_cuda_close(device);
         return false;

@@ -20,6 +20,7 @@ struct kb_device {
     CUstream stream;
     struct kb_device_info info;
     struct kb_compiler *compiler;
+    bool watched;     /* as kb_cuda_watched said when it was opened */
     CUdeviceptr slab; /* of run: kept, grows */
     size_t slab_bytes;
     void *stage[2];                 /* page-locked, for large copies; made at the first */
@@ -70,6 +71,10 @@ bool kb_cuda_launch(struct kb_device *device, const struct kb_code *code,
                     bool pdl, struct kb_err *err);
 /* Whether any launch of the plan does anything. */
 bool kb_cuda_launches(const struct kb_plan *plan);
+
+/* Whether a tool that knows each allocation's ends watches this process
+ * (compute-sanitizer): run then gives each tensor one of its own. */
+bool kb_cuda_watched(void);
 
 /* The entries of kb_backend, by file. */
 int kb_cuda_probe(struct kb_device_info *devices, int max, struct kb_buf *gaps);

@@ -262,6 +262,31 @@ static void scratch_starts_as_the_contract_says(void **state) {
     assert_int_equal(byte_of(&f->slab, 3), 5);
 }
 
+/* The stub has room for the tensors and not for a slab with its guard zones. */
+static void under_a_memory_checker_each_tensor_is_an_allocation_of_its_own(void **state) {
+    struct fixture *f = *state;
+    size_t bytes[] = {64, 0, 64, 64};
+    setenv("NV_SANITIZER_INJECTION_PORT_BASE", "1", 1);
+    setenv("KB_STUB", "memory=192", 1);
+    open_device(f);
+    unsetenv("NV_SANITIZER_INJECTION_PORT_BASE");
+    add_launch(f, "bump<1>", 0);
+    add_launch(f, "bump<1>", 0)->args[0] =
+        (struct kb_arg){.kind = KB_ARG_SCRATCH, .index = 1};
+    build(f);
+    f->plan->n_scratch = 2;
+    f->plan->scratch[0] = (struct kb_scratch){64, KB_SCRATCH_POISON};
+    f->plan->scratch[1] = (struct kb_scratch){64, KB_SCRATCH_ZERO};
+    assert_true(kb_slab_make(&f->slab, KB_SLAB_SHARED, 4, bytes, 0, &f->err));
+    memset(kb_slab_at(&f->slab, 0), 5, 64);
+    for (int i = 0; i < 2; i++) { /* what was allocated is given back */
+        if (!run(f))
+            fail_msg("%s", f->err.msg);
+        assert_int_equal(byte_of(&f->slab, 0), 6 + i);
+        assert_int_equal(byte_of(&f->slab, 3), 1);
+    }
+}
+
 static void absent_tensor_is_a_null_pointer(void **state) {
     struct fixture *f = *state;
     open_device(f);
@@ -386,6 +411,7 @@ int main(int argc, char **argv) {
         TEST(large_slab_goes_both_ways_whole),
         TEST(chain_launches_in_order_and_an_empty_grid_not_at_all),
         TEST(scratch_starts_as_the_contract_says),
+        TEST(under_a_memory_checker_each_tensor_is_an_allocation_of_its_own),
         TEST(absent_tensor_is_a_null_pointer),
         TEST(descriptor_points_to_its_tensor),
         TEST(arguments_that_the_kernel_does_not_have_are_a_build_error),
