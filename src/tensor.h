@@ -126,7 +126,9 @@ bool kb_is_poison(enum kb_dtype dtype, uint32_t bits, int pattern);
  * constant the row number is i / row; another stream, so rows are unlike any normal fill
  * nan      quiet NaN, +inf and -inf (in e4m3 +-448), and one of each among elements 0..23,
  *          NaN among 0..7, so that a small tensor has some
- * patterns 32-bit dtypes: i * 65537 mod 2^32, so the high half, too, takes 65536 values */
+ * patterns 32-bit dtypes: i * 65537 mod 2^32, so the high half, too, takes 65536 values
+ * ramp, sparse, edges, ties, steps, masked: N(0,1) here, which the op that has them starts
+ *          from */
 
 /* id, word on the command line and in reports, what it is meant to catch */
 #define KB_FILLS(X)                                                                        \
@@ -138,7 +140,13 @@ bool kb_is_poison(enum kb_dtype dtype, uint32_t bits, int pattern);
     X(KB_FILL_CONSTANT, "constant", "each row one value: row mix-ups hide nowhere else")   \
     X(KB_FILL_NAN, "nan", "N(0,1), one element in 64 NaN or an infinity")                  \
     X(KB_FILL_BITS, "bits", "uniform bit patterns, every one that the dtype has")          \
-    X(KB_FILL_PATTERNS, "patterns", "element i has bit pattern i mod 2^bits: exhaustive")
+    X(KB_FILL_PATTERNS, "patterns", "element i has bit pattern i mod 2^bits: exhaustive")  \
+    X(KB_FILL_RAMP, "ramp", "rows and groups of magnitudes of their own: moved ones show") \
+    X(KB_FILL_SPARSE, "sparse", "groups of zeros, of one number, of next to nothing")      \
+    X(KB_FILL_EDGES, "edges", "numbers where the op's own rounding turns over")            \
+    X(KB_FILL_TIES, "ties", "N(0,1) on a grid of halves: equal elements, at any cut")      \
+    X(KB_FILL_STEPS, "steps", "rows that fall or rise by 1, half of them with a peak")     \
+    X(KB_FILL_MASKED, "masked", "half are -inf; some rows all but two, some all")
 
 enum kb_fill {
 #define X(id, word, why) id,

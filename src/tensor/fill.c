@@ -320,6 +320,12 @@ static void fill_chunk(const struct source *src, enum kb_dtype dtype, int64_t fi
     case KB_FILL_LARGE:
     case KB_FILL_OUTLIERS:
     case KB_FILL_NAN:
+    case KB_FILL_RAMP:
+    case KB_FILL_SPARSE:
+    case KB_FILL_EDGES:
+    case KB_FILL_TIES:
+    case KB_FILL_STEPS:
+    case KB_FILL_MASKED:
         fill_numbers(src, dtype, first, count, data);
         return;
     case KB_FILL_COUNT:
