@@ -77,7 +77,8 @@ enum kb_slab_kind { KB_SLAB_SHARED, KB_SLAB_PRIVATE };
 struct kb_slab {
     unsigned char *data; /* NULL when bytes is 0 */
     size_t bytes;
-    int fd; /* the memfd; -1: private */
+    size_t room; /* that there is memory for; bytes is as much or less */
+    int fd;      /* the memfd; -1: private */
     int n_slots;
     struct kb_slot *slots; /* owned */
 };
@@ -88,6 +89,11 @@ struct kb_slab {
  * bytes needed when they do not fit or are more than the machine has. */
 bool kb_slab_make(struct kb_slab *slab, enum kb_slab_kind kind, int n, const size_t *bytes,
                   size_t shift, struct kb_err *err);
+/* Other tensors in the memory of a slab that was made: slot i `shifts[i]` bytes past a
+ * multiple of KB_SLAB_ALIGN (NULL: none is shifted). Guards are filled, the tensors hold
+ * anything. A slab that is too small for them gets larger memory; unchanged on failure. */
+bool kb_slab_place(struct kb_slab *slab, int n, const size_t *bytes, const size_t *shifts,
+                   struct kb_err *err);
 /* Bytes that kb_slab_make would take; false on overflow. */
 bool kb_slab_size(int n, const size_t *bytes, size_t shift, size_t *out);
 void kb_slab_free(struct kb_slab *slab);

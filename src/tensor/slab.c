@@ -3,7 +3,7 @@
  * A zone holds bytes that depend on their offset, so that a stray copy of one zone into
  * another shows too; none is 0x00 or 0xff, the bytes that stray writes are most often made
  * of. Only the zones are touched here: a tensor's pages cost nothing until they are filled.
- */
+ * Zones are filled and compared before and after every launch, hence word by word. */
 #include "tensor.h"
 
 #include <assert.h>
@@ -29,14 +29,20 @@ static bool slot_place(size_t *cursor, size_t bytes, size_t shift, struct kb_slo
     return true;
 }
 
-bool kb_slab_size(int n, const size_t *bytes, size_t shift, size_t *out) {
+/* `shifts` NULL: `shift` for all of them. */
+static bool sum_up(int n, const size_t *bytes, const size_t *shifts, size_t shift,
+                   size_t *out) {
     struct kb_slot slot;
     size_t cursor = 0;
     for (int i = 0; i < n; i++)
-        if (!slot_place(&cursor, bytes[i], shift, &slot))
+        if (!slot_place(&cursor, bytes[i], shifts ? shifts[i] : shift, &slot))
             return false;
     *out = cursor;
     return true;
+}
+
+bool kb_slab_size(int n, const size_t *bytes, size_t shift, size_t *out) {
+    return sum_up(n, bytes, NULL, shift, out);
 }
 
 /* ---- guard zones
@@ -44,13 +50,22 @@ bool kb_slab_size(int n, const size_t *bytes, size_t shift, size_t *out) {
  * outside the tensors belongs to one zone: KB_GUARD_BYTES before each tensor (and what
  * leads up to the first) are its own, the rest is the zone after the tensor in front. */
 
-static unsigned char guard_byte(size_t offset) {
-    uint64_t mix =
-        (uint64_t)(offset / 8) + 0x9e3779b97f4a7c15u; /* splitmix64's finaliser */
+enum { WORD = 8 };
+
+/* The bytes at offsets WORD * index and up: bit 0 of each is set and bit 1 is not. */
+static uint64_t guard_word(size_t index) {
+    uint64_t mix = (uint64_t)index + 0x9e3779b97f4a7c15u; /* splitmix64's finaliser */
     mix = (mix ^ mix >> 30) * 0xbf58476d1ce4e5b9u;
     mix = (mix ^ mix >> 27) * 0x94d049bb133111ebu;
     mix ^= mix >> 31;
-    return (unsigned char)(1 + (mix >> offset % 8 * 8 & 0xff) % 254);
+    return (mix | 0x0101010101010101u) & ~UINT64_C(0x0202020202020202);
+}
+
+static unsigned char guard_byte(size_t offset) {
+    uint64_t word = guard_word(offset / WORD);
+    unsigned char bytes[WORD];
+    memcpy(bytes, &word, WORD);
+    return bytes[offset % WORD];
 }
 
 struct zone {
@@ -67,17 +82,38 @@ static struct zone zone_of(const struct kb_slab *slab, int slot, bool after) {
 }
 
 static void zone_fill(struct kb_slab *slab, struct zone zone) {
-    for (size_t i = zone.start; i < zone.end; i++)
+    size_t i = zone.start;
+    for (; i < zone.end && i % WORD; i++)
         slab->data[i] = guard_byte(i);
+    for (; i + WORD <= zone.end; i += WORD) {
+        uint64_t word = guard_word(i / WORD);
+        memcpy(slab->data + i, &word, WORD);
+    }
+    for (; i < zone.end; i++)
+        slab->data[i] = guard_byte(i);
+}
+
+/* From `i` on, the first byte that has changed; `end` if none has. */
+static size_t next_changed(const struct kb_slab *slab, size_t i, size_t end) {
+    for (; i < end; i++) {
+        for (; i % WORD == 0 && i + WORD <= end; i += WORD) {
+            uint64_t word;
+            memcpy(&word, slab->data + i, WORD);
+            if (word != guard_word(i / WORD))
+                break;
+        }
+        if (i < end && slab->data[i] != guard_byte(i))
+            return i;
+    }
+    return end;
 }
 
 static bool zone_hit(const struct kb_slab *slab, int slot, bool after,
                      struct kb_guard_hit *hit) {
     struct zone zone = zone_of(slab, slot, after);
     size_t changed = 0, first = 0, last = 0;
-    for (size_t i = zone.start; i < zone.end; i++) {
-        if (slab->data[i] == guard_byte(i))
-            continue;
+    for (size_t i = next_changed(slab, zone.start, zone.end); i < zone.end;
+         i = next_changed(slab, i + 1, zone.end)) {
         first = changed ? first : i;
         last = i;
         changed++;
@@ -146,7 +182,7 @@ static bool map_fresh(struct kb_slab *slab, enum kb_slab_kind kind, size_t bytes
         if (data == MAP_FAILED)
             return fail_map(bytes, err);
         slab->data = data;
-        slab->bytes = bytes;
+        slab->bytes = slab->room = bytes;
         return true;
     }
     int fd = memfd_create("kbench-slab", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -161,7 +197,7 @@ static bool map_fresh(struct kb_slab *slab, enum kb_slab_kind kind, size_t bytes
         return false;
     }
     slab->data = data;
-    slab->bytes = bytes;
+    slab->bytes = slab->room = bytes;
     slab->fd = fd;
     return true;
 }
@@ -173,25 +209,57 @@ static struct kb_slot *slots_make(int n) {
     return slots;
 }
 
+/* Slots in memory that is there, and their guard zones. */
+static void lay_out(struct kb_slab *slab, int n, const size_t *bytes, const size_t *shifts,
+                    size_t shift) {
+    size_t cursor = 0;
+    free(slab->slots);
+    slab->slots = slots_make(n);
+    slab->n_slots = n;
+    for (int i = 0; i < n; i++) {
+        bool placed =
+            slot_place(&cursor, bytes[i], shifts ? shifts[i] : shift, &slab->slots[i]);
+        assert(placed);
+        (void)placed;
+    }
+    slab->bytes = cursor;
+    for (int i = 0; i < 2 * n; i++)
+        zone_fill(slab, zone_of(slab, i / 2, i % 2));
+}
+
+static bool fail_size(struct kb_err *err) {
+    return kb_fail(err, KB_MEMORY, "needs over 18.4 EB, more than can be addressed");
+}
+
 bool kb_slab_make(struct kb_slab *slab, enum kb_slab_kind kind, int n, const size_t *bytes,
                   size_t shift, struct kb_err *err) {
-    size_t total = 0, cursor = 0;
+    size_t total = 0;
     *slab = (struct kb_slab){.fd = -1};
     if (!kb_slab_size(n, bytes, shift, &total))
-        return kb_fail(err, KB_MEMORY, "needs over 18.4 EB, more than can be addressed");
+        return fail_size(err);
     if (n <= 0)
         return true;
     if (!map_fresh(slab, kind, total, err))
         return false;
-    slab->slots = slots_make(n);
-    slab->n_slots = n;
-    for (int i = 0; i < n; i++) {
-        bool placed = slot_place(&cursor, bytes[i], shift, &slab->slots[i]);
-        assert(placed);
-        (void)placed;
+    lay_out(slab, n, bytes, NULL, shift);
+    return true;
+}
+
+bool kb_slab_place(struct kb_slab *slab, int n, const size_t *bytes, const size_t *shifts,
+                   struct kb_err *err) {
+    enum kb_slab_kind kind = slab->fd < 0 ? KB_SLAB_PRIVATE : KB_SLAB_SHARED;
+    size_t total = 0;
+    assert(n > 0);
+    if (!sum_up(n, bytes, shifts, 0, &total))
+        return fail_size(err);
+    if (total > slab->room) {
+        struct kb_slab fresh = {.fd = -1};
+        if (!map_fresh(&fresh, kind, total, err))
+            return false;
+        kb_slab_free(slab);
+        *slab = fresh;
     }
-    for (int i = 0; i < 2 * n; i++)
-        zone_fill(slab, zone_of(slab, i / 2, i % 2));
+    lay_out(slab, n, bytes, shifts, 0);
     return true;
 }
 
@@ -199,7 +267,7 @@ void kb_slab_free(struct kb_slab *slab) {
     if (!slab)
         return;
     if (slab->data) {
-        munmap(slab->data, slab->bytes);
+        munmap(slab->data, slab->room);
         if (slab->fd >= 0)
             close(slab->fd);
     }

@@ -144,6 +144,47 @@ static void a_copy_has_the_same_bytes_in_memory_of_its_own(void **state) {
     kb_slab_free(&copy);
 }
 
+static void other_tensors_take_the_place_of_the_old_ones(void **state) {
+    struct kb_slab *slab = *state;
+    static const size_t fewer[] = {64, 300, 0}, shifts[] = {2, 16, 4},
+                        more[] = {1 << 20, 1};
+    struct kb_err err = {0};
+    struct kb_guard_hit hit;
+    const unsigned char *before = slab->data;
+    size_t room = slab->room;
+    assert_true(kb_slab_place(slab, 3, fewer, shifts, &err));
+    assert_ptr_equal(slab->data, before);
+    assert_true(slab->bytes < room && slab->room == room);
+    assert_int_equal(slab->n_slots, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(slab->slots[i].bytes, fewer[i]);
+        assert_int_equal(slab->slots[i].offset % KB_SLAB_ALIGN, shifts[i]);
+        memset(kb_slab_at(slab, i), 0x22, fewer[i]);
+    }
+    assert_int_equal(kb_slab_guards(slab, &hit, 1), 0);
+    *((unsigned char *)kb_slab_at(slab, 1) - 1) ^= 1;
+    assert_int_equal(kb_slab_guards(slab, &hit, 1), 1);
+    assert_true(hit.slot == 1 && !hit.after && hit.distance == 0);
+    assert_true(kb_slab_place(slab, 2, more, NULL, &err)); /* in larger memory */
+    assert_true(slab->room >= 1 << 20 && slab->fd >= 0);
+    assert_int_equal(slab->slots[1].offset % KB_SLAB_ALIGN, 0);
+    assert_int_equal(kb_slab_guards(slab, &hit, 1), 0);
+}
+
+static void what_cannot_be_placed_leaves_the_slab_as_it_was(void **state) {
+    struct kb_slab *slab = *state;
+    static const size_t huge[] = {SIZE_MAX - 4096, 1}, large[] = {SIZE_MAX / 4};
+    struct kb_err err = {0};
+    size_t bytes = slab->bytes;
+    assert_false(kb_slab_place(slab, 2, huge, NULL, &err));
+    assert_int_equal(err.kind, KB_MEMORY);
+    assert_false(kb_slab_place(slab, 1, large, NULL, &err));
+    assert_int_equal(err.kind, KB_MEMORY);
+    assert_int_equal(slab->n_slots, N);
+    assert_int_equal(slab->bytes, bytes);
+    assert_int_equal(kb_slab_guards(slab, NULL, 0), 0);
+}
+
 static void the_file_is_the_memory_and_cannot_be_shrunk(void **state) {
     const struct kb_slab *slab = *state;
     unsigned char *view = mmap(NULL, slab->bytes, PROT_READ, MAP_SHARED, slab->fd, 0);
@@ -279,6 +320,8 @@ int main(void) {
         WITH_SLAB(zones_past_the_callers_room_are_counted_still),
         WITH_SLAB(a_guard_copied_onto_another_place_shows),
         WITH_SLAB(a_copy_has_the_same_bytes_in_memory_of_its_own),
+        WITH_SLAB(other_tensors_take_the_place_of_the_old_ones),
+        WITH_SLAB(what_cannot_be_placed_leaves_the_slab_as_it_was),
         WITH_SLAB(the_file_is_the_memory_and_cannot_be_shrunk),
         cmocka_unit_test(a_big_tensor_costs_nothing_before_it_is_filled),
         cmocka_unit_test(a_slab_larger_than_the_machine_is_refused_with_its_size),
