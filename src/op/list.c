@@ -7,6 +7,7 @@
     X(silu)                                                                                \
     X(gelu)                                                                                \
     X(gelu_tanh)                                                                           \
+    X(moe_routing)                                                                         \
     X(stream)
 
 #define X(name) extern const struct kb_op kb_op_##name;

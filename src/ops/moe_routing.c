@@ -1,0 +1,301 @@
+/* moe_routing.c - op moe_routing: which experts a token goes to, and with what weights.
+ *
+ * Formula. A row of the logits has one number l[e] for each expert e. Of a row:
+ *     ids        the topk experts with the largest logits, largest first
+ *     p[j]       exp(l[ids[j]] - m), m being the largest of all that are no NaN
+ *     d          the sum of p; 1 where that sum is not above 0, or NaN
+ *     weights    p[j] / d * scale[ids[j]], fp32
+ *
+ * Order. Logits are compared as sortable bits: +NaN > +inf > ... > +0 > -0 > ... > -inf >
+ * -NaN, NaNs by their payload. Equal ones: the lower id first. So the ids have one right
+ * answer, whatever is in the row.
+ *
+ * NaN and infinities follow from the formula as the fused kernels have it: a selected NaN
+ * is NaN in its own slot, and the others are not divided (d is 1); +inf is NaN in its own
+ * slot (inf - inf), the others 0; -inf has weight 0, unless all selected are: then all are
+ * NaN. A scale that is 0, negative, infinite or NaN is a factor like any other.
+ *
+ *     mode=eager     what a framework computes op by op: softmax and product are rounded to
+ *                    the logits' dtype, and the scale before the product. d is the sum,
+ *                    NaN or not, so that one NaN or +inf makes all weights NaN.
+ *     ties=high      equal logits: the higher id first
+ *     ties=any       whichever of equal logits; no expert twice. The weights are held
+ *                    against the ids that the kernel chose.
+ *     norm=all       d is over all experts, selected or not
+ *     norm=scaled    weights are divided by their sum again, after the scale
+ *     scale=none     there is no scale
+ *     scale=before   the logits are multiplied by the scale, in fp32, and then selected;
+ * the weights are not
+ *
+ * Cost. The logits once, 8 bytes a slot, the scale once. Operations as a sorting network's
+ * comparisons, E log2(E)^2 / 2, and 6 a slot. */
+#include "ops/moe_routing.h"
+
+#include <math.h>
+
+enum { PARAM_TOPK, PARAM_MODE, PARAM_TIES, PARAM_NORM, PARAM_SCALE, PARAM_SCALE_DTYPE };
+enum { TOPK_DEFAULT = 8 };
+
+static int number(const struct kb_case *c, int param) {
+    return (int)c->set[param].v;
+}
+
+static enum kb_dtype scale_dtype_of(const struct kb_case *c) {
+    static const enum kb_dtype dtypes[] = {
+        [KB_SCALE_BF16] = KB_BF16, [KB_SCALE_FP16] = KB_FP16, [KB_SCALE_FP32] = KB_FP32};
+    int word = number(c, PARAM_SCALE_DTYPE);
+    return word == KB_SCALE_SAME ? c->dtype : dtypes[word];
+}
+
+struct kb_routing kb_routing_of(const struct kb_case *c) {
+    return (struct kb_routing){
+        .dtype = c->dtype,
+        .scale_dtype = scale_dtype_of(c),
+        .tokens = c->shape[0],
+        .experts = c->shape[1],
+        .topk = number(c, PARAM_TOPK),
+        .mode = number(c, PARAM_MODE),
+        .ties = number(c, PARAM_TIES),
+        .norm = number(c, PARAM_NORM),
+        .scale = number(c, PARAM_SCALE),
+    };
+}
+
+/* ---- the problem -----------------------------------------------------------------------
+ */
+
+static bool check_shape(const struct kb_case *c, struct kb_err *err) {
+    if (c->rank != 2)
+        return kb_fail(err, KB_INPUT, "the shape is TOKENSxEXPERTS, two axes, got %d",
+                       c->rank);
+    int64_t experts = c->shape[1];
+    if (experts < 1 || experts > KB_ROUTE_EXPERTS_MAX)
+        return kb_fail(err, KB_INPUT, "EXPERTS must be 1 to %d, got %lld",
+                       KB_ROUTE_EXPERTS_MAX, (long long)experts);
+    if (number(c, PARAM_TOPK) > experts)
+        return kb_fail(err, KB_INPUT, "topk=%d of %lld experts: at most all of them",
+                       number(c, PARAM_TOPK), (long long)experts);
+    return true;
+}
+
+/* What would be another case's computation, or nobody's. */
+static bool check_words(const struct kb_case *c, struct kb_err *err) {
+    int scale = number(c, PARAM_SCALE), norm = number(c, PARAM_NORM);
+    bool eager = number(c, PARAM_MODE) == KB_MODE_EAGER;
+    if (scale == KB_SCALE_NONE && number(c, PARAM_SCALE_DTYPE) != KB_SCALE_SAME)
+        return kb_fail(err, KB_INPUT, "scale=none has no scale that scale_dtype could be");
+    if (norm == KB_NORM_SCALED && scale != KB_SCALE_AFTER)
+        return kb_fail(err, KB_INPUT, "norm=scaled goes with scale=after only");
+    if (eager && norm == KB_NORM_SCALED)
+        return kb_fail(err, KB_INPUT, "norm=scaled goes with mode=fp32 only");
+    if (eager && scale == KB_SCALE_BEFORE)
+        return kb_fail(err, KB_INPUT, "scale=before goes with mode=fp32 only");
+    return true;
+}
+
+/* Where several answers are right, ids are a range and no bits. */
+static bool add_tensors(const struct kb_routing *r, struct kb_problem *p,
+                        struct kb_err *err) {
+    const int64_t logits[] = {r->tokens, r->experts}, slots[] = {r->tokens, r->topk};
+    if (!kb_problem_tensor(p, "logits", KB_IN, r->dtype, 2, logits, KB_RULE_BOUND, err) ||
+        !kb_problem_tensor(p, "per_expert_scale", KB_IN, r->scale_dtype, 1, &r->experts,
+                           KB_RULE_BOUND, err))
+        return false;
+    if (r->scale == KB_SCALE_NONE)
+        kb_problem_absent(p);
+    return kb_problem_tensor(p, "weights", KB_OUT, KB_FP32, 2, slots, KB_RULE_BOUND, err) &&
+           kb_problem_tensor(p, "ids", KB_OUT, KB_I32, 2, slots,
+                             r->ties == KB_TIES_ANY ? KB_RULE_BOUND : KB_RULE_EXACT, err);
+}
+
+/* The stream whose share of reads is nearest, of as many bytes. */
+static void add_ceiling(const struct kb_routing *r, struct kb_problem *p) {
+    static const struct {
+        const char *pattern;
+        int parts;
+        double up_to; /* bytes read for one written */
+    } streams[] = {{"copy", 1, M_SQRT2}, {"r2w1", 2, 2 * M_SQRT2}, {"r2w05", 4, INFINITY}};
+    int64_t dtype_bytes = (int64_t)kb_dtype_bytes(r->dtype);
+    double read = (double)(r->experts * dtype_bytes) / (8 * r->topk);
+    int s = 0;
+    while (read > streams[s].up_to)
+        s++;
+    int64_t parts = streams[s].parts, step = 8 * parts; /* whole 16-byte vectors */
+    double elements =
+        (double)p->bytes / (double)dtype_bytes * (double)parts / (double)(parts + 1);
+    p->ceiling_pattern = streams[s].pattern;
+    p->ceiling_elements = (int64_t)elements / step * step;
+    if (!p->ceiling_elements && p->bytes)
+        p->ceiling_elements = step;
+}
+
+static void add_cost(const struct kb_routing *r, struct kb_problem *p) {
+    double experts = (double)r->experts, steps = log2(experts);
+    int64_t row = r->experts * (int64_t)kb_dtype_bytes(r->dtype) + 8 * r->topk;
+    if (!r->tokens)
+        return;
+    p->bytes = r->tokens * row + p->tensors[KB_ROUTE_SCALE].elements *
+                                     (int64_t)kb_dtype_bytes(r->scale_dtype);
+    p->flops = r->tokens * (int64_t)(experts * steps * steps / 2 + 6 * r->topk);
+    add_ceiling(r, p);
+}
+
+static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err *err) {
+    static const int words[] = {
+        [KB_BF16] = KB_SCALE_BF16, [KB_FP16] = KB_SCALE_FP16, [KB_FP32] = KB_SCALE_FP32};
+    if (!check_shape(c, err) || !check_words(c, err))
+        return false;
+    struct kb_routing r = kb_routing_of(c);
+    if (!add_tensors(&r, p, err))
+        return false;
+    kb_problem_name(p, "tokens", r.tokens);
+    kb_problem_name(p, "experts", r.experts);
+    kb_problem_means(p, "scale_dtype", words[r.scale_dtype]);
+    add_cost(&r, p);
+    return true;
+}
+
+static bool shape_of_axes(const int64_t *values, int64_t shape[KB_MAX_RANK], int *rank) {
+    shape[0] = values[0];
+    shape[1] = values[1];
+    *rank = 2;
+    return true;
+}
+
+static void macros(const struct kb_case *c, struct kb_arena *arena,
+                   struct kb_strings *out) {
+    const struct {
+        const char *name;
+        int param;
+    } numbers[] = {
+        {"KB_MODE", PARAM_MODE},
+        {"KB_TIES", PARAM_TIES},
+        {"KB_NORM", PARAM_NORM},
+        {"KB_SCALE", PARAM_SCALE},
+    };
+    kb_strings_add(out, arena, "KB_T");
+    kb_strings_add(out, arena, kb_dtype_cxx(c->dtype));
+    kb_strings_add(out, arena, "KB_SCALE_T");
+    kb_strings_add(out, arena, kb_dtype_cxx(scale_dtype_of(c)));
+    for (size_t i = 0; i < KB_COUNT(numbers); i++) {
+        kb_strings_add(out, arena, numbers[i].name);
+        kb_strings_add(out, arena,
+                       kb_arena_printf(arena, "%d", number(c, numbers[i].param)));
+    }
+}
+
+/* The peers' own, by the logits' dtype: their reference rounds as mode=eager does. */
+static void peer_tolerance(enum kb_dtype dtype, double *atol, double *rtol) {
+    *atol = *rtol = dtype == KB_BF16 ? 5e-3 : dtype == KB_FP16 ? 1e-3 : 1e-5;
+}
+
+/* ---- the op ----------------------------------------------------------------------------
+ */
+
+static const struct kb_param params[] = {
+    [PARAM_TOPK] =
+        {
+            .name = "topk",
+            .help = "experts a token goes to, at most all of them",
+            .kind = KB_PARAM_INT,
+            .min = 1,
+            .max = KB_ROUTE_TOPK_MAX,
+            .def = TOPK_DEFAULT,
+        },
+    [PARAM_MODE] =
+        {
+            .name = "mode",
+            .help =
+                "fp32 throughout, or rounded to the logits' dtype after the softmax and\n"
+                "after the product, as op by op",
+            .kind = KB_PARAM_WORD,
+            .words = "fp32,eager",
+            .def = KB_MODE_FP32,
+        },
+    [PARAM_TIES] =
+        {
+            .name = "ties",
+            .help =
+                "which of equal logits comes first: that of the lower id, of the higher,\n"
+                "or any, which then is the kernel's choice",
+            .kind = KB_PARAM_WORD,
+            .words = "low,high,any",
+            .def = KB_TIES_LOW,
+        },
+    [PARAM_NORM] =
+        {
+            .name = "norm",
+            .help = "what makes 1 in the sum: the selected experts before the scale, all\n"
+                    "experts, or the weights after the scale",
+            .kind = KB_PARAM_WORD,
+            .words = "selected,all,scaled",
+            .def = KB_NORM_SELECTED,
+        },
+    [PARAM_SCALE] =
+        {
+            .name = "scale",
+            .help =
+                "where per_expert_scale is a factor: of the weights, nowhere, or of the\n"
+                "logits before the selection",
+            .kind = KB_PARAM_WORD,
+            .words = "after,none,before",
+            .def = KB_SCALE_AFTER,
+        },
+    [PARAM_SCALE_DTYPE] =
+        {
+            .name = "scale_dtype",
+            .help = "dtype of per_expert_scale, the logits' own unless said",
+            .kind = KB_PARAM_WORD,
+            .words = "same,bf16,fp16,fp32",
+            .def = KB_SCALE_SAME,
+        },
+};
+
+static const enum kb_fill fills[] = {
+    KB_FILL_NORMAL, KB_FILL_LARGE,    KB_FILL_OUTLIERS, KB_FILL_TINY,
+    KB_FILL_ZEROS,  KB_FILL_CONSTANT, KB_FILL_TIES,     KB_FILL_STEPS,
+    KB_FILL_MASKED, KB_FILL_NAN,      KB_FILL_BITS,     KB_FILL_PATTERNS,
+};
+
+static const char *const axes[] = {"tokens", "experts"};
+
+static const struct kb_convention conventions[] = {
+    {.words = "ties to the higher id", .set = "ties=high"},
+    {.words = "ties to the lower id", .set = "ties=low"},
+    {.words = "mode=eager", .set = "mode=eager"},
+    {.words = "mode=fp32", .set = "mode=fp32"},
+    {.words = "softmax over all experts", .set = "norm=all"},
+    {.words = "softmax over the selected experts", .set = "norm=selected"},
+    {.words = "normalised again after the scale", .set = "norm=scaled"},
+    {.words = "the scale before the selection", .set = "scale=before,norm=selected"},
+    {.words = "no scale", .set = "scale=none,scale_dtype=same,norm=selected"},
+};
+
+const struct kb_op kb_op_moe_routing = {
+    .name = "moe_routing",
+    .family = "moe_routing",
+    .shape_form = "TOKENSxEXPERTS",
+    .formula = "ids = topk of logits, weights = softmax over those * per_expert_scale[ids]",
+    .catches =
+        "ties to the higher id, +0 and -0 taken for equal, padding selected, softmax\n"
+        "before the selection, over all experts or without the maximum, K-1 or K+1 of\n"
+        "the sum, the scale by slot or of another expert",
+    .sample = "7x128",
+    .dtypes = {KB_BF16, KB_FP16, KB_FP32},
+    .n_dtypes = 3,
+    .params = params,
+    .n_params = KB_COUNT(params),
+    .fills = fills,
+    .n_fills = KB_COUNT(fills),
+    .axes = axes,
+    .n_axes = KB_COUNT(axes),
+    .shape_of_axes = shape_of_axes,
+    .fast_math_factor = KB_ROUTE_FAST_MATH,
+    .resolve = resolve,
+    .macros = macros,
+    .fill = kb_routing_fill,
+    .reference = kb_routing_reference,
+    .peer_tolerance = peer_tolerance,
+    .conventions = conventions,
+    .n_conventions = KB_COUNT(conventions),
+};

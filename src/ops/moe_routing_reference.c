@@ -1,0 +1,287 @@
+/* moe_routing_reference.c - the selection by sorted bits, the softmax in double, and how
+ * far a right kernel's weights may be from it. The formula is in moe_routing.c.
+ *
+ * Selection. Ids have one right answer and are compared as bits; the order is that of
+ * integers, so that no comparison of floats has a say. With ties=any an id whose logit is
+ * unlike all others has one answer still, and those of equal logits lie between the first
+ * and the last of them; the weights decide, which are wrong by any measure where the
+ * kernel's id has another logit or is there twice.
+ *
+ * Bound, with e = 2^-24, the relative error of one rounding, and x[j] = l[j] - m, at most
+ * 0: p[j]       e (4 + 4|x|): 2 ulp of exp; the rounding of x, of its product with log2 e
+ * and of that constant count |x| times each, and the fast exponential is off by 1.2 ulp
+ * more for each 1 of |x|. d          its terms' errors by their shares, and e for each of n
+ * - 1 sums: n is topk, or all experts with norm=all. Their order is the kernel's. p / d 4e:
+ * 2 ulp of a division, or a reciprocal and a product.
+ *   * scale    2e, and 2^-148, two subnormal steps.
+ *   tiny       All of a number below 2^-125: exp, quotient or product may be flushed to 0.
+ *   norm=scaled  Shares of the weights' errors, and 4e for the second division. Where their
+ *              sum is within its own error of 0, kernels differ even in sign: not judged.
+ *   eager      In a 16-bit dtype, in place of all that, three times what R(R(p / d)
+ * R(scale)) moves when p / d is off by its error: nothing unless a midpoint of the dtype's
+ * grid is that near. The product is exact in fp32. fast_math_factor multiplies the bound
+ * after the fact, when a midpoint is near more often: where only the larger error reaches
+ * one, the step divided by the factor counts.
+ *
+ * An infinite scale shows whether p / d is 0 in fp32: 0 * inf is NaN. Below 2^-125 it may
+ * be or not, so that nothing is judged there. */
+#include "ops/moe_routing.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MAX = KB_ROUTE_TOPK_MAX };
+
+static const double eps = 0x1p-24;        /* one rounding in fp32, relative */
+static const double steps = 0x1p-148;     /* two subnormal steps of fp32 */
+static const double flushable = 0x1p-125; /* what is below may be 0 */
+
+/* A number, and how far a right kernel's may be from it. */
+struct near {
+    double value, err;
+};
+
+/* What a row of the logits and its scale come to. */
+struct row {
+    const struct kb_routing *r;
+    const void *logits, *scale; /* scale NULL: none */
+    int64_t first;              /* its first element's index */
+    uint64_t best[MAX];         /* keys, the best first */
+};
+
+/* ---- the order -------------------------------------------------------------------------
+ */
+
+static double logit_of(const struct row *row, int64_t expert) {
+    return kb_decode(row->r->dtype,
+                     kb_bits_at(row->r->dtype, row->logits, row->first + expert));
+}
+
+static double scale_of(const struct row *row, int64_t expert) {
+    return row->scale ? kb_decode(row->r->scale_dtype,
+                                  kb_bits_at(row->r->scale_dtype, row->scale, expert))
+                      : 1;
+}
+
+/* What the softmax is of: the logit, or with scale=before the product in fp32. */
+static double score_of(const struct row *row, int64_t expert) {
+    double logit = logit_of(row, expert);
+    return row->r->scale == KB_SCALE_BEFORE ? (float)(logit * scale_of(row, expert))
+                                            : logit;
+}
+
+/* Larger for larger numbers. */
+static uint32_t sortable(uint32_t bits) {
+    return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+
+static uint32_t order_of(const struct row *row, int64_t expert) {
+    enum kb_dtype dtype = row->r->dtype;
+    if (row->r->scale == KB_SCALE_BEFORE)
+        return sortable(kb_encode(KB_FP32, score_of(row, expert)));
+    return sortable(kb_bits_at(dtype, row->logits, row->first + expert)
+                    << (32 - 8 * kb_dtype_bytes(dtype)));
+}
+
+static int64_t expert_of(const struct kb_routing *r, uint64_t key) {
+    uint32_t place = (uint32_t)key;
+    return r->ties == KB_TIES_HIGH ? place : ~place;
+}
+
+static void select_best(struct row *row) {
+    const struct kb_routing *r = row->r;
+    int n = 0;
+    for (int64_t e = 0; e < r->experts; e++) {
+        uint32_t place = r->ties == KB_TIES_HIGH ? (uint32_t)e : ~(uint32_t)e;
+        uint64_t key = (uint64_t)order_of(row, e) << 32 | place;
+        if (n == r->topk && key < row->best[n - 1])
+            continue;
+        int at = n < r->topk ? n++ : n - 1;
+        for (; at > 0 && row->best[at - 1] < key; at--)
+            row->best[at] = row->best[at - 1];
+        row->best[at] = key;
+    }
+}
+
+/* ---- the softmax -----------------------------------------------------------------------
+ */
+
+/* The sum that probabilities are divided by, of the experts that it is over. */
+struct sum {
+    double max, value, relative; /* relative: its error, in e */
+};
+
+static double error_of_exp(double x) {
+    return 4 + 4 * fabs(x);
+}
+
+static void add_to(struct sum *sum, double score) {
+    double x = score - sum->max, p = exp(x);
+    sum->value += p;
+    if (p != 0)
+        sum->relative += p * error_of_exp(x);
+}
+
+static struct sum sum_of(const struct row *row) {
+    const struct kb_routing *r = row->r;
+    bool all = r->norm == KB_NORM_ALL;
+    int64_t n = all ? r->experts : r->topk;
+    struct sum sum = {.max = -INFINITY};
+    for (int64_t i = 0; i < n; i++) /* fmax passes NaN over */
+        sum.max = fmax(sum.max, score_of(row, all ? i : expert_of(r, row->best[i])));
+    for (int64_t i = 0; i < n; i++)
+        add_to(&sum, score_of(row, all ? i : expert_of(r, row->best[i])));
+    sum.relative = sum.relative / sum.value + (double)(n - 1);
+    if (r->mode == KB_MODE_FP32 && !(sum.value > 0)) {
+        sum.value = 1;
+        sum.relative = 0;
+    }
+    return sum;
+}
+
+static double lost(double v) {
+    return fabs(v) < flushable ? fabs(v) : 0;
+}
+
+static struct near probability(const struct sum *sum, double score) {
+    double x = score - sum->max, p = exp(x) / sum->value;
+    if (!(p > 0)) /* 0 or NaN is what it is */
+        return (struct near){.value = p};
+    double relative = error_of_exp(x) + sum->relative + 4;
+    return (struct near){p, p * eps * relative + lost(p) + steps};
+}
+
+/* ---- weights ---------------------------------------------------------------------------
+ */
+
+static struct near scaled(struct near p, double scale) {
+    struct near w = {.value = p.value * scale};
+    if (isfinite(w.value))
+        w.err = p.err * fabs(scale) + fabs(w.value) * 2 * eps + lost(w.value) + steps;
+    else if (isinf(scale) && p.value > 0 && p.value < flushable)
+        w.err = INFINITY;
+    return w;
+}
+
+static double round_to(enum kb_dtype dtype, double v) {
+    return kb_decode(dtype, kb_encode(dtype, v));
+}
+
+/* How far the rounded value moves when `v` is off by `err`. */
+static double step_of(enum kb_dtype dtype, double v, double err) {
+    double rounded = round_to(dtype, v);
+    return fmax(rounded - round_to(dtype, v - err), round_to(dtype, v + err) - rounded);
+}
+
+/* R(R(p) R(scale)) of a 16-bit dtype. */
+static struct near rounded(enum kb_dtype dtype, struct near p, double scale) {
+    double s = round_to(dtype, scale), v = round_to(dtype, p.value) * s;
+    double step = step_of(dtype, p.value, p.err) * fabs(s);
+    double far_step =
+        step_of(dtype, p.value, p.err * KB_ROUTE_FAST_MATH) * fabs(s) / KB_ROUTE_FAST_MATH;
+    struct near w = {.value = round_to(dtype, v)};
+    if (!isfinite(v)) {
+        w.err = isinf(s) && (step > 0 || far_step > 0) ? INFINITY : 0;
+        return w;
+    }
+    if (step > 0)
+        w.err = 3 * step_of(dtype, v, step);
+    if (far_step > 0)
+        w.err = fmax(w.err, 3 * step_of(dtype, v, far_step * KB_ROUTE_FAST_MATH) /
+                                KB_ROUTE_FAST_MATH);
+    if (v != 0 && fabs(v) < flushable) /* the product is no longer exact, or flushed */
+        w.err += fabs(v) + 2 * kb_ulp(dtype, 0);
+    return w;
+}
+
+/* Divided by the sum of all. */
+static void normalise(struct near *w, int n) {
+    double sum = 0, err = 0, size = 0;
+    for (int i = 0; i < n; i++) {
+        sum += w[i].value;
+        size += fabs(w[i].value);
+        err += w[i].err;
+    }
+    err += (n - 1) * eps * size;
+    bool unsure = !isnan(sum) && (!(err < fabs(sum) / 2) || size > 0x1p126);
+    for (int i = 0; i < n; i++) {
+        double value = w[i].value / sum;
+        double relative = err / fabs(sum) + 4 * eps;
+        w[i].err = unsure             ? INFINITY
+                   : !isfinite(value) ? 0
+                                      : fabs(value) * relative + w[i].err / fabs(sum) +
+                                            lost(value) + steps;
+        w[i].value = value;
+    }
+}
+
+/* Is the kernel's id of slot `j` one that ties=any allows? */
+static bool is_allowed(const struct row *row, const int32_t *ids, int j) {
+    if (ids[j] < 0 || ids[j] >= row->r->experts ||
+        order_of(row, ids[j]) != row->best[j] >> 32)
+        return false;
+    for (int i = 0; i < j; i++)
+        if (ids[i] == ids[j])
+            return false;
+    return true;
+}
+
+/* All weights of a row. `ids` are those that the kernel chose, or NULL. */
+static void weigh(const struct row *row, const int32_t *ids, struct near *w) {
+    const struct kb_routing *r = row->r;
+    struct sum sum = sum_of(row);
+    for (int j = 0; j < r->topk; j++) {
+        int64_t expert = ids ? ids[j] : expert_of(r, row->best[j]);
+        if (ids && !is_allowed(row, ids, j)) {
+            w[j] = (struct near){.value = -INFINITY}; /* nothing is right with that id */
+            continue;
+        }
+        struct near p = probability(&sum, score_of(row, expert));
+        double scale = r->scale == KB_SCALE_AFTER ? scale_of(row, expert) : 1;
+        w[j] = r->mode == KB_MODE_EAGER && r->dtype != KB_FP32 ? rounded(r->dtype, p, scale)
+               : r->scale == KB_SCALE_AFTER                    ? scaled(p, scale)
+                                                               : p;
+    }
+    if (r->norm == KB_NORM_SCALED)
+        normalise(w, r->topk);
+}
+
+/* ---- ids -------------------------------------------------------------------------------
+ */
+
+/* With ties=any: from the first to the last of the experts with the logit of slot `j`. */
+static struct near id_of(const struct row *row, int j) {
+    const struct kb_routing *r = row->r;
+    int64_t first = r->experts, last = 0;
+    if (r->ties != KB_TIES_ANY)
+        return (struct near){.value = (double)expert_of(r, row->best[j])};
+    for (int64_t e = 0; e < r->experts; e++)
+        if (order_of(row, e) == row->best[j] >> 32) {
+            first = e < first ? e : first;
+            last = e;
+        }
+    return (struct near){(double)(first + last) / 2, (double)(last - first) / 2};
+}
+
+void kb_routing_reference(const struct kb_problem *p, const void *const *in,
+                          const void *prepared, int t, int64_t first, int64_t count,
+                          double *want, double *bound) {
+    (void)prepared;
+    struct kb_routing r = kb_routing_of(p->c);
+    const int32_t *chosen = r.ties == KB_TIES_ANY ? in[KB_ROUTE_IDS] : NULL;
+    struct row row = {.r = &r, .logits = in[KB_ROUTE_LOGITS]};
+    struct near slots[MAX];
+    row.scale = r.scale == KB_SCALE_NONE ? NULL : in[KB_ROUTE_SCALE];
+    for (int64_t i = 0; i < count; i++) {
+        int64_t token = (first + i) / r.topk, j = (first + i) % r.topk;
+        if (i == 0 || j == 0) {
+            row.first = token * r.experts;
+            select_best(&row);
+            if (t == KB_ROUTE_WEIGHTS)
+                weigh(&row, chosen ? chosen + token * r.topk : NULL, slots);
+        }
+        struct near slot = t == KB_ROUTE_IDS ? id_of(&row, (int)j) : slots[j];
+        want[i] = slot.value;
+        bound[i] = slot.err;
+    }
+}
