@@ -2,7 +2,7 @@
 #ifndef KB_MEASURE_H
 #define KB_MEASURE_H
 
-#include "exec.h"
+#include "local.h"
 
 /* ---- verdicts and reasons: the one table
  * ------------------------------------------------- Exit statuses of a whole run: of
@@ -105,6 +105,7 @@ struct kb_output_report {
      * and the elements that fail by that one too (at most one in 20 of `over`). */
     const char *follows;
     int64_t follows_over;
+    const struct kb_local *local; /* of an output that is wrong; NULL: not looked at */
 };
 /* Rows of an output, where not all are checked. A row is what the last axis counts off. */
 struct kb_sampled {
