@@ -101,6 +101,19 @@ static void element_of(struct kb_fields *f, const struct kb_output_report *o,
     e->poison = cJSON_IsTrue(kb_json_get(object, "poison"));
 }
 
+/* Elements of a shape; INT64_MAX where there are more. */
+static int64_t volume_of(const struct kb_output_report *o) {
+    int64_t volume = 1;
+
+    for (int i = 0; i < o->rank; i++)
+        if (o->shape[i] == 0)
+            return 0;
+    for (int i = 0; i < o->rank; i++)
+        if (!kb_mul_i64(volume, o->shape[i], &volume))
+            return INT64_MAX;
+    return volume;
+}
+
 static int64_t count_of(struct kb_fields *f, const cJSON *object, const char *name) {
     return kb_field_whole(f, object, name, 0, INT64_MAX);
 }
@@ -154,12 +167,13 @@ static void output_of(struct kb_fields *f, const cJSON *object,
     o->limit = kb_field_number(f, object, "limit", 1);
     if (!o->exact)
         errors_of(f, object, o);
-    o->first_bad = kb_field_whole_or(f, object, "first_bad", 0, INT64_MAX, -1);
-    o->last_bad = kb_field_whole_or(f, object, "last_bad", 0, INT64_MAX, -1);
     if (kb_json_get(object, "worst"))
         element_of(f, o, kb_field_object(f, object, "worst"), &o->worst);
+    o->first_bad = o->last_bad = -1;
     if (!kb_json_get(object, "first"))
         return;
+    o->first_bad = kb_field_whole(f, object, "first_bad", 0, volume_of(o) - 1);
+    o->last_bad = kb_field_whole(f, object, "last_bad", o->first_bad, volume_of(o) - 1);
     cJSON_ArrayForEach(item, kb_field_array(f, object, "first")) {
         if (o->n_first == KB_SHOWN)
             kb_field_wrong(f, "first");

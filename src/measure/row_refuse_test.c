@@ -90,6 +90,8 @@ static void a_missing_field_is_named(void **state) {
         {{"outputs", "out"}, "tolerance"},
         {{"outputs", "out", "tolerance"}, "decides"},
         {{"outputs", "out", "tolerance"}, "over"},
+        {{"outputs", "out"}, "first_bad"},
+        {{"outputs", "out"}, "last_bad"},
         {{"outputs", "out", "worst"}, "index"},
         {{"outputs", "out", "worst"}, "got"},
         {{"outputs", "out", "worst"}, "want"},
@@ -195,6 +197,8 @@ static void words_and_numbers_that_no_row_has_are_refused(void **state) {
     refuse("\"index\":[27,137]", "\"index\":[27,512]", "index");
     refuse("\"index\":[27,137]", "\"index\":[27]", "index");
     refuse("\"index\":[27,137]", "\"index\":[-1,137]", "index");
+    refuse("\"first_bad\":5", "\"first_bad\":42496", "first_bad");
+    refuse("\"last_bad\":42495", "\"last_bad\":4", "last_bad");
     refuse("\"shape\":[83,1024]", "\"shape\":[1,2,3,4,5,6,7,8,9]", "shape");
     refuse("\"shape\":[83,1024]", "\"shape\":[83,-2]", "shape");
     refuse("\"sets\":741", "\"sets\":4294967297", "sets");

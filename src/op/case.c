@@ -75,7 +75,7 @@ static void print_double(double v, struct kb_buf *out) {
 static const char *word_at(const char *words, int index, size_t *len) {
     for (; index > 0 && words; index--) {
         words = strchr(words, ',');
-        words += words != NULL;
+        words = words ? words + 1 : NULL;
     }
     *len = words ? strcspn(words, ",") : 0;
     return words;

@@ -146,8 +146,13 @@ static void time_lines(const struct kb_row *row, struct kb_buf *out) {
     kb_buf_putc(out, '\n');
 }
 
+/* A report that is read may hold any numbers. */
 static int64_t blocks_of(const struct kb_row *row) {
-    return row->grid[0] * row->grid[1] * row->grid[2];
+    int64_t blocks = row->grid[0];
+    if (!kb_mul_i64(blocks, row->grid[1], &blocks) ||
+        !kb_mul_i64(blocks, row->grid[2], &blocks))
+        return INT64_MAX;
+    return blocks;
 }
 
 static void limit_line(const struct kb_single *single, const struct kb_row *row,
