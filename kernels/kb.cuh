@@ -35,6 +35,30 @@ template <> KB_DEVICE __nv_bfloat16 from_f32<__nv_bfloat16>(float x) {
     return __float2bfloat16_rn(x);
 }
 
+/* To e4m3: beyond 448 to 448, infinities too; NaN to 7f. In integers, for what has no
+ * instruction for it (before sm_89, and the host). */
+KB_DEVICE unsigned kb_e4m3_code(float x) {
+    unsigned bits = __float_as_uint(x), sign = bits >> 24 & 0x80, size = bits & 0x7fffffff;
+    if (size > 0x7f800000)
+        return 0x7f;
+    size = size < 0x43e00000 ? size : 0x43e00000;
+    if (size < 0x3c800000) // below 2^-6: added to 2^14, whose steps are those of e4m3
+        return sign | (__float_as_uint(__uint_as_float(size) + 0x1p14f) - 0x46800000);
+    return sign | (((size + 0x7ffff + (size >> 20 & 1)) >> 20) - (127 - 7) * 8);
+}
+/* Four of them in a word, the first in its lowest byte. */
+KB_DEVICE unsigned kb_e4m3x4(float a, float b, float c, float d) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+    unsigned short low, high;
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(low) : "f"(b), "f"(a));
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(high) : "f"(d), "f"(c));
+    return low | (unsigned)high << 16;
+#else
+    return kb_e4m3_code(a) | kb_e4m3_code(b) << 8 | kb_e4m3_code(c) << 16 |
+           kb_e4m3_code(d) << 24;
+#endif
+}
+
 /* ---- vectors ----------------------------------------------------------------------------
  * kBytes at an address that is a multiple of kBytes, moved by one load or store (32 bytes:
  * by one from sm_100 on, by two before). Registers hold words: 16-bit elements are taken

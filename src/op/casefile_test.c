@@ -476,10 +476,15 @@ static void tags_are_short_words_and_no_more_than_64(void **state) {
 
 static void what_a_file_says_cannot_fool_a_terminal(void **state) {
     (void)state;
-    assert_group(
-        "\"why\": \"w\", \"ops\": [\"si\\u001b[2Jlu\"], \"shapes\": [[1, 2]]",
-        "3:21: error: groups[0].ops: unknown op \"si^[[2Jlu\"; there are silu, gelu, "
-        "gelu_tanh, stream\n");
+    struct kb_buf wanted = {0};
+    kb_buf_puts(&wanted,
+                "3:21: error: groups[0].ops: unknown op \"si^[[2Jlu\"; there are ");
+    for (int i = 0; i < kb_op_count; i++)
+        kb_buf_printf(&wanted, "%s%s", i ? ", " : "", kb_ops[i]->name);
+    kb_buf_puts(&wanted, "\n");
+    assert_group("\"why\": \"w\", \"ops\": [\"si\\u001b[2Jlu\"], \"shapes\": [[1, 2]]",
+                 kb_buf_text(&wanted));
+    kb_buf_free(&wanted);
 }
 
 /* ---- counting --------------------------------------------------------------------------

@@ -8,6 +8,7 @@
     X(gelu)                                                                                \
     X(gelu_tanh)                                                                           \
     X(moe_routing)                                                                         \
+    X(silu_mul_quant)                                                                      \
     X(stream)
 
 #define X(name) extern const struct kb_op kb_op_##name;

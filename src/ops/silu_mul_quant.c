@@ -1,0 +1,415 @@
+/* silu_mul_quant.c - op silu_mul_quant: the gated half of an MLP, quantised for an fp8
+ * matrix product: e4m3 codes, and one scale for each group of a row.
+ *
+ * Formula. A row of the input is [gate | up], H elements each. With x = gate, u = up:
+ *     y = x / (1 + exp(-x)) * u
+ *     round=none     y stays as it is (fp32 in kernels)
+ *     round=both     y = R(R(silu(x)) * u), R rounding to the input's dtype
+ *     round=product  y = R(silu(x) * u): what the unfused chain makes, with y in memory
+ * and for each group of `group` neighbours in a row
+ *     amax = max |y|, s = max(amax, eps) / 448
+ *     ue8m0=yes      s goes up to a power of two, 2^ceil(log2 s), from 2^-126 to 2^127
+ *     y_q = e4m3(y / s), to nearest even, saturating; y_s = s
+ *     layout=up_gate a row is [up | gate]
+ *     clamp=L        x = min(x, R(L)) and u = max(min(u, R(L)), -R(L)) first, NaN stays NaN
+ * silu(-inf) is NaN, since the formula has -inf / inf there. A NaN among its y makes a
+ * group NaN: all its codes, and the scale, whose byte is 255. An infinite y makes s
+ * infinite: codes are then y / inf, 0 and NaN; by ue8m0 s is 2^127 and y saturates.
+ *
+ * Scales. y_s is [rows, groups], where `row` has groups side by side, `col` rows, `col_tma`
+ * rows up to a multiple of 4, and `packed` (exponents alone, biased by 127) the bytes of
+ * four groups in an int32, rows up to a multiple of 4. Padding, rows and groups, is 0.
+ *
+ * Mask. The rows are those of `experts` experts, alike many each, of which the first
+ * masked_m[expert] count: no code and no scale of the others is written. Their padding is
+ * 0 as any.
+ *
+ * Cost. 5H bytes per row that counts, and its scales. How many rows count depends on the
+ * seed, which the cost takes the mean of. */
+#include "ops/silu_mul_quant.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    PARAM_ROUND,
+    PARAM_LAYOUT,
+    PARAM_GROUP,
+    PARAM_SCALE_LAYOUT,
+    PARAM_UE8M0,
+    PARAM_EPS,
+    PARAM_CLAMP,
+    PARAM_MASK,
+    PARAM_EXPERTS,
+};
+enum { EXPERTS_DEFAULT = 8, EXPERTS_MAX = 65536, ROWS_IN_16_BYTES = 4 };
+
+/* ---- a case, spelt out -----------------------------------------------------------------
+ */
+
+static double number(const struct kb_case *c, int param) {
+    return c->set[param].v;
+}
+
+/* What overflows is refused with the input, whether or not another axis is 0. */
+static int64_t tokens_of(const struct kb_case *c) {
+    int64_t tokens = 1;
+    for (int i = 0; i < c->rank - 1; i++)
+        if (!kb_mul_i64(tokens, c->shape[i], &tokens))
+            return 0;
+    return tokens;
+}
+
+struct kb_smq kb_smq_of(const struct kb_case *c) {
+    double clamp = number(c, PARAM_CLAMP);
+    struct kb_smq q = {
+        .dtype = c->dtype,
+        .round = (int)number(c, PARAM_ROUND),
+        .layout = (int)number(c, PARAM_LAYOUT),
+        .scale_layout = (int)number(c, PARAM_SCALE_LAYOUT),
+        .mask = (int)number(c, PARAM_MASK),
+        .ue8m0 = number(c, PARAM_UE8M0) != 0,
+        .limit = clamp > 0 ? kb_decode(c->dtype, kb_encode(c->dtype, clamp)) : INFINITY,
+        .eps = (double)(float)number(c, PARAM_EPS),
+        .experts = 1,
+        .hidden = c->shape[c->rank - 1] / 2,
+        .group = (int64_t)number(c, PARAM_GROUP),
+    };
+    if (q.mask != KB_SMQ_MASK_NONE)
+        q.experts = (int64_t)number(c, PARAM_EXPERTS);
+    q.rows = tokens_of(c) / q.experts;
+    q.groups = q.hidden / q.group;
+    q.scale_rows = q.rows;
+    if (q.scale_layout == KB_SMQ_COL_TMA || q.scale_layout == KB_SMQ_PACKED)
+        q.scale_rows =
+            (q.rows + ROWS_IN_16_BYTES - 1) / ROWS_IN_16_BYTES * ROWS_IN_16_BYTES;
+    return q;
+}
+
+/* ---- the problem -----------------------------------------------------------------------
+ */
+
+static bool check_width(const struct kb_case *c, struct kb_err *err) {
+    int64_t width = c->shape[c->rank - 1], hidden = width / 2;
+    int64_t group = (int64_t)number(c, PARAM_GROUP);
+    if (width % 2)
+        return kb_fail(err, KB_INPUT, "the last axis is 2*HIDDEN, %lld is odd",
+                       (long long)width);
+    if (!width)
+        return kb_fail(err, KB_INPUT,
+                       "the last axis is 2*HIDDEN, HIDDEN must be at least 1, got 0");
+    if (group & (group - 1))
+        return kb_fail(err, KB_INPUT, "group must be a power of two, got %lld",
+                       (long long)group);
+    if (hidden % group)
+        return kb_fail(err, KB_INPUT,
+                       "HIDDEN must be a multiple of the group, %lld is none of %lld",
+                       (long long)hidden, (long long)group);
+    return true;
+}
+
+static bool check_clamp(const struct kb_case *c, struct kb_err *err) {
+    double clamp = number(c, PARAM_CLAMP);
+    double limit = kb_decode(c->dtype, kb_encode(c->dtype, clamp));
+    if (clamp == 0 || (limit > 0 && isfinite(limit)))
+        return true;
+    return kb_fail(err, KB_INPUT, "clamp: %g is %s in %s, no limit", clamp,
+                   limit > 0 ? "infinite" : "0", kb_dtype_name(c->dtype));
+}
+
+static bool check_scales(const struct kb_case *c, struct kb_err *err) {
+    if (number(c, PARAM_SCALE_LAYOUT) != KB_SMQ_PACKED || number(c, PARAM_UE8M0) != 0)
+        return true;
+    return kb_fail(err, KB_INPUT,
+                   "scale_layout=packed holds exponents and no more; "
+                   "it goes with ue8m0=yes only");
+}
+
+/* What only a mask reads is refused without one: the case would have a second id. */
+static bool check_mask(const struct kb_case *c, struct kb_err *err) {
+    int64_t experts = (int64_t)number(c, PARAM_EXPERTS), tokens;
+    if (number(c, PARAM_MASK) == KB_SMQ_MASK_NONE)
+        return experts == EXPERTS_DEFAULT ||
+               kb_fail(err, KB_INPUT, "experts is for a mask, mask=none has no experts");
+    if (c->rank != 2)
+        return kb_fail(err, KB_INPUT,
+                       "with a mask a shape is TOKENSx2*HIDDEN, TOKENS being the rows of "
+                       "all experts, got %d axes",
+                       c->rank);
+    tokens = c->shape[0];
+    if (tokens % experts)
+        return kb_fail(err, KB_INPUT,
+                       "the experts have as many rows each, %lld rows are none for %lld",
+                       (long long)tokens, (long long)experts);
+    if (tokens / experts > INT32_MAX)
+        return kb_fail(err, KB_INPUT,
+                       "masked_m holds 32-bit counts, %lld rows are too many",
+                       (long long)(tokens / experts));
+    return true;
+}
+
+/* The case's own axes with another last one; with a mask the rows by experts. */
+static int rows_shape(const struct kb_case *c, const struct kb_smq *q, int64_t last,
+                      int64_t shape[KB_MAX_RANK]) {
+    if (q->mask != KB_SMQ_MASK_NONE) {
+        shape[0] = q->experts;
+        shape[1] = q->rows;
+        shape[2] = last;
+        return 3;
+    }
+    memcpy(shape, c->shape, sizeof c->shape);
+    shape[c->rank - 1] = last;
+    return c->rank;
+}
+
+static int scales_shape(const struct kb_smq *q, int64_t shape[KB_MAX_RANK]) {
+    int rank = 0;
+    if (q->mask != KB_SMQ_MASK_NONE)
+        shape[rank++] = q->experts;
+    if (q->scale_layout == KB_SMQ_ROW) {
+        shape[rank++] = q->rows;
+        shape[rank++] = q->groups;
+        return rank;
+    }
+    shape[rank++] = q->scale_layout == KB_SMQ_PACKED ? (q->groups + 3) / 4 : q->groups;
+    shape[rank++] = q->scale_rows;
+    if (q->scale_layout == KB_SMQ_PACKED)
+        shape[rank++] = 4;
+    return rank;
+}
+
+static bool add_tensors(const struct kb_case *c, const struct kb_smq *q,
+                        struct kb_problem *p, struct kb_err *err) {
+    int64_t shape[KB_MAX_RANK];
+    enum kb_dtype scales = q->scale_layout == KB_SMQ_PACKED ? KB_U8 : KB_FP32;
+    int rank = rows_shape(c, q, 2 * q->hidden, shape);
+    if (!kb_problem_tensor(p, "input", KB_IN, q->dtype, rank, shape, KB_RULE_BOUND, err) ||
+        !kb_problem_tensor(p, "masked_m", KB_IN, KB_I32, 1, &q->experts, KB_RULE_EXACT,
+                           err))
+        return false;
+    if (q->mask == KB_SMQ_MASK_NONE)
+        kb_problem_absent(p);
+    rank = rows_shape(c, q, q->hidden, shape);
+    if (!kb_problem_tensor(p, "y_q", KB_OUT, KB_E4M3, rank, shape, KB_RULE_BOUND, err))
+        return false;
+    rank = scales_shape(q, shape);
+    return kb_problem_tensor(p, "y_s", KB_OUT, scales, rank, shape, KB_RULE_BOUND, err);
+}
+
+/* The share of the rows that count, on the average over seeds. */
+static double share_of(const struct kb_smq *q) {
+    switch (q->mask) {
+    case KB_SMQ_MASK_BALANCED:
+    case KB_SMQ_MASK_IMBALANCED:
+        return 0.5;
+    case KB_SMQ_MASK_EXTREME:
+        return 1.0 / (double)q->experts;
+    default:
+        return 1;
+    }
+}
+
+static void add_cost(const struct kb_smq *q, struct kb_problem *p) {
+    double share = share_of(q);
+    const struct kb_tensor_spec *scales = &p->tensors[KB_SMQ_SCALES];
+    int64_t outputs =
+        (int64_t)floor((double)p->tensors[KB_SMQ_CODES].elements * share + 0.5);
+    int64_t scale_bytes = scales->elements * (int64_t)kb_dtype_bytes(scales->dtype);
+    p->bytes = 5 * outputs + (int64_t)floor((double)scale_bytes * share + 0.5) +
+               4 * p->tensors[KB_SMQ_COUNTS].elements;
+    p->flops = 9 * outputs;
+    /* A quarter as much written as read, as here but for the scales: two bytes and half a
+     * byte for an element of the stream's input, of which whole vectors are taken. */
+    p->ceiling_pattern = "r2w05";
+    p->ceiling_elements = (int64_t)floor((double)p->bytes / 2.5 / 32) * 32;
+}
+
+static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err *err) {
+    if (!check_width(c, err) || !check_clamp(c, err) || !check_scales(c, err) ||
+        !check_mask(c, err))
+        return false;
+    struct kb_smq q = kb_smq_of(c);
+    if (!add_tensors(c, &q, p, err))
+        return false;
+    kb_problem_name(p, "tokens", q.experts * q.rows);
+    kb_problem_name(p, "hidden", q.hidden);
+    kb_problem_name(p, "rows", q.rows);
+    kb_problem_name(p, "groups", q.groups);
+    kb_problem_name(p, "scale_rows", q.scale_rows);
+    kb_problem_name(p, "scales_per_expert", kb_smq_scales_per_expert(&q));
+    kb_problem_float(p, "limit", isinf(q.limit) ? 0 : q.limit);
+    add_cost(&q, p);
+    return true;
+}
+
+static bool shape_of_axes(const int64_t *values, int64_t shape[KB_MAX_RANK], int *rank) {
+    shape[0] = values[0];
+    *rank = 2;
+    return kb_mul_i64(values[1], 2, &shape[1]);
+}
+
+static void macros(const struct kb_case *c, struct kb_arena *arena,
+                   struct kb_strings *out) {
+    const struct {
+        const char *name;
+        int value;
+    } numbers[] = {
+        {"KB_ROUND", (int)number(c, PARAM_ROUND)},
+        {"KB_LAYOUT", (int)number(c, PARAM_LAYOUT)},
+        {"KB_SCALE_LAYOUT", (int)number(c, PARAM_SCALE_LAYOUT)},
+        {"KB_UE8M0", (int)number(c, PARAM_UE8M0)},
+        {"KB_CLAMP", number(c, PARAM_CLAMP) > 0},
+        {"KB_MASK", (int)number(c, PARAM_MASK)},
+    };
+    kb_strings_add(out, arena, "KB_T");
+    kb_strings_add(out, arena, kb_dtype_cxx(c->dtype));
+    for (size_t i = 0; i < KB_COUNT(numbers); i++) {
+        kb_strings_add(out, arena, numbers[i].name);
+        kb_strings_add(out, arena, kb_arena_printf(arena, "%d", numbers[i].value));
+    }
+}
+
+/* The peers' own: no code off by two or more, which is one and a half steps from what is
+ * not rounded yet, a step being an eighth at most and 2^-9 below; scales at 1e-3. */
+static void peer_tolerance(enum kb_dtype dtype, double *atol, double *rtol) {
+    *atol = dtype == KB_FP32 ? 1e-5 : 0x1.8p-9;
+    *rtol = dtype == KB_FP32 ? 1e-3 : 0.1875;
+}
+
+/* ---- the op ----------------------------------------------------------------------------
+ */
+
+static const struct kb_param params[] = {
+    [PARAM_ROUND] =
+        {
+            .name = "round",
+            .help =
+                "before the quantiser: nothing; silu(gate) and the product, each to the\n"
+                "dtype; the product alone, as where it goes through memory",
+            .kind = KB_PARAM_WORD,
+            .words = "none,both,product",
+        },
+    [PARAM_LAYOUT] =
+        {
+            .name = "layout",
+            .help = "which half of a row is which",
+            .kind = KB_PARAM_WORD,
+            .words = "gate_up,up_gate",
+        },
+    [PARAM_GROUP] =
+        {
+            .name = "group",
+            .help = "neighbours that share a scale, a power of two",
+            .kind = KB_PARAM_INT,
+            .min = KB_SMQ_GROUP_MIN,
+            .max = KB_SMQ_GROUP_MAX,
+            .def = 128,
+        },
+    [PARAM_SCALE_LAYOUT] =
+        {
+            .name = "scale_layout",
+            .help = "scales of a row side by side; of a column; of a column, rows up to a\n"
+                    "multiple of 4; four exponents of a row in an int32, rows likewise",
+            .kind = KB_PARAM_WORD,
+            .words = "row,col,col_tma,packed",
+        },
+    [PARAM_UE8M0] =
+        {
+            .name = "ue8m0",
+            .help = "yes: scales go up to powers of two",
+            .kind = KB_PARAM_WORD,
+            .words = "no,yes",
+        },
+    [PARAM_EPS] =
+        {
+            .name = "eps",
+            .help = "amax is taken for this where it is less",
+            .kind = KB_PARAM_FLOAT,
+            .min = 1e-30,
+            .max = 1,
+            .def = 1e-10,
+        },
+    [PARAM_CLAMP] =
+        {
+            .name = "clamp",
+            .help =
+                "gate at most this, up within plus and minus this, 0 for no clamp; fill\n"
+                "normal is then N(0,1) x 2 x clamp",
+            .kind = KB_PARAM_FLOAT,
+            .min = 0,
+            .max = 3e38,
+        },
+    [PARAM_MASK] =
+        {
+            .name = "mask",
+            .help = "TOKENS are the rows of all experts, of which masked_m[expert] each\n"
+                    "count: all; half, more or less; any number; all of one expert's and\n"
+                    "no others",
+            .kind = KB_PARAM_WORD,
+            .words = "none,full,balanced,imbalanced,extreme",
+        },
+    [PARAM_EXPERTS] =
+        {
+            .name = "experts",
+            .help = "of a mask: experts, with as many rows each",
+            .kind = KB_PARAM_INT,
+            .min = 1,
+            .max = EXPERTS_MAX,
+            .def = EXPERTS_DEFAULT,
+        },
+};
+
+static const enum kb_fill fills[] = {
+    KB_FILL_NORMAL,   KB_FILL_LARGE,    KB_FILL_OUTLIERS, KB_FILL_TINY,
+    KB_FILL_ZEROS,    KB_FILL_CONSTANT, KB_FILL_NAN,      KB_FILL_BITS,
+    KB_FILL_PATTERNS, KB_FILL_RAMP,     KB_FILL_SPARSE,   KB_FILL_EDGES,
+};
+
+static const char *const axes[] = {"tokens", "hidden"};
+
+static const struct kb_convention conventions[] = {
+    {.words = "with the halves swapped", .set = "layout=up_gate"},
+    {.words = "with the halves swapped", .set = "layout=gate_up"},
+    {.words = "round=none", .set = "round=none"},
+    {.words = "round=both", .set = "round=both"},
+    {.words = "round=product", .set = "round=product"},
+    {.words = "scale_layout=row", .set = "scale_layout=row"},
+    {.words = "scale_layout=col", .set = "scale_layout=col"},
+    {.words = "ue8m0=yes", .set = "ue8m0=yes"},
+    {.words = "ue8m0=no", .set = "ue8m0=no"},
+    {.words = "a floor of 1e-4 under amax", .set = "eps=1e-4"},
+    {.words = "a floor of 1e-10 under the scale", .set = "eps=4.48e-8"},
+    {.words = "without the clamp", .set = "clamp=0"},
+    {.words = "without the mask", .set = "mask=none,experts=8"},
+};
+
+const struct kb_op kb_op_silu_mul_quant = {
+    .name = "silu_mul_quant",
+    .family = "silu_mul_quant",
+    .shape_form = "TOKENSx2*HIDDEN",
+    .formula = "y = x / (1 + exp(-x)) * up, x = gate; in each group of a row\n"
+               "s = max(max |y|, eps) / 448, y_q = e4m3(y / s), y_s = s",
+    .catches = "halves swapped; scales rounded down, to nearest or by ceil(log2f); codes\n"
+               "made with another scale than the one stored; scales transposed or packed\n"
+               "in another order; groups of zeros; NaN that becomes a number; padding or\n"
+               "masked rows that are written",
+    .sample = "7x256",
+    .dtypes = {KB_BF16, KB_FP16},
+    .n_dtypes = 2,
+    .params = params,
+    .n_params = KB_COUNT(params),
+    .fills = fills,
+    .n_fills = KB_COUNT(fills),
+    .axes = axes,
+    .n_axes = KB_COUNT(axes),
+    .shape_of_axes = shape_of_axes,
+    .fast_math_factor = KB_SMQ_FAST_MATH,
+    .resolve = resolve,
+    .macros = macros,
+    .fill = kb_smq_fill,
+    .reference = kb_smq_reference,
+    .prepare = kb_smq_prepare,
+    .peer_tolerance = peer_tolerance,
+    .conventions = conventions,
+    .n_conventions = KB_COUNT(conventions),
+};

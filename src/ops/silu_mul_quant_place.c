@@ -1,0 +1,61 @@
+/* silu_mul_quant_place.c - where halves, groups and scales of silu_mul_quant lie.
+ *
+ * Scales of one expert, of `rows` rows and `groups` groups, as they lie in memory:
+ *     row      [rows][groups]                              fp32
+ *     col      [groups][rows]                              fp32
+ *     col_tma  [groups][rows up to a multiple of 4]        fp32, 16 bytes to a pitch
+ *     packed   [groups / 4 up][rows up to a multiple of 4][4]   bytes of exponents: four
+ *              groups of a row are the bytes of one int32, the first in its lowest byte
+ * Experts follow each other. */
+#include "ops/silu_mul_quant.h"
+
+static int64_t groups_up(const struct kb_smq *q) {
+    return q->scale_layout == KB_SMQ_PACKED ? (q->groups + 3) / 4 * 4 : q->groups;
+}
+
+int64_t kb_smq_half(const struct kb_smq *q, int64_t row, enum kb_smq_half half) {
+    bool second = half == (q->layout == KB_SMQ_GATE_UP ? KB_SMQ_UP : KB_SMQ_GATE);
+    return (2 * row + second) * q->hidden;
+}
+
+int64_t kb_smq_scales_per_expert(const struct kb_smq *q) {
+    return q->scale_rows * groups_up(q);
+}
+
+struct kb_smq_place kb_smq_place_of(const struct kb_smq *q, int64_t element) {
+    int64_t size = kb_smq_scales_per_expert(q), at = element % size;
+    struct kb_smq_place place = {.expert = element / size};
+    switch (q->scale_layout) {
+    case KB_SMQ_ROW:
+        place.row = at / q->groups;
+        place.group = at % q->groups;
+        break;
+    case KB_SMQ_PACKED:
+        place.row = at / 4 % q->scale_rows;
+        place.group = at / (4 * q->scale_rows) * 4 + at % 4;
+        break;
+    default:
+        place.row = at % q->scale_rows;
+        place.group = at / q->scale_rows;
+    }
+    return place;
+}
+
+int64_t kb_smq_element_of(const struct kb_smq *q, struct kb_smq_place place) {
+    int64_t block = place.expert * kb_smq_scales_per_expert(q);
+    switch (q->scale_layout) {
+    case KB_SMQ_ROW:
+        return block + place.row * q->groups + place.group;
+    case KB_SMQ_PACKED:
+        return block + (place.group / 4 * q->scale_rows + place.row) * 4 + place.group % 4;
+    default:
+        return block + place.group * q->scale_rows + place.row;
+    }
+}
+
+bool kb_smq_is_masked(const struct kb_smq *q, const void *const *in,
+                      struct kb_smq_place place) {
+    const int32_t *counts = in[KB_SMQ_COUNTS];
+    return q->mask != KB_SMQ_MASK_NONE && place.row < q->rows &&
+           place.row >= counts[place.expert];
+}
