@@ -7,8 +7,9 @@
     X(silu)                                                                                \
     X(gelu)                                                                                \
     X(gelu_tanh)                                                                           \
-    X(moe_routing)                                                                         \
     X(silu_mul_quant)                                                                      \
+    X(qknorm_rope)                                                                         \
+    X(moe_routing)                                                                         \
     X(stream)
 
 #define X(name) extern const struct kb_op kb_op_##name;

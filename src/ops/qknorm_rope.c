@@ -1,0 +1,463 @@
+/* qknorm_rope.c - op qknorm_rope: RMSNorm of every query and key head, then the rotary
+ * embedding, in place in a packed qkv buffer.
+ *
+ * Formula. A token's row is q heads, k heads, v heads, each of head_dim elements x. With w
+ * the weight of q or of k, and r = 1 / sqrt(mean(x^2) + eps):
+ *     y[i] = x[i] * r * w[i]
+ *     pairs k = 0 .. rotary_dim / 2 - 1 are (k, k + rotary_dim / 2) in style=neox and
+ *     (2k, 2k + 1) in style=interleaved; with t = position * frequency(k):
+ *     out_a = (y_a cos t - y_b sin t) * scale,  out_b = (y_b cos t + y_a sin t) * scale
+ *     elements from rotary_dim on are y; v heads stay bit for bit
+ *     frequency(k) = base^(-2k / rotary_dim), and with YaRN (factor f other than 1)
+ *     times (1 - ramp) + ramp / f, ramp = (k - low) / (high - low) within 0 and 1
+ *     round=once      one rounding, at the end
+ *     round=norm      y is rounded to the dtype
+ *     round=scaled    x * r is, and y
+ *     table=dtype     cos t and sin t are rounded to the dtype, as a table of it holds them
+ * YaRN comes as factor, low, high and attention_factor (its scale), or is derived from a
+ * model's configuration where original is set (Peng et al. 2023, with the rounding and the
+ * limits of Hugging Face's rope utilities):
+ *     factor = max_position / original where max_position is set
+ *     low, high = d(beta_fast), d(beta_slow), floor and ceil of them unless truncate=no,
+ *     within 0 and rotary_dim - 1;
+ *     d(n) = rotary_dim * ln(original / (2 pi n)) / (2 ln base)
+ *     scale = m(mscale) / m(mscale_all_dim) where both are set, else m(1);
+ *     m(s) = 0.1 s ln factor + 1, and 1 for a factor up to 1
+ *
+ * Cost. q and k heads read and written, 4 bytes a position, the weights; v costs nothing.
+ *
+ * Timed in place, a launch finds what the last one on the same buffers left: other values,
+ * the same bytes. Outputs are checked on buffers that were put back. */
+#include "ops/qknorm_rope.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    PARAM_STYLE,
+    PARAM_ROTARY_DIM,
+    PARAM_EPS,
+    PARAM_BASE,
+    PARAM_FACTOR,
+    PARAM_LOW,
+    PARAM_HIGH,
+    PARAM_ATTENTION,
+    PARAM_ORIGINAL,
+    PARAM_MAX_POSITION,
+    PARAM_BETA_FAST,
+    PARAM_BETA_SLOW,
+    PARAM_MSCALE,
+    PARAM_MSCALE_ALL,
+    PARAM_TRUNCATE,
+    PARAM_POSITIONS,
+    PARAM_POSITION,
+    PARAM_WEIGHTS,
+    PARAM_ROUND,
+    PARAM_TABLE,
+    PARAM_ANGLE,
+};
+
+static double number(const struct kb_case *c, int param) {
+    return c->set[param].v;
+}
+
+/* ---- YaRN ------------------------------------------------------------------------------
+ */
+
+/* The pair that turns `rotations` times over the original positions. */
+static double pair_of(const struct kb_case *c, int rotary_dim, double rotations) {
+    double original = number(c, PARAM_ORIGINAL), base = number(c, PARAM_BASE);
+    return rotary_dim * log(original / (rotations * 2 * M_PI)) / (2 * log(base));
+}
+
+static double magnitude(double factor, double mscale) {
+    return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1;
+}
+
+static void derive(const struct kb_case *c, struct kb_qkr *q) {
+    double mscale = number(c, PARAM_MSCALE), all = number(c, PARAM_MSCALE_ALL);
+    q->low = pair_of(c, q->rotary_dim, number(c, PARAM_BETA_FAST));
+    q->high = pair_of(c, q->rotary_dim, number(c, PARAM_BETA_SLOW));
+    if (number(c, PARAM_TRUNCATE) == 0) {
+        q->low = floor(q->low);
+        q->high = ceil(q->high);
+    }
+    q->low = fmax(q->low, 0);
+    q->high = fmin(q->high, q->rotary_dim - 1);
+    if (number(c, PARAM_MAX_POSITION) > 0)
+        q->factor = number(c, PARAM_MAX_POSITION) / number(c, PARAM_ORIGINAL);
+    q->scale = mscale > 0 && all > 0
+                   ? magnitude(q->factor, mscale) / magnitude(q->factor, all)
+                   : magnitude(q->factor, 1);
+}
+
+/* The ramp needs some width. */
+static double upper(const struct kb_qkr *q) {
+    return fabs(q->low - q->high) <= 1e-6 ? q->high + 0.001 : q->high;
+}
+
+double kb_qkr_frequency(const struct kb_qkr *q, int k) {
+    double frequency = pow(q->base, -2.0 * k / q->rotary_dim);
+    if (q->factor == 1)
+        return frequency;
+    double ramp = fmin(fmax((k - q->low) / (upper(q) - q->low), 0), 1);
+    return frequency * ((1 - ramp) + ramp / q->factor);
+}
+
+/* ---- a case, spelt out -----------------------------------------------------------------
+ */
+
+enum { RANDOM_BELOW = 32768 };
+
+struct kb_qkr kb_qkr_of(const struct kb_case *c) {
+    struct kb_qkr q = {
+        .dtype = c->dtype,
+        .tokens = c->shape[0],
+        .heads = c->shape[1],
+        .kv_heads = c->shape[2],
+        .head_dim = (int)c->shape[3],
+        .rotary_dim = (int)number(c, PARAM_ROTARY_DIM),
+        .style = (int)number(c, PARAM_STYLE),
+        .round = (int)number(c, PARAM_ROUND),
+        .table = (int)number(c, PARAM_TABLE),
+        .angle = (int)number(c, PARAM_ANGLE),
+        .weights = (int)number(c, PARAM_WEIGHTS),
+        .positions = (int)number(c, PARAM_POSITIONS),
+        .position = (int64_t)number(c, PARAM_POSITION),
+        .eps = (float)number(c, PARAM_EPS),
+        .base = (float)number(c, PARAM_BASE),
+        .factor = number(c, PARAM_FACTOR),
+        .low = number(c, PARAM_LOW),
+        .high = number(c, PARAM_HIGH),
+        .scale = 1,
+        .row = (c->shape[1] + 2 * c->shape[2]) * c->shape[3],
+    };
+    if (!q.rotary_dim)
+        q.rotary_dim = q.head_dim;
+    if (q.positions == KB_POS_RANDOM && !q.position)
+        q.position = RANDOM_BELOW;
+    if (number(c, PARAM_ORIGINAL) > 0)
+        derive(c, &q);
+    if (number(c, PARAM_ATTENTION) > 0)
+        q.scale = number(c, PARAM_ATTENTION);
+    /* Kernels take all of them as floats. */
+    q.factor = (float)q.factor;
+    q.low = (float)q.low;
+    q.high = (float)q.high;
+    q.scale = (float)q.scale;
+    return q;
+}
+
+/* ---- the problem -----------------------------------------------------------------------
+ */
+
+static bool check_shape(const struct kb_case *c, struct kb_err *err) {
+    if (c->rank != 4)
+        return kb_fail(err, KB_INPUT,
+                       "the shape is TOKENSxHEADSxKV_HEADSxHEAD_DIM, got %d axes", c->rank);
+    for (int i = 1; i < 3; i++)
+        if (c->shape[i] < 1 || c->shape[i] > 65535)
+            return kb_fail(err, KB_INPUT, "%s must be from 1 to 65535, got %lld",
+                           i == 1 ? "HEADS" : "KV_HEADS", (long long)c->shape[i]);
+    int64_t dim = c->shape[3];
+    if (dim != 64 && dim != 128 && dim != 256)
+        return kb_fail(err, KB_INPUT, "HEAD_DIM must be 64, 128 or 256, got %lld",
+                       (long long)dim);
+    if (c->shape[0] > INT32_MAX)
+        return kb_fail(err, KB_INPUT, "TOKENS must be at most %d, got %lld", INT32_MAX,
+                       (long long)c->shape[0]);
+    return true;
+}
+
+static bool check_rotary(const struct kb_case *c, struct kb_err *err) {
+    int64_t rotary = (int64_t)number(c, PARAM_ROTARY_DIM);
+    if (rotary % 2)
+        return kb_fail(err, KB_INPUT, "rotary_dim counts pairs, %lld is odd",
+                       (long long)rotary);
+    if (rotary > c->shape[3])
+        return kb_fail(err, KB_INPUT, "rotary_dim %lld is more than HEAD_DIM %lld",
+                       (long long)rotary, (long long)c->shape[3]);
+    if (!(number(c, PARAM_BASE) > 1))
+        return kb_fail(err, KB_INPUT, "base must be above 1, got %g",
+                       number(c, PARAM_BASE));
+    return true;
+}
+
+/* What nothing reads is refused: the case would have a second id. */
+static bool check_yarn(const struct kb_case *c, struct kb_err *err) {
+    const struct kb_param *params = c->op->params;
+    bool derived = number(c, PARAM_ORIGINAL) > 0;
+    if (!(number(c, PARAM_FACTOR) > 0))
+        return kb_fail(err, KB_INPUT, "factor must be above 0, got %g",
+                       number(c, PARAM_FACTOR));
+    for (int i = PARAM_MAX_POSITION; i <= PARAM_TRUNCATE; i++)
+        if (!derived && number(c, i) != params[i].def)
+            return kb_fail(err, KB_INPUT, "%s is for a YaRN derived from original, not set",
+                           params[i].name);
+    for (int i = PARAM_LOW; i <= PARAM_HIGH; i++) {
+        if (derived && number(c, i) != 0)
+            return kb_fail(err, KB_INPUT, "%s is derived where original is set",
+                           params[i].name);
+        if (!derived && number(c, PARAM_FACTOR) == 1 && number(c, i) != 0)
+            return kb_fail(err, KB_INPUT, "%s is for a factor other than 1",
+                           params[i].name);
+    }
+    if (number(c, PARAM_MAX_POSITION) > 0 && number(c, PARAM_FACTOR) != 1)
+        return kb_fail(err, KB_INPUT,
+                       "factor is max_position / original, give one of the "
+                       "two");
+    return true;
+}
+
+static bool check_positions(const struct kb_case *c, struct kb_err *err) {
+    int pattern = (int)number(c, PARAM_POSITIONS);
+    double position = number(c, PARAM_POSITION);
+    if (pattern == KB_POS_POWERS && position != 0)
+        return kb_fail(err, KB_INPUT,
+                       "position is for positions=arange, random, constant and reverse");
+    if ((pattern == KB_POS_ARANGE || pattern == KB_POS_REVERSE) &&
+        position + (double)c->shape[0] > (double)INT32_MAX)
+        return kb_fail(err, KB_INPUT, "positions up to %.0f do not fit 32 bits",
+                       position + (double)c->shape[0] - 1);
+    return true;
+}
+
+static void add_names(const struct kb_qkr *q, struct kb_problem *p) {
+    kb_problem_name(p, "tokens", q->tokens);
+    kb_problem_name(p, "heads", q->heads);
+    kb_problem_name(p, "kv_heads", q->kv_heads);
+    kb_problem_name(p, "turning", q->heads + q->kv_heads); /* heads that change */
+    kb_problem_name(p, "head_dim", q->head_dim);
+    kb_problem_name(p, "row", q->row);
+    kb_problem_means(p, "rotary_dim", q->rotary_dim);
+    /* frequency(k) is ratio^k times (1 - ramp) + ramp * yarn_inverse, ramp = (k - yarn_low)
+     * * yarn_slope within 0 and 1 */
+    kb_problem_float(p, "ratio", pow(q->base, -2.0 / q->rotary_dim));
+    bool yarn = q->factor != 1;
+    kb_problem_float(p, "yarn_inverse", yarn ? 1 / q->factor : 1);
+    kb_problem_float(p, "yarn_low", yarn ? q->low : 0);
+    kb_problem_float(p, "yarn_slope", yarn ? 1 / (upper(q) - q->low) : 0);
+    kb_problem_float(p, "scale", q->scale);
+}
+
+static void add_cost(const struct kb_qkr *q, struct kb_problem *p) {
+    int64_t heads = q->tokens * (q->heads + q->kv_heads);
+    p->ceiling_pattern = "copy";
+    p->ceiling_elements = heads * q->head_dim;
+    p->bytes = 2 * p->ceiling_elements * (int64_t)kb_dtype_bytes(q->dtype) + 4 * q->tokens +
+               2 * q->head_dim * (int64_t)kb_dtype_bytes(q->dtype);
+    p->flops = heads * (4 * q->head_dim + 4 * q->rotary_dim);
+}
+
+static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err *err) {
+    if (!check_shape(c, err) || !check_rotary(c, err) || !check_yarn(c, err) ||
+        !check_positions(c, err))
+        return false;
+    struct kb_qkr q = kb_qkr_of(c);
+    int64_t qkv[] = {q.tokens, q.row}, dim = q.head_dim;
+    if (!(q.scale > 0) || !isfinite(q.scale))
+        return kb_fail(err, KB_INPUT, "the scale of this YaRN is %g, no use", q.scale);
+    if (!kb_problem_tensor(p, "qkv", KB_INOUT, c->dtype, 2, qkv, KB_RULE_BOUND, err) ||
+        !kb_problem_tensor(p, "q_weight", KB_IN, c->dtype, 1, &dim, KB_RULE_BOUND, err) ||
+        !kb_problem_tensor(p, "k_weight", KB_IN, c->dtype, 1, &dim, KB_RULE_BOUND, err) ||
+        !kb_problem_tensor(p, "position_ids", KB_IN, KB_I32, 1, &q.tokens, KB_RULE_EXACT,
+                           err))
+        return false;
+    add_names(&q, p);
+    add_cost(&q, p);
+    return true;
+}
+
+static bool shape_of_axes(const int64_t *values, int64_t shape[KB_MAX_RANK], int *rank) {
+    memcpy(shape, values, 4 * sizeof *shape);
+    *rank = 4;
+    return true;
+}
+
+static void macros(const struct kb_case *c, struct kb_arena *arena,
+                   struct kb_strings *out) {
+    const struct {
+        const char *name;
+        int param;
+    } words[] = {
+        {"KB_STYLE", PARAM_STYLE},
+        {"KB_ROUND", PARAM_ROUND},
+        {"KB_TABLE", PARAM_TABLE},
+    };
+    kb_strings_add(out, arena, "KB_T");
+    kb_strings_add(out, arena, kb_dtype_cxx(c->dtype));
+    for (size_t i = 0; i < KB_COUNT(words); i++) {
+        kb_strings_add(out, arena, words[i].name);
+        kb_strings_add(out, arena,
+                       kb_arena_printf(arena, "%d", (int)number(c, words[i].param)));
+    }
+}
+
+/* sglang's of the fused kernel in bf16, vLLM's in fp16. */
+static void peer_tolerance(enum kb_dtype dtype, double *atol, double *rtol) {
+    *atol = dtype == KB_BF16 ? 5e-3 : 2e-3;
+    *rtol = dtype == KB_BF16 ? 1e-2 : 2e-3;
+}
+
+/* ---- the op ----------------------------------------------------------------------------
+ */
+
+static const struct kb_param params[] = {
+    [PARAM_STYLE] = {.name = "style",
+                     .help = "which elements make a pair: halves of the rotated part, or "
+                             "neighbours",
+                     .kind = KB_PARAM_WORD,
+                     .words = "neox,interleaved"},
+    [PARAM_ROTARY_DIM] = {.name = "rotary_dim",
+                          .help = "elements of a head that are rotated; 0: all",
+                          .kind = KB_PARAM_INT,
+                          .max = KB_QKR_MAX_HEAD},
+    [PARAM_EPS] = {.name = "eps",
+                   .help = "added to the mean square",
+                   .kind = KB_PARAM_FLOAT,
+                   .max = 1,
+                   .def = 1e-6},
+    [PARAM_BASE] = {.name = "base",
+                    .help = "of the frequencies (rope_theta)",
+                    .kind = KB_PARAM_FLOAT,
+                    .min = 1,
+                    .max = 1e12,
+                    .def = 1e6},
+    [PARAM_FACTOR] = {.name = "factor",
+                      .help = "YaRN: positions are stretched by it; 1: no YaRN",
+                      .kind = KB_PARAM_FLOAT,
+                      .max = 1e6,
+                      .def = 1},
+    [PARAM_LOW] = {.name = "low",
+                   .help = "YaRN: pairs up to it keep their frequency",
+                   .kind = KB_PARAM_FLOAT,
+                   .min = -1024,
+                   .max = 1024},
+    [PARAM_HIGH] = {.name = "high",
+                    .help = "YaRN: pairs from it on are stretched",
+                    .kind = KB_PARAM_FLOAT,
+                    .min = -1024,
+                    .max = 1024},
+    [PARAM_ATTENTION] = {.name = "attention_factor",
+                         .help = "what the rotated elements are multiplied by; 0: 1, or "
+                                 "as derived",
+                         .kind = KB_PARAM_FLOAT,
+                         .max = 1e3},
+    [PARAM_ORIGINAL] = {.name = "original",
+                        .help = "original_max_position_embeddings: low, high and "
+                                "attention_factor\nare derived; 0: they are given",
+                        .kind = KB_PARAM_INT,
+                        .max = INT32_MAX},
+    [PARAM_MAX_POSITION] = {.name = "max_position",
+                            .help = "max_position_embeddings: factor is this over "
+                                    "original; 0: factor is given",
+                            .kind = KB_PARAM_INT,
+                            .max = INT32_MAX},
+    [PARAM_BETA_FAST] = {.name = "beta_fast",
+                         .help = "turns over original at low",
+                         .kind = KB_PARAM_FLOAT,
+                         .min = 1e-3,
+                         .max = 1e6,
+                         .def = 32},
+    [PARAM_BETA_SLOW] = {.name = "beta_slow",
+                         .help = "turns over original at high",
+                         .kind = KB_PARAM_FLOAT,
+                         .min = 1e-3,
+                         .max = 1e6,
+                         .def = 1},
+    [PARAM_MSCALE] = {.name = "mscale",
+                      .help = "with mscale_all_dim, of the derived attention_factor",
+                      .kind = KB_PARAM_FLOAT,
+                      .max = 1e3},
+    [PARAM_MSCALE_ALL] = {.name = "mscale_all_dim",
+                          .help = "as mscale, below the line",
+                          .kind = KB_PARAM_FLOAT,
+                          .max = 1e3},
+    [PARAM_TRUNCATE] = {.name = "truncate",
+                        .help = "whether derived low and high are whole pairs",
+                        .kind = KB_PARAM_WORD,
+                        .words = "yes,no"},
+    [PARAM_POSITIONS] = {.name = "positions",
+                         .help = "position ids: position, position + 1, ...; drawn below "
+                                 "position\n(0: 32768); all position; counted down to "
+                                 "position; 0 and powers of two",
+                         .kind = KB_PARAM_WORD,
+                         .words = "arange,random,constant,reverse,powers"},
+    [PARAM_POSITION] = {.name = "position",
+                        .help = "see positions",
+                        .kind = KB_PARAM_INT,
+                        .max = INT32_MAX},
+    [PARAM_WEIGHTS] = {.name = "weights",
+                       .help = "N(1, 0.1), 5 N(0, 1), or all 1, where a wrong weight is "
+                               "not seen",
+                       .kind = KB_PARAM_WORD,
+                       .words = "near_one,wide,ones"},
+    [PARAM_ROUND] = {.name = "round",
+                     .help = "round once at the end, or the normed element too, or that "
+                             "also before\nthe weight",
+                     .kind = KB_PARAM_WORD,
+                     .words = "once,norm,scaled"},
+    [PARAM_TABLE] = {.name = "table",
+                     .help = "cos and sin in fp32, or rounded to the dtype",
+                     .kind = KB_PARAM_WORD,
+                     .words = "fp32,dtype"},
+    [PARAM_ANGLE] = {.name = "angle",
+                     .help = "what the bound allows the angle: the error of an fp32 "
+                             "product, or none",
+                     .kind = KB_PARAM_WORD,
+                     .words = "fp32,exact"},
+};
+
+static const enum kb_fill fills[] = {
+    KB_FILL_NORMAL, KB_FILL_LARGE,    KB_FILL_OUTLIERS, KB_FILL_TINY,
+    KB_FILL_ZEROS,  KB_FILL_CONSTANT, KB_FILL_NAN,
+};
+
+static const char *const axes[] = {"tokens", "heads", "kv_heads", "head_dim"};
+
+static const struct kb_convention conventions[] = {
+    {.words = "style=neox", .set = "style=neox"},
+    {.words = "style=interleaved", .set = "style=interleaved"},
+    {.words = "round=once", .set = "round=once"},
+    {.words = "round=norm", .set = "round=norm"},
+    {.words = "round=scaled", .set = "round=scaled"},
+    {.words = "table=fp32", .set = "table=fp32"},
+    {.words = "table=dtype", .set = "table=dtype"},
+    {.words = "rotary_dim of the whole head", .set = "rotary_dim=0"},
+    {.words = "without attention_factor", .set = "attention_factor=1"},
+    {.words = "without YaRN",
+     .set = "factor=1,low=0,high=0,original=0,max_position=0,beta_fast=32,beta_slow=1,"
+            "mscale=0,mscale_all_dim=0,truncate=yes"},
+};
+
+const struct kb_op kb_op_qknorm_rope = {
+    .name = "qknorm_rope",
+    .family = "qknorm_rope",
+    .shape_form = "TOKENSxHEADSxKV_HEADSxHEAD_DIM",
+    .formula = "q and k heads: y = x / sqrt(mean(x^2) + eps) * w, then pairs rotated by "
+               "position * frequency",
+    .catches =
+        "v touched, k normed by q's weight, the pairs of another style, rotary_dim "
+        "ignored,\neps outside the root, positions ignored, a wrong YaRN ramp, angles "
+        "that lose their\nlast digits at long positions, a store before a "
+        "neighbour's load",
+    .sample = "3x4x2x64",
+    .dtypes = {KB_BF16, KB_FP16},
+    .n_dtypes = 2,
+    .params = params,
+    .n_params = KB_COUNT(params),
+    .fills = fills,
+    .n_fills = KB_COUNT(fills),
+    .axes = axes,
+    .n_axes = KB_COUNT(axes),
+    .shape_of_axes = shape_of_axes,
+    .fast_math_factor = KB_QKR_FAST_MATH,
+    .resolve = resolve,
+    .macros = macros,
+    .fill = kb_qkr_fill,
+    .reference = kb_qkr_reference,
+    .prepare = kb_qkr_prepare,
+    .peer_tolerance = peer_tolerance,
+    .conventions = conventions,
+    .n_conventions = KB_COUNT(conventions),
+};
