@@ -159,7 +159,7 @@ static bool parse_unary(struct kb_expr_parser *p, bool live, struct kb_expr_oper
         return false;
     p->depth--;
     if (c == '-')
-        return kb_expr_negate(p, at, out);
+        return kb_expr_negate(p, at, live, out);
     if (!kb_expr_need_number(p, out))
         return false;
     kb_expr_set_int(out, !kb_expr_is_true(out));

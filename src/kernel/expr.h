@@ -48,7 +48,8 @@ bool kb_expr_need_int(struct kb_expr_parser *p, const struct kb_expr_operand *v,
 bool kb_expr_is_true(const struct kb_expr_operand *v);
 void kb_expr_set_int(struct kb_expr_operand *v, int64_t i);
 /* Negate, at `at`. */
-bool kb_expr_negate(struct kb_expr_parser *p, size_t at, struct kb_expr_operand *v);
+bool kb_expr_negate(struct kb_expr_parser *p, size_t at, bool live,
+                    struct kb_expr_operand *v);
 double kb_expr_as_float(const struct kb_expr_operand *v);
 
 enum kb_expr_op {

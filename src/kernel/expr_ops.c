@@ -65,12 +65,14 @@ static bool set_float(struct kb_expr_parser *p, size_t at, struct kb_expr_operan
     return isfinite(f) || kb_expr_fail(p, at, "the result is not finite");
 }
 
-bool kb_expr_negate(struct kb_expr_parser *p, size_t at, struct kb_expr_operand *v) {
+bool kb_expr_negate(struct kb_expr_parser *p, size_t at, bool live,
+                    struct kb_expr_operand *v) {
     if (!kb_expr_need_number(p, v))
         return false;
     v->bare = false;
-    v->f = -v->f;
-    if (__builtin_sub_overflow(0, v->i, &v->i))
+    if (v->type == KB_EXPR_FLOAT)
+        v->f = -v->f;
+    else if (live && __builtin_sub_overflow(0, v->i, &v->i))
         return kb_expr_fail(p, at, "-(%lld) does not fit in 64 bits", (long long)INT64_MIN);
     return true;
 }

@@ -158,6 +158,9 @@ static void a_float_makes_floats_and_nothing_else_does(void **state) {
     says("1e308 * 10", "`1e308 * 10`, column 7: the result is not finite");
     says("1e999", "`1e999`, column 1: 1e999 does not fit in a double");
     says("1 / 0.0", "`1 / 0.0`, column 3: division by zero");
+    /* a float of a whole number whose negative is none */
+    is_float("-min(-9223372036854775807 - 1, 0.5)", 0x1p63);
+    is_float("-(1 ? -9223372036854775807 - 1 : 0.5)", 0x1p63);
 }
 
 static void integers_never_wrap(void **state) {

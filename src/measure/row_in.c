@@ -1,8 +1,7 @@
 /* row_in.c - a line of a journal, or of a worker, back into a row. What a row must have and
  * has not, or has in another form, is an error by its name: a baseline may come from
  * anybody. */
-#include "fields.h"
-#include "measure.h"
+#include "row_local.h"
 
 #include <limits.h>
 #include <math.h>
@@ -169,6 +168,8 @@ static void output_of(struct kb_fields *f, const cJSON *object,
         errors_of(f, object, o);
     if (kb_json_get(object, "worst"))
         element_of(f, o, kb_field_object(f, object, "worst"), &o->worst);
+    if (kb_json_get(object, "local"))
+        o->local = kb_local_of(f, kb_field_object(f, object, "local"));
     o->first_bad = o->last_bad = -1;
     if (!kb_json_get(object, "first"))
         return;
@@ -286,6 +287,8 @@ static void verdict_of(struct kb_fields *f, const cJSON *root, struct kb_row *ro
                   kb_verdict_word(kb_reason_verdict(row->reason))))
         kb_field_wrong(f, "verdict");
     row->text = kb_field_maybe(f, root, "reason");
+    if (!row->text != (row->reason == KB_R_NONE))
+        kb_field_wrong(f, "reason");
     row->warning = kb_field_maybe(f, root, "warning");
 }
 
@@ -309,7 +312,7 @@ static void head_of(struct kb_fields *f, const cJSON *root, struct kb_row *row) 
     row->origin = kb_field_maybe(f, root, "origin");
     list_of(f, root, "flags", &row->flags);
     verdict_of(f, root, row);
-    row->repeat = kb_field_maybe(f, root, "repeat");
+    row->repeat = kb_field_text(f, root, "repeat");
 }
 
 static void checked_of(struct kb_fields *f, const cJSON *root, struct kb_row *row) {
@@ -359,6 +362,8 @@ bool kb_row_parse(const char *name, const char *text, size_t size, struct kb_are
     times_of(&f, doc.root, out);
     if (kb_json_get(doc.root, "code"))
         code_of(&f, kb_field_object(&f, doc.root, "code"), out);
+    if (kb_json_get(doc.root, "smallest"))
+        out->smallest = kb_smallest_of(&f, kb_field_object(&f, doc.root, "smallest"));
     const cJSON *ms = kb_field_object(&f, doc.root, "spent_ms");
     out->ms_total = kb_field_number(&f, ms, "total", 0);
     out->ms_build = kb_field_number(&f, ms, "build", 0);

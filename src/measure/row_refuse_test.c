@@ -69,6 +69,8 @@ static void a_missing_field_is_named(void **state) {
         {{NULL}, "tags"},
         {{NULL}, "flags"},
         {{NULL}, "verdict"},
+        {{NULL}, "reason"},
+        {{NULL}, "repeat"},
         {{NULL}, "memory"},
         {{NULL}, "runs_same_bits"},
         {{NULL}, "bytes"},

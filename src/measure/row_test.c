@@ -168,6 +168,7 @@ static void a_row_that_only_began_comes_back(void **state) {
         .fill = "normal",
         .reason = KB_R_CRASH,
         .text = "the worker died",
+        .repeat = "kbench --case silu/7x16/bf16",
     };
     struct kb_row back = round_trip(&row, &arena);
     assert_null(back.variant);

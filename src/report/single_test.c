@@ -111,6 +111,16 @@ static void a_single_failure_tells_what_where_and_the_rest(void **state) {
         "--seed 1\n");
 }
 
+static void a_grid_past_64_bits_is_shown_as_the_largest_number(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_time(&row, KB_GRAPH, 1220.1);
+    for (int i = 0; i < 3; i++)
+        row.grid[i] = INT64_C(1) << 40;
+    kb_single_print(&v->single, &row, &v->text);
+    assert_non_null(strstr(kb_buf_text(&v->text), "9223372036854775807 blocks"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_single_case_on_a_gpu_shows_every_method),
@@ -119,6 +129,7 @@ int main(void) {
         TEST(a_single_case_on_the_host_has_no_time_and_says_why),
         TEST(a_sampled_case_says_what_is_known_of_the_other_rows),
         TEST(a_single_failure_tells_what_where_and_the_rest),
+        TEST(a_grid_past_64_bits_is_shown_as_the_largest_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
