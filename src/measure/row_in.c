@@ -1,7 +1,8 @@
 /* row_in.c - a line of a journal, or of a worker, back into a row. What a row must have and
  * has not, or has in another form, is an error by its name: a baseline may come from
  * anybody. */
-#include "row_local.h"
+#include "fields.h"
+#include "measure.h"
 
 #include <limits.h>
 #include <math.h>
@@ -168,8 +169,6 @@ static void output_of(struct kb_fields *f, const cJSON *object,
         errors_of(f, object, o);
     if (kb_json_get(object, "worst"))
         element_of(f, o, kb_field_object(f, object, "worst"), &o->worst);
-    if (kb_json_get(object, "local"))
-        o->local = kb_local_of(f, kb_field_object(f, object, "local"));
     o->first_bad = o->last_bad = -1;
     if (!kb_json_get(object, "first"))
         return;
@@ -362,8 +361,6 @@ bool kb_row_parse(const char *name, const char *text, size_t size, struct kb_are
     times_of(&f, doc.root, out);
     if (kb_json_get(doc.root, "code"))
         code_of(&f, kb_field_object(&f, doc.root, "code"), out);
-    if (kb_json_get(doc.root, "smallest"))
-        out->smallest = kb_smallest_of(&f, kb_field_object(&f, doc.root, "smallest"));
     const cJSON *ms = kb_field_object(&f, doc.root, "spent_ms");
     out->ms_total = kb_field_number(&f, ms, "total", 0);
     out->ms_build = kb_field_number(&f, ms, "build", 0);
