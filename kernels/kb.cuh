@@ -173,8 +173,8 @@ KB_DEVICE float kb_fms_sat(float a, float b, float c) {
 }
 
 /* ---- launch order -----------------------------------------------------------------------
- * Programmatic dependent launch (sm_90), for a contract with "pdl". Without it, and on the
- * host, these are nothing. */
+ * Programmatic dependent launch (sm_90), for a contract with "pdl". Without it these are
+ * nothing; on the host the wait is where inputs arrive that are held back. */
 
 /* All that earlier kernels wrote is visible after it. Nothing that they write is read
  * before it, nothing that they may still read is written before it; and no pointer to such
@@ -186,7 +186,9 @@ KB_DEVICE void kb_wait_inputs() {
 }
 /* The next kernel may take the places that become free. A hint: it orders no memory. */
 KB_DEVICE void kb_let_next_start() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+#if defined(KB_HOST)
+    kb_host_wait_inputs();
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.launch_dependents;");
 #endif
 }

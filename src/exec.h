@@ -55,7 +55,12 @@ struct kb_code_info {
 
 /* A kernel that misbehaved in a way that the backend can name; KB_FOUND_NOTHING is the
  * usual. */
-enum kb_finding { KB_FOUND_NOTHING, KB_FOUND_DEADLOCK, KB_FOUND_SANITIZER };
+enum kb_finding {
+    KB_FOUND_NOTHING,
+    KB_FOUND_DEADLOCK,
+    KB_FOUND_SANITIZER,
+    KB_FOUND_MISALIGNED, /* an access that its address is not aligned for */
+};
 
 struct kb_run_options {
     enum {
@@ -65,10 +70,24 @@ struct kb_run_options {
     } order; /* host: of blocks */
     uint64_t
         schedule_seed; /* host: order of threads inside a block and of shuffled blocks */
-    /* host: after one over a copy of the slab, in the same process: what a kernel keeps in
-     * its __device__ variables shows, as it does from launch to launch on a GPU. Not with a
-     * sanitizer. */
-    bool second;
+    /* host: the slab has the plan's slots twice over. The launches run over the first half
+     * as it is, then what the second half has takes its place there (a slot of no bytes
+     * leaves what the launches left), and they run again. So what a kernel keeps in its
+     * __device__ variables shows, as it does from run to run on a GPU. */
+    bool ahead;
+    /* That many runs more before it, each from the same contents, on host in other orders,
+     * for `repeat_ns` at most. The first that leaves other bytes than the one before in a
+     * slot whose bit is set in `compared` is the last, and the slab is as that one left it.
+     */
+    int repeats;
+    int64_t repeat_ns;
+    uint64_t compared;
+    /* Launches that may start before the kernels ahead have ended find poison in every slot
+     * before they wait for them, and what they write till then is lost. On host the first
+     * blocks do, as many as are worth `late_bytes` of copies. */
+    bool late;
+    size_t late_bytes;
+    bool no_pdl; /* cuda: no launch starts before the one ahead has ended */
 };
 struct kb_run_result {
     enum kb_finding finding;
@@ -76,6 +95,7 @@ struct kb_run_result {
                       */
     char warning[512]; /* early exit before a barrier, ...; "" if none */
     double wall_ns;    /* of the launches; not a GPU time on host */
+    int runs;          /* of the plan, from the same contents */
 };
 
 /* ---- timing ---------------------------------------------------------------------------

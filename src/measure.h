@@ -31,6 +31,15 @@ enum kb_verdict {
     X(KB_R_OUT_OF_BOUNDS, "out_of_bounds", KB_FAIL, 1, "a guard zone was written to")      \
     X(KB_R_INPUT_CHANGED, "input_changed", KB_FAIL, 1, "an input was written to")          \
     X(KB_R_ORDER, "order", KB_FAIL, 1, "other bits when blocks run in another order")      \
+    X(KB_R_ALIGNMENT, "alignment", KB_FAIL, 1,                                             \
+      "wrong at addresses that the contract's align allows")                               \
+    X(KB_R_EARLY_READ, "early_read", KB_FAIL, 1,                                           \
+      "an input was read before the wait for the kernel ahead")                            \
+    X(KB_R_EARLY_WRITE, "early_write", KB_FAIL, 1,                                         \
+      "an output was written before the wait for the kernel ahead")                        \
+    X(KB_R_STALE, "stale", KB_FAIL, 1,                                                     \
+      "results of an earlier launch, which had other inputs")                              \
+    X(KB_R_BATCH, "batch", KB_FAIL, 1, "a row has other bits when there are fewer rows")   \
     X(KB_R_TIMED_OUTPUT, "timed_output", KB_FAIL, 1, "other bits from the timed launches") \
     X(KB_R_DEADLOCK, "deadlock", KB_FAIL, 1,                                               \
       "a barrier that live threads wait for in vain")                                      \

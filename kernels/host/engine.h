@@ -22,6 +22,7 @@ struct kbh_launch {
     const kbh_entry *entry;
     unsigned grid[3], block[3];
     size_t smem;
+    bool early; /* may start before the kernels ahead have ended */
     void *args[32];
     unsigned char values[32][8];
 };
@@ -106,7 +107,15 @@ void kbh_engine_begin(kbh_engine *engine, const kbh_launch *launch, const uint3 
 /* ---- what ends a run (runner.cc) ------------------------------------------------------- */
 
 /* status words of the reply */
-enum kbh_status { KBH_OK, KBH_DEADLOCK, KBH_TRAP, KBH_NO_PTX, KBH_ARGUMENTS, KBH_LIMIT };
+enum kbh_status {
+    KBH_OK,
+    KBH_DEADLOCK,
+    KBH_TRAP,
+    KBH_NO_PTX,
+    KBH_ARGUMENTS,
+    KBH_LIMIT,
+    KBH_MISALIGNED,
+};
 [[noreturn]] void kbh_stop(enum kbh_status status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* The first one of a run is kept. */

@@ -29,7 +29,10 @@ template <class... A, void (*kernel)(A...)> struct kbh_thunk<kernel> {
     static constexpr int n_params = sizeof...(A);
     static constexpr kbh_param params[sizeof...(A) + 1] = {
         {sizeof(A), kbh_is_pointer<A>::value}..., {0, false}};
-    template <int... I> static void spread(void *const *args, kbh_indices<I...>) {
+    /* What is checked for alignment there is our own, and most of all that is checked. */
+    template <int... I>
+    __attribute__((no_sanitize("alignment"))) static void spread(void *const *args,
+                                                                 kbh_indices<I...>) {
         kernel(*(typename kbh_plain<A>::type *)args[I]...);
     }
     static void call(void *const *args) {
@@ -41,5 +44,13 @@ template <auto kernel> constexpr kbh_entry kbh_make_entry(const char *name) {
     return {name, kbh_thunk<kernel>::n_params, kbh_thunk<kernel>::params,
             kbh_thunk<kernel>::call};
 }
+
+#ifdef KBH_ALIGNMENT
+/* Called by what -fsanitize=alignment makes of an access. */
+extern "C" [[noreturn]] void __ubsan_handle_type_mismatch_v1_abort(void *data,
+                                                                   uintptr_t address) {
+    kbh_misaligned(data, address);
+}
+#endif
 
 #endif

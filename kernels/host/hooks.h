@@ -2,7 +2,8 @@
  *
  * kb_host_gather gives every lane of a full warp all lanes' values, from which matrix
  * instructions and ldmatrix are plain loops. Asynchronous copies move their bytes at the
- * wait, so that a read before it sees poison. Named barriers are bar.sync ID, COUNT. */
+ * wait, so that a read before it sees poison. Named barriers are bar.sync ID, COUNT. The wait
+ * for the kernels ahead does nothing, unless the run is one whose inputs come late. */
 #ifndef KBH_HOOKS_H
 #define KBH_HOOKS_H
 
@@ -52,5 +53,15 @@ static inline void kb_host_barrier_arrive(int id, int threads, KBH_SITE) {
 static inline void kb_host_yield(void) {
     kbh_yield();
 }
+
+/* griddepcontrol.wait */
+static inline void kb_host_wait_inputs(void) {
+    if (kbh_early)
+        kbh_wait_inputs();
+}
+static inline void cudaGridDependencySynchronize(void) {
+    kb_host_wait_inputs();
+}
+static inline void cudaTriggerProgrammaticLaunchCompletion(void) {}
 
 #endif

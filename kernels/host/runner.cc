@@ -25,6 +25,7 @@ enum {
 
 struct kbh_slot {
     size_t offset, bytes;
+    bool compared; /* between passes */
     char name[64];
 };
 
@@ -38,7 +39,11 @@ struct kbh_run {
     enum kbh_order order;
     uint64_t seed;
     int workers;
-    bool second; /* run all of it before, over a copy */
+    bool ahead;       /* run all of it before, over other contents */
+    int repeats;      /* and so many times more, */
+    long long repeat_ns; /* for no longer than this */
+    int passes;       /* that were run */
+    size_t late_bytes; /* to copy for blocks that start too early */
     kbh_launch launches[KBH_MAX_LAUNCHES];
     int n_launches;
 };
@@ -69,13 +74,13 @@ static uint64_t checksum(const char *data, size_t bytes) {
 /* One write of less than PIPE_BUF: whole or not at all. A process that the kernel forked
  * has no say. */
 static void reply(enum kbh_status status, long long wall_ns, const char *text) {
-    static const char *const words[] = {"ok",     "deadlock",  "trap",
-                                        "no-ptx", "arguments", "limit"};
+    static const char *const words[] = {"ok",        "deadlock", "trap",      "no-ptx",
+                                        "arguments", "limit",    "misaligned"};
     char out[2000];
     if (getpid() != run.pid)
         _exit(1);
-    int n = snprintf(out, sizeof out - 32, "kbench-reply %s %s %lld\n%s\n%s\n", run.nonce,
-                     words[status], wall_ns, text, warning);
+    int n = snprintf(out, sizeof out - 32, "kbench-reply %s %s %lld %d\n%s\n%s\n",
+                     run.nonce, words[status], wall_ns, run.passes, text, warning);
     if (n < 0 || n >= (int)sizeof out - 32)
         _exit(1);
     n += snprintf(out + n, 32, "end %016llx\n",
@@ -119,6 +124,31 @@ void kbh_no_ptx(const char *file, int line) {
 void kbh_over_bounds(int threads, int line) {
     kbh_stop(KBH_LIMIT, "a block of %u threads, and __launch_bounds__(%d) at line %d",
              kbh_now.threads, threads, line);
+}
+
+/* What the compiler passes with an access, as its libraries have it. */
+struct kbh_access {
+    const char *file;
+    uint32_t line, column;
+    const struct {
+        uint16_t kind, info;
+        char name[1];
+    } *type;
+    unsigned char log_alignment, kind; /* 1: a store */
+};
+static void kbh_place(const char *address, char *text, size_t room);
+
+void kbh_misaligned(const void *data, uintptr_t address) {
+    const kbh_access *a = (const kbh_access *)data;
+    char place[160];
+    kbh_place((const char *)address, place, sizeof place);
+    kbh_stop(KBH_MISALIGNED,
+             "%s:%u: %s %s wants a multiple of %u bytes, the address is one of %lu%s%s, block "
+             "(%u,%u,%u) thread (%u,%u,%u)",
+             a->file, a->line, a->kind == 1 ? "a store to" : "an access to", a->type->name,
+             1u << a->log_alignment, (unsigned long)(address & -address), *place ? ": " : "",
+             place, blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y,
+             threadIdx.z);
 }
 
 /* assert() of the C library ends here. */
@@ -228,6 +258,13 @@ static void read_arg(kbh_launch *l, int i, char *at) {
                  scalar ? "a value" : "a pointer", bytes);
 }
 
+static void read_compared(char *at) {
+    unsigned long long slot = number(&at);
+    if (slot >= (unsigned)run.n_slots)
+        bad_command("no such slot");
+    run.slots[slot].compared = true;
+}
+
 /* Room for the slab with a moat before and behind, so that what goes far past its ends is a
  * fault and does not land in whatever the system put next to it. */
 static void *reserve_slab() {
@@ -237,10 +274,10 @@ static void *reserve_slab() {
     return room == MAP_FAILED ? NULL : (char *)room + moat;
 }
 
-/* The slab at `at`, where that is not NULL. A private one is a copy of what is written to. */
-static char *map_slab(void *at, int flags) {
-    void *slab = mmap(at, run.slab_bytes, PROT_READ | PROT_WRITE,
-                      flags | (at ? MAP_FIXED : 0), KBH_SLAB_FD, 0);
+static char *map_slab(void) {
+    void *room = reserve_slab();
+    void *slab = mmap(room, run.slab_bytes, PROT_READ | PROT_WRITE,
+                      MAP_SHARED | (room ? MAP_FIXED : 0), KBH_SLAB_FD, 0);
     if (slab == MAP_FAILED)
         kbh_stop(KBH_LIMIT, "cannot map %zu bytes: %s", run.slab_bytes, strerror(errno));
     return (char *)slab;
@@ -272,7 +309,7 @@ static void parse_command(char *text) {
         } else if (field(line, "slab", &value)) {
             run.slab_bytes = number(&value);
             if (run.slab_bytes)
-                run.slab = map_slab(reserve_slab(), MAP_SHARED);
+                run.slab = map_slab();
         } else if (field(line, "slot", &value)) {
             read_slot(value);
         } else if (field(line, "order", &value)) {
@@ -281,8 +318,15 @@ static void parse_command(char *text) {
             run.seed = number(&value);
         } else if (field(line, "workers", &value)) {
             run.workers = (int)number(&value);
-        } else if (field(line, "second", &value)) {
-            run.second = true;
+        } else if (field(line, "ahead", &value)) {
+            run.ahead = true;
+        } else if (field(line, "repeat", &value)) {
+            run.repeats = (int)number(&value);
+            run.repeat_ns = (long long)number(&value);
+        } else if (field(line, "compared", &value)) {
+            read_compared(value);
+        } else if (field(line, "late", &value)) {
+            run.late_bytes = number(&value);
         } else if (field(line, "smem", &value)) {
             kbh_smem_limit = number(&value);
         } else if (field(line, "launch", &value)) {
@@ -290,6 +334,8 @@ static void parse_command(char *text) {
             n_args = 0;
         } else if (field(line, "arg", &value) && run.n_launches) {
             read_arg(&run.launches[run.n_launches - 1], n_args++, value);
+        } else if (field(line, "early", &value) && run.n_launches) {
+            run.launches[run.n_launches - 1].early = true;
         } else if (field(line, "run", &value) && run.n_launches) {
             end_args(n_args);
         } else if (!field(line, "end", &value)) {
@@ -463,11 +509,14 @@ static int count_workers(const kbh_work *work) {
     return kbh_tsan() || threads <= KBH_FEW_THREADS || n < 1 ? 1 : n;
 }
 
+static uint64_t run_early_blocks(kbh_work *work);
+
 static void run_launch(const kbh_launch *l) {
     kbh_work work = {l, make_indices(l), (uint64_t)l->grid[0] * l->grid[1] * l->grid[2], 0, 1};
     kbh_worker workers[KBH_MAX_WORKERS];
     pthread_t threads[KBH_MAX_WORKERS];
     pthread_attr_t attr;
+    work.next = run_early_blocks(&work);
     work.workers = count_workers(&work);
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, 64 << 20); /* thread-local shared memory lies there */
@@ -490,37 +539,21 @@ static long long now_ns(void) {
     return (long long)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void run_launches(void) {
-    for (int i = 0; i < run.n_launches; i++)
-        run_launch(&run.launches[i]);
-}
-
-/* Once at the same addresses, of which nothing stays but what the kernel keeps itself. */
-static void run_first(void) {
-    if (run.slab)
-        map_slab(run.slab, MAP_PRIVATE);
-    run_launches();
-    if (run.slab)
-        map_slab(run.slab, MAP_SHARED);
-}
+#include "passes.cc"
 
 int main(void) {
     run.pid = getpid();
     kbh_begin_process(KBH_COMMAND_FD);
     parse_command(read_command());
     close(KBH_COMMAND_FD);
-    if (run.slab && !run.second)
+    if (run.slab)
         close(KBH_SLAB_FD);
     if (__sanitizer_set_death_callback)
         __sanitizer_set_death_callback(on_death);
     kbh_limit_memory(run.slab_bytes);
     kbh_forbid_system_calls(KBH_REPLY_FD);
     poison_zones();
-    if (run.second)
-        run_first();
-    long long start = now_ns();
-    run_launches();
-    long long wall_ns = now_ns() - start;
+    long long wall_ns = run_command();
     one_line(warning);
     fflush(stdout);
     reply(KBH_OK, wall_ns, "");

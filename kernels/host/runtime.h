@@ -130,11 +130,19 @@ void kbh_async_copy(const kbh_copy *copy);
 void kbh_async_commit(void);
 bool kbh_async_next(int pending_groups, kbh_copy *copy);
 
+/* ---- launch order ----------------------------------------------------------------------
+ * Set while a block is to find that what the kernels ahead write is not there yet: the first
+ * wait of one of its threads brings it. */
+extern bool kbh_early;
+void kbh_wait_inputs(void);
+
 /* ---- endings --------------------------------------------------------------------------- */
 
 [[noreturn]] void kbh_trap(const char *file, int line);
 /* Inline PTX was reached. */
 [[noreturn]] void kbh_no_ptx(const char *file, int line);
+/* An access that the address is not aligned for; `data` is the compiler's. */
+[[noreturn]] void kbh_misaligned(const void *data, uintptr_t address);
 /* A block of more threads than __launch_bounds__ allows: a GPU does not launch it. */
 [[noreturn]] void kbh_over_bounds(int threads, int line);
 static inline void kbh_bounds(int line, int threads, int = 0, int = 0) {

@@ -10,6 +10,8 @@
 
 /* cuda_runtime.h, where a kernel includes it, must not declare threadIdx once more. */
 #define __DEVICE_LAUNCH_PARAMETERS_H__
+/* nor what hooks.h has of this header */
+#define __CUDA_DEVICE_RUNTIME_API_H__
 
 #include <assert.h>
 #include <math.h>

@@ -51,8 +51,10 @@ static void collect_flags(struct host_job *job, const struct kb_build *build) {
         if (uses_define(job, kb_arena_strndup(job->arena, define, strcspn(define, "="))))
             add_flag(job, kb_arena_printf(job->arena, "-D%s", define));
     }
-    if (!sanitizers)
+    if (!sanitizers) {
+        add_flag(job, "-DKBH_ALIGNMENT"); /* kernels/host/entry.h has what it calls */
         return;
+    }
     add_flag(job, "-O1");
     add_flag(job, "-g1");
     add_flag(job, "-fno-omit-frame-pointer");

@@ -229,6 +229,9 @@ static bool compile_kernel(const struct host_job *job, struct kb_err *err) {
     struct kb_strings argv = {0};
     begin_command(job, &argv);
     add_kernel_flags(job, &argv);
+    if (!job->device->sanitizers) /* whose libraries have what it calls */
+        add_words(job, &argv, "-fsanitize=alignment", "-fno-sanitize-recover=alignment",
+                  NULL);
     add_words(job, &argv,
               kb_arena_printf(job->arena, "-fdebug-prefix-map=%s=.", job->folder.inner),
               "-c", "-o", "kbh_kernel.o", "kbh_kernel.cc", NULL);

@@ -157,6 +157,21 @@ static void a_trap_and_an_assertion_name_their_line(void **state) {
     assert_has(o.err.msg, place("assert"));
 }
 
+static void an_access_that_is_not_aligned_is_found_without_a_sanitizer(void **state) {
+    (void)state;
+    struct outcome o = run_small(&plain, "misaligned", 1, 1, 4);
+    assert_clean(&o);
+    o = run_small(&plain, "misaligned", 1, 1, 2);
+    if (by_clang(&plain)) { /* looks at the alignment of scalars only */
+        assert_crash(&o, "misaligned 16-byte access");
+        return;
+    }
+    assert_finding(&o, KB_FOUND_MISALIGNED,
+                   WANTED(place("misaligned"), "float4", "wants a multiple of 16 bytes",
+                          "the address is one of 8", "byte 8 of \"tensor 0\"",
+                          "block (0,0,0) thread (0,0,0)"));
+}
+
 static void an_endless_kernel_is_killed(void **state) {
     (void)state;
     struct rig r = plain;
@@ -222,6 +237,7 @@ int main(void) {
         cmocka_unit_test(a_slab_over_the_memory_limit_is_refused),
         cmocka_unit_test(a_crash_names_signal_address_and_thread),
         cmocka_unit_test(a_trap_and_an_assertion_name_their_line),
+        cmocka_unit_test(an_access_that_is_not_aligned_is_found_without_a_sanitizer),
         cmocka_unit_test(an_endless_kernel_is_killed),
         cmocka_unit_test(exit_and_closed_pipes_are_no_result),
         cmocka_unit_test(forks_and_foreign_writes_are_no_result),

@@ -113,6 +113,19 @@ static void inline_assembly_of_the_kernel_ends_the_run(void **state) {
                          "kbh_no_ptx(__FILE__, __LINE__); }");
 }
 
+static void words_of_programmatic_launches_have_bodies(void **state) {
+    (void)state;
+    assert_rewritten(OWN
+                     "void f() { asm volatile(\"griddepcontrol.wait;\" ::: \"memory\"); }",
+                     OWN "void f() { kb_host_wait_inputs(); }");
+    assert_rewritten(OWN "void f() { asm(\"griddepcontrol.launch_dependents;\"); }",
+                     OWN "void f() { ((void)0); }");
+    assert_rewritten(OWN "void f() { asm(\"griddepcontrol.waits;\"); }",
+                     OWN "void f() { kbh_no_ptx(__FILE__, __LINE__); }");
+    assert_rewritten(OWN "void f() { asm(); }",
+                     OWN "void f() { kbh_no_ptx(__FILE__, __LINE__); }");
+}
+
 static void other_assembly_is_left_alone(void **state) {
     (void)state;
     static const char *const texts[] = {
@@ -168,6 +181,7 @@ int main(void) {
         cmocka_unit_test(lines_and_markers_survive),
         cmocka_unit_test(launch_bounds_move_into_the_body),
         cmocka_unit_test(inline_assembly_of_the_kernel_ends_the_run),
+        cmocka_unit_test(words_of_programmatic_launches_have_bodies),
         cmocka_unit_test(other_assembly_is_left_alone),
         cmocka_unit_test(files_lose_the_dot_that_clang_gives_them),
         cmocka_unit_test(every_prefix_of_a_text_can_be_rewritten),

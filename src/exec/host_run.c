@@ -26,8 +26,9 @@ enum {
 
 /* ---- command ----------------------------------------------------------------------- */
 
-static int n_tensors(const struct kb_plan *plan, const struct kb_slab *slab) {
-    return slab->n_slots - plan->n_scratch;
+/* Slots of the plan: with `ahead` there are twice as many. */
+static int n_slots(const struct kb_slab *slab, const struct kb_run_options *options) {
+    return options->ahead ? slab->n_slots / 2 : slab->n_slots;
 }
 
 /* The contract's name of a slot, for messages. */
@@ -67,36 +68,56 @@ static void write_args(const struct kb_launch *l, const struct kb_slab *slab, in
     }
 }
 
+/* How often it is run and over what; none of it under a sanitizer, whose finding counts. */
+static void write_passes(const struct kb_slab *slab, const struct kb_run_options *options,
+                         struct kb_buf *out) {
+    if (options->ahead)
+        kb_buf_puts(out, "ahead\n");
+    if (options->late)
+        kb_buf_printf(out, "late %zu\n", options->late_bytes);
+    if (options->repeats > 0)
+        kb_buf_printf(out, "repeat %d %lld\n", options->repeats,
+                      (long long)options->repeat_ns);
+    for (int i = 0; i < n_slots(slab, options) && options->repeats > 0; i++)
+        if (options->compared >> i & 1)
+            kb_buf_printf(out, "compared %d\n", i);
+}
+
+static void write_launch(const struct kb_launch *l, const struct kb_slab *slab, int tensors,
+                         struct kb_buf *out) {
+    struct kb_arena arena = {0};
+    kb_buf_printf(out, "launch %lld %lld %lld %lld %lld %lld %zu %s\n",
+                  (long long)l->grid[0], (long long)l->grid[1], (long long)l->grid[2],
+                  (long long)l->block[0], (long long)l->block[1], (long long)l->block[2],
+                  l->smem_bytes, host_entry_line(l->entry, &arena));
+    if (l->pdl)
+        kb_buf_puts(out, "early\n");
+    write_args(l, slab, tensors, out);
+    kb_buf_puts(out, "run\n");
+    kb_arena_free(&arena);
+}
+
 static void write_command(const struct kb_device *device, const struct kb_plan *plan,
                           const struct kb_slab *slab, const struct kb_run_options *options,
                           const char *nonce, struct kb_buf *out) {
-    int tensors = n_tensors(plan, slab);
-    struct kb_arena arena = {0};
+    int n = n_slots(slab, options), tensors = n - plan->n_scratch;
     kb_buf_printf(out, "nonce %s\nslab %zu\norder %d\nseed %llu\nworkers %d\nsmem %lld\n",
                   nonce, slab->bytes, (int)options->order,
                   (unsigned long long)options->schedule_seed, device->info.cores,
                   (long long)device->info.limits.smem_per_block);
-    if (options->second && !device->sanitizers)
-        kb_buf_puts(out, "second\n");
     for (int i = 0; i < slab->n_slots; i++) {
         kb_buf_printf(out, "slot %zu %zu ", slab->slots[i].offset, slab->slots[i].bytes);
-        slot_name(plan, tensors, i, out);
+        slot_name(plan, tensors, i % n, out);
         kb_buf_putc(out, '\n');
     }
+    if (!device->sanitizers)
+        write_passes(slab, options, out);
     for (int i = 0; i < plan->n_launches; i++) {
-        const struct kb_launch *l = &plan->launches[i];
-        if (l->grid[0] == 0 || l->grid[1] == 0 || l->grid[2] == 0)
-            continue;
-        kb_buf_printf(out, "launch %lld %lld %lld %lld %lld %lld %zu %s\n",
-                      (long long)l->grid[0], (long long)l->grid[1], (long long)l->grid[2],
-                      (long long)l->block[0], (long long)l->block[1],
-                      (long long)l->block[2], l->smem_bytes,
-                      host_entry_line(l->entry, &arena));
-        write_args(l, slab, tensors, out);
-        kb_buf_puts(out, "run\n");
+        const int64_t *grid = plan->launches[i].grid;
+        if (grid[0] > 0 && grid[1] > 0 && grid[2] > 0)
+            write_launch(&plan->launches[i], slab, tensors, out);
     }
     kb_buf_puts(out, "end\n");
-    kb_arena_free(&arena);
 }
 
 static bool launches_nothing(const struct kb_plan *plan) {
@@ -111,8 +132,12 @@ static bool launches_nothing(const struct kb_plan *plan) {
 /* What the runner takes for granted. Contracts are checked before; a plan made by hand may
  * not be. */
 static bool is_sound(const struct kb_device *device, const struct kb_plan *plan,
-                     const struct kb_slab *slab, struct kb_err *err) {
+                     const struct kb_slab *slab, const struct kb_run_options *options,
+                     struct kb_err *err) {
     const struct kb_device_limits *limits = &device->info.limits;
+    if (options->ahead && (slab->n_slots % 2 || device->sanitizers))
+        return kb_fail(err, KB_DEVICE,
+                       "a run ahead wants twice the slots, and no sanitizer");
     if (device->options.memory_limit > 0 && slab->bytes > device->options.memory_limit)
         return kb_fail(err, KB_MEMORY, "needs %s, the limit is %s",
                        kb_size_text((double)slab->bytes).text,
@@ -274,6 +299,7 @@ static bool hold_talk(struct kb_device *device, const struct kb_code *code,
 struct reply {
     char status[16];
     double wall_ns;
+    int runs;
     char *text, *warning; /* inside of the talk's buffer */
 };
 
@@ -295,7 +321,7 @@ static bool parse_reply(struct kb_buf *in, const char *nonce, struct reply *out)
     snprintf(end, sizeof end, "end %016llx\n",
              (unsigned long long)checksum(in->data, body));
     if (strcmp(in->data + body, end) != 0 ||
-        sscanf(in->data + n, "%15s %lld", out->status, &wall_ns) != 2)
+        sscanf(in->data + n, "%15s %lld %d", out->status, &wall_ns, &out->runs) != 3)
         return false;
     char *line = strchr(in->data, '\n');
     char *second = line ? strchr(line + 1, '\n') : NULL;
@@ -365,13 +391,15 @@ static bool judge_reply(const struct talk *t, const struct reply *reply,
         return kb_fail(err, KB_BUILD, "%s", text);
     if (kb_streq(reply->status, "limit"))
         return kb_fail(err, KB_DEVICE, "%s", text);
-    if (kb_streq(reply->status, "deadlock")) {
-        result->finding = KB_FOUND_DEADLOCK;
+    bool deadlock = kb_streq(reply->status, "deadlock");
+    if (deadlock || kb_streq(reply->status, "misaligned")) {
+        result->finding = deadlock ? KB_FOUND_DEADLOCK : KB_FOUND_MISALIGNED;
         kb_text_copy(result->text, sizeof result->text, text);
     } else if (!kb_streq(reply->status, "ok")) {
         return kb_fail(err, KB_CRASH, "the runner replied \"%s\"", reply->status);
     }
     result->wall_ns = reply->wall_ns;
+    result->runs = reply->runs;
     return true;
 }
 
@@ -396,7 +424,7 @@ bool host_run(struct kb_device *device, struct kb_code *code, const struct kb_pl
     struct reply reply = {0};
     char nonce[20];
     *result = (struct kb_run_result){0};
-    if (!is_sound(device, plan, slab, err))
+    if (!is_sound(device, plan, slab, options, err))
         return false;
     if (launches_nothing(plan))
         return true;

@@ -243,20 +243,114 @@ static void a_kernel_without_barriers_gives_the_reference(void **state) {
     kb_slab_free(&slab);
 }
 
-static void a_second_launch_sees_what_the_first_kept_and_no_more(void **state) {
+/* Of "keeps_count": what the slab held before it, launches before it in this process. */
+static void assert_count(const struct kb_slab *slab, int held, int launches) {
+    const int *out = kb_slab_at(slab, 0);
+    assert_int_equal(out[0], held);
+    assert_int_equal(out[1], launches);
+}
+
+static void passes_begin_from_the_same_contents_in_one_process(void **state) {
     (void)state;
-    for (int second = 0; second < 2; second++) {
+    for (int repeats = 0; repeats < 4; repeats++) {
         struct kb_slab slab = slab_of(8, 0, 0);
         struct kb_plan plan = plan_for("keeps_count", 1, 1);
-        const struct kb_run_options options = {.second = second};
+        const struct kb_run_options options = {.repeats = repeats, .repeat_ns = 1000000000};
         add_tensor(&plan, 0);
         struct outcome o = run_with(&plain, &plan, &slab, &options);
         assert_clean(&o);
-        const int *out = kb_slab_at(&slab, 0);
-        assert_int_equal(out[0], 1); /* the slab is as it was before either */
-        assert_int_equal(out[1], second);
+        assert_count(&slab, 1, repeats);
+        assert_int_equal(o.result.runs, repeats + 1);
         kb_slab_free(&slab);
     }
+}
+
+static void the_first_pass_with_other_bytes_is_the_last(void **state) {
+    (void)state;
+    struct kb_slab slab = slab_of(8, 0, 0);
+    struct kb_plan plan = plan_for("keeps_count", 1, 1);
+    const struct kb_run_options options = {
+        .repeats = 20, .repeat_ns = 1000000000, .compared = 1};
+    add_tensor(&plan, 0);
+    struct outcome o = run_with(&plain, &plan, &slab, &options);
+    assert_clean(&o);
+    assert_count(&slab, 1, 1);
+    assert_int_equal(o.result.runs, 2);
+    kb_slab_free(&slab);
+}
+
+static void a_run_ahead_leaves_what_nothing_takes_the_place_of(void **state) {
+    (void)state;
+    for (int stale = 0; stale < 2; stale++) {
+        const size_t bytes[] = {8, 4, stale ? 0 : 8, 0};
+        struct kb_slab slab;
+        struct kb_err err = {0};
+        struct kb_plan plan = plan_for("keeps_count", 1, 1);
+        const struct kb_run_options options = {.ahead = true};
+        assert_true(kb_slab_make(&slab, KB_SLAB_SHARED, 4, bytes, 0, &err));
+        memset(kb_slab_at(&slab, 0), 0, 8);
+        if (!stale)
+            *(int *)kb_slab_at(&slab, 2) = 70;
+        add_tensor(&plan, 0);
+        struct outcome o = run_with(&plain, &plan, &slab, &options);
+        assert_clean(&o);
+        assert_count(&slab, stale ? 2 : 71, 1);
+        kb_slab_free(&slab);
+    }
+}
+
+/* out[0]: what a thread read of in[0] before its wait, out[1] after it; out[2] and out[3]
+ * were written before and after. */
+static void run_late(const char *entry, bool pdl, bool late, int out[4]) {
+    struct kb_slab slab = slab_of(4, 16, 0);
+    struct kb_plan plan = plan_for(entry, 1, 1);
+    const struct kb_run_options options = {.late = late, .late_bytes = 1 << 20};
+    *(int *)kb_slab_at(&slab, 0) = 5;
+    plan.launches[0].pdl = pdl;
+    add_tensor(&plan, 0);
+    add_tensor(&plan, 1);
+    struct outcome o = run_with(&plain, &plan, &slab, &options);
+    assert_clean(&o);
+    memcpy(out, kb_slab_at(&slab, 1), 4 * sizeof *out);
+    assert_int_equal(*(int *)kb_slab_at(&slab, 0), 5);
+    kb_slab_free(&slab);
+}
+
+static void inputs_come_late_at_the_first_wait(void **state) {
+    (void)state;
+    static const char *const waits[] = {"waits", "waits_by_ptx", "waits_by_runtime"};
+    enum { POISON = 0x7fb37fb3 };
+    int out[4];
+    for (size_t i = 0; i < KB_COUNT(waits); i++) {
+        run_late(waits[i], true, false, out);
+        assert_true(out[0] == 5 && out[1] == 5 && out[2] == 1 && out[3] == 1);
+        run_late(waits[i], true, true, out);
+        assert_true(out[0] == POISON && out[1] == 5 && out[2] == 0 && out[3] == 1);
+        run_late(waits[i], false, true, out); /* which may not start early */
+        assert_true(out[0] == 5 && out[2] == 1);
+    }
+    run_late("never_waits", true, true, out);
+    assert_true(out[0] == 0 && out[1] == 0 && out[2] == 0 && out[3] == 0);
+}
+
+/* Turns of the first block's 64 threads before a barrier and after it. */
+static void lanes_are_permuted_from_barrier_to_barrier(void **state) {
+    (void)state;
+    struct kb_slab slab = slab_of(4, 64 * 4, 64 * 4);
+    struct kb_plan plan = plan_for("turns", 1, 64);
+    const struct kb_run_options options = {.schedule_seed = 3};
+    for (int i = 0; i < 3; i++)
+        add_tensor(&plan, i);
+    struct outcome o = run_with(&plain, &plan, &slab, &options);
+    assert_clean(&o);
+    const int *before = kb_slab_at(&slab, 1), *after = kb_slab_at(&slab, 2);
+    assert_true(out_of_order(before, 64) > 30);
+    assert_true(out_of_order(after, 64) > 30);
+    int moved = 0;
+    for (int i = 0; i < 64; i++)
+        moved += before[i] != after[i];
+    assert_true(moved > 30);
+    kb_slab_free(&slab);
 }
 
 int main(void) {
@@ -275,7 +369,11 @@ int main(void) {
         cmocka_unit_test(a_kernel_without_barriers_gives_the_reference),
         cmocka_unit_test(a_chain_runs_in_order_and_an_empty_grid_not_at_all),
         cmocka_unit_test(what_a_kernel_prints_is_kept),
-        cmocka_unit_test(a_second_launch_sees_what_the_first_kept_and_no_more),
+        cmocka_unit_test(passes_begin_from_the_same_contents_in_one_process),
+        cmocka_unit_test(the_first_pass_with_other_bytes_is_the_last),
+        cmocka_unit_test(a_run_ahead_leaves_what_nothing_takes_the_place_of),
+        cmocka_unit_test(inputs_come_late_at_the_first_wait),
+        cmocka_unit_test(lanes_are_permuted_from_barrier_to_barrier),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

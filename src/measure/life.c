@@ -143,6 +143,8 @@ bool kb_life_run_on(struct life *l, struct kb_slab *slab,
         return kb_life_stop(l, KB_R_DEADLOCK, "%s", result.text);
     if (result.finding == KB_FOUND_SANITIZER)
         return kb_life_stop(l, KB_R_SANITIZER, "%s", result.text);
+    if (result.finding == KB_FOUND_MISALIGNED)
+        return kb_life_stop(l, KB_R_ALIGNMENT, "%s", result.text);
     return true;
 }
 

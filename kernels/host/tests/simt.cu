@@ -342,6 +342,37 @@ __global__ void keeps_count(int *out) {
     out[1] = launches_so_far++;
 }
 
+// What out holds is read early in[0], in[0], written early, written.
+#define READ_AND_WRITE(wait)                                                               \
+    int early = in[0];                                                                     \
+    out[2] = 1;                                                                            \
+    wait;                                                                                  \
+    out[0] = early;                                                                        \
+    out[1] = in[0];                                                                        \
+    out[3] = 1
+
+__global__ void waits(const int *in, int *out) {
+    READ_AND_WRITE(kb_host_wait_inputs());
+}
+__global__ void waits_by_ptx(const int *in, int *out) {
+    asm volatile("griddepcontrol.launch_dependents;");
+    READ_AND_WRITE(asm volatile("griddepcontrol.wait;" ::: "memory"));
+}
+__global__ void waits_by_runtime(const int *in, int *out) {
+    cudaTriggerProgrammaticLaunchCompletion();
+    READ_AND_WRITE(cudaGridDependencySynchronize());
+}
+__global__ void never_waits(const int *in, int *out) {
+    READ_AND_WRITE();
+}
+
+// Threads in the order of their turns, before a barrier and after it.
+__global__ void __launch_bounds__(64) turns(int *count, int *before, int *after) {
+    before[atomicAdd(count, 1) % 64] = threadIdx.x;
+    __syncthreads();
+    after[atomicAdd(count, 1) % 64] = threadIdx.x;
+}
+
 __global__ void silu_like(const __nv_bfloat16 *in, __nv_bfloat16 *out, int hidden) {
     size_t i = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) * 8;
     size_t row = i / hidden, column = i % hidden;
