@@ -101,7 +101,9 @@ struct kb_output_report {
     int64_t differing;            /* got bits != want rounded */
     int64_t kept, touched; /* not to be written (KB_KEEP), and written all the same */
     /* Of pairs that are both finite; NAN where there are none. */
-    double ulp_max, ulp_p99, bias_ulp, abs_max, rel_max;
+    double ulp_max, ulp_p99, ulp_p50, bias_ulp, abs_max, rel_max;
+    double nmse;     /* sum (got - want)^2 / sum want^2; NAN where all wants are 0 */
+    double want_rms; /* how large wants are */
     struct kb_tolerance tolerance; /* atol and rtol filled in: the peers', or as given */
     double tolerance_used;         /* the worst element's share of it */
     int64_t tolerance_over;
@@ -145,6 +147,16 @@ void kb_compare(const struct kb_compare_args *args, struct kb_output_report *out
 /* Elements of [first, first + count) that fail by the deciding rule. With args->sample the
  * elements of those rows alone are counted off, in order. */
 int64_t kb_compare_over(const struct kb_compare_args *args, int64_t first, int64_t count);
+/* What is said of the elements that are right; NAN where there is no number. */
+struct kb_rest {
+    int64_t right;
+    double share, ulp; /* the largest */
+};
+/* Set the bit of each checked element that fails by the deciding rule, in a bitmap of zeros
+ * with one bit for each. With args->sample the elements of those rows alone are counted
+ * off, in order. */
+void kb_compare_mask(const struct kb_compare_args *args, uint64_t *bits,
+                     struct kb_rest *rest);
 /* Hold an output that is wrong (`out`, of kb_compare) against the op's conventions, with
  * the same inputs: sets out->follows. */
 void kb_compare_conventions(const struct kb_compare_args *args,

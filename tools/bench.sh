@@ -30,7 +30,7 @@ row "kbench list ops" "$(ms "$(median "$bin" list ops)")" "5 ms"
 
 "$build/nvrtc_check" --bench || true
 
-echo "references, tensor bytes per second and core (target 0.5 GB/s)"
+echo "references and the comparison, GB/s of one core: by all bytes of the case (targets 0.5 and 1), by the output's alone"
 "$build/reference_bench"
 
 one() { "$bin" --backend "$1" --op silu --shape "$2" --mode check -q; }

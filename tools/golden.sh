@@ -26,7 +26,8 @@ jq -c '
     def short: if type == "number" and . != 0
         then (. | fabs | log10 | floor) as $e | (. / pow(10; $e - 1) | round) * pow(10; $e - 1)
         else . end;
-    def errors: ["err_over_bound", "ulp_max", "ulp_p99", "bias_ulp", "abs_max", "rel_max"];
+    def errors: ["err_over_bound", "ulp_max", "ulp_p99", "ulp_p50", "bias_ulp", "abs_max", "rel_max",
+        "nmse", "want_rms"];
     def masked($fp32): reduce errors[] as $k
             (.; if has($k) then .[$k] |= (if $fp32 then "*" else short end) else . end)
         | if has("tolerance") then .tolerance.used |= (if $fp32 then "*" else short end) else . end

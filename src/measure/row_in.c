@@ -137,9 +137,12 @@ static void errors_of(struct kb_fields *f, const cJSON *object,
     o->over_bound = count_of(f, object, "over_bound");
     o->ulp_max = kb_field_number(f, object, "ulp_max", NAN);
     o->ulp_p99 = kb_field_number(f, object, "ulp_p99", NAN);
+    o->ulp_p50 = kb_field_number(f, object, "ulp_p50", NAN);
     o->bias_ulp = kb_field_number(f, object, "bias_ulp", NAN);
     o->abs_max = kb_field_number(f, object, "abs_max", NAN);
     o->rel_max = kb_field_number(f, object, "rel_max", NAN);
+    o->nmse = kb_field_number(f, object, "nmse", NAN);
+    o->want_rms = kb_field_number(f, object, "want_rms", NAN);
     tolerance_of(f, kb_field_object(f, object, "tolerance"), o);
 }
 

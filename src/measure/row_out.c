@@ -132,9 +132,12 @@ static cJSON *output_item(const struct kb_output_report *o) {
         kb_json_add_i64(object, "over_bound", o->over_bound);
         kb_json_add_f64(object, "ulp_max", o->ulp_max, DIGITS);
         kb_json_add_f64(object, "ulp_p99", o->ulp_p99, DIGITS);
+        kb_json_add_f64(object, "ulp_p50", o->ulp_p50, DIGITS);
         kb_json_add_f64(object, "bias_ulp", o->bias_ulp, DIGITS);
         kb_json_add_f64(object, "abs_max", o->abs_max, DIGITS);
         kb_json_add_f64(object, "rel_max", o->rel_max, DIGITS);
+        kb_json_add_f64(object, "nmse", o->nmse, DIGITS);
+        kb_json_add_f64(object, "want_rms", o->want_rms, DIGITS);
         kb_json_add(object, "tolerance", tolerance_item(o));
     }
     if (o->worst.index >= 0)

@@ -56,6 +56,8 @@ static void assert_same_output(const struct kb_output_report *a,
     assert_int_equal(a->last_bad, b->last_bad);
     assert_true(a->err_over_bound == b->err_over_bound && a->limit == b->limit);
     assert_true(a->ulp_max == b->ulp_max && a->ulp_p99 == b->ulp_p99);
+    assert_true(a->ulp_p50 == b->ulp_p50 && a->nmse == b->nmse);
+    assert_true(a->want_rms == b->want_rms);
     assert_true(a->bias_ulp == b->bias_ulp && a->abs_max == b->abs_max);
     assert_true(a->rel_max == b->rel_max && a->tolerance_used == b->tolerance_used);
     assert_int_equal(a->tolerance.rule, b->tolerance.rule);

@@ -49,8 +49,8 @@ static void add_heads(struct kb_buf *out) {
     kb_buf_puts(out,
                 "case,op,shape,dtype,fill,seed,device,backend,build,kernel,variant,"
                 "verdict,reason_kind,reason,elements,checked,over,unwritten,out_of_bounds,"
-                "inputs_changed,err_over_bound,ulp_max,ulp_p99,abs_max,rel_max,bytes,"
-                "flops");
+                "inputs_changed,err_over_bound,ulp_max,ulp_p99,abs_max,rel_max,ulp_p50,"
+                "bias_ulp,nmse,bytes,flops");
     for (int m = 0; m < KB_METHOD_COUNT; m++) {
         static const char *const fields[] = {"median_ns", "low_ns",     "high_ns", "min_ns",
                                              "gb_per_s",  "ceiling_ns", "quality"};
@@ -60,19 +60,29 @@ static void add_heads(struct kb_buf *out) {
     kb_buf_puts(out, ",registers,spill_bytes,shared_bytes,code_bytes,repeat\n");
 }
 
+enum { METRICS = 8 };
+
+/* The one further from 0, of those that are there; a bias has a sign. */
+static double worse(double a, double b) {
+    return isnan(a) || fabs(b) > fabs(a) ? b : a;
+}
+
 /* Sums and worst values over a row's outputs. */
 static void add_outputs(const struct kb_row *row, struct kb_buf *out) {
     int64_t elements = 0, checked = 0, over = 0;
-    double worst[5] = {NAN, NAN, NAN, NAN, NAN};
+    double worst[METRICS];
+    for (int k = 0; k < METRICS; k++)
+        worst[k] = NAN;
     for (int i = 0; i < row->n_outputs; i++) {
         const struct kb_output_report *o = &row->outputs[i];
-        const double values[] = {o->err_over_bound, o->ulp_max, o->ulp_p99, o->abs_max,
-                                 o->rel_max};
+        const double values[METRICS] = {o->err_over_bound, o->ulp_max, o->ulp_p99,
+                                        o->abs_max,        o->rel_max, o->ulp_p50,
+                                        o->bias_ulp,       o->nmse};
         elements += o->elements;
         checked += o->checked;
         over += o->over;
-        for (size_t k = 0; k < KB_COUNT(values) && !o->exact && o->elements; k++)
-            worst[k] = fmax(worst[k], values[k]); /* of those that are there */
+        for (int k = 0; k < METRICS && !o->exact && o->elements; k++)
+            worst[k] = worse(worst[k], values[k]);
     }
     add_whole(row->checked, elements, out);
     add_whole(row->checked, checked, out);
@@ -80,7 +90,7 @@ static void add_outputs(const struct kb_row *row, struct kb_buf *out) {
     add_whole(row->checked, row->unwritten, out);
     add_whole(row->checked, row->out_of_bounds, out);
     add_whole(row->checked, row->inputs_changed, out);
-    for (size_t k = 0; k < KB_COUNT(worst); k++)
+    for (int k = 0; k < METRICS; k++)
         add_number(row->checked, worst[k], out);
 }
 

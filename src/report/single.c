@@ -64,7 +64,14 @@ static void tolerance_line(const struct kb_output_report *o, struct kb_buf *out)
     kb_buf_putc(out, '\n');
 }
 
-static void error_lines(const struct kb_row *row, struct kb_buf *out) {
+static void more_error_line(const struct kb_output_report *o, struct kb_buf *out) {
+    kb_buf_printf(out, "%*sp50 %s ulp    bias %s ulp    NMSE %s\n", LABEL, "",
+                  kb_cell_ratio(o->ulp_p50).text, kb_cell_error(o->bias_ulp).text,
+                  kb_cell_error(o->nmse).text);
+}
+
+static void error_lines(const struct kb_single *single, const struct kb_row *row,
+                        struct kb_buf *out) {
     for (int i = 0; i < row->n_outputs; i++) {
         const struct kb_output_report *o = &row->outputs[i];
         label(i ? "" : "error", out);
@@ -82,6 +89,8 @@ static void error_lines(const struct kb_row *row, struct kb_buf *out) {
                           kb_cell_ratio(o->ulp_max).text, kb_cell_ratio(o->ulp_p99).text,
                           kb_cell_error(o->abs_max).text, kb_cell_error(o->rel_max).text);
             tolerance_line(o, out);
+            if (single->look.verbose)
+                more_error_line(o, out);
         }
     }
 }
@@ -374,7 +383,7 @@ void kb_single_print(const struct kb_single *single, const struct kb_row *row,
     if (!right)
         wrong_lines(single, row, out);
     if (row->checked && !kb_row_worst(row))
-        error_lines(row, out);
+        error_lines(single, row, out);
     sample_line(single, row, out);
     if (timed)
         time_lines(row, out);
