@@ -10,6 +10,7 @@
     X(silu_mul_quant)                                                                      \
     X(qknorm_rope)                                                                         \
     X(moe_routing)                                                                         \
+    X(merge_state)                                                                         \
     X(stream)
 
 #define X(name) extern const struct kb_op kb_op_##name;
