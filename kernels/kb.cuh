@@ -140,7 +140,7 @@ KB_DEVICE kb_vec<kBytes> kb_pack(const float (&in)[kN]) {
 KB_DEVICE float kb_ex2(float x) {
     float y;
 #ifdef KB_HOST
-    y = exp2f(x);
+    y = __exp2f(x);
     y = y < 0x1p-126f ? 0.0f : y;
 #else
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -162,8 +162,7 @@ KB_DEVICE float kb_rcp(float x) {
 KB_DEVICE float kb_fms_sat(float a, float b, float c) {
     float y;
 #ifdef KB_HOST
-    y = fmaf(a, b, -c);
-    y = y > 0.0f ? (y < 1.0f ? y : 1.0f) : 0.0f;
+    y = __saturatef(fmaf(a, b, -c));
 #else
     asm("{ .reg .f32 n; neg.f32 n, %3; fma.rn.sat.f32 %0, %1, %2, n; }"
         : "=f"(y)

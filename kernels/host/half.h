@@ -5,6 +5,55 @@
 #ifndef KBH_HALF_H
 #define KBH_HALF_H
 
+/* The toolkit's round by a branch that goes either way, and put a pair together in memory.
+ * These give the same bits. */
+static inline unsigned kbh_bf16_bits(float x) {
+    unsigned bits = kbh_bits<unsigned>(x), rounded = bits + 0x7fff + (bits >> 16 & 1);
+    return (bits & 0x7fffffff) > 0x7f800000 ? 0x7fff : rounded >> 16;
+}
+static inline __nv_bfloat16 kbh_float2bfloat16_rn(float x) {
+    return kbh_bits<__nv_bfloat16>((unsigned short)kbh_bf16_bits(x));
+}
+static inline __nv_bfloat162 kbh_floats2bfloat162_rn(float x, float y) {
+    return kbh_bits<__nv_bfloat162>(kbh_bf16_bits(y) << 16 | kbh_bf16_bits(x));
+}
+#ifdef __F16C__
+typedef short kbh_v8hi __attribute__((vector_size(16)));
+typedef float kbh_v4sf __attribute__((vector_size(16)));
+typedef int kbh_v4si __attribute__((vector_size(16)));
+
+/* The instructions keep a NaN's payload, where hardware and toolkit have one NaN. */
+static inline float2 kbh_half22float2(const __half2 &pair) {
+    int word;
+    memcpy(&word, &pair, sizeof word);
+    kbh_v4si words = {word};
+    kbh_v4sf out = __builtin_ia32_vcvtph2ps((kbh_v8hi)words);
+    if (out[0] != out[0] || out[1] != out[1])
+        return __half22float2(pair);
+    return make_float2(out[0], out[1]);
+}
+static inline __half2 kbh_floats2half2_rn(float x, float y) {
+    kbh_v4sf in = {x, y};
+    if (x != x || y != y)
+        return __floats2half2_rn(x, y);
+    return kbh_bits<__half2>(((kbh_v4si)__builtin_ia32_vcvtps2ph(in, 0))[0]);
+}
+static inline float kbh_half2float(__half x) {
+    return kbh_half22float2(__half2(x, x)).x;
+}
+static inline __half kbh_float2half_rn(float x) {
+    return kbh_floats2half2_rn(x, x).x;
+}
+#define __float2half kbh_float2half_rn
+#define __float2half_rn kbh_float2half_rn
+#define __floats2half2_rn kbh_floats2half2_rn
+#define __half2float kbh_half2float
+#define __half22float2 kbh_half22float2
+#endif
+#define __float2bfloat16 kbh_float2bfloat16_rn
+#define __float2bfloat16_rn kbh_float2bfloat16_rn
+#define __floats2bfloat162_rn kbh_floats2bfloat162_rn
+
 static inline float kbh_f32(__half x) {
     return __half2float(x);
 }

@@ -222,19 +222,30 @@ static inline Int kbh_to_int(double x, enum kbh_rounding rounding, Int lowest, I
     return x >= (double)highest ? highest : (Int)x;
 }
 
+/* The float that follows a finite f towards infinity, or towards minus infinity. */
+static inline float kbh_next(float f, bool up) {
+    unsigned bits = kbh_bits<unsigned>(f);
+    if (f == 0)
+        return kbh_bits<float>(up ? 1u : 0x80000001u);
+    return kbh_bits<float>(bits >> 31 == (unsigned)up ? bits - 1 : bits + 1);
+}
+
 /* The float next to `exact + rest` in a direction; `rest` is smaller than half an ulp of
- * `exact` and matters by its sign alone. */
-static inline float kbh_to_float(long double exact, double rest, enum kbh_rounding rounding) {
+ * `exact` and matters by its sign alone. Wide: double, or what holds 64-bit integers. */
+template <class Wide>
+static inline float kbh_to_float(Wide exact, double rest, enum kbh_rounding rounding) {
     float f = (float)exact;
-    if (rounding == KBH_RN || !(exact == exact) || isinf(exact))
+    if (rounding == KBH_RN || !(exact == exact) || __builtin_isinf(exact))
         return f;
-    bool under = (long double)f < exact || ((long double)f == exact && rest > 0);
-    bool over = (long double)f > exact || ((long double)f == exact && rest < 0);
-    bool negative = exact < 0 || (exact == 0 && rest < 0);
-    bool up = rounding == KBH_RU || (rounding == KBH_RZ && negative);
-    if (up && under)
-        return nextafterf(f, INFINITY);
-    return !up && over ? nextafterf(f, -INFINITY) : f;
+    bool same = (Wide)f == exact;
+    if (rounding == KBH_RZ) { /* one ulp less where it lies further out; no branch */
+        bool out = __builtin_fabs((Wide)f) > __builtin_fabs(exact);
+        bool back = same && (exact > 0 ? rest < 0 : exact < 0 && rest > 0);
+        return kbh_bits<float>(kbh_bits<unsigned>(f) - (out || back));
+    }
+    if (rounding == KBH_RU)
+        return (Wide)f < exact || (same && rest > 0) ? kbh_next(f, true) : f;
+    return (Wide)f > exact || (same && rest < 0) ? kbh_next(f, false) : f;
 }
 
 #define KBH_TO_INT(from, T, to, Int, lowest, highest, suffix, rounding)                    \

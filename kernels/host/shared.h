@@ -63,4 +63,11 @@
     static thread_local kbh_type_##name &name = *(kbh_type_##name *)kbh_dynamic();
 #endif
 
+/* After `#pragma unroll`, which clang knows itself. */
+#ifdef __clang__
+#define KBH_UNROLL
+#else
+#define KBH_UNROLL _Pragma("GCC unroll 64")
+#endif
+
 #endif

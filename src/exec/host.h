@@ -18,7 +18,8 @@
 struct host_compiler {
     const char *argv[8]; /* how it is called: $CXX's words, else g++, clang++, c++ */
     int n_words;
-    const char *name;        /* "g++ 12.2" */
+    const char *name; /* "g++ 12.2" */
+    bool is_gcc;
     struct kb_hash identity; /* path, size, time and version */
 };
 /* Strings in `arena`. KB_DEVICE with the remedy where there is none. */

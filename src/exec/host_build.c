@@ -39,11 +39,30 @@ static void add_flag(struct host_job *job, const char *flag) {
     kb_strings_add(&job->flags, job->arena, flag);
 }
 
+/* What this CPU has beyond the least of its kind. They change no bits: nothing is
+ * contracted, and a fused multiply-add that the C library computes is the same one. */
+static void add_cpu_flags(struct host_job *job) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2"))
+        add_flag(job, "-mavx2");
+    if (__builtin_cpu_supports("fma"))
+        add_flag(job, "-mfma");
+    if (__builtin_cpu_supports("f16c"))
+        add_flag(job, "-mf16c");
+#else
+    (void)job;
+#endif
+}
+
 static void collect_flags(struct host_job *job, const struct kb_build *build) {
     unsigned sanitizers = job->device->sanitizers;
     const struct kb_strings *defines = &job->plan->defines;
     for (const char *const *flag = host_flags; *flag; flag++)
         add_flag(job, *flag);
+    if (job->device->compiler.is_gcc) /* loops over the elements of a vector are short */
+        add_flag(job, "-fvect-cost-model=unlimited");
+    add_cpu_flags(job);
     for (size_t i = 0; i < build->flags.count; i++)
         add_flag(job, build->flags.items[i]);
     for (size_t i = 0; i < defines->count; i++) {

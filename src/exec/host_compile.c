@@ -16,7 +16,8 @@ const char *const host_flags[] = {
     "-ffp-contract=off", /* the GPU's contraction is not the CPU's either */
     "-fno-strict-aliasing",
     "-fno-math-errno",
-    "-fno-tree-vectorize", /* a fifth of the compile time, and little to gain */
+    "-fno-trapping-math", /* a choice in a loop may become a blend */
+    "-ftree-vectorize",
     "-fsigned-char",
     "-fno-pie",
     "-ftls-model=local-exec",

@@ -37,6 +37,7 @@ static const char *const entries[] = {
     "maths",
     "halves",
     "orders",
+    "conversions",
     "silu_like",
     "keeps_count",
     "waits",

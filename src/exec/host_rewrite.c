@@ -267,6 +267,32 @@ static void shorten_name(struct rewrite *r, const struct token *t) {
     r->copied = name + 3;
 }
 
+/* `#pragma unroll` before a loop with a number for its bound. GCC knows the word by another
+ * name; it is told of such loops alone, since what goes over the elements of a vector is
+ * better left a loop, of which it makes vector instructions. */
+static bool is_unrolled(const struct tokens *list, size_t i) {
+    static const char word[] = "#pragma unroll";
+    const struct token *t = &list->items[i];
+    int semicolons = 0;
+    if (!t->user || t->len != sizeof word - 1 || memcmp(t->text, word, t->len) != 0 ||
+        i + 2 >= list->count || !is(&t[1], "for") || !is(&t[2], "("))
+        return false;
+    size_t end = after_group(list, i + 2);
+    for (size_t k = i + 2; k < end && semicolons < 2; k++) {
+        const struct token *bound = &list->items[k - 1];
+        semicolons += is(&list->items[k], ";");
+        if (semicolons == 2)
+            return *bound->text >= '0' && *bound->text <= '9';
+    }
+    return false;
+}
+
+static size_t rewrite_unroll(struct rewrite *r, size_t i) {
+    copy_to(r, r->list->items[i + 1].text);
+    kb_buf_puts(r->out, "KBH_UNROLL ");
+    return i + 1;
+}
+
 void host_rewrite(const char *text, size_t size, struct kb_buf *out) {
     struct tokens list = {0};
     struct rewrite r = {.list = &list, .out = out, .copied = text};
@@ -278,6 +304,8 @@ void host_rewrite(const char *text, size_t size, struct kb_buf *out) {
             i = rewrite_shared(&r, i);
         else if (is(&list.items[i], "__launch_bounds__"))
             i = rewrite_bounds(&r, i);
+        else if (is_unrolled(&list, i))
+            i = rewrite_unroll(&r, i);
         else
             i = is_asm(&list, i) ? rewrite_asm(&r, i) : i + 1;
     }

@@ -31,6 +31,23 @@ static void text_without_shared_memory_stays_as_it_is(void **state) {
         assert_rewritten(texts[i], texts[i]);
 }
 
+static void gcc_is_told_to_unroll_what_has_a_number_for_its_bound(void **state) {
+    (void)state;
+    assert_rewritten(OWN "void f() {\n#pragma unroll\n    for (int i = 8; i >= 0; i--)\n}",
+                     OWN "void f() {\n#pragma unroll\n    KBH_UNROLL for (int i = 8; i >= "
+                         "0; i--)\n}");
+    static const char *const texts[] = {
+        OWN "void f() {\n#pragma unroll\n for (int i = 0; i < kN; i++) g(i, 8);\n}",
+        OWN "void f() {\n#pragma unroll\n for (int x : {1, 2; 3}) g(x);\n}",
+        OWN "void f() {\n#pragma unroll\n",
+        OWN "void f() {\n#pragma unroll\n for",
+        OWN "void f() {\n#pragma unroll 1\n for (int i = 0; i < 8; i++) g(i);\n}",
+        "void f() {\n#pragma unroll\n for (int i = 0; i < 8; i++) g(i);\n}",
+    };
+    for (size_t i = 0; i < KB_COUNT(texts); i++)
+        assert_rewritten(texts[i], texts[i]);
+}
+
 static void a_shared_array_becomes_a_typedef_and_a_macro(void **state) {
     (void)state;
     assert_rewritten(OWN "void f() { __shared__ float x[N + (a, b)]; x[0] = 1; }", OWN
@@ -173,6 +190,7 @@ static void a_word_is_used_outside_of_comments_and_literals_only(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_without_shared_memory_stays_as_it_is),
+        cmocka_unit_test(gcc_is_told_to_unroll_what_has_a_number_for_its_bound),
         cmocka_unit_test(a_shared_array_becomes_a_typedef_and_a_macro),
         cmocka_unit_test(several_declarators_and_template_types_are_told_apart),
         cmocka_unit_test(alignments_move_to_the_variable),

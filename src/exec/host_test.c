@@ -188,6 +188,43 @@ static void orders_of_blocks_and_threads_follow_the_options(void **state) {
     assert_memory_not_equal(threads, other, sizeof threads);
 }
 
+static uint32_t rounded_to(enum kb_dtype dtype, uint32_t bits) {
+    double x = kb_decode(KB_FP32, bits);
+    return isnan(x) ? 0x7fff : kb_encode(dtype, x); /* there is one NaN on a GPU */
+}
+
+/* Bits of all kinds, and all of fp16 and the ties beside them. */
+static void fill_floats(uint32_t *in, int n) {
+    const struct kb_fill_key key = {1, "floats", KB_FILL_BITS, 0};
+    kb_fill_range(&key, KB_FP32, 0, n, in);
+    for (int i = 0; i < 1 << 16; i++) {
+        in[2 * i] = kb_encode(KB_FP32, kb_decode(KB_FP16, (uint32_t)i));
+        in[2 * i + 1] = in[2 * i] + 0x1000; /* half an ulp of a normal one */
+    }
+}
+
+static void conversions_round_as_this_side_does(void **state) {
+    (void)state;
+    enum { N = 1 << 19 };
+    struct kb_slab slab = slab_of(N * 4, N * 24, 0);
+    struct kb_plan plan = plan_for("conversions", N / 256, 256);
+    add_tensor(&plan, 0);
+    add_tensor(&plan, 1);
+    const uint32_t *in = kb_slab_at(&slab, 0), *out = kb_slab_at(&slab, 1);
+    fill_floats(kb_slab_at(&slab, 0), N);
+    struct outcome o = run(&plain, &plan, &slab);
+    assert_clean(&o);
+    for (int i = 0; i < N; i++, out += 6) {
+        uint32_t half = rounded_to(KB_FP16, in[i]);
+        uint32_t words = half | rounded_to(KB_BF16, in[i]) << 16;
+        uint32_t back =
+            half == 0x7fff ? 0x7fffffff : kb_encode(KB_FP32, kb_decode(KB_FP16, half));
+        for (int k = 0; k < 3; k++)
+            assert_true(out[k] == words && out[3 + k] == back);
+    }
+    kb_slab_free(&slab);
+}
+
 static void a_chain_runs_in_order_and_an_empty_grid_not_at_all(void **state) {
     (void)state;
     struct kb_slab slab = slab_of(8, 0, 0);
@@ -360,6 +397,7 @@ int main(void) {
         cmocka_unit_test(a_last_warp_may_be_short),
         cmocka_unit_test(maths_and_bits_are_right),
         cmocka_unit_test(half_functions_round_once),
+        cmocka_unit_test(conversions_round_as_this_side_does),
         cmocka_unit_test(hooks_gather_copy_late_and_meet_at_named_barriers),
         cmocka_unit_test(shared_memory_works_in_all_its_forms),
         cmocka_unit_test(shared_memory_starts_poisoned_in_every_block),

@@ -80,6 +80,7 @@ static bool identify(struct kb_arena *arena, struct host_compiler *c, const char
         const char *slash = strrchr(last, '/');
         c->name = kb_arena_printf(arena, "%s %s", slash ? slash + 1 : last,
                                   short_version(text.data, arena));
+        c->is_gcc = strstr(text.data, "Free Software Foundation") != NULL;
         c->identity = compiler_hash(path, text.data);
     } else if (err->kind != KB_DEVICE) {
         err->kind = KB_DEVICE; /* what cannot be asked its version cannot compile */

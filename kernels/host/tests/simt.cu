@@ -253,6 +253,9 @@ __device__ bool near(float got, double want) {
 __global__ void maths(int *errors, float one) {
     CHECK(near(rsqrtf(2 * one), 0.70710678118654752) && near(__frsqrt_rn(4), 0.5));
     CHECK(near(__expf(one), 2.718281828459045) && near(exp10f(2 * one), 100));
+    CHECK(__exp2f(one) == 2 && __exp2f(-149 * one) == 0x1p-149f && __exp2f(-1e9f) == 0);
+    CHECK(__exp2f(128 * one) == INFINITY && __exp2f(INFINITY) == INFINITY);
+    CHECK(__exp2f(-INFINITY) == 0 && isnan(__exp2f(NAN)));
     CHECK(near(__logf(2 * one), 0.6931471805599453) && near(__log2f(8 * one), 3));
     CHECK(near(__powf(3 * one, 2), 9) && near(__fdividef(one, 3), 1 / 3.0));
     CHECK(__fdividef(one, 0x1p127f) == 0 && near(tanhf(one), 0.7615941559557649));
@@ -267,6 +270,9 @@ __global__ void maths(int *errors, float one) {
     float third_rz = __fdiv_rz(one, 3), third_ru = __fdiv_ru(one, 3);
     CHECK(third_rz == 0x1.555554p-2f && third_ru == 0x1.555556p-2f);
     CHECK(__fdiv_rd(-one, 3) == -0x1.555556p-2f && __fdiv_rz(one, -3) == -0x1.555554p-2f);
+    CHECK(__fmul_rz(one / 3, 3) == 1 && __fmul_rz(-one / 3, 3) == -1);
+    CHECK(__fmul_rz(0x1p127f * one, 2) == 0x1.fffffep+127f && isnan(__fmul_rz(NAN, one)));
+    CHECK(__fmul_rz(0x1p-149f * one, 0.75f) == 0 && __fmul_ru(0x1p-149f, 0.1f) == 0x1p-149f);
     CHECK(__fmul_ru(one / 3, 3) == 1 + 0x1p-23f && __frcp_ru(-3 * one) == -0x1.555554p-2f);
     CHECK(__fadd_ru(one, 0x1p-40f) == 1 + 0x1p-23f && __fadd_rz(one, 0x1p-40f) == 1);
     CHECK(__fsub_rd(one, 0x1p-40f) == 1 - 0x1p-24f && __frcp_rn(4 * one) == 0.25f);
@@ -371,6 +377,29 @@ __global__ void __launch_bounds__(64) turns(int *count, int *before, int *after)
     before[atomicAdd(count, 1) % 64] = threadIdx.x;
     __syncthreads();
     after[atomicAdd(count, 1) % 64] = threadIdx.x;
+}
+
+/* in: floats by their bits. out: fp16 and bf16 of each, each way that there is, and back. */
+__global__ void conversions(const unsigned *in, unsigned *out) {
+    unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+    float x = __uint_as_float(in[i]), other = __uint_as_float(in[i ^ 1]);
+    __half half = __float2half_rn(x), again = __float2half(x);
+    __nv_bfloat16 bf16 = __float2bfloat16_rn(x), once_more = __float2bfloat16(x);
+    __half2 pair = __floats2half2_rn(x, other);
+    __nv_bfloat162 bf16_pair = __floats2bfloat162_rn(other, x);
+    float2 back = __half22float2(__half2(half, again));
+    unsigned short words[6];
+    memcpy(&words[0], &half, 2);
+    memcpy(&words[1], &bf16, 2);
+    memcpy(&words[2], &again, 2);
+    memcpy(&words[3], &once_more, 2);
+    memcpy(&words[4], &pair.x, 2);
+    memcpy(&words[5], &bf16_pair.y, 2);
+    for (int k = 0; k < 3; k++)
+        out[6 * i + k] = words[2 * k] | (unsigned)words[2 * k + 1] << 16;
+    out[6 * i + 3] = __float_as_uint(__half2float(half));
+    out[6 * i + 4] = __float_as_uint(back.x);
+    out[6 * i + 5] = __float_as_uint(back.y);
 }
 
 __global__ void silu_like(const __nv_bfloat16 *in, __nv_bfloat16 *out, int hidden) {
