@@ -44,12 +44,11 @@ static void add_flag(struct host_job *job, const char *flag) {
 static void add_cpu_flags(struct host_job *job) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2"))
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
         add_flag(job, "-mavx2");
-    if (__builtin_cpu_supports("fma"))
         add_flag(job, "-mfma");
-    if (__builtin_cpu_supports("f16c"))
-        add_flag(job, "-mf16c");
+        add_flag(job, "-mf16c"); /* older than the other two */
+    }
 #else
     (void)job;
 #endif
