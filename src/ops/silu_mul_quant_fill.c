@@ -10,7 +10,7 @@
  *     ramp     N(0,1), ups times 2^(row % 16 + group % 8 - 12): what takes another row's or
  *              group's scale is off by a factor
  *     sparse   N(0,1); zeros of both signs, half of them by a gate of -200; one number
- *              among zeros; products of 1e-13 and less, below the floor of amax
+ *              among zeros; products from 1e-4 down to 1e-13, on both sides of any floor
  *     edges    amax exactly 448 * 2^n; just above and just below it, as near as numbers of
  *              the dtype have products there, where log2f of a float rounds to a whole
  *              number; and one step of the dtype away from it */
@@ -134,7 +134,7 @@ static void put_sparse(const struct part *p) {
             v[i] = 1 + fabs(v[i]);
     else if (kind == 3)
         for (int64_t i = 0; i < p->n; i++)
-            v[i] *= 0x1p-23;
+            v[i] *= ldexp(1, -6 - (int)(words[2] % 17));
     put(p, v);
 }
 

@@ -21,10 +21,11 @@
  *            the high end, nothing higher: both fl(amax / 448) and fl(amax * fl(1 / 448))
  *            are 2^n for 448 * 2^n, and fl() is monotone.
  *   code     of the y / s that is meant: err / s, and |y / s| 4e for a reciprocal, a
- *            product by it and the rounding of the scale; beyond half a step of e4m3.
- * fast_math_factor multiplies a bound after the fact. Where there is a threshold, a
- * midpoint or a power of two, only the larger error may reach it: there the step that it
- * makes, divided by the factor, counts.
+ *            product by it and the rounding of the scale; beyond half a step of e4m3. By a
+ *            power of two it is exact: of a y that was rounded ties must go to even, so
+ * that `want` is drawn a thousandth of the way to there. fast_math_factor multiplies a
+ * bound after the fact. Where there is a threshold, a midpoint or a power of two, only the
+ * larger error may reach it: there the step that it makes, divided by the factor, counts.
  *
  * A float between 2^n and its lower neighbour is half a step of fp32 away, which is free;
  * as a scale it must not pass for 2^n. So `want` of a power is a quarter of a step high.
@@ -345,6 +346,12 @@ static double scale_for(const struct kb_smq *q, const struct group *g, double st
     return fits ? stored : power_of(e.own);
 }
 
+/* An error of a whole step of y may reach codes whose own steps are larger. */
+static double reach_of(double code, double err) {
+    double low = round_to(KB_E4M3, code - err), high = round_to(KB_E4M3, code + err);
+    return fmax(err, 1.01 * (fmax(high - code, code - low) - kb_ulp(KB_E4M3, code) / 2));
+}
+
 static double saturated(double code) {
     return code > top ? top : code < -top ? -top : code;
 }
@@ -360,7 +367,11 @@ static void code_answers(const struct kb_smq *q, const struct group *g, double s
         *want = g->kind == KIND_NAN ? (double)NAN : saturated(code);
         *bound = g->kind == KIND_UNSURE ? INFINITY : 0;
         if (g->kind < KIND_UNSURE && isfinite(code))
-            *bound = g->err[i] / scale + fabs(code) * 4 * eps;
+            *bound = g->err[i] / scale + (q->ue8m0 ? 0 : fabs(code) * 4 * eps);
+        if (g->kind < KIND_UNSURE && q->round != KB_SMQ_ROUND_NONE && g->err[i] > 0)
+            *bound = reach_of(*want, *bound);
+        if (*bound == 0) /* a tie has no second neighbour */
+            *want += (round_to(KB_E4M3, *want) - *want) * 0x1p-10;
     }
 }
 
