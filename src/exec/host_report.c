@@ -184,22 +184,23 @@ static void add_memory(const char *log, unsigned long long address, struct kb_bu
 }
 
 /* "  Previous atomic write of size 4 at 0x7b00 by thread T2:" -> "atomic write of 4 bytes
- * at mine.cu:20". */
-static bool add_access(const char *line, const struct kb_strings *files,
+ * at mine.cu:20", behind `before`. */
+static bool add_access(const char *line, const char *before, const struct kb_strings *files,
                        struct kb_buf *out) {
-    const char *text = line + strspn(line, " ");
-    const char *size = strstr(text, " of size ");
-    if (!size)
-        return false;
+    static const char sized[] = " of size ";
+    const char *end = line + strcspn(line, "\n"), *text = line + strspn(line, " ");
     if (kb_starts_with(text, "Previous "))
         text += strlen("Previous ");
+    const char *size = memmem(text, (size_t)(end - text), sized, strlen(sized));
+    if (!size)
+        return false;
     size_t word = (size_t)(size - text);
     char lower[32];
     snprintf(lower, sizeof lower, "%.*s", word < 31 ? (int)word : 31, text);
     lower[0] = (char)(lower[0] >= 'A' && lower[0] <= 'Z' ? lower[0] + 32 : lower[0]);
-    size += strlen(" of size ");
-    kb_buf_printf(out, "%s of %.*s bytes at ", lower, (int)strspn(size, "0123456789"),
-                  size);
+    size += strlen(sized);
+    kb_buf_printf(out, "%s%s of %.*s bytes at ", before, lower,
+                  (int)strspn(size, "0123456789"), size);
     if (!add_frame(line, files, out))
         kb_buf_puts(out, "no line of the kernel");
     return true;
@@ -207,6 +208,7 @@ static bool add_access(const char *line, const struct kb_strings *files,
 
 static void thread_line(const char *log, const char *report, const struct kb_strings *files,
                         struct kb_buf *out) {
+    static const char placed[] = " at 0x";
     const char *kind = report + strlen("ThreadSanitizer: ");
     kb_buf_add(out, kind, strcspn(kind, "(\n"));
     while (out->len > 0 && out->data[out->len - 1] == ' ')
@@ -215,11 +217,9 @@ static void thread_line(const char *log, const char *report, const struct kb_str
     unsigned long long address = 0;
     for (const char *line = next_line(report); *line && accesses < 2;
          line = next_line(line)) {
-        const char *at = strstr(line, " at 0x");
-        if (!line_has(line, " of size ") || !at)
-            continue;
-        kb_buf_puts(out, accesses ? " and " : ": ");
-        if (add_access(line, files, out) && accesses++ == 0)
+        const char *at = memmem(line, strcspn(line, "\n"), placed, strlen(placed));
+        if (at && add_access(line, accesses ? " and " : ": ", files, out) &&
+            accesses++ == 0)
             address = strtoull(at + 4, NULL, 16);
     }
     if (accesses == 2)

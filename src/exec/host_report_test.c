@@ -90,6 +90,12 @@ static void a_race_is_told_by_both_lines(void **state) {
                 "kbench-memory: 0x7b00 64 the line\n",
                 "data race: write of 4 bytes at mine.cu:20 and atomic read of 8 bytes at "
                 "mine.cu:25, nothing orders them, byte 16 of \"the line\" (64 bytes)");
+    /* what a kernel made up */
+    assert_line("WARNING: ThreadSanitizer: race\n"
+                " of size 4 at 0x7b10\n"
+                "Previous of size 4 at 0x7b10\n"
+                "no size at 0x7b10\nWrite of size 4 at 0x7b10\n",
+                "race: write of 4 bytes at no line of the kernel");
 }
 
 static void output_without_a_report_is_none(void **state) {

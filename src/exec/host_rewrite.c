@@ -54,26 +54,34 @@ static size_t after_group(const struct tokens *list, size_t i) {
     return list->count;
 }
 
-/* The declaration around the __shared__ at `i`: its first token, and its semicolon. */
+/* The declaration around the __shared__ at `i`: its first token, and its semicolon. One
+ * that has brackets without their other half, or a second __shared__, is none: the compiler
+ * will say so. Neither way is longer than to the next __shared__. */
 static bool find_declaration(const struct tokens *list, size_t i, size_t *first,
                              size_t *semicolon) {
-    *first = i;
-    while (*first > 0) {
+    int depth = 0;
+    for (*first = i; *first > 0; --*first) {
         const struct token *t = &list->items[*first - 1];
-        if (is(t, ";") || is(t, "{") || is(t, "}") || is(t, ":"))
+        if (is(t, ";") || is(t, "{") || is(t, "}") || is(t, ":") || is(t, "__shared__"))
             break;
-        --*first;
+        depth += is(t, ")") || is(t, "]");
+        depth -= is(t, "(") || is(t, "[");
+        if (depth < 0)
+            return false;
     }
     while (list->items[*first].kind == TOKEN_MARKER)
         ++*first;
-    for (size_t k = i; k < list->count; k++) {
+    depth = 0;
+    for (size_t k = i + 1; k < list->count && depth >= 0; k++) {
         const struct token *t = &list->items[k];
-        if (is(t, ";")) {
+        if (is(t, "__shared__"))
+            return false;
+        if (is(t, ";") && depth == 0) {
             *semicolon = k;
             return true;
         }
-        if (is(t, "(") || is(t, "[") || is(t, "{"))
-            k = after_group(list, k) - 1;
+        depth += is(t, "(") || is(t, "[") || is(t, "{");
+        depth -= is(t, ")") || is(t, "]") || is(t, "}");
     }
     return false;
 }
@@ -165,6 +173,8 @@ static size_t rewrite_shared(struct rewrite *r, size_t i) {
     int angles = 0;
     if (!find_declaration(r->list, i, &first, &semicolon))
         return i + 1;
+    while (r->list->items[first].text < r->copied)
+        first++; /* past assembly that lacks its semicolon */
     copy_to(r, r->list->items[first].text);
     kb_buf_puts(r->out, "typedef ");
     for (size_t k = first; k < semicolon;)

@@ -26,6 +26,10 @@ static void text_without_shared_memory_stays_as_it_is(void **state) {
         OWN "auto s = R\"end(\n__shared__ \" )\" int)end\"; char c = '\"', d = '\\'';\n",
         OWN "int million = 1'000'000; int hex = 0xff'ff;\n#pragma unroll 4\n",
         OWN "void f() { \"unfinished\n",
+        OWN "void f(__shared__ int x; int y);",
+        OWN "int x[sizeof __shared__ int; 1];",
+        OWN "void f() { __shared__ int x __shared__ int y }",
+        OWN "void f() { __shared__ int x[2; }",
     };
     for (size_t i = 0; i < KB_COUNT(texts); i++)
         assert_rewritten(texts[i], texts[i]);
@@ -125,6 +129,10 @@ static void inline_assembly_of_the_kernel_ends_the_run(void **state) {
     (void)state;
     assert_rewritten(OWN "void f() { asm volatile(\"x;\"\n : \"=f\"(y)); g(); }",
                      OWN "void f() { kbh_no_ptx(__FILE__, __LINE__)\n; g(); }");
+    /* no C++, which the compiler is to say */
+    assert_rewritten(OWN "void f() { asm(\"x\") __shared__ int y; }", OWN
+                     "void f() { kbh_no_ptx(__FILE__, __LINE__) typedef  int kbh_type_y; "
+                     "KBH_SHARED(y, ) }");
     assert_rewritten(OWN "void f() { if (a) __asm__(\"x\"); else asm(\"y\"); }",
                      OWN "void f() { if (a) kbh_no_ptx(__FILE__, __LINE__); else "
                          "kbh_no_ptx(__FILE__, __LINE__); }");
