@@ -74,6 +74,14 @@ struct kb_convention {
     const char *set;   /* "round=act" or "filter=none,step=1"; NULL: the same */
 };
 
+/* A number that an output element is made of, for words about which ones are wrong. */
+enum { KB_MAX_SOURCES = 4 };
+struct kb_source {
+    const char *name; /* "gate" */
+    enum kb_dtype dtype;
+    double value;
+};
+
 /* In place of a bound: the element must have the bits that it had before the launch. `want`
  * is not looked at there. */
 #define KB_KEEP (-1.0)
@@ -138,6 +146,10 @@ struct kb_op {
     void *(*prepare)(const struct kb_problem *p, const void *const *in);
     /* What the peers' own tests compare at. */
     void (*peer_tolerance)(enum kb_dtype dtype, double *atol, double *rtol);
+    /* Optional: what element `i` of output `t` is made of, at most KB_MAX_SOURCES numbers;
+     * returns how many. NULL: the element of each input that is as large as the output. */
+    int (*sources)(const struct kb_problem *p, const void *const *in, int t, int64_t i,
+                   struct kb_source *out);
     /* Held against an output that is wrong, so that the failure can name what it follows.
      * Those that the case has itself, or that do not resolve, are passed over. */
     const struct kb_convention *conventions;
@@ -166,6 +178,9 @@ void kb_problem_absent(struct kb_problem *p);
 /* A parameter's name stands for `value` here: what its default comes to. */
 void kb_problem_means(struct kb_problem *p, const char *param, int64_t value);
 int kb_problem_find(const struct kb_problem *p, const char *tensor); /* -1 if none */
+/* op->sources, or what stands for it. */
+int kb_problem_sources(const struct kb_problem *p, const void *const *in, int t, int64_t i,
+                       struct kb_source *out);
 
 #include "case.h"
 

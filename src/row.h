@@ -72,7 +72,8 @@ struct kb_row {
     int64_t grid[3], block[3];
     int n_launches;
     double ms_total, ms_build, ms_check, ms_time;
-    const char *repeat; /* the command that repeats it */
+    const struct kb_smallest *smallest; /* that still fails; NULL: not looked for */
+    const char *repeat;                 /* the command that repeats it */
 };
 /* One line of JSON as the reports hold it, and back. Parse is for our own workers' and
  * journals' lines: KB_INPUT if a field that must be there is not. */

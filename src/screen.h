@@ -45,13 +45,16 @@ double kb_row_ulp(const struct kb_row *row);
 void kb_row_words(const struct kb_row *row, struct kb_buf *out);
 /* Of that, what alone. */
 void kb_row_what(const struct kb_row *row, struct kb_buf *out);
-/* Where an output is wrong, as far as its first and last wrong element tell. */
+/* Where an output is wrong, and why there: "columns 496..499 of every row: 500 = 62 * 8 + 4,
+ * the tail after the last full 8". */
 void kb_where_words(const struct kb_output_report *output, struct kb_buf *out);
 /* "[27, 137]"; `padded`: every axis as wide as its largest index. */
 void kb_index_words(const struct kb_output_report *output, int64_t flat, bool padded,
                     struct kb_buf *out);
 /* What is right all the same: "right: 41168 elements; guards and inputs untouched". */
 void kb_row_rest(const struct kb_row *row, struct kb_buf *out);
+/* "1x18 fails (column 8 of 9), 1x16 passes"; nothing where none was looked for. */
+void kb_smallest_words(const struct kb_row *row, struct kb_buf *out);
 /* "checked 1000 of 1048577 rows"; nothing where all of them were, or none. */
 void kb_sampled_words(const struct kb_row *row, struct kb_buf *out);
 /* "peers' 1e-2 + 1e-2*|want|" */

@@ -57,7 +57,7 @@ static void poison_elsewhere_is_found_by_the_first_run(void **state) {
     check_script(&f, &script, "silu/83x64/fp32");
     assert_reason(&f, KB_R_UNWRITTEN, "3 of 2656 elements were never written: the poison");
     assert_int_equal(f.row.unwritten, 3);
-    assert_int_equal(f.device.runs, 1);
+    assert_int_equal(f.device.runs, 2); /* the second confirms it */
     fake_free(&f);
 }
 

@@ -82,8 +82,9 @@ static void fake_output(const struct fake_script *s, const struct kb_problem *p,
     for (int64_t i = 0; i < spec->elements; i++) {
         double want, bound;
         p->c->op->reference(p, in, NULL, t, i, 1, &want, &bound);
-        uint32_t bits = bound == KB_KEEP ? kb_bits_at(spec->dtype, in[t], i)
-                                         : kb_encode(spec->dtype, want);
+        uint32_t bits = bound == KB_KEEP              ? kb_bits_at(spec->dtype, in[t], i)
+                        : spec->rule == KB_RULE_EXACT ? (uint32_t)want
+                                                      : kb_encode(spec->dtype, want);
         bits ^= s->spoils && s->spoils(run, i);
         if (!(s->skips && s->skips(run, i)) && !(s->skips_nan && isnan(want)))
             kb_bits_put(spec->dtype, out, i, bits);

@@ -296,8 +296,8 @@ static void phase_compare(struct life *l) {
         assert(l->row->n_outputs < KB_MAX_OUTPUTS);
         struct kb_output_report *o = &l->row->outputs[l->row->n_outputs++];
         kb_compare(&args, o);
-        if (o->over > 0 && o->unwritten == 0)
-            kb_compare_conventions(&args, o);
+        if (o->over > 0)
+            kb_life_localise(l, &args, o);
         l->row->unwritten += o->unwritten;
         judge_output(l, o);
     }
@@ -354,3 +354,4 @@ void kb_session_run(struct kb_session *session, const struct kb_job *job,
     kb_slab_free(&l.first);
     kb_slab_free(&l.initial);
 }
+    kb_slab_free(&l.second);

@@ -15,6 +15,7 @@ struct life {
     struct kb_slab initial;         /* the truth: inputs as filled, outputs poisoned */
     struct kb_slab work;            /* what the last run left */
     struct kb_slab first;           /* the outputs alone, as the first run left them */
+    struct kb_slab second;          /* those of a run that confirms what is unwritten */
     const void *in[KB_MAX_TENSORS]; /* as kb_op's reference takes it, NULL: none */
     void *prepared;                 /* by op->prepare */
     /* Rows of each output that are checked; none: all. */
@@ -35,6 +36,10 @@ bool kb_life_run_on(struct life *l, struct kb_slab *slab,
 bool kb_life_guards(struct life *l, const struct kb_slab *slab);
 /* What output `tensor` of l->work is compared with. Lives until the next call. */
 struct kb_compare_args kb_life_compare_args(struct life *l, int tensor);
+
+/* localise_life.c: all that is told of an output that is wrong, into its report. */
+void kb_life_localise(struct life *l, const struct kb_compare_args *args,
+                      struct kb_output_report *o);
 
 /* again.c: from the other poison, in other block orders on host, the same launch on a GPU;
  * all must leave the bits that the first run left, which go to l->first. */

@@ -29,6 +29,11 @@ int64_t kb_set_count(const struct kb_set *set, int64_t from, int64_t to);
  * there is none. */
 int64_t kb_set_next(const struct kb_set *set, int64_t from, bool in);
 
+/* Up to `max` of the `count` that are in it (or are not), all over it, but not evenly: a
+ * step of our own would be a pattern. Returns how many. */
+int64_t kb_set_sample(const struct kb_set *set, bool in, int64_t count, int64_t max,
+                      int64_t *out);
+
 /* What a set of rows or columns is called. */
 struct kb_named {
     const char *one;        /* "row", "column", "element" */
@@ -59,6 +64,14 @@ struct kb_mask {
     int rank;
     int64_t shape[KB_MAX_RANK];
 };
+/* Of an output's wrong elements; *rest is what is said of the right ones. False without
+ * memory for it. */
+bool kb_mask_make(const struct kb_compare_args *args, struct kb_mask *mask,
+                  struct kb_rest *rest);
+/* Of the checked elements whose bits differ between two outputs of the tensor. */
+bool kb_mask_differing(const struct kb_compare_args *args, const void *other,
+                       struct kb_mask *mask);
+void kb_mask_free(struct kb_mask *mask);
 /* The flat index of a place. */
 int64_t kb_mask_flat(const struct kb_mask *mask, int64_t place);
 void kb_mask_index_words(const struct kb_mask *mask, int64_t place, struct kb_buf *out);
@@ -71,5 +84,44 @@ void kb_mask_where(const struct kb_mask *mask, struct kb_arena *arena,
 bool kb_mask_flat_where(const struct kb_mask *mask, struct kb_local *out,
                         struct kb_buf *where, struct kb_buf *why);
 void kb_mask_map(const struct kb_mask *mask, struct kb_map *out);
+
+/* ---- what wrong elements hold, and what they are made of ---------------------------- */
+
+/* An element as it is and as it was wanted. */
+struct kb_seen {
+    int64_t flat;
+    uint32_t bits;
+    double got, want, bound; /* want: of exact outputs the value of its bits, too */
+    uint32_t want_bits;      /* exact outputs only */
+};
+struct kb_seen kb_see(const struct kb_compare_args *args, int64_t flat);
+/* Calls of the reference that a case may cost beyond the comparison: fewer where each is a
+ * whole row of a large product. */
+int64_t kb_see_max(const struct kb_compare_args *args);
+
+/* Where wanted elements are, by another order: what a wrong element may hold instead. */
+struct kb_order {
+    int kind;
+    int64_t k;
+};
+int kb_order_count(void);
+struct kb_order kb_order_at(int i);
+/* The flat index of what belongs elsewhere; -1: there is none, or it is `flat` itself. */
+int64_t kb_order_of(const struct kb_order *order, int64_t rows, int64_t columns,
+                    int64_t flat);
+void kb_order_words(const struct kb_order *order, struct kb_buf *out);
+
+/* "what belongs to the row before", of nearly all wrong elements; out->holds. */
+void kb_mask_holds(const struct kb_compare_args *args, const struct kb_mask *mask,
+                   struct kb_arena *arena, struct kb_local *out);
+/* "93 % of them where gate < 0", or nothing; out->inputs. */
+void kb_mask_inputs(const struct kb_compare_args *args, const struct kb_mask *mask,
+                    struct kb_arena *arena, struct kb_local *out);
+
+/* All of it about an output that is wrong. What its elements hold is left out
+ * where `holds` is false. */
+const struct kb_local *kb_localise(const struct kb_compare_args *args,
+                                   const struct kb_mask *mask, const struct kb_rest *rest,
+                                   bool holds, struct kb_arena *arena);
 
 #endif

@@ -92,20 +92,6 @@ static struct residues full_of(const int64_t *counts, int64_t m) {
     return r;
 }
 
-/* Some of the wrong elements, not evenly, or the step itself would be their pattern. */
-static int64_t sample_of(const struct kb_mask *mask, int64_t *out) {
-    int64_t n = 0;
-    uint64_t step = (uint64_t)(mask->wrong / SAMPLE + 1), seen = 0;
-
-    for (int64_t at = kb_set_next(&mask->set, 0, true); at < mask->set.n && n < SAMPLE;
-         at = kb_set_next(&mask->set, at + 1, true)) {
-        seen += UINT64_C(0x9e3779b97f4a7c15);
-        if ((seen >> 32) % step == 0)
-            out[n++] = at;
-    }
-    return n;
-}
-
 static bool counts_right(const struct kb_mask *mask, const struct residues *r,
                          struct kb_local *l) {
     l->named = l->inside = 0;
@@ -120,7 +106,9 @@ static bool counts_right(const struct kb_mask *mask, const struct residues *r,
 
 static bool find_residues(const struct kb_mask *mask, struct kb_local *l,
                           struct residues *r) {
-    int64_t sample[SAMPLE], n = sample_of(mask, sample);
+    int64_t sample[SAMPLE], n;
+
+    n = kb_set_sample(&mask->set, true, mask->wrong, SAMPLE, sample);
 
     for (int64_t m = 2; m <= MODULUS_MAX && 8 * m <= mask->set.n; m++) {
         int64_t counts[MODULUS_MAX] = {0}, inside = 0;

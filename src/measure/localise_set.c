@@ -51,6 +51,20 @@ int64_t kb_set_next(const struct kb_set *set, int64_t from, bool in) {
     return at < set->n ? at : set->n;
 }
 
+int64_t kb_set_sample(const struct kb_set *set, bool in, int64_t count, int64_t max,
+                      int64_t *out) {
+    uint64_t step = (uint64_t)(count / max + (count % max != 0)), seen = 0;
+    int64_t n = 0;
+
+    for (int64_t at = kb_set_next(set, 0, in); at < set->n && n < max;
+         at = kb_set_next(set, at + 1, in)) {
+        seen += UINT64_C(0x9e3779b97f4a7c15);
+        if (step <= 1 || (seen >> 32) % step == 0)
+            out[n++] = at;
+    }
+    return n;
+}
+
 /* ---- accidents ------------------------------------------------------------------------
  */
 

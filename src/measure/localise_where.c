@@ -233,8 +233,14 @@ static void cross_words(const struct kb_mask *mask, const struct cross *x,
                  : all_rows              ? KB_P_COLUMNS
                                          : KB_P_TILE;
     if (l->pattern == KB_P_EVERYWHERE) {
-        kb_buf_puts(where, l->inside == l->named ? "every element" : "everywhere");
-    } else if (all_columns) {
+        int64_t right = l->named - l->inside;
+        kb_buf_puts(where, right ? "everywhere" : "every element");
+        if (right)
+            kb_buf_printf(where, " but in %lld element%s", (long long)right,
+                          right == 1 ? "" : "s");
+        return;
+    }
+    if (all_columns) {
         row_words(mask, x, where, why);
     } else {
         kb_set_words(&x->columns, &columns, where, why);

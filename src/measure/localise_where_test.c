@@ -253,7 +253,7 @@ static void tiles_single_elements_and_all_of_them_are_told(void **state) {
         {{2, {1, 9}}, last_of_nine, KB_P_ELEMENT, "column 8 of 9", "the last element"},
         {{2, {1, 9}}, every, KB_P_EVERYWHERE, "every element", NULL},
         {o, every, KB_P_EVERYWHERE, "every element", NULL},
-        {o, nearly_every, KB_P_EVERYWHERE, "everywhere, 41190 of 42496 there", NULL},
+        {o, nearly_every, KB_P_EVERYWHERE, "everywhere but in 1306 elements", NULL},
     };
     check_all(list, KB_COUNT(list));
 }
@@ -377,7 +377,7 @@ static void what_only_nearly_has_a_form_is_not_called_by_it(void **state) {
          "63 of 512 columns (3, 11, 19, 27, ...) of every row", NULL},
         {p, tail_and_one_more, KB_P_COLUMNS, "columns 495..499 of every row",
          "the last 5 of 500"},
-        {p, all_but_one, KB_P_EVERYWHERE, "everywhere, 41499 of 41500 there", NULL},
+        {p, all_but_one, KB_P_EVERYWHERE, "everywhere but in 1 element", NULL},
         {o, two_neighbours, KB_P_RUN, "from [0, 511] to [1, 0] without a gap", NULL},
     };
     check_all(list, KB_COUNT(list));

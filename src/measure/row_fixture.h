@@ -7,6 +7,29 @@
 #include <math.h>
 #include <string.h>
 
+static const struct kb_local local = {
+    .pattern = KB_P_COLUMNS,
+    .where = "columns 496..499 of every row",
+    .why = "500 = 62 * 8 + 4, the tail after the last full 8",
+    .inputs = "93 % of them where gate < 0",
+    .holds = "each holds what belongs to the row before",
+    .named = 332,
+    .inside = 331,
+    .right = 42483,
+    .right_share = 0.25,
+    .right_ulp = 0.5,
+    .map = {17, 10, 2, {0, 17}, {".....+", "..#..."}},
+};
+
+static const struct kb_smallest smallest = {
+    .case_id = "silu/1x18/bf16/round=act",
+    .where = "column 8 of 9",
+    .passes = "silu/1x16/bf16/round=act",
+    .repeat = "kbench --case silu/1x18/bf16/round=act --seed 1",
+    .tried = 17,
+    .done = true,
+};
+
 static struct kb_output_report bound_output(void) {
     return (struct kb_output_report){
         .name = "out",
@@ -44,6 +67,7 @@ static struct kb_output_report bound_output(void) {
         .n_first = 3,
         .first_bad = 5,
         .last_bad = 42495,
+        .local = &local,
     };
 }
 
@@ -145,6 +169,7 @@ static struct kb_row full_row(struct kb_arena *arena) {
         .ms_build = 47.5,
         .ms_check = 12.25,
         .ms_time = 700.5,
+        .smallest = &smallest,
         .repeat = "kbench --case silu/83x1024/bf16/round=act --seed 1",
     };
     for (int m = 0; m < KB_METHOD_COUNT; m++)

@@ -1,8 +1,7 @@
 /* row_in.c - a line of a journal, or of a worker, back into a row. What a row must have and
  * has not, or has in another form, is an error by its name: a baseline may come from
  * anybody. */
-#include "fields.h"
-#include "measure.h"
+#include "row_local.h"
 
 #include <limits.h>
 #include <math.h>
@@ -172,6 +171,8 @@ static void output_of(struct kb_fields *f, const cJSON *object,
         errors_of(f, object, o);
     if (kb_json_get(object, "worst"))
         element_of(f, o, kb_field_object(f, object, "worst"), &o->worst);
+    if (kb_json_get(object, "local"))
+        o->local = kb_local_of(f, kb_field_object(f, object, "local"));
     o->first_bad = o->last_bad = -1;
     if (!kb_json_get(object, "first"))
         return;
@@ -374,3 +375,5 @@ bool kb_row_parse(const char *name, const char *text, size_t size, struct kb_are
         return kb_fail(err, KB_INPUT, "%s: no right \"%s\" in the row", name, f.wrong);
     return true;
 }
+    if (kb_json_get(doc.root, "smallest"))
+        out->smallest = kb_smallest_of(&f, kb_field_object(&f, doc.root, "smallest"));

@@ -1,6 +1,6 @@
 /* row_out.c - a row as the line of JSON that reports hold; reports/README.md is its manual.
  * What was not measured is left out, or null where the field always stands. */
-#include "measure.h"
+#include "row_local.h"
 
 #include <assert.h>
 #include <math.h>
@@ -150,6 +150,8 @@ static cJSON *output_item(const struct kb_output_report *o) {
         kb_json_add_i64(object, "first_bad", o->first_bad);
         kb_json_add_i64(object, "last_bad", o->last_bad);
     }
+    if (o->local)
+        kb_json_add(object, "local", kb_local_item(o->local));
     return object;
 }
 
@@ -299,3 +301,5 @@ void kb_row_print(const struct kb_row *row, struct kb_buf *out) {
     kb_json_print(object, out);
     cJSON_Delete(object);
 }
+    if (row->smallest)
+        kb_json_add(object, "smallest", kb_smallest_item(row->smallest));

@@ -32,6 +32,25 @@ static void assert_same_element(const struct kb_element *a, const struct kb_elem
     assert_int_equal(a->poison, b->poison);
 }
 
+static void assert_same_local(const struct kb_local *a, const struct kb_local *b) {
+    assert_int_equal(a->pattern, b->pattern);
+    assert_string_equal(a->where, b->where);
+    assert_string_equal(a->why, b->why);
+    assert_string_equal(a->inputs, b->inputs);
+    assert_string_equal(a->holds, b->holds);
+    assert_int_equal(a->named, b->named);
+    assert_int_equal(a->inside, b->inside);
+    assert_int_equal(a->right, b->right);
+    assert_true(a->right_share == b->right_share && a->right_ulp == b->right_ulp);
+    assert_int_equal(a->map.cell_rows, b->map.cell_rows);
+    assert_int_equal(a->map.cell_columns, b->map.cell_columns);
+    assert_int_equal(a->map.n_lines, b->map.n_lines);
+    for (int i = 0; i < a->map.n_lines; i++) {
+        assert_int_equal(a->map.first_rows[i], b->map.first_rows[i]);
+        assert_string_equal(a->map.lines[i], b->map.lines[i]);
+    }
+}
+
 static void assert_same_output(const struct kb_output_report *a,
                                const struct kb_output_report *b) {
     assert_string_equal(a->name, b->name);
@@ -51,6 +70,9 @@ static void assert_same_output(const struct kb_output_report *a,
     if (a->follows)
         assert_string_equal(a->follows, b->follows);
     assert_int_equal(a->follows_over, b->follows_over);
+    assert_int_equal(a->local != NULL, b->local != NULL);
+    if (a->local)
+        assert_same_local(a->local, b->local);
     assert_int_equal(a->exact, b->exact);
     assert_int_equal(a->first_bad, b->first_bad);
     assert_int_equal(a->last_bad, b->last_bad);

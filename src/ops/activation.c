@@ -352,7 +352,8 @@ static const struct kb_convention conventions[] = {
     .fast_math_factor = KB_ACT_FAST_MATH, .resolve = resolve, .macros = macros,            \
     .fill = kb_activation_fill, .reference = kb_activation_reference,                      \
     .prepare = kb_activation_prepare, .peer_tolerance = peer_tolerance,                    \
-    .conventions = conventions, .n_conventions = KB_COUNT(conventions)
+    .sources = kb_activation_sources, .conventions = conventions,                          \
+    .n_conventions = KB_COUNT(conventions)
 
 const struct kb_op kb_op_silu = {
     .name = "silu",

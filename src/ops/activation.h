@@ -1,6 +1,6 @@
 /* activation.h - what the parts of the page of silu, gelu and gelu_tanh share: the problem
  * (activation.c), the reference and its bound (activation_reference.c), the inputs
- * (activation_fill.c). Private to the three. */
+ * (activation_fill.c, activation_sources.c). Private to the four. */
 #ifndef KB_OPS_ACTIVATION_H
 #define KB_OPS_ACTIVATION_H
 
@@ -42,5 +42,7 @@ void kb_activation_reference(const struct kb_problem *p, const void *const *in,
 void *kb_activation_prepare(const struct kb_problem *p, const void *const *in);
 void kb_activation_fill(const struct kb_problem *p, int t, uint64_t seed, int64_t first,
                         int64_t count, void *data);
+int kb_activation_sources(const struct kb_problem *p, const void *const *in, int t,
+                          int64_t i, struct kb_source *out);
 
 #endif

@@ -2,13 +2,24 @@
 #ifndef KB_REPORT_PARTS_H
 #define KB_REPORT_PARTS_H
 
-#include "report.h"
+#include "screen.h"
 
 /* The first method that a row was timed by, in the order of the methods; NULL: none. */
 const struct kb_time *kb_row_time(const struct kb_row *row);
 int kb_journal_fd(const struct kb_journal *journal);
 /* {"pass": 1, "fail": 0, ...} */
 cJSON *kb_tally_counts(const struct kb_tally *tally);
+
+/* Of the single case's screen: "label     text", broken where the terminal ends, the text
+ * indented under itself; what is wrong; what to run next, and the command that repeats it.
+ */
+enum { KB_LABEL = 10 };
+void kb_single_label(const char *text, struct kb_buf *out);
+void kb_single_paragraph(const struct kb_single *single, const char *name, const char *text,
+                         struct kb_buf *out);
+void kb_single_wrong(const struct kb_single *single, const struct kb_row *row,
+                     struct kb_buf *out);
+void kb_single_next(const struct kb_row *row, struct kb_buf *out);
 
 /* Where a report is written to: a new file, or a file descriptor that is there. Small
  * pieces are gathered. After a failure nothing more is written, and kb_sink_end gives it.

@@ -5,19 +5,18 @@
 #include <math.h>
 #include <string.h>
 
-enum { VERDICT_LINE = 89, LABEL = 10 };
+enum { VERDICT_LINE = 89, LABEL = KB_LABEL };
 
-static void label(const char *text, struct kb_buf *out) {
+void kb_single_label(const char *text, struct kb_buf *out) {
     kb_buf_printf(out, "%-*s", LABEL, text);
 }
 
-/* "label     text", broken where the terminal ends, the text indented under itself. */
-static void paragraph(const struct kb_single *single, const char *name, const char *text,
-                      struct kb_buf *out) {
+void kb_single_paragraph(const struct kb_single *single, const char *name, const char *text,
+                         struct kb_buf *out) {
     struct kb_buf safe = {0};
     int width = single->look.width;
     kb_escape_lines(&safe, text, strlen(text));
-    label(name, out);
+    kb_single_label(name, out);
     kb_wrap(kb_buf_text(&safe), LABEL, LABEL,
             width > 0 && width < KB_SENTENCE_WIDTH ? width : KB_SENTENCE_WIDTH, out);
     kb_buf_putc(out, '\n');
@@ -74,7 +73,7 @@ static void error_lines(const struct kb_single *single, const struct kb_row *row
                         struct kb_buf *out) {
     for (int i = 0; i < row->n_outputs; i++) {
         const struct kb_output_report *o = &row->outputs[i];
-        label(i ? "" : "error", out);
+        kb_single_label(i ? "" : "error", out);
         if (row->n_outputs > 1)
             kb_buf_printf(out, "%s: ", o->name);
         if (o->elements == 0) {
@@ -104,7 +103,7 @@ static void sample_line(const struct kb_single *single, const struct kb_row *row
     else if (text.len)
         kb_buf_puts(&text, "; nothing is known of the others");
     if (text.len)
-        paragraph(single, "sample", kb_buf_text(&text), out);
+        kb_single_paragraph(single, "sample", kb_buf_text(&text), out);
     kb_buf_free(&text);
 }
 
@@ -191,7 +190,7 @@ static void clock_line(const struct kb_single *single, const struct kb_row *row,
         high = t->sm_mhz_max > high ? t->sm_mhz_max : high;
         throttle = t->throttle && *t->throttle ? t->throttle : throttle;
     }
-    label("clocks", out);
+    kb_single_label("clocks", out);
     if (!high) { /* and so nothing of locks, throttling and other processes either */
         kb_buf_puts(out, "not known, nor throttling: NVML tells none\n");
         return;
@@ -241,126 +240,30 @@ static void code_line(const struct kb_single *single, const struct kb_row *row,
         compile_words(single, row, kb_starts_with(row->build, "aot") ? "nvcc" : "NVRTC",
                       &text);
     }
-    paragraph(single, "code", kb_buf_text(&text), out);
+    kb_single_paragraph(single, "code", kb_buf_text(&text), out);
     kb_buf_free(&text);
 }
 
 static void host_lines(const struct kb_single *single, const struct kb_row *row,
                        struct kb_buf *out) {
     if (row->checked && row->orders >= 3)
-        paragraph(single, "orders",
-                  "same bits with blocks forward, reversed and shuffled; guards and inputs "
-                  "untouched",
-                  out);
+        kb_single_paragraph(
+            single, "orders",
+            "same bits with blocks forward, reversed and shuffled; guards and inputs "
+            "untouched",
+            out);
     else if (row->checked)
-        paragraph(single, "memory", "guards and inputs untouched", out);
+        kb_single_paragraph(single, "memory", "guards and inputs untouched", out);
     if (row->built)
         code_line(single, row, out);
     if (row->checked)
-        paragraph(single, "time",
-                  "none: CPU fibers stand in for GPU threads, so their time is no GPU time",
-                  out);
-}
-
-/* ---- wrong -----------------------------------------------------------------------------
- */
-
-static void value_words(const struct kb_output_report *o, const struct kb_element *e,
-                        struct kb_buf *out) {
-    bool word16 = o->dtype == KB_BF16 || o->dtype == KB_FP16;
-    if (e->poison)
-        kb_buf_puts(out, word16 ? isnan(e->got) ? "7fb3 poison" : "804c poison" : "poison");
-    else
-        kb_buf_puts(out, kb_cell_value(e->got).text);
-}
-
-static void element_cell(const struct kb_output_report *o, int i, struct kb_buf *out) {
-    struct kb_buf index = {0}, got = {0};
-    const struct kb_element *e = &o->first[i];
-    kb_index_words(o, e->index, true, &index);
-    value_words(o, e, &got);
-    kb_buf_printf(out, "%-*s%*s%14s", LABEL, kb_buf_text(&index),
-                  index.len < LABEL ? 14 : (int)(14 + LABEL - index.len - 1),
-                  kb_buf_text(&got), kb_cell_value(e->want).text);
-    kb_buf_free(&index);
-    kb_buf_free(&got);
-}
-
-/* The first wrong elements, read down the left half and then the right one. */
-static void element_lines(const struct kb_single *single, const struct kb_output_report *o,
-                          struct kb_buf *out) {
-    bool two = o->n_first > 1 && (single->look.width == 0 || single->look.width >= 84);
-    int lines = two ? (o->n_first + 1) / 2 : o->n_first;
-    if (!o->n_first)
-        return;
-    kb_buf_printf(out, "\n%-*s%14s%14s", LABEL, "index", "got", "want");
-    if (two)
-        kb_buf_printf(out, "        %-*s%14s%14s", LABEL, "index", "got", "want");
-    kb_buf_putc(out, '\n');
-    for (int i = 0; i < lines; i++) {
-        element_cell(o, i, out);
-        if (two && lines + i < o->n_first) {
-            kb_buf_puts(out, "        ");
-            element_cell(o, lines + i, out);
-        }
-        kb_buf_putc(out, '\n');
-    }
-}
-
-static void wrong_lines(const struct kb_single *single, const struct kb_row *row,
-                        struct kb_buf *out) {
-    const struct kb_output_report *o = kb_row_worst(row);
-    struct kb_buf text = {0};
-    kb_row_what(row, &text);
-    paragraph(single, "what", kb_buf_text(&text), out);
-    kb_buf_clear(&text);
-    if (o)
-        kb_where_words(o, &text);
-    if (text.len)
-        paragraph(single, "where", kb_buf_text(&text), out);
-    kb_buf_clear(&text);
-    if (row->checked) {
-        kb_row_rest(row, &text);
-        paragraph(single, "the rest", kb_buf_text(&text), out);
-    }
-    kb_buf_free(&text);
-    if (o)
-        element_lines(single, o, out);
+        kb_single_paragraph(
+            single, "time",
+            "none: CPU fibers stand in for GPU threads, so their time is no GPU time", out);
 }
 
 /* ---- the screen ------------------------------------------------------------------------
  */
-
-/* What a sanitizer of the host backend is likely to say more about: accesses for memory
- * that was missed or hit by mistake, races for bits that depend on the order. */
-static const char *sanitizer_for(enum kb_reason reason) {
-    switch (reason) {
-    case KB_R_UNWRITTEN:
-    case KB_R_OUT_OF_BOUNDS:
-    case KB_R_INPUT_CHANGED:
-    case KB_R_TOUCHED:
-    case KB_R_LAUNCH:
-    case KB_R_CRASH:
-        return "address,undefined";
-    case KB_R_ORDER:
-    case KB_R_TIMED_OUTPUT:
-        return "thread";
-    default:
-        return NULL;
-    }
-}
-
-/* The repeat line's case and kernel, on the host and watched. */
-static void next_line(const struct kb_row *row, struct kb_buf *out) {
-    const char *sanitizer = sanitizer_for(row->reason);
-    const char *build = strstr(row->repeat, " --build ");
-
-    if (!sanitizer || !build || strstr(row->repeat, "--sanitize"))
-        return;
-    label("next", out);
-    kb_escape(out, row->repeat, (size_t)(build - row->repeat));
-    kb_buf_printf(out, " --backend host --sanitize %s\n", sanitizer);
-}
 
 static void spent_line(const struct kb_single *single, const struct kb_row *row,
                        struct kb_buf *out) {
@@ -369,7 +272,7 @@ static void spent_line(const struct kb_single *single, const struct kb_row *row,
     kb_buf_printf(&text, "check %s, ", kb_cell_ms(row->ms_check).text);
     kb_buf_printf(&text, "time %s, ", kb_cell_ms(row->ms_time).text);
     kb_buf_printf(&text, "%s in all", kb_cell_ms(row->ms_total).text);
-    paragraph(single, "spent", kb_buf_text(&text), out);
+    kb_single_paragraph(single, "spent", kb_buf_text(&text), out);
     kb_buf_free(&text);
 }
 
@@ -381,7 +284,7 @@ void kb_single_print(const struct kb_single *single, const struct kb_row *row,
     kb_single_verdict(single, row, out);
     kb_buf_putc(out, '\n');
     if (!right)
-        wrong_lines(single, row, out);
+        kb_single_wrong(single, row, out);
     if (row->checked && !kb_row_worst(row))
         error_lines(single, row, out);
     sample_line(single, row, out);
@@ -396,14 +299,9 @@ void kb_single_print(const struct kb_single *single, const struct kb_row *row,
     if (timed)
         clock_line(single, row, out);
     if (row->warning)
-        paragraph(single, "warning", row->warning, out);
+        kb_single_paragraph(single, "warning", row->warning, out);
     if (single->look.verbose)
         spent_line(single, row, out);
-    if (!right) {
-        kb_buf_putc(out, '\n');
-        next_line(row, out);
-        label("repeat", out);
-        kb_escape(out, row->repeat, strlen(row->repeat));
-        kb_buf_putc(out, '\n');
-    }
+    if (!right)
+        kb_single_next(row, out);
 }

@@ -111,6 +111,49 @@ static void a_single_failure_tells_what_where_and_the_rest(void **state) {
         "--seed 1\n");
 }
 
+static void a_single_failure_that_has_a_place_shows_a_map_and_the_smallest(void **state) {
+    static const struct kb_smallest smallest = {
+        .case_id = "gelu_tanh/1x18/bf16",
+        .where = "column 8 of 9",
+        .passes = "gelu_tanh/1x16/bf16",
+        .repeat = "kbench --case gelu_tanh/1x18/bf16 --build precise --variant vec16 "
+                  "--seed 1",
+        .done = true,
+    };
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_unwritten(&row);
+    sample_local(&row, "columns 4..7 of every row", "the last 4 of 8");
+    row.smallest = &smallest;
+    kb_single_print(&v->single, &row, &v->text);
+    const char *text = strstr(kb_buf_text(&v->text), "where ");
+    assert_non_null(text);
+    assert_string_equal(
+        text,
+        "where     columns 4..7 of every row: the last 4 of 8\n"
+        "the rest  right: 0.02 of bound, max 0.50 ulp over 40960 elements; guards and "
+        "inputs untouched\n"
+        "smallest  1x18 fails (column 8 of 9), 1x16 passes\n\n"
+        "index                got          want        index                got          "
+        "want\n"
+        "[80,   0]    7fb3 poison    -0.0317993        [80,   1]    7fb3 poison      "
+        "0.214844\n\n"
+        "map       . right  + some wrong  # all wrong   (a cell is 17 rows x 256 columns)\n"
+        "row  0    .+\n"
+        "    17    #.   column 511\n\n"
+        "next      kbench --case gelu_tanh/1x18/bf16 --backend host --sanitize "
+        "address,undefined\n"
+        "repeat    kbench --case gelu_tanh/83x1024/bf16 --build precise --variant vec16 "
+        "--seed 1\n");
+    /* A kind of fault that no sanitizer knows: the smallest case as it is. */
+    kb_buf_clear(&v->text);
+    row.reason = KB_R_MISMATCH;
+    kb_single_print(&v->single, &row, &v->text);
+    assert_non_null(strstr(kb_buf_text(&v->text),
+                           "next      kbench --case gelu_tanh/1x18/bf16 --build precise "
+                           "--variant vec16 --seed 1\n"));
+}
+
 static void a_grid_past_64_bits_is_shown_as_the_largest_number(void **state) {
     struct view *v = *state;
     struct kb_row row = sample_row();
@@ -129,6 +172,7 @@ int main(void) {
         TEST(a_single_case_on_the_host_has_no_time_and_says_why),
         TEST(a_sampled_case_says_what_is_known_of_the_other_rows),
         TEST(a_single_failure_tells_what_where_and_the_rest),
+        TEST(a_single_failure_that_has_a_place_shows_a_map_and_the_smallest),
         TEST(a_grid_past_64_bits_is_shown_as_the_largest_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,6 +136,107 @@ static void where_is_told_as_far_as_the_ends_tell(void **state) {
     }
 }
 
+static void a_place_with_a_form_begins_the_sentence(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_unwritten(&row);
+    sample_local(&row, "columns 4..7 of every row", "8 = 1 * 4 + 4");
+    kb_row_words(&row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "columns 4..7 of every row never written, 1536 of 42496 elements; "
+                        "the rest is right");
+    kb_buf_clear(&v->text);
+    kb_where_words(&row.outputs[0], &v->text);
+    assert_string_equal(kb_buf_text(&v->text), "columns 4..7 of every row: 8 = 1 * 4 + 4");
+    kb_buf_clear(&v->text);
+    kb_row_rest(&row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "right: 0.02 of bound, max 0.50 ulp over 40960 elements; guards "
+                        "and inputs untouched");
+    /* Others are wrong: the words are not of what was not written alone. */
+    kb_buf_clear(&v->text);
+    row.outputs[0].over = 1540;
+    kb_row_words(&row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "1536 of 42496 elements were never written: the poison is still in "
+                        "them; 4 others are wrong");
+}
+
+static void a_mismatch_tells_where_what_of_and_what_it_holds(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_mismatch(&row);
+    sample_local(&row, "columns 4..7 of every row", NULL);
+    struct kb_local local = *row.outputs[0].local;
+    row.outputs[0].local = &local;
+    local.inputs = "93 % of them where gate < 0";
+    local.holds = "each holds 0";
+    kb_row_words(&row, &v->text);
+    assert_string_equal(
+        kb_buf_text(&v->text),
+        "1841 of 42496 past the bound, columns 4..7 of every row, 93 % of them where gate "
+        "< 0; worst [27, 137]: got 0.00104523, want 0.00014077, 948 ulp; each holds 0; the "
+        "peers' 1e-2 + 1e-2*|want| would pass it");
+    /* The screen has a line for where. */
+    kb_buf_clear(&v->text);
+    kb_row_what(&row, &v->text);
+    assert_true(
+        kb_starts_with(kb_buf_text(&v->text), "1841 of 42496 past the bound; worst"));
+    /* What says nothing is not said. */
+    local = (struct kb_local){.pattern = KB_P_SCATTERED, .where = "scattered"};
+    kb_buf_clear(&v->text);
+    kb_row_words(&row, &v->text);
+    assert_true(
+        kb_starts_with(kb_buf_text(&v->text), "1841 of 42496 past the bound; worst"));
+}
+
+static void other_outputs_are_told_with_the_rest(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_mismatch(&row);
+    row.outputs[1] = row.outputs[2] = row.outputs[0];
+    row.outputs[1].name = "scales";
+    row.outputs[2].name = "ids";
+    row.outputs[2].over = 0;
+    row.n_outputs = 3;
+    sample_local(&row, "row 7", NULL);
+    row.outputs[1].local = row.outputs[0].local;
+    kb_row_rest(&row, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "right: 0.02 of bound, max 0.50 ulp over 40655 elements; scales: "
+                        "1841 of 42496 wrong, row 7; ids: right; guards and inputs "
+                        "untouched");
+}
+
+static void the_smallest_case_is_told_by_what_differs(void **state) {
+    struct view *v = *state;
+    static const struct {
+        struct kb_smallest smallest;
+        const char *words;
+    } list[] = {
+        {{.case_id = "gelu_tanh/1x18/bf16",
+          .where = "column 8 of 9",
+          .passes = "gelu_tanh/1x16/bf16",
+          .done = true},
+         "1x18 fails (column 8 of 9), 1x16 passes"},
+        {{.case_id = "gelu_tanh/1x18/bf16/fill=nan", .done = true},
+         "gelu_tanh/1x18/bf16/fill=nan fails"},
+        {{.case_id = "gelu_tanh/83x1024/bf16",
+          .passes = "gelu_tanh/83x1022/bf16",
+          .done = true},
+         "no smaller case was found to fail, 83x1022 passes"},
+        {{.case_id = "gelu_tanh/1x18/bf16", .tried = 40},
+         "1x18 fails; after 40 cases the time was over"},
+    };
+    for (size_t i = 0; i < KB_COUNT(list); i++) {
+        struct kb_row row = sample_row();
+        row.smallest = &list[i].smallest;
+        kb_buf_clear(&v->text);
+        kb_smallest_words(&row, &v->text);
+        assert_string_equal(kb_buf_text(&v->text), list[i].words);
+    }
+}
+
 static void the_status_of_a_run_is_its_worst_and_3_where_all_was_skipped(void **state) {
     struct view *v = *state;
     static const struct {
@@ -176,6 +277,10 @@ int main(void) {
         TEST(what_must_stay_and_did_not_is_told_with_the_rest_and_the_convention),
         TEST(a_mismatch_names_its_rule_and_its_worst_element),
         TEST(where_is_told_as_far_as_the_ends_tell),
+        TEST(a_place_with_a_form_begins_the_sentence),
+        TEST(a_mismatch_tells_where_what_of_and_what_it_holds),
+        TEST(other_outputs_are_told_with_the_rest),
+        TEST(the_smallest_case_is_told_by_what_differs),
         TEST(the_status_of_a_run_is_its_worst_and_3_where_all_was_skipped),
         TEST(lines_break_at_spaces_and_keep_their_own_breaks),
     };
