@@ -352,6 +352,6 @@ void kb_session_run(struct kb_session *session, const struct kb_job *job,
     free(l.prepared);
     kb_slab_free(&l.work);
     kb_slab_free(&l.first);
+    kb_slab_free(&l.second);
     kb_slab_free(&l.initial);
 }
-    kb_slab_free(&l.second);

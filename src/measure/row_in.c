@@ -365,6 +365,8 @@ bool kb_row_parse(const char *name, const char *text, size_t size, struct kb_are
     times_of(&f, doc.root, out);
     if (kb_json_get(doc.root, "code"))
         code_of(&f, kb_field_object(&f, doc.root, "code"), out);
+    if (kb_json_get(doc.root, "smallest"))
+        out->smallest = kb_smallest_of(&f, kb_field_object(&f, doc.root, "smallest"));
     const cJSON *ms = kb_field_object(&f, doc.root, "spent_ms");
     out->ms_total = kb_field_number(&f, ms, "total", 0);
     out->ms_build = kb_field_number(&f, ms, "build", 0);
@@ -375,5 +377,3 @@ bool kb_row_parse(const char *name, const char *text, size_t size, struct kb_are
         return kb_fail(err, KB_INPUT, "%s: no right \"%s\" in the row", name, f.wrong);
     return true;
 }
-    if (kb_json_get(doc.root, "smallest"))
-        out->smallest = kb_smallest_of(&f, kb_field_object(&f, doc.root, "smallest"));

@@ -297,9 +297,9 @@ void kb_row_print(const struct kb_row *row, struct kb_buf *out) {
     kb_json_add_f64(ms, "check", row->ms_check, 4);
     kb_json_add_f64(ms, "time", row->ms_time, 4);
     kb_json_add(object, "spent_ms", ms);
+    if (row->smallest)
+        kb_json_add(object, "smallest", kb_smallest_item(row->smallest));
     kb_json_add_text(object, "repeat", row->repeat);
     kb_json_print(object, out);
     cJSON_Delete(object);
 }
-    if (row->smallest)
-        kb_json_add(object, "smallest", kb_smallest_item(row->smallest));
