@@ -8,8 +8,11 @@
 /* ---- cases ----------------------------------------------------------------------------
  */
 
+enum { KB_MAX_LIST = 16 };
+
 struct kb_value {
-    double v; /* WORD: index; INT: whole; FLOAT */
+    double v; /* WORD: index; INT: whole; FLOAT; LIST: number of items */
+    int64_t items[KB_MAX_LIST];
 };
 
 struct kb_case {
@@ -50,8 +53,9 @@ bool kb_case_set(struct kb_case *c, const char *key, const char *value, struct k
  * or none that resolves; `p` is its problem. */
 bool kb_case_by_convention(const struct kb_case *c, const struct kb_convention *other,
                            struct kb_case *out, struct kb_problem *p);
-/* The value of parameter i as text, "act", "7", "0.5". */
+/* The value of parameter i as text, "act", "7", "0.5", "64+128". */
 void kb_value_print(const struct kb_param *param, struct kb_value v, struct kb_buf *out);
+bool kb_value_same(const struct kb_value *a, const struct kb_value *b);
 /* "bound", "peer" or "ATOL,RTOL". The numbers of "peer" are the op's for a dtype: 0 here.
  */
 bool kb_tolerance_parse(const char *text, struct kb_tolerance *out, struct kb_err *err);

@@ -14,16 +14,17 @@ enum { KB_MAX_TENSORS = 16, KB_MAX_PARAMS = 24, KB_MAX_NAMES = 64, KB_MAX_AXES =
 /* ---- the op ---------------------------------------------------------------------------
  */
 
-enum kb_param_kind { KB_PARAM_WORD, KB_PARAM_INT, KB_PARAM_FLOAT };
+enum kb_param_kind { KB_PARAM_WORD, KB_PARAM_INT, KB_PARAM_FLOAT, KB_PARAM_LIST };
 
 /* One --set KEY=VALUE. A WORD's value is its index in `words`; in expressions it compares
- * with its words (layout == up_gate). */
+ * with its words (layout == up_gate). A LIST is up to KB_MAX_LIST whole numbers joined by
+ * +, 64+128+32, none by default; expressions take its sum, max and count. */
 struct kb_param {
     const char *name, *help;
     enum kb_param_kind kind;
     const char *words; /* "once,act": WORD only */
-    double min, max;   /* INT and FLOAT: allowed range, both ends in */
-    double def;        /* the default; for WORD an index */
+    double min, max;   /* INT, FLOAT, items of a LIST: allowed range, both ends in */
+    double def;        /* the default; for WORD an index, for LIST 0 */
 };
 
 /* How outputs are compared. BOUND: |got - want| beyond half an ulp against the op's bound.
@@ -150,6 +151,14 @@ struct kb_op {
      * returns how many. NULL: the element of each input that is as large as the output. */
     int (*sources)(const struct kb_problem *p, const void *const *in, int t, int64_t i,
                    struct kb_source *out);
+    /* Rows that know nothing of each other: the name that counts them (of an axis or of a
+     * derived size, "tokens"), NULL where there are none. Row i must have the same bits
+     * whatever rows are there after it. In each tensor one axis at most is as long as there
+     * are rows, a multiple of that or padded; it is found by the shapes. */
+    const char *batch;
+    /* Optional: make of `c`, a copy of the case, one of only the first `rows` of them.
+     * NULL: the shape's first axis becomes that. */
+    void (*first_rows)(const struct kb_problem *p, int64_t rows, struct kb_case *c);
     /* Held against an output that is wrong, so that the failure can name what it follows.
      * Those that the case has itself, or that do not resolve, are passed over. */
     const struct kb_convention *conventions;

@@ -102,7 +102,7 @@ static void add_numbers(struct file *f, struct kb_case *c) {
     add_words(f, c, 0);
     for (int i = 0; i < c->op->n_params; i++) {
         const struct kb_param *param = &c->op->params[i];
-        if (param->kind == KB_PARAM_WORD)
+        if (param->kind == KB_PARAM_WORD || param->kind == KB_PARAM_LIST)
             continue;
         c->set[i].v = param->def == 1 ? 2 : 1;
         add_words(f, c, 0);

@@ -92,13 +92,15 @@ static void param_range(const struct kb_param *param, struct kb_buf *out) {
         for (size_t i = 0; i < words.count; i++)
             kb_buf_printf(out, "%s%s", i ? "|" : "", words.items[i]);
         kb_arena_free(&arena);
+    } else if (param->kind == KB_PARAM_LIST) {
+        kb_buf_printf(out, "N+N+..., each %.0f to %.0f", param->min, param->max);
     } else {
-        kb_value_print(param, (struct kb_value){param->min}, out);
+        kb_value_print(param, (struct kb_value){.v = param->min}, out);
         kb_buf_puts(out, " to ");
-        kb_value_print(param, (struct kb_value){param->max}, out);
+        kb_value_print(param, (struct kb_value){.v = param->max}, out);
     }
-    kb_value_print(param, (struct kb_value){param->def}, &text);
-    kb_buf_printf(out, " (%s)", kb_buf_text(&text));
+    kb_value_print(param, (struct kb_value){.v = param->def}, &text);
+    kb_buf_printf(out, " (%s)", text.len ? kb_buf_text(&text) : "none");
     kb_buf_free(&text);
 }
 

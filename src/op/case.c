@@ -95,12 +95,20 @@ void kb_value_print(const struct kb_param *param, struct kb_value v, struct kb_b
     case KB_PARAM_FLOAT:
         print_double(v.v, out);
         break;
+    case KB_PARAM_LIST:
+        for (int i = 0; i < (int)v.v; i++)
+            kb_buf_printf(out, "%s%lld", i ? "+" : "", (long long)v.items[i]);
+        break;
     }
+}
+
+bool kb_value_same(const struct kb_value *a, const struct kb_value *b) {
+    return a->v == b->v && !memcmp(a->items, b->items, sizeof a->items);
 }
 
 static bool fail_value(const struct kb_param *param, double number, struct kb_err *err) {
     struct kb_buf got = {0}, range = {0};
-    bool whole = param->kind == KB_PARAM_INT && number != floor(number);
+    bool whole = param->kind != KB_PARAM_FLOAT && number != floor(number);
     print_double(number, &got);
     print_double(param->min, &range);
     kb_buf_puts(&range, " to ");
@@ -118,10 +126,44 @@ bool kb_value_of(const struct kb_param *param, double number, struct kb_value *o
     if (param->kind == KB_PARAM_WORD)
         return kb_fail(err, KB_INPUT, "%s: wants a word of %s, got a number", param->name,
                        param->words);
+    if (param->kind == KB_PARAM_LIST)
+        return kb_fail(err, KB_INPUT, "%s: wants whole numbers joined by +, got a number",
+                       param->name);
     if ((param->kind == KB_PARAM_INT && number != floor(number)) ||
         !(number >= param->min && number <= param->max))
         return fail_value(param, number, err);
-    out->v = number == 0 ? 0 : number; /* no -0: it would be a second id of 0 */
+    *out = (struct kb_value){.v = number == 0 ? 0 : number}; /* -0 would be another id */
+    return true;
+}
+
+bool kb_value_list(const struct kb_param *param, const struct kb_value *value,
+                   struct kb_err *err) {
+    for (int i = 0; i < (int)value->v; i++)
+        if ((double)value->items[i] < param->min || (double)value->items[i] > param->max)
+            return fail_value(param, (double)value->items[i], err);
+    return true;
+}
+
+/* 64+128+32; nothing is a list of none. */
+static bool parse_list(const struct kb_param *param, const char *text, struct kb_value *out,
+                       struct kb_err *err) {
+    struct kb_arena arena = {0};
+    struct kb_strings items = {0};
+    struct kb_value list = {0};
+    bool ok = true;
+    if (*text)
+        kb_split(&arena, text, '+', &items);
+    for (size_t i = 0; ok && i < items.count; i++)
+        ok = i < KB_MAX_LIST && kb_parse_i64(items.items[i], &list.items[i]);
+    list.v = (double)items.count;
+    kb_arena_free(&arena);
+    if (!ok)
+        return kb_fail(err, KB_INPUT,
+                       "%s: wants up to %d whole numbers joined by +, got \"%.64s\"",
+                       param->name, KB_MAX_LIST, text);
+    if (!kb_value_list(param, &list, err))
+        return false;
+    *out = list;
     return true;
 }
 
@@ -143,7 +185,7 @@ static bool parse_word(const struct kb_param *param, const char *text, struct kb
     const char *word;
     for (int i = 0; (word = word_at(param->words, i, &len)) != NULL; i++) {
         if (len == wanted && !memcmp(word, text, len)) {
-            out->v = i;
+            *out = (struct kb_value){.v = i};
             return true;
         }
     }
@@ -156,6 +198,8 @@ bool kb_value_parse(const struct kb_param *param, const char *text, struct kb_va
     int64_t whole;
     if (param->kind == KB_PARAM_WORD)
         return parse_word(param, text, out, err);
+    if (param->kind == KB_PARAM_LIST)
+        return parse_list(param, text, out, err);
     if (param->kind == KB_PARAM_FLOAT) {
         if (!kb_parse_f64(text, &number))
             return kb_fail(err, KB_INPUT, "%s: wants a number, got \"%.64s\"", param->name,
@@ -223,7 +267,7 @@ bool kb_case_by_convention(const struct kb_case *c, const struct kb_convention *
     if (!out->op || (other->set && !set_all(out, other->set, &err)))
         return false;
     for (int i = 0; i < c->op->n_params; i++)
-        same = same && c->set[i].v == out->set[i].v;
+        same = same && kb_value_same(&c->set[i], &out->set[i]);
     return !(same && out->op == c->op) && kb_case_resolve(out, p, &err);
 }
 

@@ -15,6 +15,7 @@ static const struct kb_param toy_params[] = {
     {.name = "eps", .kind = KB_PARAM_FLOAT, .min = 0, .max = 1, .def = 1e-6},
     {.name = "step", .kind = KB_PARAM_INT, .min = 1, .max = 64, .def = 1},
     {.name = "beta", .kind = KB_PARAM_FLOAT, .min = -1e300, .max = 1e300, .def = 0},
+    {.name = "lens", .kind = KB_PARAM_LIST, .min = 0, .max = 4096},
 };
 static const enum kb_fill toy_fills[] = {KB_FILL_NORMAL, KB_FILL_NAN, KB_FILL_ZEROS};
 static const struct kb_op toy = {
@@ -35,6 +36,38 @@ static struct kb_case toy_case(void) {
     c.shape[1] = 1024;
     c.rank = 2;
     return c;
+}
+
+static void a_list_is_numbers_joined_by_plus(void **state) {
+    (void)state;
+    struct kb_arena arena = {0};
+    struct kb_err err = {0};
+    struct kb_case c = toy_case(), other;
+    assert_true(kb_case_set(&c, "lens", "64+0+4096", &err));
+    assert_true(c.set[4].v == 3 && c.set[4].items[0] == 64 && c.set[4].items[2] == 4096);
+    assert_string_equal(kb_case_id(&c, &arena), "toy/83x1024/fp32/lens=64+0+4096");
+    other = c;
+    assert_true(kb_value_same(&c.set[4], &other.set[4]));
+    assert_true(kb_case_set(&other, "lens", "64+1+4096", &err));
+    assert_false(kb_value_same(&c.set[4], &other.set[4]));
+    assert_true(kb_case_set(&other, "lens", "", &err));
+    assert_string_equal(kb_case_id(&other, &arena), "toy/83x1024/fp32");
+    static const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"64+4097", "lens: wants 0 to 4096, got 4097"},
+        {"64+x", "lens: wants up to 16 whole numbers joined by +, got \"64+x\""},
+        {"1+2+3+4+5+6+7+8+9+10+11+12+13+14+15+16+17",
+         "lens: wants up to 16 whole numbers joined by +, got "
+         "\"1+2+3+4+5+6+7+8+9+10+11+12+13+14+15+16+17\""},
+    };
+    for (size_t i = 0; i < KB_COUNT(bad); i++) {
+        struct kb_err told = {0};
+        assert_false(kb_case_set(&c, "lens", bad[i].text, &told));
+        assert_string_equal(told.msg, bad[i].says);
+    }
+    assert_true(c.set[4].v == 3);
+    kb_arena_free(&arena);
 }
 
 /* ---- shapes ----------------------------------------------------------------------------
@@ -150,7 +183,7 @@ static void a_bad_setting_says_what_was_wanted_and_changes_nothing(void **state)
         {"eps", "1e999", "eps: wants a number, got \"1e999\""},
         {"stile", "neox", "toy: unknown key \"stile\", did you mean \"style\"?"},
         {"Step", "2", "toy: unknown key \"Step\", did you mean \"step\"?"},
-        {"zzz", "1", "toy: unknown key \"zzz\"; there are fill, style, eps, step, beta"},
+        {"zzz", "1", "toy: unknown key \"zzz\"; there are fill, style, eps, step, beta, lens"},
         {"fill", "nam", "unknown fill \"nam\", did you mean \"nan\"?"},
         {"fill", "large", "toy has no fill large; it has normal, nan, zeros"},
     };
@@ -166,7 +199,7 @@ static void a_bad_setting_says_what_was_wanted_and_changes_nothing(void **state)
 
 static void a_number_is_a_value_where_it_is_in_range(void **state) {
     (void)state;
-    struct kb_value v = {-1};
+    struct kb_value v = {.v = -1};
     struct kb_err err = {0};
     assert_true(kb_value_of(&toy_params[2], 64, &v, &err));
     assert_true(v.v == 64);
@@ -394,6 +427,7 @@ static void tolerances_are_bound_peer_or_two_numbers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_list_is_numbers_joined_by_plus),
         cmocka_unit_test(shapes_are_sizes_joined_by_x),
         cmocka_unit_test(what_is_no_shape_is_refused_and_changes_nothing),
         cmocka_unit_test(values_print_as_the_shortest_text_that_reads_back),

@@ -219,9 +219,13 @@ const struct kb_axis_values *kb_read_axes(struct kb_reader *r, const struct kb_d
 static bool read_value(struct kb_reader *r, const cJSON *node, const cJSON *key,
                        const struct kb_param *param, struct kb_value *out) {
     struct kb_err err = {0};
-    bool word = param->kind == KB_PARAM_WORD;
+    bool list = param->kind == KB_PARAM_LIST;
+    bool word = param->kind == KB_PARAM_WORD || list;
     if (word ? !cJSON_IsString(node) : !cJSON_IsNumber(node)) {
-        kb_read_wanted(r, node, key, word ? "a word" : "a number");
+        kb_read_wanted(r, node, key,
+                       list   ? "whole numbers joined by + in a string"
+                       : word ? "a word"
+                              : "a number");
         return false;
     }
     if (word ? kb_value_parse(param, node->valuestring, out, &err)

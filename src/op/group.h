@@ -21,6 +21,9 @@ bool kb_value_parse(const struct kb_param *param, const char *text, struct kb_va
                     struct kb_err *err);
 bool kb_value_of(const struct kb_param *param, double number, struct kb_value *out,
                  struct kb_err *err);
+/* The items of a LIST are in their range. */
+bool kb_value_list(const struct kb_param *param, const struct kb_value *value,
+                   struct kb_err *err);
 
 /* ---- groups ----------------------------------------------------------------------------
  */

@@ -46,7 +46,7 @@ static const char *const axes[] = {"rows", "width"};
     }
 static const struct kb_op even = OP("even", resolve_even), any = OP("any", resolve_any);
 
-static const struct kb_value modes[] = {{1}, {2}};
+static const struct kb_value modes[] = {{.v = 1}, {.v = 2}};
 static const struct kb_choice choices[] = {{.param = 0, .n = 2, .values = modes}};
 static const enum kb_dtype dtypes[] = {KB_FP32};
 static struct kb_origin origin = {.file = "kbench", .text = "test"};

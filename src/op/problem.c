@@ -94,8 +94,9 @@ static bool check_params(const struct kb_case *c, struct kb_err *err) {
     for (int i = 0; i < c->op->n_params; i++) {
         const struct kb_param *param = &c->op->params[i];
         struct kb_value same;
-        if (param->kind == KB_PARAM_WORD ? !check_word(param, c->set[i].v, err)
-                                         : !kb_value_of(param, c->set[i].v, &same, err))
+        if (!(param->kind == KB_PARAM_WORD   ? check_word(param, c->set[i].v, err)
+              : param->kind == KB_PARAM_LIST ? kb_value_list(param, &c->set[i], err)
+                                             : kb_value_of(param, c->set[i].v, &same, err)))
             return false;
     }
     return true;
@@ -109,6 +110,8 @@ static void name_params(const struct kb_case *c, struct kb_problem *p) {
                         .value = c->set[i].v,
                         .is_float = param->kind == KB_PARAM_FLOAT,
                         .words = param->kind == KB_PARAM_WORD ? param->words : NULL,
+                        .list = param->kind == KB_PARAM_LIST ? c->set[i].items : NULL,
+                        .n_list = param->kind == KB_PARAM_LIST ? (int64_t)c->set[i].v : 0,
                     });
     }
 }

@@ -431,7 +431,7 @@ static bool picks_settings(const struct kb_pick *pick, const struct kb_case *c) 
         const struct kb_choice *choice = &pick->choices[key * (size_t)kb_op_count + op];
         bool found = false;
         for (int i = 0; i < choice->n && !found; i++)
-            found = c->set[choice->param].v == choice->values[i].v;
+            found = kb_value_same(&c->set[choice->param], &choice->values[i]);
         if (!found)
             return false;
     }

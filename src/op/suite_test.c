@@ -477,7 +477,7 @@ static void what_selects_nothing_is_refused_with_what_is_near(void **state) {
     assert_refused(
         a, "mine.json --tag smok,ci,cii --set pettern=copy --set round=copy",
         "kbench: error: --set: unknown key \"pettern\", did you mean \"pattern\"?\n"
-        "kbench: error: --set: round: unknown value \"copy\"; there are once, act\n"
+        "kbench: error: --set: round: unknown value \"copy\"; there are once, norm, scaled\n"
         "kbench: error: --tag: unknown tag \"smok\"; there are ci, full\n"
         "kbench: error: --tag: unknown tag \"cii\", did you mean \"ci\"?\n");
     assert_refused(a, "mine.json --case silu/7x16/bf61",
@@ -605,7 +605,7 @@ static void the_peers_matrix_is_144_cases(void **state) {
                 kb_buf_printf(&wanted, "%s/%s/%s", ops[o], shapes[s], dtypes[d]);
                 kb_buf_putc(&wanted, '\n');
             }
-    assert_int_equal(count_of(a, "--tag matrix"), 144);
+    assert_int_equal(count_of(a, "cases/activation.json --tag matrix"), 144);
     struct kb_suite *suite = open_suite(a, "cases/activation.json --tag matrix");
     struct kb_case c;
     while (kb_suite_next(suite, a, &c)) {
@@ -648,7 +648,7 @@ static void tags_of_own_files_are_nested_and_smoke_is_small(void **state) {
     for (int i = 0; i < 9; i++)
         assert_true(seen[i / 3][i % 3]);
     assert_true(act && empty && stream);
-    assert_true(elements < 100000);
+    assert_true(elements < 400000);
 }
 
 static void own_ids_are_canonical(void **state) {
