@@ -45,7 +45,7 @@ enum kb_verdict {
       "a barrier that live threads wait for in vain")                                      \
     X(KB_R_SANITIZER, "sanitizer", KB_FAIL, 1, "a sanitizer's finding")                    \
     X(KB_R_IMPOSTOR, "impostor", KB_MISTRUSTED, 3,                                         \
-      "a wrong output would pass (not judged yet)")                                        \
+      "a wrong output would pass as well: nothing is proved")                              \
     X(KB_R_VARIANT, "variant", KB_SKIP, 0, "no variant takes the case here")               \
     X(KB_R_BUILD_HERE, "build", KB_SKIP, 0, "the backend has no such build")               \
     X(KB_R_MEMORY, "memory", KB_SKIP, 0, "needs more memory than there is")                \
@@ -171,6 +171,22 @@ struct kb_runs_report {
 };
 void kb_compare_runs(const struct kb_compare_args *args, const void *second,
                      struct kb_runs_report *out);
+
+/* ---- impostors ------------------------------------------------------------------------
+ * Wrong outputs, made of the right one: a rule that one passes by proves nothing. Each is
+ * like the right one where nothing is judged: where nothing may be written (KB_KEEP), where
+ * any value passes. One that is like it everywhere is no impostor, and left out. */
+
+struct kb_impostors {
+    int tried, left_out;
+    struct kb_strings let_through; /* those that pass, by name: "all zeros" */
+};
+/* Tries those of the output of `outputs[which]`, a case's outputs as they are compared, all
+ * right; adds to `out`, names in `arena`. Where what an output holds decides what is right
+ * in another, both must let an impostor pass. Costs as much as a small part of kb_compare,
+ * but where something is let through or left out. */
+void kb_impostors_try(const struct kb_compare_args *outputs, int n_outputs, int which,
+                      uint64_t seed, struct kb_arena *arena, struct kb_impostors *out);
 
 /* ---- statistics -----------------------------------------------------------------------
  */

@@ -145,6 +145,13 @@ struct kb_op {
      * over all 65536 patterns of a 16-bit dtype. Returns a malloc'd block (or NULL), freed
      * by the caller. */
     void *(*prepare)(const struct kb_problem *p, const void *const *in);
+    /* Optional (NULL: nothing is summed up): elements [first, first+count) of output `t`,
+     * before rounding (EXACT: the bits), of a kernel that is wrong only in keeping sums in
+     * bf16, rounded at each step. A case whose rule lets it pass is MISTRUSTED. False where
+     * so few numbers are summed up that a right kernel might give the same. */
+    bool (*low_precision)(const struct kb_problem *p, const void *const *in,
+                          const void *prepared, int t, int64_t first, int64_t count,
+                          double *got);
     /* What the peers' own tests compare at. */
     void (*peer_tolerance)(enum kb_dtype dtype, double *atol, double *rtol);
     /* Optional: what element `i` of output `t` is made of, at most KB_MAX_SOURCES numbers;

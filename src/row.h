@@ -62,6 +62,8 @@ struct kb_row {
     struct kb_output_report outputs[KB_MAX_OUTPUTS];
     bool checked; /* outputs, memory are there */
     int64_t unwritten, out_of_bounds, inputs_changed;
+    bool proved; /* impostors were tried */
+    struct kb_impostors impostors;
     int orders; /* block orders run with the same bits; 0: not tried */
     int64_t bytes, flops;
     const char

@@ -45,4 +45,10 @@ void kb_life_localise(struct life *l, const struct kb_compare_args *args,
  * all must leave the bits that the first run left, which go to l->first. */
 bool kb_life_again(struct life *l);
 
+/* proof.c: holds impostors of a right output against the rule. The output whose rule lets
+ * one pass, or NULL. */
+const struct kb_output_report *kb_life_prove(struct life *l);
+/* The verdict from that: MISTRUSTED and false, unless it is NULL. */
+bool kb_life_trust(struct life *l, const struct kb_output_report *wide);
+
 #endif

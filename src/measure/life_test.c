@@ -122,11 +122,30 @@ static void rows_that_stay_as_they_were_pass_in_every_order(void **state) {
 static void tolerance_of_the_job_decides(void **state) {
     struct fixture *f = *state;
     struct kb_job job = job_of(f, "wrong");
-    job.tolerance = (struct kb_tolerance){KB_TOL_GIVEN, 10, 0};
+    job.tolerance = (struct kb_tolerance){KB_TOL_GIVEN, 0.2, 0.1};
     assert_reason(run_job(f, &job, 60000), KB_R_NONE, NULL);
     assert_int_equal(f->row.outputs[0].over_bound, 1);
+    assert_true(f->row.proved && f->row.impostors.tried == 8);
     job.tolerance = (struct kb_tolerance){KB_TOL_GIVEN, 1e-6, 0};
     assert_reason(run_job(f, &job, 60000), KB_R_MISMATCH, "past the tolerance");
+}
+
+static void a_tolerance_that_lets_impostors_pass_is_mistrusted(void **state) {
+    struct fixture *f = *state;
+    struct kb_job job = job_of(f, "good");
+    job.tolerance = (struct kb_tolerance){KB_TOL_GIVEN, 10, 0};
+    assert_reason(run_job(f, &job, 60000), KB_R_IMPOSTOR,
+                  "\"all zeros\" and 7 others would pass: atol 10 is ");
+    assert_int_equal(f->row.impostors.let_through.count, 8);
+    assert_int_equal(kb_reason_verdict(f->row.reason), KB_MISTRUSTED);
+    /* What is wrong in itself is said first. */
+    job = job_of(f, "order");
+    job.tolerance = (struct kb_tolerance){KB_TOL_GIVEN, 10, 0};
+    assert_reason(run_job(f, &job, 60000), KB_R_ORDER, NULL);
+    job = job_of(f, "wrong");
+    assert_reason(run_job(f, &job, 60000), KB_R_MISMATCH, NULL);
+    assert_false(f->row.proved);
+    assert_good_passes(f);
 }
 
 static void writes_outside_are_found_on_both_sides(void **state) {
@@ -341,6 +360,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(rows_that_were_to_stay_as_they_were_are_told),
         cmocka_unit_test(rows_that_stay_as_they_were_pass_in_every_order),
         cmocka_unit_test(tolerance_of_the_job_decides),
+        cmocka_unit_test(a_tolerance_that_lets_impostors_pass_is_mistrusted),
         cmocka_unit_test(writes_outside_are_found_on_both_sides),
         cmocka_unit_test(an_input_that_was_written_to_is_a_failure),
         cmocka_unit_test(an_unwritten_tail_is_told_from_a_wrong_one),

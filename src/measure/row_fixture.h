@@ -156,6 +156,8 @@ static struct kb_row full_row(struct kb_arena *arena) {
         .unwritten = 3,
         .out_of_bounds = 4,
         .inputs_changed = 5,
+        .proved = true,
+        .impostors = {.tried = 7, .left_out = 2},
         .orders = 3,
         .bytes = (INT64_C(1) << 53) + 1,
         .flops = INT64_MAX,
@@ -180,6 +182,8 @@ static struct kb_row full_row(struct kb_arena *arena) {
     kb_strings_add(&row.axes, arena, "hidden=512");
     kb_strings_add(&row.flags, arena, "-std=c++17");
     kb_strings_add(&row.flags, arena, "--use_fast_math");
+    kb_strings_add(&row.impostors.let_through, arena, "all zeros");
+    kb_strings_add(&row.impostors.let_through, arena, "a copy of \"input\"");
     return row;
 }
 

@@ -318,6 +318,13 @@ static void head_of(struct kb_fields *f, const cJSON *root, struct kb_row *row) 
     row->repeat = kb_field_text(f, root, "repeat");
 }
 
+static void impostors_of(struct kb_fields *f, const cJSON *object, struct kb_row *row) {
+    row->proved = true;
+    row->impostors.tried = (int)kb_field_whole(f, object, "tried", 0, INT_MAX);
+    row->impostors.left_out = (int)kb_field_whole(f, object, "left_out", 0, INT_MAX);
+    list_of(f, object, "let_through", &row->impostors.let_through);
+}
+
 static void checked_of(struct kb_fields *f, const cJSON *root, struct kb_row *row) {
     const cJSON *item, *memory;
 
@@ -335,6 +342,8 @@ static void checked_of(struct kb_fields *f, const cJSON *root, struct kb_row *ro
     row->out_of_bounds = count_of(f, memory, "out_of_bounds");
     row->inputs_changed = count_of(f, memory, "inputs_changed");
     row->orders = (int)kb_field_whole(f, root, "runs_same_bits", 0, INT_MAX);
+    if (kb_json_get(root, "impostors"))
+        impostors_of(f, kb_field_object(f, root, "impostors"), row);
 }
 
 static void times_of(struct kb_fields *f, const cJSON *root, struct kb_row *row) {

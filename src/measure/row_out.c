@@ -219,6 +219,15 @@ static cJSON *code_item(const struct kb_row *row) {
     return object;
 }
 
+static cJSON *impostors_item(const struct kb_impostors *i) {
+    cJSON *object = kb_json_object();
+
+    kb_json_add_i64(object, "tried", i->tried);
+    kb_json_add_i64(object, "left_out", i->left_out);
+    kb_json_add(object, "let_through", list_item(&i->let_through));
+    return object;
+}
+
 static void add_checked(const struct kb_row *row, cJSON *object) {
     cJSON *outputs = kb_json_object(), *memory = kb_json_object();
 
@@ -229,6 +238,8 @@ static void add_checked(const struct kb_row *row, cJSON *object) {
     kb_json_add_i64(memory, "out_of_bounds", row->out_of_bounds);
     kb_json_add_i64(memory, "inputs_changed", row->inputs_changed);
     kb_json_add(object, "memory", memory);
+    if (row->proved)
+        kb_json_add(object, "impostors", impostors_item(&row->impostors));
     kb_json_add_i64(object, "runs_same_bits", row->orders);
 }
 

@@ -160,6 +160,10 @@ static void every_field_of_a_row_comes_back(void **state) {
     assert_int_equal(back.out_of_bounds, 4);
     assert_int_equal(back.inputs_changed, 5);
     assert_int_equal(back.orders, 3);
+    assert_true(back.proved);
+    assert_int_equal(back.impostors.tried, 7);
+    assert_int_equal(back.impostors.left_out, 2);
+    assert_same_strings(&row.impostors.let_through, &back.impostors.let_through);
     assert_true(back.bytes == row.bytes && back.flops == row.flops);
     assert_string_equal(back.limited_by, "latency");
     assert_string_equal(back.code.source_hash, code.source_hash);

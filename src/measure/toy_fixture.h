@@ -23,9 +23,9 @@ struct toy {
         args; /* of TOY_OUT, which begins as a perfect kernel leaves it */
 };
 
-static void toy_reference(const struct kb_problem *p, const void *const *in,
-                          const void *prepared, int t, int64_t first, int64_t count,
-                          double *want, double *bound) {
+static inline void toy_reference(const struct kb_problem *p, const void *const *in,
+                                 const void *prepared, int t, int64_t first, int64_t count,
+                                 double *want, double *bound) {
     const struct toy *toy = prepared;
 
     (void)p, (void)in;
@@ -35,13 +35,13 @@ static void toy_reference(const struct kb_problem *p, const void *const *in,
     }
 }
 
-static void toy_peers(enum kb_dtype dtype, double *atol, double *rtol) {
+static inline void toy_peers(enum kb_dtype dtype, double *atol, double *rtol) {
     *atol = dtype == KB_FP32 ? 1e-4 : 1e-2;
     *rtol = *atol;
 }
 
-static void toy_tensor(struct toy *toy, int t, const char *name, enum kb_role role,
-                       enum kb_dtype dtype, int64_t rows, int64_t columns) {
+static inline void toy_tensor(struct toy *toy, int t, const char *name, enum kb_role role,
+                              enum kb_dtype dtype, int64_t rows, int64_t columns) {
     struct kb_tensor_spec *spec = &toy->p.tensors[t];
 
     *spec = (struct kb_tensor_spec){
@@ -58,7 +58,8 @@ static void toy_tensor(struct toy *toy, int t, const char *name, enum kb_role ro
 
 /* rows x columns of `dtype` out, twice as many columns of bf16 in, and i32 beside it. Wants
  * are 1, 2, 3 ... 7, 1 ... and bounds 0. */
-static void toy_make(struct toy *toy, enum kb_dtype dtype, int64_t rows, int64_t columns) {
+static inline void toy_make(struct toy *toy, enum kb_dtype dtype, int64_t rows,
+                            int64_t columns) {
     *toy = (struct toy){.n = rows * columns};
     toy->op = (struct kb_op){
         .name = "toy",
@@ -88,7 +89,7 @@ static void toy_make(struct toy *toy, enum kb_dtype dtype, int64_t rows, int64_t
 }
 
 /* What was wanted, rounded, and what was there where nothing may be written. */
-static void toy_perfect(struct toy *toy) {
+static inline void toy_perfect(struct toy *toy) {
     const struct kb_tensor_spec *spec = &toy->p.tensors[TOY_OUT];
 
     for (int64_t i = 0; i < toy->n; i++) {
@@ -100,20 +101,20 @@ static void toy_perfect(struct toy *toy) {
     }
 }
 
-static void toy_put(struct toy *toy, int64_t i, double got) {
+static inline void toy_put(struct toy *toy, int64_t i, double got) {
     enum kb_dtype dtype = toy->p.tensors[TOY_OUT].dtype;
 
     kb_bits_put(dtype, toy->data[TOY_OUT], i, kb_encode(dtype, got));
 }
 
-static struct kb_output_report toy_report(struct toy *toy) {
+static inline struct kb_output_report toy_report(struct toy *toy) {
     struct kb_output_report report;
 
     kb_compare(&toy->args, &report);
     return report;
 }
 
-static void toy_free(struct toy *toy) {
+static inline void toy_free(struct toy *toy) {
     for (int t = 0; t < TOY_TENSORS; t++)
         free(toy->data[t]);
     free(toy->want);

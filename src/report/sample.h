@@ -25,6 +25,8 @@ static inline struct kb_row sample_row(void) {
         .seed = 1,
         .n_outputs = 1,
         .checked = true,
+        .proved = true,
+        .impostors = {.tried = 7},
         .orders = 3,
         .bytes = 254976,
         .flops = 424960,

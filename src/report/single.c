@@ -94,6 +94,30 @@ static void error_lines(const struct kb_single *single, const struct kb_row *row
     }
 }
 
+/* Wrong outputs that the rule was tried on. */
+static void impostor_line(const struct kb_single *single, const struct kb_row *row,
+                          struct kb_buf *out) {
+    const struct kb_impostors *i = &row->impostors;
+    struct kb_buf text = {0};
+    bool said = row->reason == KB_R_NONE || row->reason == KB_R_IMPOSTOR;
+    if (!row->proved || !said || i->tried + i->left_out == 0)
+        return;
+    if (i->tried == 0)
+        kb_buf_puts(&text, "none to try");
+    else if (i->let_through.count == 0)
+        kb_buf_printf(&text, "%d wrong outputs tried, none would pass", i->tried);
+    else
+        kb_buf_printf(&text, "%zu of %d wrong outputs would pass", i->let_through.count,
+                      i->tried);
+    for (size_t k = 0; k < i->let_through.count; k++)
+        kb_buf_printf(&text, "%s%s", k ? ", " : ": ", i->let_through.items[k]);
+    if (i->left_out > 0)
+        kb_buf_printf(&text, "; %d left out that %s right here", i->left_out,
+                      i->left_out == 1 ? "is" : "are");
+    kb_single_paragraph(single, "impostors", kb_buf_text(&text), out);
+    kb_buf_free(&text);
+}
+
 static void sample_line(const struct kb_single *single, const struct kb_row *row,
                         struct kb_buf *out) {
     struct kb_buf text = {0};
@@ -287,6 +311,7 @@ void kb_single_print(const struct kb_single *single, const struct kb_row *row,
         kb_single_wrong(single, row, out);
     if (row->checked && !kb_row_worst(row))
         error_lines(single, row, out);
+    impostor_line(single, row, out);
     sample_line(single, row, out);
     if (timed)
         time_lines(row, out);

@@ -16,7 +16,8 @@ static void a_single_case_on_a_gpu_shows_every_method(void **state) {
         "error     0.02 of bound    max 0.50 ulp    p99 0.49 ulp    abs 1.6e-2    rel "
         "3.9e-3\n"
         "          peers' 1e-2 + 1e-2*|want|: 0 of 42496 over, the worst uses 0.30 of "
-        "it\n\n"
+        "it\n"
+        "impostors 7 wrong outputs tried, none would pass\n\n"
         "time us   median      \302\261     min     p99      n    GB/s   ceiling\n"
         "graph       1.22  0.3 %    1.20    1.32   2960     209      97 %\n"
         "cold        4.81  0.3 %    4.71    5.19   2960       -         -   3.65 of it is "
@@ -55,6 +56,7 @@ static void a_single_case_on_the_host_has_no_time_and_says_why(void **state) {
         "error     0.02 of bound    max 0.50 ulp    p99 0.49 ulp    abs 1.6e-2    rel "
         "3.9e-3\n"
         "          peers' 1e-2 + 1e-2*|want|: 0 of 42496 over, the worst uses 0.30 of it\n"
+        "impostors 7 wrong outputs tried, none would pass\n"
         "orders    same bits with blocks forward, reversed and shuffled; guards and inputs "
         "untouched\n"
         "code      the same kernels/activation.cu through g++ in 0.9 s, now cached\n"
@@ -76,6 +78,37 @@ static void a_sampled_case_says_what_is_known_of_the_other_rows(void **state) {
     assert_non_null(strstr(kb_buf_text(&v->text),
                            "sample    checked 10 of 83 rows; nothing is known of the "
                            "others\n"));
+}
+
+static void impostors_that_would_pass_are_named(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    struct kb_arena arena = {0};
+    row.reason = KB_R_IMPOSTOR;
+    row.text =
+        "\"all zeros\" and \"one wrong element\" would pass: atol 1 is 3 x rms(want)";
+    row.impostors.tried = 9;
+    kb_strings_add(&row.impostors.let_through, &arena, "all zeros");
+    kb_strings_add(&row.impostors.let_through, &arena, "one wrong element");
+    kb_single_print(&v->single, &row, &v->text);
+    const char *text = kb_buf_text(&v->text);
+    assert_true(kb_starts_with(text, "MISTRUSTED  gelu_tanh/83x1024/bf16 "));
+    assert_non_null(strstr(text,
+                           "\nwhat      \"all zeros\" and \"one wrong element\" would "
+                           "pass: atol 1 is 3 x rms(want)\n"));
+    assert_non_null(strstr(text, "\nerror     0.02 of bound"));
+    assert_non_null(strstr(text, "\nimpostors 2 of 9 wrong outputs would pass: all zeros, "
+                                 "one wrong element\n"));
+    kb_arena_free(&arena);
+}
+
+static void a_verbose_screen_has_more_of_the_errors(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    v->single.look.verbose = true;
+    kb_single_print(&v->single, &row, &v->text);
+    assert_non_null(strstr(kb_buf_text(&v->text),
+                           "\n          p50 0.25 ulp    bias 7e-4 ulp    NMSE 2.7e-6\n"));
 }
 
 static void throttling_that_nobody_told_is_not_said_to_be_none(void **state) {
@@ -171,6 +204,8 @@ int main(void) {
         TEST(clocks_that_nobody_told_are_not_said_to_be_free),
         TEST(a_single_case_on_the_host_has_no_time_and_says_why),
         TEST(a_sampled_case_says_what_is_known_of_the_other_rows),
+        TEST(impostors_that_would_pass_are_named),
+        TEST(a_verbose_screen_has_more_of_the_errors),
         TEST(a_single_failure_tells_what_where_and_the_rest),
         TEST(a_single_failure_that_has_a_place_shows_a_map_and_the_smallest),
         TEST(a_grid_past_64_bits_is_shown_as_the_largest_number),

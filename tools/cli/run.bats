@@ -9,6 +9,7 @@ load common
     has_line "PASS  gelu_tanh/83x1024/bf16   precise   vec16 *host, * cores, *"
     has_line "error     0.0[0-9] of bound    max 0.50 ulp    p99 * ulp    abs *    rel *"
     has_line "          peers' 1e-2 + 1e-2??want?: 0 of 42496 over, the worst uses 0.[0-9]* of it"
+    has_line "impostors 8 wrong outputs tried, none would pass"
     has_line "orders    same bits with blocks forward, reversed and shuffled; guards and inputs untouched"
     has_line "code      the same kernels/activation.cu through *"
     has_line "time      none: *"
@@ -196,6 +197,25 @@ TEXT
     on_host --op silu --shape 83x1024 --kernel near.cu --tolerance 1e-6,0
     status_is 1
     has_line "repeat *--tolerance 1e-6,0"
+}
+
+@test "a rule that would let wrong outputs pass proves nothing, and names them" {
+    on_host --op silu --shape 83x1024 --tolerance 1,1
+    status_is 3
+    has_line "MISTRUSTED  silu/83x1024/bf16 *"
+    has_line 'what      "all zeros" and 4 others would pass: atol 1 is 1.[0-9] x rms(want)'
+    has_line "impostors 5 of 8 wrong outputs would pass: all zeros, the mean of each row, *"
+    last_says "exit 3: a case is mistrusted: its rule would let a wrong output pass"
+    cat >wide.json <<'TEXT'
+{ "schema": "kbench-cases/1",
+  "groups": [ { "why": "a rule too wide for some", "ops": ["silu"], "dtypes": ["bf16"],
+                "shapes": [[83, 1024]], "fills": ["normal", "outliers"],
+                "tolerance": { "rule": "given", "atol": 4, "rtol": 0 } } ] }
+TEXT
+    on_host wide.json -o wide.json.out.json
+    status_is 3
+    [ "$(jq -c '[.count.mistrusted, .rows[0].reason_kind, .rows[0].impostors.let_through]' \
+        wide.json.out.json)" = '[2,"impostor",["one wrong element"]]' ] || { seen; return 1; }
 }
 
 @test "a sample of rows is checked, told, and repeated" {
