@@ -75,6 +75,21 @@ template <int kBytes, class T> KB_DEVICE kb_vec<kBytes> *kb_vecs(T *base) {
     return reinterpret_cast<kb_vec<kBytes> *>(base);
 }
 
+/* The address of base[index], in global memory, worked out where it is written: what stands
+ * before kb_wait_inputs() is done before it, which the compiler does not do by itself. */
+template <class V> KB_DEVICE V *kb_at(V *base, unsigned index) {
+    V *at;
+#ifdef KB_HOST
+    at = base + index;
+#else
+    asm volatile("mad.wide.u32 %0, %1, %2, %3;"
+                 : "=l"(at)
+                 : "r"(index), "n"(sizeof(V)), "l"(base));
+    __builtin_assume(__isGlobal(at));
+#endif
+    return at;
+}
+
 /* A word of two 16-bit elements, the first in its lower half. */
 template <class T> struct kb_pair;
 template <> struct kb_pair<__nv_bfloat16> {
