@@ -30,8 +30,10 @@ struct kb_job {
     double max_time_s; /* per method; 0: 5 s */
     int sets;          /* 0: automatic */
     bool time_failing;
-    int64_t sample_rows;        /* rows of each output to check, from 2; 0: all */
-    bool single;                /* part of a one-case run: keep compile logs and details */
+    int64_t sample_rows; /* rows of each output to check, from 2; 0: all */
+    bool single;         /* part of a one-case run: keep compile logs and details */
+    bool loaded_only;    /* do not compile: NO_COMPILE where its code is not loaded */
+    bool one_run;        /* a first run that is right will do */
     const char *repeat_options; /* options that the repeat line must carry, "" if none */
 };
 void kb_job_print(const struct kb_job *job, struct kb_buf *out);
@@ -59,6 +61,29 @@ int kb_worker_restarts(const struct kb_worker *worker);
 void kb_worker_end(struct kb_worker *worker);
 /* End it with all that it has started: async-signal-safe, for Ctrl-C. */
 void kb_worker_kill(struct kb_worker *worker);
+/* ---- the smallest case that still fails, in shrink.c ---------------------------------
+ * Cases are tried in a worker like any other, so that a crash or a hang of one of them
+ * costs what was being looked for and nothing else. */
+struct kb_shrink {
+    /* Run a job within timeout_ms; false where none can be run any more. */
+    bool (*run)(void *context, const struct kb_job *job, int64_t timeout_ms,
+                struct kb_arena *arena, struct kb_row *row);
+    void *context;
+    bool (*stop)(void); /* asked before each case; NULL: never */
+    int64_t budget_ms;  /* for all of them */
+    bool loaded_only;   /* compiling takes longer than it is worth */
+};
+/* kb_worker_run, with a worker as its context. */
+bool kb_shrink_run_in_worker(void *worker, const struct kb_job *job, int64_t timeout_ms,
+                             struct kb_arena *arena, struct kb_row *row);
+/* Of a job and the row that it came to, if that is a failure: the smallest case that fails
+ * in the same way. Axes, their number, parameters and the fill get smaller or their
+ * defaults, as far as the op resolves them. Where some elements are right, some must stay
+ * so, or the smallest would fail as a whole and show nothing. NULL: not looked for. Strings
+ * live in `arena`. */
+const struct kb_smallest *kb_shrink(const struct kb_shrink *how, const struct kb_job *job,
+                                    const struct kb_row *row, struct kb_arena *arena);
+
 /* Variants of the kernel that a job would use, for --variant all: names by `out`. */
 bool kb_job_variants(const struct kb_job *job, struct kb_arena *arena,
                      struct kb_strings *out, struct kb_complaints *c);

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BATCH = 256, TIMEOUT_MS = 60000, PROGRESS_AFTER_MS = 200 };
+enum { BATCH = 256, TIMEOUT_MS = 60000, PROGRESS_AFTER_MS = 200, SHRINK_MS = 2000 };
 
 double kb_run_seconds(const struct kb_run *run) {
     return (double)(kb_now_ns() - run->start_ns) / 1e9;
@@ -208,6 +208,24 @@ static struct kb_job job_on(const struct kb_run *run, const struct kb_job *job, 
     return own;
 }
 
+static bool is_interrupted(void) {
+    return kb_interrupted() != 0;
+}
+
+/* The smallest case that fails like a row that did. */
+static const struct kb_smallest *shrink(const struct kb_run *run, int device,
+                                        const struct kb_job *job, const struct kb_row *row,
+                                        struct kb_arena *arena) {
+    const struct kb_shrink how = {
+        .run = kb_shrink_run_in_worker,
+        .context = run->fleet.workers[device],
+        .stop = is_interrupted,
+        .budget_ms = SHRINK_MS,
+        .loaded_only = kb_streq(run->facts.devices[device].backend, "host"),
+    };
+    return kb_shrink(&how, job, row, arena);
+}
+
 /* One job on all devices. False where the run cannot go on. */
 static bool run_job(struct kb_run *run, const struct kb_job *job, struct kb_arena *arenas,
                     struct kb_row *rows) {
@@ -218,6 +236,9 @@ static bool run_job(struct kb_run *run, const struct kb_job *job, struct kb_aren
         jobs[i] = job_on(run, job, i, &arenas[i]);
     bool ok = kb_fleet_run(&run->fleet, jobs, timeout_ms ? timeout_ms : TIMEOUT_MS, arenas,
                            rows, &run->err);
+    for (int i = 0; ok && i < run->fleet.n; i++)
+        if (run->single)
+            rows[i].smallest = shrink(run, i, &jobs[i], &rows[i], &arenas[i]);
     for (int i = 0; ok && i < run->fleet.n; i++) {
         /* A worker that our own signal killed says nothing about its case. */
         if (!kb_interrupted() || rows[i].reason != KB_R_CRASH)

@@ -48,6 +48,8 @@ void kb_job_print(const struct kb_job *job, struct kb_buf *out) {
     kb_json_add_bool(object, "time_failing", job->time_failing);
     kb_json_add_i64(object, "sample_rows", job->sample_rows);
     kb_json_add_bool(object, "single", job->single);
+    kb_json_add_bool(object, "loaded_only", job->loaded_only);
+    kb_json_add_bool(object, "one_run", job->one_run);
     kb_json_add_text(object, "repeat_options", job->repeat_options);
     kb_json_print(object, out);
     cJSON_Delete(object);
@@ -82,6 +84,8 @@ bool kb_job_parse(const char *text, size_t size, struct kb_arena *arena, struct 
         .time_failing = kb_field_bool(&f, root, "time_failing"),
         .sample_rows = kb_field_whole(&f, root, "sample_rows", 0, INT64_MAX),
         .single = kb_field_bool(&f, root, "single"),
+        .loaded_only = kb_field_bool(&f, root, "loaded_only"),
+        .one_run = kb_field_bool(&f, root, "one_run"),
         .repeat_options = kb_field_maybe(&f, root, "repeat_options"),
     };
     if (!kb_parse_u64(kb_field_text(&f, root, "seed"), &out->seed))

@@ -28,6 +28,8 @@ static const struct kb_job full_job = {
     .time_failing = true,
     .sample_rows = (INT64_C(1) << 53) + 1,
     .single = true,
+    .loaded_only = true,
+    .one_run = true,
     .repeat_options = "--host-sm 100",
 };
 
@@ -58,6 +60,8 @@ static void assert_same_job(const struct kb_job *a, const struct kb_job *b) {
     assert_int_equal(a->time_failing, b->time_failing);
     assert_true(a->sample_rows == b->sample_rows);
     assert_int_equal(a->single, b->single);
+    assert_int_equal(a->loaded_only, b->loaded_only);
+    assert_int_equal(a->one_run, b->one_run);
     assert_same_text(a->repeat_options, b->repeat_options);
 }
 

@@ -25,6 +25,7 @@ static const struct kb_smallest smallest = {
     .case_id = "silu/1x18/bf16/round=act",
     .where = "column 8 of 9",
     .passes = "silu/1x16/bf16/round=act",
+    .whole = "silu/1x2/bf16/round=act",
     .repeat = "kbench --case silu/1x18/bf16/round=act --seed 1",
     .tried = 17,
     .done = true,

@@ -59,6 +59,7 @@ cJSON *kb_smallest_item(const struct kb_smallest *smallest) {
     kb_json_add_text(object, "case", smallest->case_id);
     add_maybe(object, "where", smallest->where);
     add_maybe(object, "passes", smallest->passes);
+    add_maybe(object, "whole", smallest->whole);
     kb_json_add_i64(object, "tried", smallest->tried);
     kb_json_add_bool(object, "done", smallest->done);
     kb_json_add_text(object, "repeat", smallest->repeat);
@@ -129,6 +130,7 @@ const struct kb_smallest *kb_smallest_of(struct kb_fields *f, const cJSON *objec
     smallest->case_id = kb_field_text(f, object, "case");
     smallest->where = kb_field_maybe(f, object, "where");
     smallest->passes = kb_field_maybe(f, object, "passes");
+    smallest->whole = kb_field_maybe(f, object, "whole");
     smallest->tried = (int)kb_field_whole(f, object, "tried", 0, INT_MAX);
     smallest->done = kb_field_bool(f, object, "done");
     smallest->repeat = kb_field_text(f, object, "repeat");

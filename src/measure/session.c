@@ -151,6 +151,21 @@ bool kb_session_build(struct kb_session *session, const struct kb_plan *plan,
     return b != NULL;
 }
 
+bool kb_session_has_code(const struct kb_session *session, const struct kb_asked *asked) {
+    const struct kb_plan *plan = &asked->plan;
+    bool whole_file = plan->all_entries.count > (size_t)plan->n_launches && !plan->alone;
+    struct kb_buf key = {0};
+
+    kb_build_key(plan, &asked->build, &key);
+    bool has = find_built(session, key.data) != NULL;
+    size_t file = strcspn(kb_buf_text(&key), "\n");
+    for (struct kb_built *b = session->built; b && whole_file && !has; b = b->next)
+        has = !session->exec.no_cache && kb_streq(session->backend->name, "host") &&
+              !strncmp(b->key, key.data, file + 1);
+    kb_buf_free(&key);
+    return has;
+}
+
 /* ---- slabs ------------------------------------------------------------------------- */
 
 void kb_poison_outputs(const struct kb_problem *problem, struct kb_slab *slab,

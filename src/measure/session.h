@@ -90,6 +90,9 @@ void kb_build_key(const struct kb_plan *plan, const struct kb_build *build,
 bool kb_session_build(struct kb_session *session, const struct kb_plan *plan,
                       const struct kb_build *build, struct kb_built **out,
                       struct kb_err *err);
+/* Whether that needs no compiler: what is loaded, or on host lies in the same translation
+ * unit. */
+bool kb_session_has_code(const struct kb_session *session, const struct kb_asked *asked);
 /* Slots of a slab for a problem and a plan: tensors, then scratch. */
 bool kb_session_slab(const struct kb_session *session, const struct kb_problem *problem,
                      const struct kb_plan *plan, uint64_t seed, struct kb_slab *out,

@@ -399,6 +399,11 @@ void kb_smallest_words(const struct kb_row *row, struct kb_buf *out) {
         put_id(s->passes, s->case_id, out);
         kb_buf_puts(out, " passes");
     }
+    if (s->whole) {
+        kb_buf_puts(out, "; ");
+        put_id(s->whole, s->case_id, out);
+        kb_buf_puts(out, " fails as a whole");
+    }
     if (!s->done)
         kb_buf_printf(out, "; after %d cases the time was over", s->tried);
 }
