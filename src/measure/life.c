@@ -64,6 +64,8 @@ static bool phase_build(struct life *l) {
     struct kb_err err = {0};
     int64_t start = kb_now_ns();
 
+    if (l->job->loaded_only && !kb_session_has_code(l->session, &l->asked))
+        return kb_life_stop(l, KB_R_NO_COMPILE, "its code is not loaded");
     bool ok =
         kb_session_build(l->session, &l->asked.plan, &l->asked.build, &l->built, &err);
     if (ok && l->job->mode == KB_BUILD_ONLY && l->session->backend->timer_open)
@@ -334,7 +336,9 @@ static void live(struct life *l) {
         kb_life_guards(l, &l->work);
         phase_compare(l);
     }
-    bool right = ran && l->row->reason == KB_R_NONE && kb_life_again(l);
+    bool right = ran && l->row->reason == KB_R_NONE, further = right && !l->job->one_run;
+    const struct kb_output_report *wide = further ? kb_life_prove(l) : NULL;
+    right = right && (!further || (kb_life_again(l) && kb_life_trust(l, wide)));
     l->row->ms_check = (double)(kb_now_ns() - start) / 1e6;
     if (timed && (right || (ran && l->job->time_failing)) && !l->session->dead)
         phase_time(l);
