@@ -25,20 +25,33 @@ static void copy_to(struct rewrite *r, const char *at) {
     r->copied = at;
 }
 
-/* Leave tokens [i, end) out, but for newlines and line markers. */
+static void keep_newlines(struct rewrite *r, const char *at, const char *end) {
+    for (; at < end; at++)
+        if (*at == '\n')
+            kb_buf_putc(r->out, '\n');
+}
+
+/* Leave tokens [i, end) out, but for newlines (also those in a raw string) and line
+ * markers. */
 static void leave_out(struct rewrite *r, size_t i, size_t end) {
     const char *at = r->list->items[i].text;
     copy_to(r, at);
     for (; i < end; i++) {
         const struct token *t = &r->list->items[i];
-        for (; at < t->text; at++)
-            if (*at == '\n')
-                kb_buf_putc(r->out, '\n');
+        keep_newlines(r, at, t->text);
+        at = t->text + t->len;
         if (t->kind == TOKEN_MARKER)
             kb_buf_add(r->out, t->text, t->len);
-        at = t->text + t->len;
+        else
+            keep_newlines(r, t->text, at);
     }
     r->copied = at;
+}
+
+/* A token whose newlines were kept in its place, said again elsewhere. */
+static void put_again(struct kb_buf *out, const struct token *t) {
+    for (size_t i = 0; i < t->len; i++)
+        kb_buf_putc(out, t->text[i] == '\n' ? ' ' : t->text[i]);
 }
 
 /* The token after the group that opens at i: ( [ {. */
@@ -106,11 +119,16 @@ static size_t alignment(const struct tokens *list, size_t i, struct kb_buf *insi
     } else if (!is(&t[i], "alignas")) {
         return 0;
     }
-    size_t close = after_group(list, open) - 1;
-    const char *from = t[open].text + 1;
-    kb_buf_puts(inside, "alignas(");
-    kb_buf_add(inside, from, (size_t)(t[close].text - from));
-    kb_buf_puts(inside, ") ");
+    size_t after = after_group(list, open);
+    kb_buf_puts(inside, "alignas");
+    for (size_t k = open; k < after; k++) {
+        bool apart = k > open && t[k].text > t[k - 1].text + t[k - 1].len;
+        if (apart)
+            kb_buf_putc(inside, ' ');
+        if (t[k].kind != TOKEN_MARKER)
+            put_again(inside, &t[k]);
+    }
+    kb_buf_putc(inside, ' ');
     return end;
 }
 
@@ -209,8 +227,10 @@ static size_t rewrite_bounds(struct rewrite *r, size_t i) {
         kb_buf_puts(r->out, " KBH_BOUNDS");
         for (size_t b = i + 1; b < end; b++) {
             const struct token *t = &list->items[b];
-            if (t->kind != TOKEN_MARKER)
-                kb_buf_printf(r->out, "%.*s ", (int)t->len, t->text);
+            if (t->kind == TOKEN_MARKER)
+                continue;
+            put_again(r->out, t);
+            kb_buf_putc(r->out, ' ');
         }
     }
     return k < list->count ? k + 1 : k;

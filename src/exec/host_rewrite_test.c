@@ -114,7 +114,7 @@ static void lines_and_markers_survive(void **state) {
                      OWN "void f() {\n"
                          "# 7 \"mine.cu\" 2\n"
                          "    typedef \n        \n float kbh_type_x[\n4]; KBH_SHARED(x, "
-                         "alignas(\n 16) )\n}\n");
+                         "alignas( 16) )\n}\n");
 }
 
 static void launch_bounds_move_into_the_body(void **state) {
@@ -129,6 +129,8 @@ static void inline_assembly_of_the_kernel_ends_the_run(void **state) {
     (void)state;
     assert_rewritten(OWN "void f() { asm volatile(\"x;\"\n : \"=f\"(y)); g(); }",
                      OWN "void f() { kbh_no_ptx(__FILE__, __LINE__)\n; g(); }");
+    assert_rewritten(OWN "void f() { asm(R\"(a\nb)\"); }",
+                     OWN "void f() { kbh_no_ptx(__FILE__, __LINE__)\n; }");
     /* no C++, which the compiler is to say */
     assert_rewritten(OWN "void f() { asm(\"x\") __shared__ int y; }", OWN
                      "void f() { kbh_no_ptx(__FILE__, __LINE__) typedef  int kbh_type_y; "

@@ -454,6 +454,22 @@ static void every_op_has_a_kernel_file_that_names_it(void **state) {
     }
 }
 
+static void a_kernel_s_name_stands_behind_its_attributes(void **state) {
+    (void)state;
+    static const char text[] =
+        "__global__ void __launch_bounds__(256 /* (of 8 warps */) first(int);\n"
+        "__global__ __attribute__((annotate(\")\"))) void second /* ( */ (int *p) {}\n"
+        "extern \"C\" __global__ void alignas(16) third // (\n();";
+    static const char *const names[] = {"first", "second", "third"};
+    struct kb_arena arena = {0};
+    struct kb_strings kernels = {0};
+    kb_source_kernels(text, sizeof text - 1, &arena, &kernels);
+    assert_int_equal(kernels.count, KB_COUNT(names));
+    for (size_t i = 0; i < kernels.count; i++)
+        assert_string_equal(kernels.items[i], names[i]);
+    kb_arena_free(&arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(six_lines_are_a_contract),
@@ -471,6 +487,7 @@ int main(void) {
             what_the_first_variant_is_told_of_the_file_s_names_is_not_repeated),
         cmocka_unit_test(no_prefix_of_a_contract_crashes),
         cmocka_unit_test(a_nul_is_refused),
+        cmocka_unit_test(a_kernel_s_name_stands_behind_its_attributes),
         cmocka_unit_test(a_file_that_is_not_there_is_said_once),
         cmocka_unit_test(every_op_has_a_kernel_file_that_names_it),
     };

@@ -129,12 +129,29 @@ static bool is(const char *text, size_t begin, size_t end, const char *word) {
     return end - begin == strlen(word) && !memcmp(text + begin, word, end - begin);
 }
 
-static void skip_parens(const char *text, size_t size, size_t *at) {
+/* Past a group in parentheses, literals and comments in it left aside. */
+static void skip_parens(struct scan *s) {
     int depth = 0;
-    for (; *at < size; ++*at) {
-        depth += text[*at] == '(';
-        depth -= text[*at] == ')';
+    while (s->at < s->size) {
+        char c = s->text[s->at];
+        if (skip_comment(s))
+            continue;
+        if (c == '"' || c == '\'') {
+            skip_literal(s);
+            continue;
+        }
+        s->at++;
+        depth += (c == '(') - (c == ')');
         if (!depth)
+            return;
+    }
+}
+
+static void skip_blank(struct scan *s) {
+    for (;;) {
+        if (is_space(ahead(s, 0)))
+            s->at++;
+        else if (!skip_comment(s))
             return;
     }
 }
@@ -143,17 +160,17 @@ static void skip_parens(const char *text, size_t size, size_t *at) {
  * with a ( behind it that is no attribute. */
 static bool function_name(const char *text, size_t size, size_t *at, size_t *begin) {
     while (kb_source_next(text, size, at, begin)) {
-        size_t end = *at, next = end;
-        while (next < size && is_space(text[next]))
-            next++;
-        if (next == size || text[next] != '(')
+        struct scan s = {text, size, *at};
+        size_t end = *at;
+        skip_blank(&s);
+        if (ahead(&s, 0) != '(')
             continue;
         if (!is(text, *begin, end, "alignas") &&
             !(end - *begin > 4 && !memcmp(text + *begin, "__", 2) &&
               !memcmp(text + end - 2, "__", 2)))
             return true;
-        *at = next;
-        skip_parens(text, size, at);
+        skip_parens(&s);
+        *at = s.at;
     }
     return false;
 }
