@@ -61,7 +61,7 @@ run: toolkit ## install what is missing, build, run the ci cases of cases/activa
 
 check: toolkit ## install what is missing, build, run every test that needs no GPU
 	@tools/setup.sh check
-	@$(MAKE) --no-print-directory -j$$(nproc) all unit-build $(BUILD)/nvrtc_check
+	@$(MAKE) --no-print-directory -j$$(nproc) all unit-build $(BUILD)/nvrtc_check $(BUILD)/controls
 	@$(told) tools/check.sh
 
 bench: all $(BUILD)/nvrtc_check $(BUILD)/reference_bench ## the tool's own speed, and on a GPU the kernels', as ratios in one run
@@ -75,6 +75,9 @@ gpu-sanitize: all ## on a GPU, every kernel's smoke cases under compute-sanitize
 
 mutants: all ## wrong kernels that must be flagged, right ones that must not: kernels/mutants/
 	@tools/mutants.py --bin $(BIN) --build $(BUILD)
+
+controls: $(BUILD)/controls ## right kernels over SEEDS=10000 seeds: no bound may fail one
+	@OMP_WAIT_POLICY=passive $(BUILD)/controls $(SEEDS)
 
 nvrtc: $(BUILD)/nvrtc_check ## compile every variant, dtype and build for $(ARCHES), no GPU
 	@$(BUILD)/nvrtc_check $(ARCHES)
@@ -151,6 +154,19 @@ $(BUILD)/test/%: src/%.c $(BUILD)/libkb.a
 	@mkdir -p $(@D)
 	$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -MF $@.d -MT $@ $(all_ldflags) -o $@ $< $(BUILD)/libkb.a $(all_libs) -lcmocka
 
+# Right kernels in plain C, each compiled twice: every operation rounded by itself, and fused.
+CONTROLS := $(sort $(wildcard tools/controls/*.c))
+fused := -ffp-contract=fast -DKB_FUSED $(if $(filter x86_64,$(shell uname -m)),-mfma)
+$(BUILD)/controls.d/%.plain.o: tools/controls/%.c $(BUILD)/gen/flags
+	@mkdir -p $(@D)
+	$(CC) $(all_cppflags) -Itools $(all_cflags) -MMD -MP -c -o $@ $<
+$(BUILD)/controls.d/%.fused.o: tools/controls/%.c $(BUILD)/gen/flags
+	@mkdir -p $(@D)
+	$(CC) $(all_cppflags) -Itools $(all_cflags) $(fused) -MMD -MP -c -o $@ $<
+control_objects := $(foreach kind,plain fused,$(CONTROLS:tools/controls/%.c=$(BUILD)/controls.d/%.$(kind).o))
+$(BUILD)/controls: tools/controls.c $(control_objects) $(BUILD)/libkb.a
+	$(CC) $(all_cppflags) -Itools $(all_cflags) -MMD -MP -MF $@.deps -MT $@ $(all_ldflags) -o $@ $(filter-out %.h,$^) $(all_libs)
+
 $(BUILD)/%: tools/%.c $(BUILD)/libkb.a
 	$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -MF $@.d -MT $@ $(all_ldflags) -o $@ $< $(BUILD)/libkb.a $(all_libs)
 
@@ -164,7 +180,7 @@ unit: unit-build ## the unit tests alone
 	@for t in $(TEST_BIN); do $$t || exit 1; done
 
 format: ## lay out the C sources
-	clang-format -i $(wildcard src/*.h src/*/*.[ch] src/main.c tools/*.c)
+	clang-format -i $(wildcard src/*.h src/*/*.[ch] src/main.c tools/*.c tools/controls/*.[ch])
 
 lint: ## layers, layout, cppcheck
 	@tools/lint.sh
@@ -175,4 +191,4 @@ clean: ## remove what was built
 FORCE:
 .PHONY: all help setup run check bench gpu gpu-sanitize mutants nvrtc asan golden dist install uninstall \
     toolkit unit unit-build format lint clean FORCE
--include $(OBJ:.o=.d) $(TEST_BIN:=.d) $(BUILD)/obj/main.d $(BUILD)/nvrtc_check.d $(BUILD)/reference_bench.d
+-include $(OBJ:.o=.d) $(TEST_BIN:=.d) $(control_objects:.o=.d) $(BUILD)/controls.deps $(BUILD)/obj/main.d $(BUILD)/nvrtc_check.d $(BUILD)/reference_bench.d

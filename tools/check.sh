@@ -93,6 +93,7 @@ done
 step "smoke cases under ASan and UBSan" \
     "$bin" cases/ --tag smoke --backend host --sanitize address,undefined -q
 step "smoke cases under TSan" "$bin" cases/ --tag smoke --backend host --sanitize thread -q
+step "controls: right kernels over 20 seeds" env OMP_WAIT_POLICY=passive "$build/controls" 20
 mutants --quick
 step "NVRTC: every variant, dtype and build" make --no-print-directory BUILD="$build" nvrtc
 for file in tools/cli/*.bats; do

@@ -15,6 +15,23 @@ struct part {
     int64_t over;
 };
 
+static struct kb_chunk *chunk_make(void) {
+    struct kb_chunk *chunk = malloc(sizeof *chunk);
+
+    if (!chunk)
+        kb_out_of_memory();
+    return chunk;
+}
+
+static struct kb_counts *counts_make(void) {
+    struct kb_counts *counts = malloc(sizeof *counts);
+
+    if (!counts)
+        kb_out_of_memory();
+    kb_counts_start(counts);
+    return counts;
+}
+
 static int64_t chunk_end(int64_t chunk, int64_t n) {
     int64_t place = chunk * KB_CHUNK;
 
@@ -40,21 +57,24 @@ static void count_part(const struct kb_judge *judge, int64_t place, int64_t end,
     };
 }
 
-/* A thread's chunks come in ascending order, which kb_counts_chunk asks for. */
-static void count_all(const struct kb_judge *judge, struct part *parts, int64_t n_chunks,
-                      struct kb_counts *all) {
+static void count_parts(const struct kb_judge *judge, struct part *parts, int64_t first,
+                        int64_t n_parts, struct kb_chunk *chunk, struct kb_counts *counts) {
     int64_t n = kb_judge_places(judge);
 
-#pragma omp parallel num_threads(kb_threads(n))
+    for (int64_t i = first; i < first + n_parts; i++)
+        count_part(judge, i * KB_CHUNK, chunk_end(i, n), chunk, counts, &parts[i]);
+}
+
+/* A thread's chunks come in ascending order, which kb_counts_chunk asks for. */
+static void count_by_threads(const struct kb_judge *judge, struct part *parts,
+                             int64_t n_parts, int threads, struct kb_counts *all) {
+#pragma omp parallel num_threads(threads)
     {
-        struct kb_chunk *chunk = malloc(sizeof *chunk);
-        struct kb_counts *mine = malloc(sizeof *mine);
-        if (!chunk || !mine)
-            kb_out_of_memory();
-        kb_counts_start(mine);
+        struct kb_chunk *chunk = chunk_make();
+        struct kb_counts *mine = counts_make();
 #pragma omp for schedule(monotonic : dynamic, 4)
-        for (int64_t i = 0; i < n_chunks; i++)
-            count_part(judge, i * KB_CHUNK, chunk_end(i, n), chunk, mine, &parts[i]);
+        for (int64_t i = 0; i < n_parts; i++)
+            count_parts(judge, parts, i, 1, chunk, mine);
 #pragma omp critical
         kb_counts_add(all, mine);
         free(mine);
@@ -62,60 +82,68 @@ static void count_all(const struct kb_judge *judge, struct part *parts, int64_t 
     }
 }
 
+static void count_all(const struct kb_judge *judge, struct part *parts, int64_t n_parts,
+                      struct kb_counts *all) {
+    int threads = kb_threads(kb_judge_places(judge));
+
+    if (threads > 1) {
+        count_by_threads(judge, parts, n_parts, threads, all);
+        return;
+    }
+    struct kb_chunk *chunk = chunk_make();
+    count_parts(judge, parts, 0, n_parts, chunk, all);
+    free(chunk);
+}
+
 /* ---- the elements that are shown --------------------------------------------------- */
 
-static void show_stretch(const struct kb_judge *judge, int64_t first, int64_t count,
-                         struct kb_chunk *chunk, struct kb_output_report *out) {
+/* Element `i` of the chunk that begins with `first`. */
+static struct kb_element element_of(const struct kb_judge *judge, int64_t first, int64_t i,
+                                    const struct kb_chunk *chunk, bool *bad) {
     enum kb_dtype dtype = judge->spec->dtype;
+    uint32_t bits = kb_bits_at(dtype, judge->args->got, first + i);
+    double want = chunk->want[i], bound = chunk->bound[i];
+    struct kb_element e = {.index = first + i, .want = want};
 
-    kb_judge_load(judge, first, count, chunk);
-    for (int64_t i = 0; i < count; i++) {
-        uint32_t bits = kb_bits_at(dtype, judge->args->got, first + i);
-        double want = chunk->want[i], bound = chunk->bound[i];
-        bool bad = kb_judge_bits(judge, first + i, bits, want, bound).bad;
-        if (first + i != out->worst.index && !(bad && out->n_first < KB_SHOWN))
-            continue;
-        struct kb_element e = {.index = first + i, .want = want};
-        e.got = judge->exact ? (double)bits : kb_decode(dtype, bits);
-        if (bound == KB_KEEP) {
-            uint32_t kept = kb_judge_right(judge, first + i, want, bound);
-            e.want = judge->exact ? (double)kept : kb_decode(dtype, kept);
-        }
-        e.poison = bad && kb_judge_unwritten(judge, bits);
-        if (bad && out->n_first < KB_SHOWN)
-            out->first[out->n_first++] = e;
-        if (e.index == out->worst.index)
-            out->worst = e;
+    *bad = kb_judge_bits(judge, first + i, bits, want, bound).bad;
+    e.got = judge->exact ? (double)bits : kb_decode(dtype, bits);
+    if (bound == KB_KEEP) {
+        uint32_t kept = kb_judge_right(judge, first + i, want, bound);
+        e.want = judge->exact ? (double)kept : kb_decode(dtype, kept);
     }
+    e.poison = *bad && kb_judge_unwritten(judge, bits);
+    return e;
 }
 
-static bool holds_worst(const struct kb_judge *judge, int64_t place, int64_t end,
-                        int64_t worst) {
+/* The first that fail: in the chunks from `place` to `end`, as long as there is room. */
+static void show_first(const struct kb_judge *judge, int64_t place, int64_t end,
+                       struct kb_chunk *chunk, struct kb_output_report *out) {
+    bool bad;
+
     for (int64_t first, count; place < end; place += count) {
         count = kb_judge_stretch(judge, place, end, &first);
-        if (worst >= first && worst < first + count)
-            return true;
+        kb_judge_load(judge, first, count, chunk);
+        for (int64_t i = 0; i < count && out->n_first < KB_SHOWN; i++) {
+            struct kb_element e = element_of(judge, first, i, chunk, &bad);
+            if (bad)
+                out->first[out->n_first++] = e;
+        }
     }
-    return false;
 }
 
-/* got and want of the elements that are shown: the worst and the first that fail. */
+/* got and want of the worst element and of the first that fail. */
 static void show_elements(const struct kb_judge *judge, const struct part *parts,
                           int64_t n_chunks, struct kb_output_report *out) {
-    int64_t n = kb_judge_places(judge), worst = out->worst.index;
-    struct kb_chunk *chunk = malloc(sizeof *chunk);
+    int64_t n = kb_judge_places(judge);
+    struct kb_chunk *chunk = chunk_make();
+    bool bad;
 
-    if (!chunk)
-        kb_out_of_memory();
-    for (int64_t i = 0; i < n_chunks; i++) {
-        int64_t place = i * KB_CHUNK, end = chunk_end(i, n);
-        bool wants_first = parts[i].over > 0 && out->n_first < KB_SHOWN;
-        if (!wants_first && !holds_worst(judge, place, end, worst))
-            continue;
-        for (int64_t first, count; place < end; place += count) {
-            count = kb_judge_stretch(judge, place, end, &first);
-            show_stretch(judge, first, count, chunk, out);
-        }
+    for (int64_t i = 0; i < n_chunks && out->n_first < KB_SHOWN; i++)
+        if (parts[i].over > 0)
+            show_first(judge, i * KB_CHUNK, chunk_end(i, n), chunk, out);
+    if (out->worst.index >= 0) {
+        kb_judge_load(judge, out->worst.index, 1, chunk);
+        out->worst = element_of(judge, out->worst.index, 0, chunk, &bad);
     }
     free(chunk);
 }
@@ -138,19 +166,11 @@ static void report_counts(const struct kb_counts *t, struct kb_output_report *ou
     out->last_bad = t->last_bad;
 }
 
-static int64_t numbers_in(const struct kb_counts *t) {
-    int64_t n = 0;
-
-    for (int bin = 0; bin < KB_BINS_IN_ALL; bin++)
-        n += t->bins[bin];
-    return n;
-}
-
 /* Where there is no pair of numbers, there is none to tell, which 0 would do. */
 static void report_distances(const struct kb_counts *t, const struct part *parts,
                              int64_t n_chunks, struct kb_output_report *out) {
     double ulp = 0, err2 = 0, want2 = 0;
-    int64_t finite = numbers_in(t);
+    int64_t finite = kb_bins_count(t->bins);
 
     out->ulp_max = out->ulp_p99 = out->ulp_p50 = out->bias_ulp = NAN;
     out->abs_max = out->rel_max = out->nmse = out->want_rms = NAN;
@@ -162,8 +182,8 @@ static void report_distances(const struct kb_counts *t, const struct part *parts
         want2 += parts[i].want2;
     }
     out->ulp_max = t->ulp_max;
-    out->ulp_p99 = kb_bins_quantile(t->bins, 0.99, t->ulp_max);
-    out->ulp_p50 = kb_bins_quantile(t->bins, 0.5, t->ulp_max);
+    out->ulp_p99 = kb_bins_quantile(t->bins, finite, 0.99, t->ulp_max);
+    out->ulp_p50 = kb_bins_quantile(t->bins, finite, 0.5, t->ulp_max);
     out->bias_ulp = ulp / (double)finite;
     out->abs_max = t->abs_max;
     out->rel_max = t->rel_max;
@@ -176,9 +196,9 @@ void kb_compare(const struct kb_compare_args *args, struct kb_output_report *out
     const struct kb_tensor_spec *spec = judge.spec;
     int64_t n = kb_judge_places(&judge), n_chunks = (n + KB_CHUNK - 1) / KB_CHUNK;
     struct part *parts = calloc((size_t)n_chunks + 1, sizeof *parts);
-    struct kb_counts *counts = malloc(sizeof *counts);
+    struct kb_counts *counts = counts_make();
 
-    if (!parts || !counts)
+    if (!parts)
         kb_out_of_memory();
     *out = (struct kb_output_report){
         .name = spec->name,
@@ -191,7 +211,6 @@ void kb_compare(const struct kb_compare_args *args, struct kb_output_report *out
         .exact = judge.exact,
     };
     memcpy(out->shape, spec->shape, sizeof out->shape);
-    kb_counts_start(counts);
     count_all(&judge, parts, n_chunks, counts);
     report_counts(counts, out);
     report_distances(counts, parts, n_chunks, out);

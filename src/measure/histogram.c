@@ -12,14 +12,18 @@ static double edge_of(int bin) {
     return ldexp(1 + (i % KB_BINS_PER_OCTAVE + 1) * step, i / KB_BINS_PER_OCTAVE);
 }
 
-double kb_bins_quantile(const int64_t bins[KB_BINS], double share, double largest) {
-    int64_t n = 0, seen = 0;
+int64_t kb_bins_count(const int64_t bins[KB_BINS]) {
+    int64_t n = 0;
 
     for (int bin = 0; bin < KB_BINS_IN_ALL; bin++)
         n += bins[bin];
-    if (n == 0)
-        return NAN;
-    int64_t rank = (int64_t)ceil(share * (double)n);
+    return n;
+}
+
+double kb_bins_quantile(const int64_t bins[KB_BINS], int64_t count, double share,
+                        double largest) {
+    int64_t rank = (int64_t)ceil(share * (double)count), seen = 0;
+
     for (int bin = 0; bin < KB_BINS_IN_ALL - 1; bin++) {
         seen += bins[bin];
         if (seen >= rank)

@@ -27,8 +27,10 @@ static inline uint64_t kb_bin_of(double ulp) {
     uint64_t below = 0 - (uint64_t)(ulp < 1);
     return (low & 0xfffff & below) | (high & ~below);
 }
-/* The error that `share` of those counted are not above, to the bin's width; at most
- * `largest`. NAN where none is counted. */
-double kb_bins_quantile(const int64_t bins[KB_BINS], double share, double largest);
+int64_t kb_bins_count(const int64_t bins[KB_BINS]);
+/* The error that `share` of all `count` are not above, to the bin's width; at most
+ * `largest`. */
+double kb_bins_quantile(const int64_t bins[KB_BINS], int64_t count, double share,
+                        double largest);
 
 #endif

@@ -28,7 +28,7 @@ struct kb_judge kb_judge_of(const struct kb_compare_args *args);
 
 /* The reference of at most KB_CHUNK elements. A want that the dtype saturates is where it
  * does: 448 in e4m3, and not beyond. */
-enum { KB_CHUNK = 8192, KB_LANES = 8 };
+enum { KB_CHUNK = 4096, KB_LANES = 8 };
 struct kb_chunk {
     /* Up to the last lane what follows is said to stay, so that loops may run over it. */
     double want[KB_CHUNK + KB_LANES], bound[KB_CHUNK + KB_LANES];
