@@ -62,12 +62,10 @@ enum kb_finding {
     KB_FOUND_MISALIGNED, /* an access that its address is not aligned for */
 };
 
+enum kb_block_order { KB_ORDER_FORWARD, KB_ORDER_REVERSED, KB_ORDER_SHUFFLED };
+
 struct kb_run_options {
-    enum {
-        KB_ORDER_FORWARD,
-        KB_ORDER_REVERSED,
-        KB_ORDER_SHUFFLED
-    } order; /* host: of blocks */
+    enum kb_block_order order; /* host: of blocks */
     uint64_t
         schedule_seed; /* host: order of threads inside a block and of shuffled blocks */
     /* host: the slab has the plan's slots twice over. The launches run over the first half

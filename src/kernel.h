@@ -173,6 +173,11 @@ bool kb_plan_make(const struct kb_kernel *kernel, int variant,
                   const struct kb_problem *problem, const char *backend,
                   const struct kb_device_limits *device, struct kb_arena *arena,
                   struct kb_plan *out, struct kb_err *err);
+/* The variant of `like` for another problem of the same op, dtype and words: entries and
+ * defines are those of `like`, and the plan's own if they are others. */
+bool kb_plan_like(const struct kb_plan *like, const struct kb_problem *problem,
+                  const char *backend, const struct kb_device_limits *device,
+                  struct kb_arena *arena, struct kb_plan *out, struct kb_err *err);
 /* The first variant that plans, or KB_UNSUPPORTED with each one's reason. */
 bool kb_plan_default(const struct kb_kernel *kernel, const struct kb_problem *problem,
                      const char *backend, const struct kb_device_limits *device,

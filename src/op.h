@@ -163,9 +163,9 @@ struct kb_op {
      * whatever rows are there after it. In each tensor one axis at most is as long as there
      * are rows, a multiple of that or padded; it is found by the shapes. */
     const char *batch;
-    /* Optional: make of `c`, a copy of the case, one of only the first `rows` of them.
-     * NULL: the shape's first axis becomes that. */
-    void (*first_rows)(const struct kb_problem *p, int64_t rows, struct kb_case *c);
+    /* Optional: make of `c`, a copy of the case, one of only the first `rows` of them;
+     * false where it has none. NULL: the shape's first axis becomes that. */
+    bool (*first_rows)(const struct kb_problem *p, int64_t rows, struct kb_case *c);
     /* Held against an output that is wrong, so that the failure can name what it follows.
      * Those that the case has itself, or that do not resolve, are passed over. */
     const struct kb_convention *conventions;

@@ -42,7 +42,7 @@ struct kb_time {
     int n_samples;
 };
 
-enum { KB_MAX_OUTPUTS = 4 };
+enum { KB_MAX_OUTPUTS = 4, KB_MAX_SHIFTS = 2, KB_MAX_BATCH = 2 };
 
 struct kb_row {
     const char *case_id, *device, *backend, *build, *variant,
@@ -65,6 +65,14 @@ struct kb_row {
     bool proved; /* impostors were tried */
     struct kb_impostors impostors;
     int orders; /* block orders run with the same bits; 0: not tried */
+    /* What else left the same bits: launches over the same inputs in all; tensors' bases
+     * shifted by these bytes (an element's, where it has more); inputs written late by the
+     * kernel ahead; launches over other inputs ahead of it or beside it; only so many of
+     * the first rows. */
+    int repeats;
+    int64_t shifts[KB_MAX_SHIFTS], batch[KB_MAX_BATCH];
+    int n_shifts, n_batch;
+    bool late_producer, other_inputs;
     int64_t bytes, flops;
     const char
         *limited_by; /* "launch", "latency", "bandwidth", "compute"; NULL: not timed */

@@ -100,6 +100,10 @@ void kb_slab_free(struct kb_slab *slab);
 void *kb_slab_at(const struct kb_slab *slab, int slot);
 /* The same layout with the same contents, in memory of its own. */
 bool kb_slab_copy(struct kb_slab *to, const struct kb_slab *from, struct kb_err *err);
+/* In memory with room for so many bytes, which kb_slab_place can use; they cost nothing
+ * before. */
+bool kb_slab_copy_roomy(struct kb_slab *to, const struct kb_slab *from, size_t room,
+                        struct kb_err *err);
 
 /* A guard zone that no longer holds its pattern. Between two tensors the last
  * KB_GUARD_BYTES are the second's, the rest the first's. */

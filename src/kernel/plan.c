@@ -272,35 +272,58 @@ static void list_entries(struct planner *p, const char *backend) {
           by_text);
 }
 
+/* All of a plan but the lists of entries and defines. */
+static bool make_launches(const struct kb_kernel *kernel, int variant,
+                          const struct kb_problem *problem, const char *backend,
+                          struct planner *p) {
+    assert(variant >= 0 && variant < kernel->n_variants);
+    p->kernel = kernel;
+    p->v = &kernel->variants[variant];
+    p->problem = problem;
+    p->env = (struct kb_expr_env){.problem = problem,
+                                  .sm = p->device->sm,
+                                  .sm_count = p->device->sm_count,
+                                  .smem_per_block = p->device->smem_per_block};
+    *p->plan = (struct kb_plan){.kernel = kernel, .variant = p->v};
+    if (!takes(p, backend))
+        return false;
+    kb_lets_make(p->v, &p->env, p->lets, p->arena);
+    if (when_holds(p) && kb_macros_make(p->v, problem->c, p->arena, &p->macros, p->err) &&
+        plan_scratch(p) && plan_launches(p))
+        return true;
+    return p->err->kind == KB_UNSUPPORTED
+               ? false
+               : kb_at(p->err, "%s: %s", kernel->name, p->v->name);
+}
+
 bool kb_plan_make(const struct kb_kernel *kernel, int variant,
                   const struct kb_problem *problem, const char *backend,
                   const struct kb_device_limits *device, struct kb_arena *arena,
                   struct kb_plan *out, struct kb_err *err) {
-    assert(variant >= 0 && variant < kernel->n_variants);
-    struct planner p = {
-        .kernel = kernel,
-        .v = &kernel->variants[variant],
-        .problem = problem,
-        .device = device,
-        .arena = arena,
-        .env = {.problem = problem,
-                .sm = device->sm,
-                .sm_count = device->sm_count,
-                .smem_per_block = device->smem_per_block},
-        .plan = out,
-        .err = err,
-    };
-    *out = (struct kb_plan){.kernel = kernel, .variant = p.v};
-    if (!takes(&p, backend))
+    struct planner p = {.device = device, .arena = arena, .plan = out, .err = err};
+    if (!make_launches(kernel, variant, problem, backend, &p))
         return false;
-    kb_lets_make(p.v, &p.env, p.lets, arena);
-    if (when_holds(&p) && kb_macros_make(p.v, problem->c, arena, &p.macros, err) &&
-        plan_scratch(&p) && plan_launches(&p)) {
-        list_entries(&p, backend);
-        return true;
-    }
-    return err->kind == KB_UNSUPPORTED ? false
-                                       : kb_at(err, "%s: %s", kernel->name, p.v->name);
+    list_entries(&p, backend);
+    return true;
+}
+
+bool kb_plan_like(const struct kb_plan *like, const struct kb_problem *problem,
+                  const char *backend, const struct kb_device_limits *device,
+                  struct kb_arena *arena, struct kb_plan *out, struct kb_err *err) {
+    struct planner p = {.device = device, .arena = arena, .plan = out, .err = err};
+    int variant = (int)(like->variant - like->kernel->variants);
+    if (!make_launches(like->kernel, variant, problem, backend, &p))
+        return false;
+    for (size_t i = 0; i < like->all_entries.count; i++)
+        kb_strings_add(&out->all_entries, arena, like->all_entries.items[i]);
+    for (int i = 0; i < out->n_launches; i++)
+        if (!kb_strings_has(&out->all_entries, out->launches[i].entry))
+            kb_strings_add(&out->all_entries, arena, out->launches[i].entry);
+    qsort(out->all_entries.items, out->all_entries.count, sizeof *out->all_entries.items,
+          by_text);
+    out->defines = like->defines;
+    out->alone = like->alone;
+    return true;
 }
 
 bool kb_plan_default(const struct kb_kernel *kernel, const struct kb_problem *problem,

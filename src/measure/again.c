@@ -1,8 +1,13 @@
-/* again.c - the further runs of a case: from the other poison, in other block orders, in
- * the same process. Other bits than the first run left are a FAIL. */
-#include "life.h"
+/* again.c - which runs a case has besides the first, and what it means that one of them
+ * fails: what its shapes and its kernel allow is tried in as few runs as can be, each of
+ * which differs in several ways, and the ways are tried alone where it fails. */
+#include "further.h"
 
-/* What the next runs are held against. */
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what the next runs are held against -------------------------------------------- */
+
 static bool keep_outputs(struct life *l, struct kb_err *err) {
     const struct kb_slab *work = &l->work;
     size_t bytes[KB_MAX_TENSORS] = {0};
@@ -17,62 +22,271 @@ static bool keep_outputs(struct life *l, struct kb_err *err) {
     return true;
 }
 
-/* Other bits than the first run left are a FAIL: unwritten, whatever the comparison made of
- * the poison (a NaN where a NaN was wanted, for one), or dependent on the order. */
-static bool same_output(struct life *l, int t, const char *how) {
-    const struct kb_tensor_spec *spec = &l->asked.problem.tensors[t];
-    struct kb_compare_args args = kb_life_compare_args(l, t);
-    struct kb_runs_report runs;
+/* ---- a run that fails ----------------------------------------------------------------
+ */
 
-    args.got = kb_slab_at(&l->first, t);
-    kb_compare_runs(&args, kb_slab_at(&l->work, t), &runs);
-    l->row->unwritten += runs.unwritten;
-    if (runs.unwritten > 0)
-        return kb_life_stop(
-            l, KB_R_UNWRITTEN,
-            "%s: %lld of %lld elements were never written: they hold whatever was "
-            "there before the launch",
-            spec->name, (long long)runs.unwritten, (long long)spec->elements);
-    if (runs.differing > 0)
-        return kb_life_stop(l, KB_R_ORDER, "%s: other bits in %lld of %lld elements %s",
-                            spec->name, (long long)runs.differing,
-                            (long long)spec->elements, how);
-    return true;
+static void shift_words(const struct life *l, const struct kb_further *f,
+                        struct kb_buf *out) {
+    bool element;
+    int64_t align = kb_further_align(l, &element);
+
+    if (f->shift == align && element)
+        kb_buf_puts(out, "with tensors shifted by an element");
+    else
+        kb_buf_printf(out, "with tensors shifted by %lld bytes", (long long)f->shift);
+    if (f->shift == align)
+        kb_buf_printf(out, ", which align %lld allows", (long long)align);
 }
 
-static bool same_outputs(struct life *l, const char *how) {
-    for (int t = 0; t < l->asked.problem.n_tensors; t++) {
-        size_t bytes = l->first.slots[t].bytes;
-        if (bytes > 0 &&
-            !kb_same(kb_slab_at(&l->work, t), kb_slab_at(&l->first, t), bytes) &&
-            !same_output(l, t, how))
-            return false;
+void kb_further_words(const struct life *l, const struct kb_further *f,
+                      struct kb_buf *out) {
+    for (unsigned i = 0; i < KB_WAYS; i++) {
+        unsigned way = 1u << i;
+        if (!(f->ways & way) || way == KB_BY_PARTS)
+            continue;
+        kb_buf_puts(out, out->len ? ", " : "");
+        if (way == KB_BY_ORDER)
+            kb_buf_puts(out, f->how);
+        else if (way == KB_BY_NO_PDL)
+            kb_buf_puts(out, "when no launch starts before the one ahead has ended");
+        else if (way == KB_BY_SHIFT)
+            shift_words(l, f, out);
+        else if (way == KB_BY_LATE)
+            kb_buf_puts(out, "when the kernel ahead writes its results late");
+        else if (way == KB_BY_AHEAD)
+            kb_buf_puts(out, "after a launch over other inputs, whose results are kept");
+        else
+            kb_buf_puts(out, "when launched many times");
     }
-    return true;
+}
+
+/* What ended a run that differs in this one way, where its own reason says too little: the
+ * same launches came to their end before. */
+static void name_way(struct life *l, const struct kb_further *f) {
+    struct kb_row *row = l->row;
+    struct kb_buf how = {0};
+    bool broke = kb_reason_verdict(row->reason) == KB_ERROR && row->reason != KB_R_IO;
+
+    if (f->ways == KB_BY_PARTS || row->reason == KB_R_EARLY_WRITE)
+        return;
+    kb_further_words(l, f, &how);
+    if (f->ways == KB_BY_LATE && broke)
+        kb_life_stop(l, KB_R_EARLY_READ,
+                     "an input is read before the wait for the kernel ahead: %s, %s",
+                     row->text, how.data);
+    else if (f->ways & KB_BY_SHIFT &&
+             (broke ? strstr(row->text, "misaligned") != NULL || f->ways == KB_BY_SHIFT
+                    : row->reason == KB_R_ALIGNMENT) &&
+             !strstr(row->text, "other bits"))
+        kb_life_stop(l, KB_R_ALIGNMENT, "%s: %s", kb_buf_text(&how), row->text);
+    else if (!strstr(row->text, how.data) && row->reason != KB_R_UNWRITTEN)
+        kb_life_stop(l, row->reason, "%s, %s", row->text, how.data);
+    kb_buf_free(&how);
+}
+
+/* True if the run is right. If it is not, each of its ways is tried alone: the first that
+ * fails too is the reason; if none does, it takes several. */
+static bool run_further(struct life *l, const struct kb_further *f) {
+    struct kb_row before = *l->row;
+
+    if (kb_further_run(l, f))
+        return true;
+    struct kb_row failed = *l->row;
+    for (unsigned i = 0; i < KB_WAYS && f->ways & (f->ways - 1); i++) {
+        struct kb_further one = *f;
+        one.ways &= 1u << i;
+        if (!one.ways || l->session->dead)
+            continue;
+        *l->row = before;
+        if (!kb_further_run(l, &one)) {
+            name_way(l, &one);
+            return false;
+        }
+    }
+    *l->row = failed;
+    name_way(l, f);
+    return false;
+}
+
+/* ---- what may be tried -------------------------------------------------------------- */
+
+enum { MANY = 20, ALIGNED = 256 };
+
+/* Bytes of tensors up to which something is done, and what it may cost. A case that runs
+ * alone is given more of all of it than one of a suite. */
+struct limits {
+    struct kb_part_limits parts;
+    size_t ahead_bytes, late_slab_bytes, late_bytes, repeat_bytes;
+    int64_t repeat_ns; /* of cases over repeat_bytes */
+};
+
+static struct limits limits_of(const struct life *l, bool host) {
+    bool single = l->job->single;
+
+    if (host)
+        return (struct limits){
+            .parts = {.batch_bytes = single ? 4 << 20 : 32 << 10,
+                      .fresh_elements = single ? 1 << 18 : 1 << 11,
+                      .build = single},
+            .ahead_bytes = 64 << 20,
+            .late_slab_bytes = 1 << 30,
+            .late_bytes = single ? 16 << 20 : 128 << 10,
+            .repeat_ns = single ? 300000000 : 1000000,
+        };
+    return (struct limits){
+        .parts = {.batch_bytes = single ? 16 << 20 : 1 << 20,
+                  .fresh_elements = single ? 1 << 20 : 1 << 14,
+                  .build = true},
+        .ahead_bytes = single ? 64 << 20 : 4 << 20,
+        .late_slab_bytes = single ? 256 << 20 : 16 << 20,
+        .repeat_bytes = 64 << 20,
+        .repeat_ns = single ? 500000000 : 50000000,
+    };
+}
+
+/* Whether the kernel may depend on who comes first: it writes over what it reads, or has
+ * atomics. */
+static bool is_touchy(const struct life *l) {
+    const struct kb_problem *p = &l->asked.problem;
+
+    for (int t = 0; t < p->n_tensors; t++)
+        if (p->tensors[t].role == KB_INOUT && !p->tensors[t].absent)
+            return true;
+    return strstr(l->asked.kernel->text, "atomic") != NULL;
+}
+
+static bool starts_early(const struct life *l) {
+    for (int i = 0; i < l->asked.plan.n_launches; i++)
+        if (l->asked.plan.launches[i].pdl)
+            return true;
+    return false;
+}
+
+/* Nothing is launched over no rows at all. */
+static bool launches(const struct life *l) {
+    for (int i = 0; i < l->asked.plan.n_launches; i++) {
+        const int64_t *grid = l->asked.plan.launches[i].grid;
+        if (grid[0] > 0 && grid[1] > 0 && grid[2] > 0)
+            return true;
+    }
+    return false;
+}
+
+static void allow_shift(struct kb_further *f, int64_t shift) {
+    if (shift >= ALIGNED)
+        return;
+    f->shift = shift;
+    f->ways |= KB_BY_SHIFT;
+}
+
+/* The second shift that there may be: by 16 bytes, where the least one is less. */
+static int64_t wider(int64_t least) {
+    return least < 16 ? 16 : ALIGNED;
+}
+
+static void allow_repeats(const struct life *l, const struct limits *limits, int repeats,
+                          struct kb_further *f) {
+    f->repeats = repeats;
+    f->repeat_ns =
+        l->initial.bytes <= limits->repeat_bytes ? INT64_MAX / 4 : limits->repeat_ns;
+    f->ways |= KB_BY_REPEATS;
+}
+
+/* ---- the runs ------------------------------------------------------------------------
+ */
+
+/* In two processes: in reversed order with shifted tensors, late inputs, and the parts;
+ * shuffled after a launch over other inputs, and many times over. */
+static bool again_on_host(struct life *l, const struct limits *limits,
+                          struct kb_further *parts) {
+    bool element;
+    int64_t least = kb_further_align(l, &element);
+    struct kb_further reversed = *parts, shuffled = {0};
+
+    reversed.ways |= KB_BY_ORDER;
+    reversed.order = KB_ORDER_REVERSED;
+    reversed.schedule_seed = l->job->seed + 1;
+    reversed.how = "with blocks in reversed order";
+    allow_shift(&reversed, least);
+    if (starts_early(l) && l->initial.bytes <= limits->late_slab_bytes) {
+        reversed.ways |= KB_BY_LATE;
+        reversed.late_bytes = limits->late_bytes;
+    }
+    shuffled.ways |= KB_BY_ORDER;
+    shuffled.order = KB_ORDER_SHUFFLED;
+    shuffled.schedule_seed = l->job->seed + 2;
+    shuffled.how = "with blocks and threads shuffled";
+    allow_shift(&shuffled, wider(least));
+    if (l->initial.bytes <= limits->ahead_bytes)
+        shuffled.ways |= KB_BY_AHEAD;
+    if (is_touchy(l))
+        allow_repeats(l, limits, MANY - 1, &shuffled);
+    else if (!(shuffled.ways & KB_BY_AHEAD))
+        allow_repeats(l, limits, 1, &shuffled);
+    bool ok = run_further(l, &reversed);
+    l->row->orders += ok;
+    ok = ok && run_further(l, &shuffled);
+    l->row->orders += ok;
+    return ok;
+}
+
+/* The same launch again over shifted tensors, and of small cases the rest. Inputs that come
+ * late have a run of their own: one that breaks off ends the process, and is not tried in
+ * other ways. */
+static bool again_on_device(struct life *l, const struct limits *limits,
+                            struct kb_further *parts) {
+    bool element, ok;
+    int64_t least = kb_further_align(l, &element);
+    struct kb_further again = {0}, more = {0}, late = {0};
+
+    again.ways = KB_BY_ORDER | (starts_early(l) ? KB_BY_NO_PDL : 0);
+    again.how = "when launched again";
+    allow_shift(&again, least);
+    ok = run_further(l, &again);
+    l->row->orders += ok;
+    if (l->initial.bytes <= limits->ahead_bytes) {
+        more.ways = KB_BY_AHEAD;
+        allow_shift(&more, wider(least));
+    }
+    if (is_touchy(l))
+        allow_repeats(l, limits, MANY - 2, &more);
+    ok = ok && (!more.ways || run_further(l, &more));
+    ok = ok && (!parts->n_parts || run_further(l, parts));
+    if (starts_early(l) && l->initial.bytes <= limits->late_slab_bytes)
+        late.ways = KB_BY_LATE;
+    return ok && (!late.ways || run_further(l, &late));
+}
+
+/* Twice the slots, or beside them those of parts, where a run can have that. */
+size_t kb_life_again_room(const struct life *l) {
+    bool host = kb_streq(l->session->backend->name, "host");
+    struct limits limits = limits_of(l, host);
+    size_t guards =
+        (size_t)(KB_MAX_PARTS * l->initial.n_slots) * (2 * KB_GUARD_BYTES + 512);
+
+    if (!host || l->initial.bytes > limits.ahead_bytes || l->session->exec.sanitize)
+        return 0;
+    return 2 * l->initial.bytes + 2 * (size_t)limits.parts.batch_bytes + guards;
 }
 
 bool kb_life_again(struct life *l) {
-    static const char *const hows[] = {"with blocks in reversed order",
-                                       "with blocks and threads shuffled, launched for the "
-                                       "second time"};
-    bool host = kb_streq(l->session->backend->name, "host"), ok = true;
+    bool host = kb_streq(l->session->backend->name, "host");
+    struct limits limits = limits_of(l, host);
+    struct kb_further parts = {0};
     struct kb_err err = {0};
 
-    l->row->orders = 1;
+    l->row->orders = l->row->repeats = 1;
     if (l->session->exec.sanitize)
         return true; /* one order is slow enough there, and the finding is what counts */
+    if (!launches(l)) {
+        l->row->orders = host ? 3 : 2;
+        return true;
+    }
     if (!keep_outputs(l, &err))
         return kb_life_stop_err(l, &err, KB_R_MEMORY);
-    for (int i = 0; ok && i < (host ? 2 : 1); i++) {
-        struct kb_run_options options = {
-            .order = i == 0 ? KB_ORDER_REVERSED : KB_ORDER_SHUFFLED,
-            .schedule_seed = l->job->seed + (uint64_t)i + 1,
-            /* a GPU's launches are in one process anyway */
-            .repeats = host && i == 1 ? 1 : 0,
-        };
-        ok = kb_life_run(l, 1, &options) && kb_life_guards(l, &l->work) &&
-             same_outputs(l, host ? hows[i] : "when launched again");
-        l->row->orders += ok;
-    }
-    return ok;
+    struct kb_part *made = kb_arena_array(l->arena, KB_MAX_PARTS, sizeof *made);
+    parts.parts = made;
+    parts.n_parts = kb_parts_make(l, &limits.parts, made);
+    parts.ways = parts.n_parts ? KB_BY_PARTS : 0;
+    return host ? again_on_host(l, &limits, &parts) : again_on_device(l, &limits, &parts);
 }

@@ -2,7 +2,7 @@
  * reference and comparison, again from another poison and in other orders, time, the row.
  * Each phase returns false where the case ends early, with the row's verdict set; --mode
  * build and check return earlier from this same code. */
-#include "life.h"
+#include "further.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -125,29 +125,36 @@ static bool phase_fill(struct life *l) {
         return false;
     if (!kb_session_slab(l->session, &l->asked.problem, &l->asked.plan, l->job->seed,
                          &l->initial, &err) ||
-        !kb_slab_copy(&l->work, &l->initial, &err))
+        !kb_slab_copy_roomy(&l->work, &l->initial, kb_life_again_room(l), &err))
         return kb_life_stop_err(l, &err, KB_R_MEMORY);
+    return true;
+}
+
+bool kb_life_run_plan(struct life *l, const struct kb_plan *plan, struct kb_code *code,
+                      struct kb_slab *slab, const struct kb_run_options *options,
+                      struct kb_run_result *result) {
+    struct kb_err err = {0};
+    struct kb_session *s = l->session;
+
+    *result = (struct kb_run_result){0};
+    if (!s->backend->run(s->device, code, plan, slab, options, result, &err))
+        return kb_life_stop_err(l, &err, KB_R_VARIANT);
+    if (*result->warning)
+        kb_row_warn(l->row, l->arena, result->warning);
+    if (result->finding == KB_FOUND_DEADLOCK)
+        return kb_life_stop(l, KB_R_DEADLOCK, "%s", result->text);
+    if (result->finding == KB_FOUND_SANITIZER)
+        return kb_life_stop(l, KB_R_SANITIZER, "%s", result->text);
+    if (result->finding == KB_FOUND_MISALIGNED)
+        return kb_life_stop(l, KB_R_ALIGNMENT, "%s", result->text);
     return true;
 }
 
 bool kb_life_run_on(struct life *l, struct kb_slab *slab,
                     const struct kb_run_options *options) {
-    struct kb_run_result result = {0};
-    struct kb_err err = {0};
-    struct kb_session *s = l->session;
+    struct kb_run_result result;
 
-    if (!s->backend->run(s->device, l->built->code, &l->asked.plan, slab, options, &result,
-                         &err))
-        return kb_life_stop_err(l, &err, KB_R_VARIANT);
-    if (*result.warning)
-        kb_row_warn(l->row, l->arena, result.warning);
-    if (result.finding == KB_FOUND_DEADLOCK)
-        return kb_life_stop(l, KB_R_DEADLOCK, "%s", result.text);
-    if (result.finding == KB_FOUND_SANITIZER)
-        return kb_life_stop(l, KB_R_SANITIZER, "%s", result.text);
-    if (result.finding == KB_FOUND_MISALIGNED)
-        return kb_life_stop(l, KB_R_ALIGNMENT, "%s", result.text);
-    return true;
+    return kb_life_run_plan(l, &l->asked.plan, l->built->code, slab, options, &result);
 }
 
 bool kb_life_run(struct life *l, int pattern, const struct kb_run_options *options) {
@@ -159,11 +166,15 @@ bool kb_life_run(struct life *l, int pattern, const struct kb_run_options *optio
 
 /* ---- guards and inputs ------------------------------------------------------------- */
 
-static const char *slot_name(const struct life *l, int slot) {
+const char *kb_life_slot_name(const struct life *l, int slot) {
     int n = l->asked.problem.n_tensors;
 
     return slot < n ? l->asked.problem.tensors[slot].name
                     : l->asked.plan.variant->scratch[slot - n].name;
+}
+
+static const char *slot_name(struct life *l, int slot) {
+    return l->further ? kb_further_slot_name(l, slot) : kb_life_slot_name(l, slot);
 }
 
 static void judge_guards(struct life *l, const struct kb_guard_hit *hit, int n) {
@@ -200,7 +211,7 @@ static size_t changed_bytes(const struct life *l, const struct kb_slab *slab, in
     return changed;
 }
 
-bool kb_life_guards(struct life *l, const struct kb_slab *slab) {
+bool kb_life_zones(struct life *l, const struct kb_slab *slab) {
     struct kb_guard_hit hits[2 * (KB_MAX_TENSORS + KB_MAX_SCRATCH)];
     int n = kb_slab_guards(slab, hits, (int)KB_COUNT(hits));
 
@@ -208,6 +219,11 @@ bool kb_life_guards(struct life *l, const struct kb_slab *slab) {
         l->row->out_of_bounds += (int64_t)hits[i].changed_bytes;
     if (n > 0)
         judge_guards(l, &hits[0], n);
+    return n == 0;
+}
+
+bool kb_life_guards(struct life *l, const struct kb_slab *slab) {
+    kb_life_zones(l, slab);
     for (int t = 0; t < l->asked.problem.n_tensors; t++) {
         size_t first = 0, changed;
         if (l->asked.problem.tensors[t].role != KB_IN || slab->slots[t].bytes == 0)

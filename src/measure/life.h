@@ -1,9 +1,12 @@
 /* life.h - the life of one case between its files: life.c has the phases in order, again.c
- * the further runs that must leave the same bits. Internal to the measure layer. */
+ * the further runs that must leave the same bits, further.c one of them, part.c what runs
+ * beside the case. Internal to the measure layer. */
 #ifndef KB_LIFE_H
 #define KB_LIFE_H
 
 #include "session.h"
+
+struct kb_further;
 
 struct life {
     struct kb_session *session;
@@ -12,12 +15,13 @@ struct life {
     struct kb_row *row;
     struct kb_asked asked;
     struct kb_built *built;
-    struct kb_slab initial;         /* the truth: inputs as filled, outputs poisoned */
-    struct kb_slab work;            /* what the last run left */
-    struct kb_slab first;           /* the outputs alone, as the first run left them */
-    struct kb_slab second;          /* those of a run that confirms what is unwritten */
-    const void *in[KB_MAX_TENSORS]; /* as kb_op's reference takes it, NULL: none */
-    void *prepared;                 /* by op->prepare */
+    struct kb_slab initial;           /* the truth: inputs as filled, outputs poisoned */
+    struct kb_slab work;              /* what the last run left */
+    struct kb_slab first;             /* the outputs alone, as the first run left them */
+    struct kb_slab second;            /* those of a run that confirms what is unwritten */
+    const void *in[KB_MAX_TENSORS];   /* as kb_op's reference takes it, NULL: none */
+    void *prepared;                   /* by op->prepare */
+    const struct kb_further *further; /* the run besides the first that is under way */
     /* Rows of each output that are checked; none: all. */
     struct kb_sampled samples[KB_MAX_TENSORS];
 };
@@ -32,6 +36,14 @@ bool kb_life_run(struct life *l, int pattern, const struct kb_run_options *optio
 /* The same over a slab that holds the initial state, which may lie otherwise. */
 bool kb_life_run_on(struct life *l, struct kb_slab *slab,
                     const struct kb_run_options *options);
+/* Any plan, by its code. */
+bool kb_life_run_plan(struct life *l, const struct kb_plan *plan, struct kb_code *code,
+                      struct kb_slab *slab, const struct kb_run_options *options,
+                      struct kb_run_result *result);
+/* The name of a slot of the plan's. */
+const char *kb_life_slot_name(const struct life *l, int slot);
+/* Guard zones as bytes. */
+bool kb_life_zones(struct life *l, const struct kb_slab *slab);
 /* Guard zones as bytes; inputs against what they were before the launch. */
 bool kb_life_guards(struct life *l, const struct kb_slab *slab);
 /* What output `tensor` of l->work is compared with. Lives until the next call. */
@@ -41,9 +53,11 @@ struct kb_compare_args kb_life_compare_args(struct life *l, int tensor);
 void kb_life_localise(struct life *l, const struct kb_compare_args *args,
                       struct kb_output_report *o);
 
-/* again.c: from the other poison, in other block orders on host, the same launch on a GPU;
- * all must leave the bits that the first run left, which go to l->first. */
+/* again.c: all further runs, of which each must leave the bits that the first run left,
+ * which go to l->first. */
 bool kb_life_again(struct life *l);
+/* Bytes of l->work that they can use, l->initial being there. */
+size_t kb_life_again_room(const struct life *l);
 
 /* proof.c: holds impostors of a right output against the rule. The output whose rule lets
  * one pass, or NULL. */

@@ -318,6 +318,19 @@ static void head_of(struct kb_fields *f, const cJSON *root, struct kb_row *row) 
     row->repeat = kb_field_text(f, root, "repeat");
 }
 
+/* Absent: not tried. */
+static void tried_of(struct kb_fields *f, const cJSON *root, struct kb_row *row) {
+    row->repeats = (int)kb_field_whole_or(f, root, "repeats", 1, INT_MAX, 0);
+    if (kb_json_get(root, "shifts"))
+        row->n_shifts = shape_of(f, root, "shifts", row->shifts, KB_MAX_SHIFTS);
+    if (kb_json_get(root, "batch"))
+        row->n_batch = shape_of(f, root, "batch", row->batch, KB_MAX_BATCH);
+    if (kb_json_get(root, "late_producer"))
+        row->late_producer = kb_field_bool(f, root, "late_producer");
+    if (kb_json_get(root, "other_inputs"))
+        row->other_inputs = kb_field_bool(f, root, "other_inputs");
+}
+
 static void impostors_of(struct kb_fields *f, const cJSON *object, struct kb_row *row) {
     row->proved = true;
     row->impostors.tried = (int)kb_field_whole(f, object, "tried", 0, INT_MAX);
@@ -342,6 +355,7 @@ static void checked_of(struct kb_fields *f, const cJSON *root, struct kb_row *ro
     row->out_of_bounds = count_of(f, memory, "out_of_bounds");
     row->inputs_changed = count_of(f, memory, "inputs_changed");
     row->orders = (int)kb_field_whole(f, root, "runs_same_bits", 0, INT_MAX);
+    tried_of(f, root, row);
     if (kb_json_get(root, "impostors"))
         impostors_of(f, kb_field_object(f, root, "impostors"), row);
 }

@@ -219,6 +219,28 @@ static cJSON *code_item(const struct kb_row *row) {
     return object;
 }
 
+static cJSON *numbers_item(const int64_t *numbers, int n) {
+    cJSON *array = kb_json_array();
+
+    for (int i = 0; i < n; i++)
+        kb_json_push(array, kb_json_i64_item(numbers[i]));
+    return array;
+}
+
+/* What left the same bits as the first run. */
+static void add_tried(const struct kb_row *row, cJSON *object) {
+    if (row->repeats > 0)
+        kb_json_add_i64(object, "repeats", row->repeats);
+    if (row->n_shifts > 0)
+        kb_json_add(object, "shifts", numbers_item(row->shifts, row->n_shifts));
+    if (row->late_producer)
+        kb_json_add_bool(object, "late_producer", true);
+    if (row->other_inputs)
+        kb_json_add_bool(object, "other_inputs", true);
+    if (row->n_batch > 0)
+        kb_json_add(object, "batch", numbers_item(row->batch, row->n_batch));
+}
+
 static cJSON *impostors_item(const struct kb_impostors *i) {
     cJSON *object = kb_json_object();
 
@@ -241,6 +263,7 @@ static void add_checked(const struct kb_row *row, cJSON *object) {
     if (row->proved)
         kb_json_add(object, "impostors", impostors_item(&row->impostors));
     kb_json_add_i64(object, "runs_same_bits", row->orders);
+    add_tried(row, object);
 }
 
 static void add_times(const struct kb_row *row, cJSON *object) {

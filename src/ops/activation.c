@@ -242,6 +242,18 @@ static void macros(const struct kb_case *c, struct kb_arena *arena,
     }
 }
 
+/* Which rows sorted ids leave out depends on how many ids there are: they keep the case's.
+ */
+static bool first_rows(const struct kb_problem *p, int64_t rows, struct kb_case *c) {
+    struct kb_activation a = kb_activation_of(p->c);
+    c->shape[1] = 2 * a.hidden;
+    c->shape[0] = rows;
+    c->rank = 2;
+    if (a.filter == KB_FILTER_SORTED)
+        c->set[PARAM_VALID].v = (double)a.num_valid;
+    return true;
+}
+
 /* The peers' own: their tests compare at these for any shape and any fill. */
 static void peer_tolerance(enum kb_dtype dtype, double *atol, double *rtol) {
     *atol = *rtol = dtype == KB_FP32 ? 1e-4 : 1e-2;
@@ -352,8 +364,8 @@ static const struct kb_convention conventions[] = {
     .fast_math_factor = KB_ACT_FAST_MATH, .resolve = resolve, .macros = macros,            \
     .fill = kb_activation_fill, .reference = kb_activation_reference,                      \
     .prepare = kb_activation_prepare, .peer_tolerance = peer_tolerance,                    \
-    .sources = kb_activation_sources, .conventions = conventions,                          \
-    .n_conventions = KB_COUNT(conventions)
+    .sources = kb_activation_sources, .batch = "tokens", .first_rows = first_rows,         \
+    .conventions = conventions, .n_conventions = KB_COUNT(conventions)
 
 const struct kb_op kb_op_silu = {
     .name = "silu",

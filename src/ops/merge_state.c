@@ -237,6 +237,7 @@ const struct kb_op kb_op_merge_state = {
     .axes = axes,
     .n_axes = KB_COUNT(axes),
     .shape_of_axes = shape_of_axes,
+    .batch = "tokens",
     .fast_math_factor = 8,
     .resolve = resolve,
     .macros = macros,

@@ -181,6 +181,7 @@ const struct kb_op kb_op_mla_kv_pack_quantize = {
     .axes = axes,
     .n_axes = KB_COUNT(axes),
     .shape_of_axes = shape_of_axes,
+    .batch = "tokens",
     .fast_math_factor = 1,
     .resolve = resolve,
     .macros = macros,

@@ -290,6 +290,7 @@ const struct kb_op kb_op_moe_routing = {
     .axes = axes,
     .n_axes = KB_COUNT(axes),
     .shape_of_axes = shape_of_axes,
+    .batch = "tokens",
     .fast_math_factor = KB_ROUTE_FAST_MATH,
     .resolve = resolve,
     .macros = macros,

@@ -451,6 +451,7 @@ const struct kb_op kb_op_qknorm_rope = {
     .axes = axes,
     .n_axes = KB_COUNT(axes),
     .shape_of_axes = shape_of_axes,
+    .batch = "tokens",
     .fast_math_factor = KB_QKR_FAST_MATH,
     .resolve = resolve,
     .macros = macros,

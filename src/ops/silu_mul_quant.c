@@ -248,6 +248,15 @@ static bool shape_of_axes(const int64_t *values, int64_t shape[KB_MAX_RANK], int
     return kb_mul_i64(values[1], 2, &shape[1]);
 }
 
+/* With a mask, rows are those of an expert. */
+static bool first_rows(const struct kb_problem *p, int64_t rows, struct kb_case *c) {
+    struct kb_smq q = kb_smq_of(p->c);
+    c->shape[1] = 2 * q.hidden;
+    c->shape[0] = rows;
+    c->rank = 2;
+    return q.mask == KB_SMQ_MASK_NONE;
+}
+
 static void macros(const struct kb_case *c, struct kb_arena *arena,
                    struct kb_strings *out) {
     const struct {
@@ -403,6 +412,8 @@ const struct kb_op kb_op_silu_mul_quant = {
     .axes = axes,
     .n_axes = KB_COUNT(axes),
     .shape_of_axes = shape_of_axes,
+    .batch = "tokens",
+    .first_rows = first_rows,
     .fast_math_factor = KB_SMQ_FAST_MATH,
     .resolve = resolve,
     .macros = macros,

@@ -10,6 +10,9 @@ int kb_journal_fd(const struct kb_journal *journal);
 /* {"pass": 1, "fail": 0, ...} */
 cJSON *kb_tally_counts(const struct kb_tally *tally);
 
+/* What a right row was tried with besides its first run. */
+void kb_tried_words(const struct kb_row *row, struct kb_buf *out);
+
 /* Of the single case's screen: "label     text", broken where the terminal ends, the text
  * indented under itself; what is wrong; what to run next, and the command that repeats it.
  */

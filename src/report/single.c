@@ -268,14 +268,18 @@ static void code_line(const struct kb_single *single, const struct kb_row *row,
     kb_buf_free(&text);
 }
 
+static void tried_line(const struct kb_single *single, const char *name,
+                       const struct kb_row *row, struct kb_buf *out) {
+    struct kb_buf text = {0};
+    kb_tried_words(row, &text);
+    kb_single_paragraph(single, name, kb_buf_text(&text), out);
+    kb_buf_free(&text);
+}
+
 static void host_lines(const struct kb_single *single, const struct kb_row *row,
                        struct kb_buf *out) {
     if (row->checked && row->orders >= 3)
-        kb_single_paragraph(
-            single, "orders",
-            "same bits with blocks forward, reversed and shuffled; guards and inputs "
-            "untouched",
-            out);
+        tried_line(single, "orders", row, out);
     else if (row->checked)
         kb_single_paragraph(single, "memory", "guards and inputs untouched", out);
     if (row->built)

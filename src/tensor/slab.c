@@ -281,12 +281,18 @@ void *kb_slab_at(const struct kb_slab *slab, int slot) {
 }
 
 bool kb_slab_copy(struct kb_slab *to, const struct kb_slab *from, struct kb_err *err) {
+    return kb_slab_copy_roomy(to, from, 0, err);
+}
+
+bool kb_slab_copy_roomy(struct kb_slab *to, const struct kb_slab *from, size_t room,
+                        struct kb_err *err) {
     *to = (struct kb_slab){.fd = -1};
     if (!from->bytes)
         return true;
     enum kb_slab_kind kind = from->fd < 0 ? KB_SLAB_PRIVATE : KB_SLAB_SHARED;
-    if (!map_fresh(to, kind, from->bytes, err))
+    if (!map_fresh(to, kind, from->bytes > room ? from->bytes : room, err))
         return false;
+    to->bytes = from->bytes;
     to->slots = slots_make(from->n_slots);
     to->n_slots = from->n_slots;
     memcpy(to->slots, from->slots, (size_t)from->n_slots * sizeof *from->slots);

@@ -185,6 +185,26 @@ static void what_cannot_be_placed_leaves_the_slab_as_it_was(void **state) {
     assert_int_equal(kb_slab_guards(slab, NULL, 0), 0);
 }
 
+static void a_roomy_copy_takes_more_tensors_in_place(void **state) {
+    const struct kb_slab *slab = *state;
+    static const size_t more[] = {1 << 19, 1 << 18};
+    struct kb_err err = {0};
+    struct kb_slab copy;
+    assert_true(kb_slab_copy_roomy(&copy, slab, 1 << 20, &err));
+    assert_int_equal(copy.room, 1 << 20);
+    assert_int_equal(copy.bytes, slab->bytes);
+    assert_memory_equal(copy.data, slab->data, slab->bytes);
+    assert_int_equal(kb_slab_guards(&copy, NULL, 0), 0);
+    const unsigned char *before = copy.data;
+    assert_true(kb_slab_place(&copy, 2, more, NULL, &err));
+    assert_ptr_equal(copy.data, before);
+    assert_int_equal(kb_slab_guards(&copy, NULL, 0), 0);
+    kb_slab_free(&copy);
+    assert_true(kb_slab_copy_roomy(&copy, slab, 1, &err));
+    assert_int_equal(copy.room, slab->bytes);
+    kb_slab_free(&copy);
+}
+
 static void the_file_is_the_memory_and_cannot_be_shrunk(void **state) {
     const struct kb_slab *slab = *state;
     unsigned char *view = mmap(NULL, slab->bytes, PROT_READ, MAP_SHARED, slab->fd, 0);
@@ -322,6 +342,7 @@ int main(void) {
         WITH_SLAB(a_copy_has_the_same_bytes_in_memory_of_its_own),
         WITH_SLAB(other_tensors_take_the_place_of_the_old_ones),
         WITH_SLAB(what_cannot_be_placed_leaves_the_slab_as_it_was),
+        WITH_SLAB(a_roomy_copy_takes_more_tensors_in_place),
         WITH_SLAB(the_file_is_the_memory_and_cannot_be_shrunk),
         cmocka_unit_test(a_big_tensor_costs_nothing_before_it_is_filled),
         cmocka_unit_test(a_slab_larger_than_the_machine_is_refused_with_its_size),
