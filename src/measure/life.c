@@ -213,9 +213,9 @@ static size_t changed_bytes(const struct life *l, const struct kb_slab *slab, in
 
 bool kb_life_zones(struct life *l, const struct kb_slab *slab) {
     struct kb_guard_hit hits[2 * (KB_MAX_TENSORS + KB_MAX_SCRATCH)];
-    int n = kb_slab_guards(slab, hits, (int)KB_COUNT(hits));
+    int max = (int)KB_COUNT(hits), n = kb_slab_guards(slab, hits, max);
 
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n && i < max; i++)
         l->row->out_of_bounds += (int64_t)hits[i].changed_bytes;
     if (n > 0)
         judge_guards(l, &hits[0], n);
