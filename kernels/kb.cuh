@@ -186,6 +186,84 @@ KB_DEVICE float kb_fms_sat(float a, float b, float c) {
     return y;
 }
 
+template <class T> KB_DEVICE constexpr bool kb_is_half() {
+    return false;
+}
+template <> KB_DEVICE constexpr bool kb_is_half<__half>() {
+    return true;
+}
+
+#ifdef KB_HOST
+template <class T>
+__attribute__((noinline)) static void
+kb_mma_on_host(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    struct fragments {
+        unsigned a[4], b[2];
+    } mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}}, all[32];
+    kb_host_gather(mine, all);
+    int lane = (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32;
+    for (int i = 0; i < 4; i++) {
+        int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+        for (int w = 0; w < 8; w++) {
+            const unsigned &x = all[row % 8 * 4 + w % 4].a[row / 8 + w / 4 * 2];
+            const unsigned &y = all[column * 4 + w % 4].b[w / 4];
+            for (unsigned e = 0; e < 4 / sizeof(T); e++)
+                c[i] += to_f32(reinterpret_cast<const T *>(&x)[e]) *
+                        to_f32(reinterpret_cast<const T *>(&y)[e]);
+        }
+    }
+}
+#endif
+
+/* ---- matrices ---------------------------------------------------------------------------
+ * One warp, all of it. c += a b, 16 x 8 of floats from 16 x k by k x 8, k being 32 bytes: 16
+ * elements of bf16 or fp16, 32 of e4m3 (sm_89). Fragments in words of four bytes of depth;
+ * with g = lane / 4, t = lane % 4: a has (row g, word t), (g + 8, t), (g, t + 4), (g + 8, t +
+ * 4), b has column g, words t and t + 4, c has (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t +
+ * 1). */
+template <class T>
+KB_DEVICE void kb_mma(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+#ifdef KB_HOST
+    kb_mma_on_host<T>(c, a, b);
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+#define KB_MMA(shape, type)                                                                \
+    asm("mma.sync.aligned." shape ".row.col.f32." type "." type ".f32 "                    \
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"                  \
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])                                   \
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
+    if constexpr (sizeof(T) == 2) {
+        if constexpr (kb_is_half<T>())
+            KB_MMA("m16n8k16", "f16");
+        else
+            KB_MMA("m16n8k16", "bf16");
+    } else {
+#if __CUDA_ARCH__ >= 890
+        KB_MMA("m16n8k32", "e4m3");
+#else
+        __trap(); // a contract asks for sm_89
+#endif
+    }
+#undef KB_MMA
+#endif
+}
+
+/* Words as rows of elements, transposed: 4 x 4 bytes or 2 x 2 halves. */
+template <int kN> KB_DEVICE void kb_transpose(unsigned (&x)[kN]) {
+    if constexpr (kN == 4) {
+        unsigned low[2] = {__byte_perm(x[0], x[1], 0x5140), __byte_perm(x[2], x[3], 0x5140)};
+        unsigned high[2] = {__byte_perm(x[0], x[1], 0x7362),
+                            __byte_perm(x[2], x[3], 0x7362)};
+        x[0] = __byte_perm(low[0], low[1], 0x5410);
+        x[1] = __byte_perm(low[0], low[1], 0x7632);
+        x[2] = __byte_perm(high[0], high[1], 0x5410);
+        x[3] = __byte_perm(high[0], high[1], 0x7632);
+    } else {
+        unsigned first = __byte_perm(x[0], x[1], 0x5410);
+        x[1] = __byte_perm(x[0], x[1], 0x7632);
+        x[0] = first;
+    }
+}
+
 /* ---- launch order -----------------------------------------------------------------------
  * Programmatic dependent launch (sm_90), for a contract with "pdl". Without it these are
  * nothing; on the host the wait is where inputs arrive that are held back. */

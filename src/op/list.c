@@ -10,6 +10,7 @@
     X(silu_mul_quant)                                                                      \
     X(qknorm_rope)                                                                         \
     X(moe_routing)                                                                         \
+    X(mla_prefill)                                                                         \
     X(mla_kv_pack_quantize)                                                                \
     X(merge_state)                                                                         \
     X(stream)

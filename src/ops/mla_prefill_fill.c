@@ -1,0 +1,95 @@
+/* mla_prefill_fill.c - inputs of mla_prefill.
+ *
+ * normal, outliers, constant   all three by the fill's own rule
+ * large    query is 32 N(0,1): scores to 100 and more, where exp alone overflows, and one
+ *          key that outweighs the rest
+ * zeros    query is 0: every key weighs the same, exactly
+ * Where scores are made to measure, query is 1 and key is 0 but for some of its first
+ * elements, so that the score is scale times their sum; value is normal:
+ * sparse   one key in 64 is 1.5 all along: some 20 above the others
+ * steps    keys rise from -2 to 2 along the sequence: the maximum moves with every tile
+ * edges    76 ones, then 78, more for every 64 keys: 7.9 and 8.1 in units of log 2, on both
+ *          sides of where kernels begin to rescale
+ * ties     the first key has 96 ones: the others weigh 2^-10 of it, where e4m3 ends
+ * nan      every other sequence has NaN for key and value: the next one must not see it */
+#include "ops/mla_prefill.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool is_measured(enum kb_fill fill) {
+    return fill == KB_FILL_SPARSE || fill == KB_FILL_STEPS || fill == KB_FILL_EDGES ||
+           fill == KB_FILL_TIES;
+}
+
+/* Element d of key j of a sequence of n keys. */
+static double measured_key(enum kb_fill fill, int64_t j, int64_t n, int64_t d) {
+    switch (fill) {
+    case KB_FILL_SPARSE:
+        return j % 64 == 5 % n ? 1.5 : 0;
+    case KB_FILL_STEPS:
+        return d < 8 ? 0 : -2 + 4 * (double)j / (double)n;
+    case KB_FILL_EDGES: {
+        int64_t tile = j / 64 % 12, ones = j / 64 % 2 ? 78 : 76;
+        return d < ones ? (double)tile : 0;
+    }
+    default:
+        return j == 0 && d < 96 ? 1 : 0;
+    }
+}
+
+static void put(enum kb_dtype dtype, void *data, int64_t i, double value) {
+    kb_bits_put(dtype, data, i, kb_encode(dtype, value));
+}
+
+static void fill_keys(const struct kb_mla *m, enum kb_fill fill, int t, int64_t first,
+                      int64_t count, void *data) {
+    int64_t width = t == KB_MLA_KEY ? KB_MLA_QK : m->v_pitch, pitch = width * m->kv_heads;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t token = (first + i) / pitch, start;
+        int b = kb_mla_sequence(m->kv_lens, m->sequences, token, &start);
+        if (fill == KB_FILL_NAN && b % 2)
+            put(m->dtype, data, i, NAN);
+        else if (fill != KB_FILL_NAN && t == KB_MLA_KEY)
+            put(m->dtype, data, i,
+                measured_key(fill, token - start, m->kv_lens[b], (first + i) % width));
+    }
+}
+
+static void fill_cum(const int64_t *lens, int64_t first, int64_t count, int32_t *data) {
+    int64_t sum = 0;
+    for (int64_t b = 0; b < first + count; b++) {
+        if (b >= first)
+            data[b - first] = (int32_t)sum;
+        sum += b < KB_MAX_LIST ? lens[b] : 0;
+    }
+}
+
+void kb_mla_fill(const struct kb_problem *p, int t, uint64_t seed, int64_t first,
+                 int64_t count, void *data) {
+    struct kb_mla m = kb_mla_of(p->c);
+    enum kb_fill fill = p->c->fill;
+    const struct kb_tensor_spec *spec = &p->tensors[t];
+    if (t == KB_MLA_CUM_Q || t == KB_MLA_CUM_KV) {
+        fill_cum(t == KB_MLA_CUM_Q ? m.q_lens : m.kv_lens, first, count, data);
+        return;
+    }
+    bool own = is_measured(fill) || fill == KB_FILL_NAN || fill == KB_FILL_ZEROS ||
+               fill == KB_FILL_LARGE;
+    const struct kb_fill_key key = {
+        .seed = seed,
+        .tensor = spec->name,
+        .fill = own ? KB_FILL_NORMAL : fill,
+        .row = spec->shape[2],
+    };
+    kb_fill_range(&key, m.dtype, first, count, data);
+    bool query = t == KB_MLA_QUERY;
+    if (query && (is_measured(fill) || fill == KB_FILL_ZEROS))
+        for (int64_t i = 0; i < count; i++)
+            put(m.dtype, data, i, fill == KB_FILL_ZEROS ? 0 : 1);
+    if (query && fill == KB_FILL_LARGE)
+        for (int64_t i = 0; i < count; i++)
+            put(m.dtype, data, i, 32 * kb_decode(m.dtype, kb_bits_at(m.dtype, data, i)));
+    if (!query && (fill == KB_FILL_NAN || (is_measured(fill) && t == KB_MLA_KEY)))
+        fill_keys(&m, fill, t, first, count, data);
+}

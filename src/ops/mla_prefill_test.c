@@ -1,0 +1,297 @@
+/* mla_prefill_test.c - problem, fills, reference and bound of mla_prefill. */
+#include "ops/mla_prefill.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* set: "key=value,key=value" */
+static struct kb_case case_of(const char *shape, enum kb_dtype dtype, const char *set) {
+    struct kb_case c;
+    struct kb_err err = {0};
+    char text[256], *rest = text;
+    kb_case_start(&c, kb_op_find("mla_prefill"));
+    c.dtype = dtype;
+    assert_true(kb_shape_parse(shape, c.shape, &c.rank));
+    snprintf(text, sizeof text, "%s", set);
+    for (char *item; (item = strsep(&rest, ",")) != NULL;) {
+        char *value = strchr(item, '=');
+        if (!value)
+            continue;
+        *value = '\0';
+        if (!kb_case_set(&c, item, value + 1, &err))
+            fail_msg("%s", err.msg);
+    }
+    return c;
+}
+
+static void resolve(const struct kb_case *c, struct kb_problem *p) {
+    struct kb_err err = {0};
+    if (!kb_case_resolve(c, p, &err))
+        fail_msg("%s", err.msg);
+}
+
+static void assert_refused(const char *shape, const char *set, const char *message) {
+    struct kb_case c = case_of(shape, KB_BF16, set);
+    struct kb_problem p;
+    struct kb_err err = {0};
+    assert_false(kb_case_resolve(&c, &p, &err));
+    assert_int_equal(err.kind, KB_INPUT);
+    if (!strstr(err.msg, message))
+        fail_msg("\"%s\" lacks \"%s\"", err.msg, message);
+}
+
+/* ---- the problem -----------------------------------------------------------------------
+ */
+
+static void what_is_wrong_is_refused(void **state) {
+    (void)state;
+    assert_refused("3x4", "", "Q_LENxKV_LENxHEADS, got 2 axes");
+    assert_refused("3x4x0", "", "HEADS must be from 1 to 65535");
+    assert_refused("0x0x3", "kv_heads=2", "HEADS 3 is no multiple of kv_heads 2");
+    assert_refused("3x4x2", "q_lens=1+1", "q_lens come to 2, Q_LEN is 3");
+    assert_refused("3x4x2", "q_lens=1+2,kv_lens=1+1+2",
+                   "q_lens has 2 sequences, kv_lens 3");
+    assert_refused("3x4x2", "q_lens=1+2,kv_lens=1+2", "kv_lens come to 3, KV_LEN is 4");
+    assert_refused("3x4x2", "kv_lens=2+2", "q_lens come to 4, Q_LEN is 3");
+}
+
+static void flops_count_the_pairs_that_are_seen(void **state) {
+    (void)state;
+    static const struct {
+        const char *shape, *set;
+        int64_t pairs; /* of all heads */
+    } golden[] = {{"4x4x1", "causal=no", 16},
+                  {"4x4x1", "", 10},
+                  {"2x5x3", "", 3 * 9},
+                  {"5x2x1", "", 3},
+                  {"6x6x2", "q_lens=2+4", 2 * (3 + 10)}};
+    for (size_t i = 0; i < KB_COUNT(golden); i++) {
+        struct kb_problem p;
+        struct kb_case c = case_of(golden[i].shape, KB_E4M3, golden[i].set);
+        resolve(&c, &p);
+        assert_int_equal(p.flops, golden[i].pairs * 640);
+    }
+}
+
+static void sequences_are_found_by_their_tokens_also_past_empty_ones(void **state) {
+    (void)state;
+    const int64_t lens[] = {1, 0, 3, 2};
+    static const int wanted[] = {0, 2, 2, 2, 3, 3};
+    int64_t start;
+    for (int token = 0; token < 6; token++)
+        assert_int_equal(kb_mla_sequence(lens, 4, token, &start), wanted[token]);
+    assert_int_equal(start, 4);
+}
+
+/* ---- data ------------------------------------------------------------------------------
+ */
+
+struct data {
+    struct kb_case c;
+    struct kb_problem p;
+    struct kb_mla m;
+    void *in[KB_MAX_TENSORS];
+    double *out, *bound, *lse, *lse_bound;
+};
+
+static void data_make(struct data *d, const char *shape, enum kb_dtype dtype,
+                      const char *set, enum kb_fill fill, uint64_t seed) {
+    *d = (struct data){.c = case_of(shape, dtype, set)};
+    d->c.fill = fill;
+    resolve(&d->c, &d->p);
+    d->m = kb_mla_of(&d->c);
+    for (int t = 0; t <= KB_MLA_CUM_KV; t++) {
+        const struct kb_tensor_spec *s = &d->p.tensors[t];
+        d->in[t] = malloc((size_t)s->elements * kb_dtype_bytes(s->dtype) + 1);
+        d->c.op->fill(&d->p, t, seed, 0, s->elements, d->in[t]);
+    }
+    int64_t n = d->p.tensors[KB_MLA_OUT].elements;
+    d->out = malloc((size_t)n * sizeof *d->out);
+    d->bound = malloc((size_t)n * sizeof *d->bound);
+    d->lse = malloc((size_t)n * sizeof *d->lse);
+    d->lse_bound = malloc((size_t)n * sizeof *d->lse_bound);
+    const void *const *in = (const void *const *)d->in;
+    void *prepared = d->c.op->prepare(&d->p, in);
+    d->c.op->reference(&d->p, in, prepared, KB_MLA_OUT, 0, n, d->out, d->bound);
+    d->c.op->reference(&d->p, in, prepared, KB_MLA_LSE, 0, n / KB_MLA_V, d->lse,
+                       d->lse_bound);
+    free(prepared);
+}
+
+static void data_free(struct data *d) {
+    for (int t = 0; t <= KB_MLA_CUM_KV; t++)
+        free(d->in[t]);
+    free(d->out);
+    free(d->bound);
+    free(d->lse);
+    free(d->lse_bound);
+}
+
+static double at(const struct data *d, int t, int64_t i) {
+    enum kb_dtype dtype = d->p.tensors[t].dtype;
+    return kb_decode(dtype, kb_bits_at(dtype, d->in[t], i));
+}
+
+static void one_key_gives_its_value_and_its_score(void **state) {
+    (void)state;
+    struct data d;
+    data_make(&d, "1x1x1", KB_E4M3, "lse=e", KB_FILL_NORMAL, 1);
+    double score = 0;
+    for (int i = 0; i < KB_MLA_QK; i++)
+        score += at(&d, KB_MLA_QUERY, i) * at(&d, KB_MLA_KEY, i);
+    assert_true(fabs(d.lse[0] - score / sqrt(192)) < 1e-6);
+    for (int i = 0; i < KB_MLA_V; i++)
+        assert_true(d.out[i] == at(&d, KB_MLA_VALUE, i));
+    data_free(&d);
+}
+
+static void equal_scores_give_the_mean_of_the_values_seen(void **state) {
+    (void)state;
+    struct data d;
+    data_make(&d, "3x5x1", KB_BF16, "lse=2", KB_FILL_ZEROS, 1);
+    for (int i = 0; i < 3; i++) {
+        assert_true(fabs(d.lse[i] - log2(3 + i)) < 1e-12);
+        for (int v = 0; v < KB_MLA_V; v++) {
+            double mean = 0;
+            for (int j = 0; j < 3 + i; j++)
+                mean += at(&d, KB_MLA_VALUE, j * KB_MLA_V + v) / (3 + i);
+            assert_true(fabs(d.out[i * KB_MLA_V + v] - mean) < 1e-12);
+        }
+    }
+    data_free(&d);
+}
+
+static void a_query_without_keys_is_nothing_exactly(void **state) {
+    (void)state;
+    struct data d;
+    data_make(&d, "5x3x2", KB_E4M3, "lse=e", KB_FILL_NORMAL, 1);
+    for (int row = 0; row < 10; row++) {
+        bool none = row / 2 < 2; /* 5 queries, 3 keys */
+        assert_int_equal(none, d.lse[row] == -INFINITY);
+        assert_int_equal(none, d.lse_bound[row] == 0);
+        assert_int_equal(none, d.bound[row * KB_MLA_V] == 0);
+        assert_int_equal(none, d.out[row * KB_MLA_V] == 0);
+    }
+    data_free(&d);
+}
+
+static void nan_stays_in_its_sequence(void **state) {
+    (void)state;
+    struct data d;
+    data_make(&d, "6x6x1", KB_E4M3, "q_lens=2+3+1,lse=e,causal=no", KB_FILL_NAN, 1);
+    for (int row = 0; row < 6; row++) {
+        bool nan = row >= 2 && row < 5;
+        assert_int_equal(nan, isnan(d.lse[row]));
+        assert_int_equal(nan, isnan(d.out[row * KB_MLA_V + 7]));
+    }
+    data_free(&d);
+}
+
+static void heads_share_a_key_head_by_groups_and_values_may_be_a_slice(void **state) {
+    (void)state;
+    struct data d;
+    data_make(&d, "1x1x4", KB_BF16, "kv_heads=2,value=slice", KB_FILL_NORMAL, 1);
+    for (int head = 0; head < 4; head++)
+        for (int v = 0; v < KB_MLA_V; v++)
+            assert_true(d.out[head * KB_MLA_V + v] ==
+                        at(&d, KB_MLA_VALUE, head / 2 * 2 * KB_MLA_V + KB_MLA_V + v));
+    data_free(&d);
+}
+
+static void any_split_of_fill_and_reference_gives_the_same(void **state) {
+    (void)state;
+    struct data d;
+    data_make(&d, "5x6x2", KB_E4M3, "q_lens=2+3,kv_lens=4+2,lse=e", KB_FILL_EDGES, 3);
+    int64_t n = d.p.tensors[KB_MLA_OUT].elements;
+    for (int64_t first = 0, count = 1; first < n; first += count, count = count * 2 % 97) {
+        double want[97], bound[97];
+        count = count < n - first ? count : n - first;
+        d.c.op->reference(&d.p, (const void *const *)d.in, NULL, KB_MLA_OUT, first, count,
+                          want, bound);
+        assert_memory_equal(want, d.out + first, 8 * (size_t)count);
+        assert_memory_equal(bound, d.bound + first, 8 * (size_t)count);
+    }
+    n = d.p.tensors[KB_MLA_KEY].elements;
+    for (int64_t first = 0, count = 1; first < n; first += count, count = count * 2 % 97) {
+        unsigned char part[97];
+        count = count < n - first ? count : n - first;
+        d.c.op->fill(&d.p, KB_MLA_KEY, 3, first, count, part);
+        assert_memory_equal(part, (unsigned char *)d.in[KB_MLA_KEY] + first, (size_t)count);
+    }
+    data_free(&d);
+}
+
+/* ---- the bound: P rounded to the dtype, in float, from the last key to the first --------
+ */
+
+static double worst_share(const struct data *d) {
+    const struct kb_mla *m = &d->m;
+    double worst = 0;
+    for (int64_t row = 0; row < m->q_tokens; row++) {
+        int64_t n = row + m->kv_tokens - m->q_tokens + 1;
+        float s[256], top = -INFINITY, sum = 0, o[KB_MLA_V] = {0};
+        for (int64_t j = n - 1; j >= 0; j--) {
+            s[j] = 0;
+            for (int i = 0; i < KB_MLA_QK; i++)
+                s[j] += (float)at(d, KB_MLA_QUERY, row * KB_MLA_QK + i) *
+                        (float)at(d, KB_MLA_KEY, j * KB_MLA_QK + i);
+            s[j] *= (float)m->scale;
+            top = fmaxf(top, s[j]);
+        }
+        for (int64_t j = n - 1; j >= 0; j--) {
+            float p = expf(s[j] - top);
+            sum += p;
+            p = (float)kb_decode(m->dtype, kb_encode(m->dtype, p));
+            for (int v = 0; v < KB_MLA_V; v++)
+                o[v] += p * (float)at(d, KB_MLA_VALUE, j * KB_MLA_V + v);
+        }
+        for (int v = 0; v < KB_MLA_V; v++) {
+            int64_t i = row * KB_MLA_V + v;
+            worst = fmax(worst, fabs(o[v] / sum - d->out[i]) / d->bound[i]);
+        }
+        worst = fmax(worst, fabs(top + logf(sum) - d->lse[row]) / d->lse_bound[row]);
+    }
+    return worst;
+}
+
+static void a_kernel_that_rounds_p_is_inside_the_bound(void **state) {
+    (void)state;
+    static const enum kb_fill fills[] = {KB_FILL_NORMAL, KB_FILL_STEPS, KB_FILL_EDGES,
+                                         KB_FILL_TIES,   KB_FILL_LARGE, KB_FILL_CONSTANT};
+    static const enum kb_dtype dtypes[] = {KB_E4M3, KB_BF16, KB_FP16};
+    for (size_t t = 0; t < KB_COUNT(dtypes); t++) {
+        double worst = 0;
+        for (size_t f = 0; f < KB_COUNT(fills); f++)
+            for (uint64_t seed = 1; seed <= 2; seed++) {
+                struct data d;
+                data_make(&d, "6x150x1", dtypes[t], "lse=e", fills[f], seed);
+                worst = fmax(worst, worst_share(&d));
+                data_free(&d);
+            }
+        assert_true(worst < 0.7);
+        assert_true(worst > 0.1); /* a bound that is never neared finds nothing */
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_wrong_is_refused),
+        cmocka_unit_test(flops_count_the_pairs_that_are_seen),
+        cmocka_unit_test(sequences_are_found_by_their_tokens_also_past_empty_ones),
+        cmocka_unit_test(one_key_gives_its_value_and_its_score),
+        cmocka_unit_test(equal_scores_give_the_mean_of_the_values_seen),
+        cmocka_unit_test(a_query_without_keys_is_nothing_exactly),
+        cmocka_unit_test(nan_stays_in_its_sequence),
+        cmocka_unit_test(heads_share_a_key_head_by_groups_and_values_may_be_a_slice),
+        cmocka_unit_test(any_split_of_fill_and_reference_gives_the_same),
+        cmocka_unit_test(a_kernel_that_rounds_p_is_inside_the_bound),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
