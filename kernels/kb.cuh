@@ -264,6 +264,28 @@ template <int kN> KB_DEVICE void kb_transpose(unsigned (&x)[kN]) {
     }
 }
 
+/* The larger one; NaN if either is. */
+KB_DEVICE float kb_max_nan(float a, float b) {
+    float y;
+#ifdef KB_HOST
+    y = a != a || b != b ? a + b : fmaxf(a, b);
+#else
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
+#endif
+    return y;
+}
+
+/* a * b, subnormal numbers as they are: in a fast-math build, too. */
+KB_DEVICE float kb_mul(float a, float b) {
+    float y;
+#ifdef KB_HOST
+    y = a * b;
+#else
+    asm("mul.rn.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
+#endif
+    return y;
+}
+
 /* ---- launch order -----------------------------------------------------------------------
  * Programmatic dependent launch (sm_90), for a contract with "pdl". Without it these are
  * nothing; on the host the wait is where inputs arrive that are held back. */
