@@ -43,6 +43,11 @@
 */
 #include "kb.cuh"
 
+/* -inf: the logarithm of nothing. */
+KB_DEVICE float kb_none() {
+    return __int_as_float((int)0xff800000);
+}
+
 enum { kBaseE, kBase2 };
 
 struct weights {
@@ -51,7 +56,7 @@ struct weights {
 };
 
 template <int kBase> KB_DEVICE weights weigh(float s_a, float s_b) {
-    const float none = -INFINITY, log2e = 1.44269502f, ln2 = 0.693147182f;
+    const float none = kb_none(), log2e = 1.44269502f, ln2 = 0.693147182f;
     if (s_b == none)
         return {s_a == none ? 0.0f : 1.0f, 0.0f, s_a};
     if (s_a == none)

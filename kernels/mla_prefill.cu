@@ -80,6 +80,11 @@
 
 #include "kb.cuh"
 
+/* -inf: the logarithm of nothing. */
+KB_DEVICE float kb_none() {
+    return __int_as_float((int)0xff800000);
+}
+
 enum { kQk = 192, kV = 128 };
 
 KB_DEVICE float to_f32(__nv_fp8_e4m3 x) {
@@ -142,12 +147,12 @@ KB_DEVICE float sum_over_warp(float x) {
 
 /* exp2(x - top), 0 where nothing is seen; NaN stays NaN. */
 KB_DEVICE float share_of(float x, float top) {
-    return x == -INFINITY ? 0.0f : exp2f(x - top);
+    return x == kb_none() ? 0.0f : exp2f(x - top);
 }
 /* By the base that is wanted: 1 natural, 2 two. */
 KB_DEVICE float lse_of(float top, float sum, int unit) {
     if (sum == 0.0f)
-        return -INFINITY;
+        return kb_none();
     return (top + log2f(sum)) * (unit == 1 ? 0.693147182f : 1.0f);
 }
 
@@ -179,10 +184,10 @@ __global__ void __launch_bounds__(128)
     for (int d = lane; d < kQk; d += 32)
         q[d] = to_f32(query[row * kQk + d]);
     __syncwarp();
-    float top = -INFINITY, sum = 0.0f, o[kV / 32] = {};
+    float top = kb_none(), sum = 0.0f, o[kV / 32] = {};
     for (int first = from; first < to; first += 32) {
         int j = first + lane;
-        float score = -INFINITY;
+        float score = kb_none();
         if (j < to) {
             const T *k = key + ((size_t)(s.k_start + j) * kv_heads + kv_head) * kQk;
             score = 0.0f;
@@ -357,7 +362,7 @@ __global__ void __launch_bounds__(128)
     }
     int last = at * 64 + 63 < s.q_len ? at * 64 + 63 : s.q_len - 1;
     int end = seen_by(s, last, mask);
-    float top[2] = {-INFINITY, -INFINITY}, sum[2] = {}, o[kV / 8][4] = {};
+    float top[2] = {kb_none(), kb_none()}, sum[2] = {}, o[kV / 8][4] = {};
     for (int first = 0; first < end; first += G::kKeys) {
         __syncthreads(); // the last tile has been read
         load_keys(keys, key, s, first, kv_heads, kv_head);
@@ -381,14 +386,14 @@ __global__ void __launch_bounds__(128)
 #pragma unroll
                 for (int c = 0; c < 2; c++) {
                     float &x = p[n][r * 2 + c];
-                    x = first + n * 8 + t * 2 + c < seen[r] ? x * scale : -INFINITY;
+                    x = first + n * 8 + t * 2 + c < seen[r] ? x * scale : kb_none();
                     above = fmaxf(above, x);
                 }
             above = fmaxf(above, __shfl_xor_sync(0xffffffffu, above, 1));
             above = fmaxf(above, __shfl_xor_sync(0xffffffffu, above, 2));
             float fade = share_of(top[r], above);
             top[r] = above;
-            above = above == -INFINITY ? 0.0f : above - log2_unit<T>();
+            above = above == kb_none() ? 0.0f : above - log2_unit<T>();
             sum[r] *= fade;
 #pragma unroll
             for (int n = 0; n < G::kTiles; n++)
@@ -467,7 +472,7 @@ __global__ void __launch_bounds__(128)
     kb_wait_inputs();
     sequence s = sequence_of(cum_q, cum_kv, sequences, token);
     int seen = seen_by(s, token - s.q_start, mask);
-    float top = -INFINITY, sum = 0.0f;
+    float top = kb_none(), sum = 0.0f;
     for (int j = lane; j < seen; j += 32)
         top = fmaxf(top, scores[row * longest + j]);
     top = max_over_warp(top);
