@@ -8,89 +8,110 @@
 // the halves the other way round, which costs nothing here. The extras are compiled apart:
 // rows that a filter leaves out, clamp, and inplace, where results take the gate's place.
 //
-// vec16  - one 16-byte vector per thread, as the stream kernel that is its ceiling; vec32
-//          the same with the 32-byte accesses of sm_100, vec16_no_pdl the same without
-//          programmatic dependent launch, for what that is worth.
-// vec8   - half of that and a quarter: for rows that 16 bytes do not divide.
-// vec4
-// small  - vec8 for 16-bit dtypes up to 8192 elements an SM, where the time is one thread's
-//          arithmetic and not the memory's. Seen on an H200, ns over the stream kernel of the
-//          same bytes, vec16 / vec8: silu 83x1024 144 / 100, 64x2048 154 / 103, 1024x2048
-//          151 / 157; gelu 83x1024 190 / 122, 1024x2048 363 / 168. Past that, and with few
-//          wide rows, vec16 is faster: silu 16x65536 140 / 193, 4096x2048 49 / 285.
-// scalar - single elements, four per thread, for any width.
+// tiny   - two elements per thread, four, or 16 bytes. What a small case adds to the time of
+// small    its memory is the arithmetic of one thread, whose MUFU takes 8 cycles for a warp:
+// vec16    fewer elements are faster until there are too many threads. Seen on an H100, ns
+//          over the stream kernel of the same bytes, gelu in bf16, tiny / small / vec16: 7x16
+//          49 / 71 / 127, 1x2048 21 / 55 / 90, 64x2048 62 / 36 / 99, 16x65536 585 / 76 / 98.
+//          Large cases by small: 2 % faster there, but 2 to 5 % slower on an H200.
+// vec32  - 32 bytes, by the accesses of sm_100.
+// vec8   - four elements per thread, read in pieces that divide the row and written at
+// vec4     once, for rows that 16 bytes do not divide.
+// odd
+// scalar - four single elements of a row per thread: what the others do not take.
+// vec16_no_pdl - without programmatic dependent launch, for what that is worth.
 // chain  - what a framework without fusion runs: act(gate) to memory, then the product. Its
 //          act(x) is rounded to the dtype on the way, so it is right for round=act only.
 //
-// A block is `cols` vectors of each of `rows` rows, so that a thread knows its row without
-// a division. Blocks go along a row first, as the addresses do; rows lie in y and, past
-// 65535 blocks, in z.
+// What else was tried, on an H100 and an H200, in ns for cases below 3 us. Blocks of rows,
+// so that a thread knows its row without a division: 35 to 60 more than one dimension, and
+// so is all that comes from a second index of the block, by the uniform datapath. Addresses
+// after the wait for inputs, where the compiler puts them by itself: up to 28 more. Warps
+// that fetch the code ahead of the data: 30 to 70 more. gelu with a term less: 2 to 7 less,
+// not worth its error; its terms in pairs, fewer kernel arguments: nothing. Two vectors of 8
+// bytes per thread: worse than one of 16. Blocks of 128 threads: 25 less for few wide rows,
+// as much more elsewhere.
 /* kbench
 { "ops": ["silu", "gelu", "gelu_tanh"],
-  "let": { "cols": "ceil_div(vecs, items * ceil_div(vecs, items * 256))",
-           "rows": "256 / cols",
-           "col_blocks": "ceil_div(vecs, items * cols)",
+  "let": { "blocks": "ceil_div(tokens * vecs, per * threads)",
+           "inverse": "9223372036854775807 / vecs",
+           "cols": "ceil_div(vecs, per * ceil_div(vecs, per * threads))",
+           "rows": "threads / cols",
+           "col_blocks": "ceil_div(vecs, per * cols)",
            "row_blocks": "ceil_div(tokens, rows)",
            "layers": "max(1, ceil_div(row_blocks, 65535))",
            "gate": "layout == up_gate ? vecs : 0", "up": "vecs - gate",
            "act_rounds": "round == act && dtype_bytes < 4",
            "extras": "filter != none || clamp > 0 || inplace != no" },
   "variants": {
+    "tiny": {
+      "why":   "two elements per thread: the least arithmetic in a row",
+      "when":  "hidden % 2 == 0 && !extras && tokens * hidden <= (dtype_bytes == 2 ? 4096 : 16384)",
+      "let":   { "vecs": "hidden / 2", "per": 1, "threads": 128 },
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 2 * sizeof(KB_T), 1, 128>",
+      "grid":  "blocks", "block": "threads", "pdl": true, "backends": ["cuda"],
+      "args":  ["input", "out", "u32 tokens * vecs", "u32 vecs", "u64 inverse",
+                "u32 gate", "u32 up", "expert_ids", "sorted_token_ids", "num_post_padded",
+                "i32 num_valid", "i32 step", "f32 limit"] },
     "small": {
-      "why":   "vec8 where the time is one thread's arithmetic and not the memory's; its code is vec8's, which the host runs",
-      "when":  "hidden * dtype_bytes % 8 == 0 && dtype_bytes == 2 && !extras && tokens * hidden <= sm_count * (hidden <= 8192 ? 8192 : 2048)",
-      "let":   { "vecs": "hidden * dtype_bytes / 8", "items": 1 },
-      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 8, 1>",
-      "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
-      "block": ["cols", "rows"], "pdl": true, "backends": ["cuda"],
-      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
-                "expert_ids", "sorted_token_ids", "num_post_padded", "i32 num_valid",
-                "i32 step", "f32 limit"] },
+      "why":   "four elements per thread, where the time is one thread's arithmetic and not the memory's",
+      "when":  "hidden % 4 == 0 && dtype_bytes == 2 && !extras && tokens * hidden <= sm_count * 16384",
+      "let":   { "vecs": "hidden / 4", "per": 1, "threads": "hidden > 8192 && tokens * hidden <= sm_count * 1024 ? 128 : 256" },
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 4 * sizeof(KB_T), 1, {threads}>",
+      "grid":  "blocks", "block": "threads", "pdl": true, "backends": ["cuda"],
+      "args":  ["input", "out", "u32 tokens * vecs", "u32 vecs", "u64 inverse",
+                "u32 gate", "u32 up", "expert_ids", "sorted_token_ids", "num_post_padded",
+                "i32 num_valid", "i32 step", "f32 limit"] },
     "vec16": {
       "why":   "one 16-byte vector per thread",
-      "when":  "hidden * dtype_bytes % 16 == 0 && max(tokens, hidden) < 2147483648",
-      "let":   { "vecs": "hidden * dtype_bytes / 16", "items": 1 },
-      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, 16, 1>",
-      "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
-      "block": ["cols", "rows"], "pdl": true,
-      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
-                "expert_ids", "sorted_token_ids", "num_post_padded", "i32 num_valid",
-                "i32 step", "f32 limit"] },
+      "when":  "hidden * dtype_bytes % 16 == 0 && tokens * vecs < 2147483648",
+      "let":   { "vecs": "hidden * dtype_bytes / 16", "per": 1, "threads": 256 },
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, 16, 1, 256>",
+      "grid":  "blocks", "block": "threads", "pdl": true,
+      "args":  ["input", "out", "u32 tokens * vecs", "u32 vecs", "u64 inverse",
+                "u32 gate", "u32 up", "expert_ids", "sorted_token_ids", "num_post_padded",
+                "i32 num_valid", "i32 step", "f32 limit"] },
     "vec32": {
       "why":   "one 32-byte vector per thread, which sm_100 moves by one instruction",
-      "when":  "sm >= 100 && hidden * dtype_bytes % 32 == 0 && !extras && max(tokens, hidden) < 2147483648",
-      "let":   { "vecs": "hidden * dtype_bytes / 32", "items": 1 },
-      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 32, 1>",
-      "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
-      "block": ["cols", "rows"], "pdl": true, "align": 32,
-      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
-                "expert_ids", "sorted_token_ids", "num_post_padded", "i32 num_valid",
-                "i32 step", "f32 limit"] },
+      "when":  "sm >= 100 && hidden * dtype_bytes % 32 == 0 && !extras && tokens * vecs < 2147483648",
+      "let":   { "vecs": "hidden * dtype_bytes / 32", "per": 1, "threads": 256 },
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 32, 1, 256>",
+      "grid":  "blocks", "block": "threads", "pdl": true, "align": 32,
+      "args":  ["input", "out", "u32 tokens * vecs", "u32 vecs", "u64 inverse",
+                "u32 gate", "u32 up", "expert_ids", "sorted_token_ids", "num_post_padded",
+                "i32 num_valid", "i32 step", "f32 limit"] },
     "vec8": {
-      "why":   "one 8-byte vector per thread: narrower rows, less arithmetic per thread",
-      "when":  "hidden * dtype_bytes % 8 == 0 && !extras && max(tokens, hidden) < 2147483648",
-      "let":   { "vecs": "hidden * dtype_bytes / 8", "items": 1 },
-      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 8, 1>",
-      "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
-      "block": ["cols", "rows"], "pdl": true,
-      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
-                "expert_ids", "sorted_token_ids", "num_post_padded", "i32 num_valid",
-                "i32 step", "f32 limit"] },
+      "why":   "four elements per thread, read 8 bytes at a time",
+      "when":  "hidden * dtype_bytes % 8 == 0 && !extras && tokens * vecs < 2147483648",
+      "let":   { "vecs": "hidden * dtype_bytes / 8", "per": "dtype_bytes / 2", "threads": 256 },
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 8, sizeof(KB_T) / 2, 256>",
+      "grid":  "blocks", "block": "threads", "pdl": true,
+      "args":  ["input", "out", "u32 tokens * vecs", "u32 vecs", "u64 inverse",
+                "u32 gate", "u32 up", "expert_ids", "sorted_token_ids", "num_post_padded",
+                "i32 num_valid", "i32 step", "f32 limit"] },
     "vec4": {
-      "why":   "two 4-byte vectors per thread: an even number of 16-bit elements in a row",
-      "when":  "hidden * dtype_bytes % 4 == 0 && !extras && max(tokens, hidden) < 2147483648",
-      "let":   { "vecs": "hidden * dtype_bytes / 4", "items": 2 },
-      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 4, 2>",
-      "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
-      "block": ["cols", "rows"], "pdl": true,
-      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
-                "expert_ids", "sorted_token_ids", "num_post_padded", "i32 num_valid",
-                "i32 step", "f32 limit"] },
+      "why":   "four elements per thread, read 4 bytes at a time",
+      "when":  "hidden * dtype_bytes % 4 == 0 && hidden >= 4 && !extras && tokens * vecs < 2147483648",
+      "let":   { "vecs": "hidden * dtype_bytes / 4", "per": "dtype_bytes", "threads": 256 },
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 4, sizeof(KB_T), 256>",
+      "grid":  "blocks", "block": "threads", "pdl": true,
+      "args":  ["input", "out", "u32 tokens * vecs", "u32 vecs", "u64 inverse",
+                "u32 gate", "u32 up", "expert_ids", "sorted_token_ids", "num_post_padded",
+                "i32 num_valid", "i32 step", "f32 limit"] },
+    "odd": {
+      "why":   "four elements per thread, read one by one and written at once: any width",
+      "when":  "hidden >= 4 && !extras && tokens * vecs < 2147483648",
+      "let":   { "vecs": "hidden", "per": 4, "threads": 256 },
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, sizeof(KB_T), 4, 256>",
+      "grid":  "blocks", "block": "threads", "pdl": true,
+      "args":  ["input", "out", "u32 tokens * vecs", "u32 vecs", "u64 inverse",
+                "u32 gate", "u32 up", "expert_ids", "sorted_token_ids", "num_post_padded",
+                "i32 num_valid", "i32 step", "f32 limit"] },
     "scalar": {
-      "why":   "any width, four elements per thread",
+      "why":   "any width and any size, four elements per thread",
       "when":  "max(tokens, hidden) < 2147483648",
-      "let":   { "vecs": "hidden", "items": 4 },
-      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, sizeof(KB_T), 4>",
+      "let":   { "vecs": "hidden", "per": 4, "threads": 256 },
+      "entry": "act_and_mul_rows<KB_T, KB_ACT, {act_rounds}, {extras}, sizeof(KB_T), 4>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"], "pdl": true,
       "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
@@ -98,18 +119,17 @@
                 "i32 step", "f32 limit"] },
     "vec16_no_pdl": {
       "why":   "vec16 that never starts before the kernel ahead has ended: the same code",
-      "when":  "hidden * dtype_bytes % 16 == 0 && max(tokens, hidden) < 2147483648",
-      "let":   { "vecs": "hidden * dtype_bytes / 16", "items": 1 },
-      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, 16, 1>",
-      "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
-      "block": ["cols", "rows"],
-      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
-                "expert_ids", "sorted_token_ids", "num_post_padded", "i32 num_valid",
-                "i32 step", "f32 limit"] },
+      "when":  "hidden * dtype_bytes % 16 == 0 && tokens * vecs < 2147483648",
+      "let":   { "vecs": "hidden * dtype_bytes / 16", "per": 1, "threads": 256 },
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, 16, 1, 256>",
+      "grid":  "blocks", "block": "threads",
+      "args":  ["input", "out", "u32 tokens * vecs", "u32 vecs", "u64 inverse",
+                "u32 gate", "u32 up", "expert_ids", "sorted_token_ids", "num_post_padded",
+                "i32 num_valid", "i32 step", "f32 limit"] },
     "chain": {
       "why":   "unfused: act(gate) goes to memory and comes back for the product",
       "when":  "round == act && hidden * dtype_bytes % 16 == 0 && !extras && max(tokens, hidden) < 2147483648",
-      "let":   { "vecs": "hidden * dtype_bytes / 16", "items": 1 },
+      "let":   { "vecs": "hidden * dtype_bytes / 16", "per": 1, "threads": 256 },
       "scratch": { "activated": { "bytes": "tokens * hidden * dtype_bytes" } },
       "launches": [
         { "entry": "act_only<KB_T, KB_ACT>",
@@ -170,7 +190,133 @@ template <int kAct> KB_DEVICE float act(float x) {
     return kAct == kSilu ? silu(x) : kAct == kGelu ? gelu(x) : gelu_tanh(x);
 }
 
-/* ---- kernels ------------------------------------------------------------------------- */
+/* ---- what a vector comes to ---------------------------------------------------------- */
+
+/* act(gate) of a vector, rounded to T where asked. NaN passes the clamp. */
+template <class T, int kAct, bool kRound, int kBytes, int kN>
+KB_DEVICE void activate(const kb_vec<kBytes> &gate, float limit, float (&out)[kN]) {
+    kb_unpack<T>(gate, out);
+#pragma unroll
+    for (int i = 0; i < kN; i++) {
+        if (limit > 0.0f)
+            out[i] = out[i] > limit ? limit : out[i];
+        out[i] = act<kAct>(out[i]);
+    }
+    if (kRound)
+        kb_unpack<T>(kb_pack<T, kBytes>(out), out);
+}
+
+template <class T, int kBytes, int kN>
+KB_DEVICE void multiply(const float (&a)[kN], const kb_vec<kBytes> &up, float limit,
+                        float *out) {
+    float u[kN];
+    kb_unpack<T>(up, u);
+#pragma unroll
+    for (int i = 0; i < kN; i++) {
+        if (limit > 0.0f)
+            u[i] = u[i] > limit ? limit : u[i] < -limit ? -limit : u[i];
+        u[i] *= a[i];
+        out[i] = u[i];
+    }
+}
+
+template <class T, int kBytes, int kN>
+KB_DEVICE kb_vec<kBytes> product(const float (&a)[kN], const kb_vec<kBytes> &up,
+                                 float limit) {
+    float r[kN];
+    multiply<T>(a, up, limit, r);
+    return kb_pack<T, kBytes>(r);
+}
+
+/* What only the extras read. */
+struct extras {
+    const int *expert_ids, *sorted_token_ids, *num_post_padded; // null: none
+    int num_valid, step;
+    float limit; // 0: no clamp
+};
+
+template <int kAct, bool kExtras> KB_DEVICE float limit_of(float limit) {
+    return kExtras && kAct == kSilu ? limit : 0.0f; // the clamp is silu's
+}
+
+KB_DEVICE bool leaves_out(const extras &e, unsigned row) {
+    if (e.expert_ids && e.expert_ids[row / (unsigned)e.step] == -1)
+        return true;
+    return e.sorted_token_ids &&
+           ((int)row >= e.num_post_padded[0] ||
+            (unsigned)e.sorted_token_ids[row] >= (unsigned)e.num_valid);
+}
+
+/* ---- one vector per thread --------------------------------------------------------------
+ * The threads of the grid are the vectors of the output, which knows no rows: only the
+ * inputs do. They are read in pieces of kPiece bytes, of which a row has a whole number,
+ * kPer of them to a vector; it is in pieces that sizes are. */
+
+/* n / vecs, for n below 2^31: n + 1 times 2^64 / vecs, which is too small by so little that
+ * the product never lacks a row. (Shifts and one multiplication by a 32-bit inverse take as
+ * long; two need no power of two from the contract.) */
+KB_DEVICE unsigned row_at(unsigned n, unsigned long long inverse) {
+    unsigned twice = 2 * n + 2, low = (unsigned)inverse, high = (unsigned)(inverse >> 32);
+    return (unsigned)(((unsigned long long)twice * high + __umulhi(twice, low)) >> 32);
+}
+
+/* `count` pieces in the output, `vecs` in its rows; `gate` and `up` are where the halves of
+ * the input's rows start. */
+template <class T, int kAct, bool kRound, bool kExtras, int kPiece, int kPer, int kThreads>
+__global__ void __launch_bounds__(kThreads)
+    act_and_mul(const T *input, T *out, unsigned count, unsigned vecs,
+                unsigned long long inverse, unsigned gate, unsigned up,
+                const int *expert_ids, const int *sorted_token_ids,
+                const int *num_post_padded, int num_valid, int step, float limit) {
+    constexpr int kN = kPiece / sizeof(T);
+    const extras e = {expert_ids, sorted_token_ids, num_post_padded, num_valid, step,
+                      limit};
+    const kb_vec<kPiece> *in = kb_vecs<kPiece>(input);
+    const unsigned at = (blockIdx.x * kThreads + threadIdx.x) * kPer;
+    const unsigned row = row_at(at, inverse);
+    const kb_vec<kPiece> *gates = kb_at(in, row * vecs + (at + gate));
+    const kb_vec<kPiece> *ups = kb_at(in, row * vecs + (at + up));
+    kb_vec<kPiece> *results = kExtras && !out
+                                  ? const_cast<kb_vec<kPiece> *>(gates) // inplace
+                                  : kb_at(kb_vecs<kPiece>(out), at);
+    kb_vec<kPiece> x[kPer], u[kPer];
+    float a[kN], r[kPer * kN];
+    limit = limit_of<kAct, kExtras>(limit);
+
+    kb_let_next_start();
+    kb_wait_inputs();
+    if (at >= count || (kExtras && leaves_out(e, row)))
+        return;
+#pragma unroll // all loads before the first use
+    for (int i = 0; i < kPer; i++) {
+        // past the end of the row, the next one is behind the other half
+        unsigned skip = i > 0 && at + i >= (row + 1) * vecs ? vecs : 0;
+        if (i == 0 || at + i < count) {
+            x[i] = gates[i + skip];
+            u[i] = ups[i + skip];
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < kPer; i++) {
+        activate<T, kAct, kRound>(x[i], limit, a);
+        multiply<T>(a, u[i], limit, r + i * kN);
+    }
+    if (kPer == 1 || at + kPer <= count)
+        *reinterpret_cast<kb_vec<kPer * kPiece> *>(results) =
+            kb_pack<T, kPer * kPiece>(r);
+    else
+        for (int i = 0; i < kPer && at + i < count; i++) {
+#pragma unroll
+            for (int k = 0; k < kN; k++)
+                a[k] = r[i * kN + k];
+            results[i] = kb_pack<T, kPiece>(a);
+        }
+}
+
+/* ---- rows of threads --------------------------------------------------------------------
+ * A block is `cols` vectors of each of `rows` rows, so that a thread knows its row without
+ * a division and sizes have no limit. Blocks go along a row first, as the addresses do;
+ * rows lie in y and, past 65535 blocks, in z. */
 
 /* What a thread of the block grid works on: 32 bits for rows and columns, whose products
  * have 64. */
@@ -194,56 +340,12 @@ template <int kBytes, class T> KB_DEVICE auto *row_of(T *out, place at, unsigned
     return kb_vecs<kBytes>(out) + ((size_t)at.row * vecs + at.col);
 }
 
-/* What only the extras read. */
-struct extras {
-    const int *expert_ids, *sorted_token_ids, *num_post_padded; // null: none
-    int num_valid, step;
-    float limit; // 0: no clamp
-};
-
-KB_DEVICE bool leaves_out(const extras &e, unsigned row) {
-    if (e.expert_ids && e.expert_ids[row / (unsigned)e.step] == -1)
-        return true;
-    return e.sorted_token_ids &&
-           ((int)row >= e.num_post_padded[0] ||
-            (unsigned)e.sorted_token_ids[row] >= (unsigned)e.num_valid);
-}
-
-/* act(gate) of a vector, rounded to T where asked. NaN passes the clamp. */
-template <class T, int kAct, bool kRound, int kBytes, int kN>
-KB_DEVICE void activate(const kb_vec<kBytes> &gate, float limit, float (&out)[kN]) {
-    kb_unpack<T>(gate, out);
-#pragma unroll
-    for (int i = 0; i < kN; i++) {
-        if (limit > 0.0f)
-            out[i] = out[i] > limit ? limit : out[i];
-        out[i] = act<kAct>(out[i]);
-    }
-    if (kRound)
-        kb_unpack<T>(kb_pack<T, kBytes>(out), out);
-}
-
-template <class T, int kBytes, int kN>
-KB_DEVICE kb_vec<kBytes> product(const float (&a)[kN], const kb_vec<kBytes> &up,
-                                 float limit) {
-    float u[kN];
-    kb_unpack<T>(up, u);
-#pragma unroll
-    for (int i = 0; i < kN; i++) {
-        if (limit > 0.0f)
-            u[i] = u[i] > limit ? limit : u[i] < -limit ? -limit : u[i];
-        u[i] *= a[i];
-    }
-    return kb_pack<T, kBytes>(u);
-}
-
-/* Sizes are in vectors of kBytes: `vecs` in half a row, `gate` and `up` where the halves
- * start. */
+/* Sizes are in vectors of kBytes. */
 template <class T, int kAct, bool kRound, bool kExtras, int kBytes, int kItems>
 __global__ void __launch_bounds__(256)
-    act_and_mul(const T *input, T *out, int tokens, unsigned vecs, unsigned gate,
-                unsigned up, const int *expert_ids, const int *sorted_token_ids,
-                const int *num_post_padded, int num_valid, int step, float limit) {
+    act_and_mul_rows(const T *input, T *out, int tokens, unsigned vecs, unsigned gate,
+                     unsigned up, const int *expert_ids, const int *sorted_token_ids,
+                     const int *num_post_padded, int num_valid, int step, float limit) {
     constexpr int kN = kBytes / sizeof(T);
     const extras e = {expert_ids, sorted_token_ids, num_post_padded, num_valid, step,
                       limit};
@@ -254,8 +356,7 @@ __global__ void __launch_bounds__(256)
                                   ? const_cast<kb_vec<kBytes> *>(gates) // inplace
                                   : row_of<kBytes>(out, at, vecs);
     kb_vec<kBytes> x[kItems], u[kItems];
-    if (!kExtras || kAct != kSilu) // the clamp is silu's
-        limit = 0.0f;
+    limit = limit_of<kAct, kExtras>(limit);
 
     kb_let_next_start();
     kb_wait_inputs();

@@ -103,13 +103,17 @@ static void a_row_is_spread_over_blocks_without_a_rest(void **state) {
         const char *id, *variant;
         int64_t grid[3], block[3];
     } table[] = {
-        {"silu/83x1024/bf16", "vec16", {1, 21, 1}, {64, 4, 1}},
-        {"silu/83x1024/bf16", "small", {1, 42, 1}, {128, 2, 1}},
+        {"silu/83x1024/bf16", "vec16", {21, 1, 1}, {256, 1, 1}},
+        {"silu/83x1024/bf16", "small", {42, 1, 1}, {256, 1, 1}},
+        {"silu/4x65536/bf16", "small", {256, 1, 1}, {128, 1, 1}},
+        {"silu/4x2048/bf16", "tiny", {16, 1, 1}, {128, 1, 1}},
         {"silu/1x65536/fp32", "vec16", {32, 1, 1}, {256, 1, 1}},
-        {"silu/7x4112/bf16", "vec16", {2, 7, 1}, {129, 1, 1}}, /* 257 vectors */
-        {"silu/33554432x16/bf16", "vec16", {1, 43691, 3}, {1, 256, 1}},
+        {"silu/7x4112/bf16", "vec16", {8, 1, 1}, {256, 1, 1}}, /* 257 vectors */
+        {"silu/33554432x16/bf16", "vec16", {131072, 1, 1}, {256, 1, 1}},
+        {"silu/33554432x16/bf16", "scalar", {1, 52429, 5}, {2, 128, 1}},
         {"silu/5x34/bf16", "scalar", {1, 1, 1}, {5, 51, 1}},
-        {"silu/5x36/bf16", "vec4", {1, 1, 1}, {5, 51, 1}},
+        {"silu/5x34/bf16", "odd", {1, 1, 1}, {256, 1, 1}},
+        {"silu/83x1028/bf16", "vec4", {42, 1, 1}, {256, 1, 1}},
         {"silu/3x16386/bf16", "scalar", {9, 3, 1}, {228, 1, 1}}, /* 8193 elements */
     };
     (void)state;
@@ -127,14 +131,16 @@ static void a_row_is_spread_over_blocks_without_a_rest(void **state) {
     }
 }
 
-static void small_problems_of_16_bits_take_narrow_vectors_on_a_gpu(void **state) {
+static void a_problem_takes_the_variant_for_its_size_and_width(void **state) {
     static const struct {
         const char *id, *backend, *variant;
     } table[] = {
         {"silu/83x1024/bf16", "cuda", "small"},    {"silu/83x1024/bf16", "host", "vec16"},
         {"gelu/1024x2048/fp16", "cuda", "small"},  {"silu/83x1024/fp32", "cuda", "vec16"},
-        {"silu/16384x2048/bf16", "cuda", "vec16"}, {"silu/16x65536/bf16", "cuda", "vec16"},
-        {"silu/5x34/bf16", "cuda", "scalar"},      {"silu/5x36/bf16", "cuda", "vec4"},
+        {"silu/4x2048/bf16", "cuda", "tiny"},      {"silu/16x2048/fp32", "cuda", "tiny"},
+        {"silu/16384x2048/bf16", "cuda", "vec16"}, {"silu/16x65536/bf16", "cuda", "small"},
+        {"silu/5x34/bf16", "cuda", "odd"},         {"silu/83x1028/bf16", "cuda", "vec4"},
+        {"silu/83x1032/bf16", "host", "vec8"},     {"silu/5x6/bf16", "cuda", "scalar"},
     };
     (void)state;
     for (size_t i = 0; i < KB_COUNT(table); i++) {
@@ -154,7 +160,7 @@ static void a_plan_has_what_a_launch_needs(void **state) {
     built_in(&f, "gelu/83x1024/bf16/layout=up_gate/round=act");
     assert_true(plan(&f, "vec16"));
     const struct kb_launch *l = &f.plan.launches[0];
-    assert_string_equal(l->entry, "act_and_mul<__nv_bfloat16, 1, 1, 0, 16, 1>");
+    assert_string_equal(l->entry, "act_and_mul<__nv_bfloat16, 1, 1, 0, 16, 1, 256>");
     assert_int_equal(f.plan.n_launches, 1);
     assert_true(l->pdl);
     assert_int_equal(l->smem_bytes, 0);
@@ -163,10 +169,12 @@ static void a_plan_has_what_a_launch_needs(void **state) {
     assert_int_equal(l->args[0].index, 0);
     assert_int_equal(l->args[1].index, 1);
     assert_int_equal(l->args[2].bytes, 4);
-    assert_int_equal(scalar(&l->args[2]), 83);
+    assert_int_equal(scalar(&l->args[2]), 83 * 64);
     assert_int_equal(scalar(&l->args[3]), 64);
-    assert_int_equal(scalar(&l->args[4]), 64); /* gate behind up */
-    assert_int_equal(scalar(&l->args[5]), 0);
+    assert_int_equal(l->args[4].bytes, 8);
+    assert_int_equal(scalar(&l->args[4]), INT64_MAX / 64);
+    assert_int_equal(scalar(&l->args[5]), 64); /* gate behind up */
+    assert_int_equal(scalar(&l->args[6]), 0);
     assert_string_equal(f.plan.defines.items[0], "KB_T=__nv_bfloat16");
     kb_arena_free(&f.arena);
 }
@@ -176,7 +184,7 @@ static void no_rows_launch_nothing(void **state) {
     (void)state;
     built_in(&f, "silu/0x1024/bf16");
     assert_true(plan(&f, "vec16"));
-    dims_are(f.plan.launches[0].grid, 1, 0, 1);
+    dims_are(f.plan.launches[0].grid, 0, 1, 1);
     kb_arena_free(&f.arena);
 }
 
@@ -259,11 +267,11 @@ static void the_host_compiles_a_file_once_for_all_cases(void **state) {
         kb_buf_free(&all);
         kb_arena_free(&f.arena);
     }
-    assert_non_null(strstr(kb_buf_text(&first), "act_and_mul<float, 2, 0, false, 8, 1>\n"));
-    assert_non_null(strstr(kb_buf_text(&first), "act_and_mul<__half, 1, 1, 1, 16, 1>\n"));
+    assert_non_null(strstr(kb_buf_text(&first), "act_and_mul<float, 2, 0, false, 4, sizeof(float), 256>\n"));
+    assert_non_null(strstr(kb_buf_text(&first), "act_and_mul<__half, 1, 1, 1, 16, 1, 256>\n"));
     assert_null(
         strstr(kb_buf_text(&first), "act_and_mul<float, 2, 1, ")); /* rounds nothing */
-    assert_null(strstr(kb_buf_text(&first), ", 32, 1>"));          /* sm_100's */
+    assert_null(strstr(kb_buf_text(&first), ", 32, 1, 256>"));          /* sm_100's */
     kb_buf_free(&first);
 }
 
@@ -559,7 +567,7 @@ static void tma_and_clusters_need_sm_90(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_row_is_spread_over_blocks_without_a_rest),
-        cmocka_unit_test(small_problems_of_16_bits_take_narrow_vectors_on_a_gpu),
+        cmocka_unit_test(a_problem_takes_the_variant_for_its_size_and_width),
         cmocka_unit_test(a_plan_has_what_a_launch_needs),
         cmocka_unit_test(no_rows_launch_nothing),
         cmocka_unit_test(a_chain_has_launches_and_memory_between_them),

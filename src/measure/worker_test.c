@@ -383,7 +383,7 @@ static void variants_of_a_job_are_those_of_its_kernel(void **state) {
     job.kernel = NULL;
     names = (struct kb_strings){0};
     assert_true(kb_job_variants(&job, &f->arena, &names, &c));
-    assert_string_equal(names.items[0], "small");
+    assert_string_equal(names.items[0], "tiny");
     job.kernel = "/nowhere/at.all";
     assert_false(kb_job_variants(&job, &f->arena, &names, &c));
     assert_true(c.count > 0);
