@@ -3,6 +3,7 @@
  * A double holds every value of every dtype exactly, so decoding is exact and encoding
  * rounds once, straight from the double's own significand: through float a value just above
  * a tie would be rounded down onto it and then to the wrong side. */
+#include "clones.h"
 #include "tensor.h"
 
 #include <assert.h>
@@ -289,6 +290,7 @@ void kb_bits_put(enum kb_dtype dtype, void *data, int64_t i, uint32_t bits) {
     store(data, dtypes[dtype].bytes, i, bits);
 }
 
+KB_CLONES
 void kb_decode_range(enum kb_dtype dtype, const void *data, int64_t first, int64_t count,
                      double *out) {
     if (count <= 0)
@@ -332,6 +334,7 @@ void kb_decode_range(enum kb_dtype dtype, const void *data, int64_t first, int64
     assert(false && "a dtype");
 }
 
+KB_CLONES
 void kb_encode_range(enum kb_dtype dtype, const double *in, int64_t count, void *data,
                      int64_t first) {
     if (count <= 0)
