@@ -16,6 +16,8 @@ int kb_threads(int64_t elements);
 void kb_copy(void *to, const void *from, size_t bytes);
 /* memcmp(a, b, bytes) == 0, likewise. */
 bool kb_same(const void *a, const void *b, size_t bytes);
+/* A hash of all of it, likewise; not that of kb_hash_of. */
+struct kb_hash kb_hash_large(const void *data, size_t bytes);
 
 /* id, canonical name, bytes, significand bits with the hidden one, C++ type in kernels */
 #define KB_DTYPES(X)                                                                       \

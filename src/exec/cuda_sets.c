@@ -26,9 +26,11 @@ static struct kb_hash key_of(const struct kb_sets *sets, const struct kb_slab *s
                              int first) {
     struct kb_hasher *hasher = kb_hasher_make();
     for (int i = 0; i < sets->n; i++) {
+        struct kb_hash contents =
+            kb_hash_large(kb_slab_at(slab, first + i), sets->sizes[i]);
         kb_hasher_add(hasher, &sets->offsets[i], sizeof sets->offsets[i]);
-        kb_hasher_add(hasher, sets->sizes[i] ? kb_slab_at(slab, first + i) : NULL,
-                      sets->sizes[i]);
+        kb_hasher_add(hasher, &sets->sizes[i], sizeof sets->sizes[i]);
+        kb_hasher_add(hasher, &contents, sizeof contents);
     }
     return kb_hasher_end(hasher);
 }

@@ -2,6 +2,7 @@
 #include "tensor.h"
 
 #include <omp.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { ELEMENTS_PER_THREAD = 1 << 17, COPY_BLOCK = 1 << 21 };
@@ -36,4 +37,21 @@ bool kb_same(const void *a, const void *b, size_t bytes) {
         other += memcmp(x + start, y + start, left < COPY_BLOCK ? left : COPY_BLOCK) != 0;
     }
     return other == 0;
+}
+
+struct kb_hash kb_hash_large(const void *data, size_t bytes) {
+    const unsigned char *in = data;
+    int64_t blocks = (int64_t)(bytes / COPY_BLOCK) + 1;
+    struct kb_hash *hashes = malloc((size_t)blocks * sizeof *hashes);
+
+    if (!hashes)
+        kb_out_of_memory();
+#pragma omp parallel for schedule(static) num_threads(kb_threads((int64_t)bytes / 8))
+    for (int64_t i = 0; i < blocks; i++) {
+        size_t start = (size_t)i * COPY_BLOCK, left = bytes - start;
+        hashes[i] = kb_hash_of(in + start, left < COPY_BLOCK ? left : COPY_BLOCK);
+    }
+    struct kb_hash all = kb_hash_of(hashes, (size_t)blocks * sizeof *hashes);
+    free(hashes);
+    return all;
 }

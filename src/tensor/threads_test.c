@@ -51,11 +51,33 @@ static void one_other_byte_anywhere_is_not_the_same(void **state) {
     free(a);
 }
 
+static void a_large_hash_is_that_of_all_bytes_by_any_number_of_threads(void **state) {
+    (void)state;
+    const size_t places[] = {0, (2 << 20) - 1, 2 << 20, BYTES - 1};
+    unsigned char *data = calloc(BYTES, 1);
+    omp_set_num_threads(3);
+    struct kb_hash whole = kb_hash_large(data, BYTES), other;
+    omp_set_num_threads(1);
+    other = kb_hash_large(data, BYTES);
+    assert_memory_equal(&whole, &other, sizeof whole);
+    for (size_t i = 0; i < KB_COUNT(places); i++) {
+        data[places[i]] = 1;
+        other = kb_hash_large(data, BYTES);
+        assert_memory_not_equal(&whole, &other, sizeof whole);
+        data[places[i]] = 0;
+    }
+    other = kb_hash_large(data, BYTES - 1);
+    assert_memory_not_equal(&whole, &other, sizeof whole);
+    kb_hash_large(NULL, 0);
+    free(data);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_follow_the_size_of_the_work),
         cmocka_unit_test(copy_moves_every_byte_and_none_beside),
         cmocka_unit_test(one_other_byte_anywhere_is_not_the_same),
+        cmocka_unit_test(a_large_hash_is_that_of_all_bytes_by_any_number_of_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
