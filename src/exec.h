@@ -127,8 +127,7 @@ struct kb_timer_facts {
 struct kb_clocks {
     int sm_mhz, memory_mhz; /* 0: not known */
     uint64_t throttle;      /* NVML clocks-event reasons, idle and settings left out */
-    bool locked;
-    int other_processes; /* that compute on the same GPU; -1: not known */
+    int other_processes;    /* that compute on the same GPU; -1: not known */
 };
 void kb_throttle_words(uint64_t reasons, struct kb_buf *out); /* "power,thermal" */
 

@@ -54,7 +54,6 @@ static void read_uuid(const struct kb_cuda *cu, CUdevice handle, char out[64]) {
 static void read_nvml(const struct kb_cuda *cu, struct kb_nvml *nvml, CUdevice handle,
                       struct kb_device_info *out) {
     char bus[32] = "";
-    struct kb_clocks clocks;
     if (cu->DeviceGetPCIBusId(bus, sizeof bus, handle) == CUDA_SUCCESS)
         kb_nvml_select(nvml, bus);
     if (!kb_nvml_driver(nvml, out->driver, sizeof out->driver))
@@ -62,8 +61,7 @@ static void read_nvml(const struct kb_cuda *cu, struct kb_nvml *nvml, CUdevice h
                  cu->version % 1000 / 10);
     if (!kb_nvml_free_bytes(nvml, &out->free_bytes))
         out->free_bytes = out->memory_bytes;
-    kb_nvml_clocks(nvml, &clocks);
-    out->clocks_locked = clocks.locked;
+    out->clocks_locked = kb_nvml_locked(nvml);
 }
 
 static bool read_info(const struct kb_cuda *cu, int ordinal, CUdevice *handle,

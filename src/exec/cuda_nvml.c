@@ -59,9 +59,13 @@ static int clock_mhz(const struct kb_nvml *nvml, int clock) {
 
 /* NVML does not say whether clocks are locked. It says that application clocks are not
  * those of the factory, and that a setting is what holds the clock now. */
-static bool is_locked(const struct kb_nvml *nvml, unsigned long long reasons) {
+bool kb_nvml_locked(const struct kb_nvml *nvml) {
+    unsigned long long reasons = 0;
     unsigned set, standard;
-    if (reasons & CLOCK_SETTING)
+    if (!nvml->device)
+        return false;
+    if (nvml->DeviceGetThrottleReasons(nvml->device, &reasons) == 0 &&
+        reasons & CLOCK_SETTING)
         return true;
     return nvml->DeviceGetApplicationsClock(nvml->device, CLOCK_SM, &set) == 0 &&
            nvml->DeviceGetDefaultApplicationsClock(nvml->device, CLOCK_SM, &standard) ==
@@ -89,6 +93,5 @@ void kb_nvml_clocks(const struct kb_nvml *nvml, struct kb_clocks *out) {
     out->memory_mhz = clock_mhz(nvml, CLOCK_MEMORY);
     if (nvml->DeviceGetThrottleReasons(nvml->device, &reasons) == 0)
         out->throttle = reasons & ~(uint64_t)(IDLE | CLOCK_SETTING | DISPLAY_SETTING);
-    out->locked = is_locked(nvml, reasons);
     out->other_processes = count_others(nvml);
 }

@@ -46,6 +46,8 @@ void kb_nvml_close(struct kb_nvml *nvml);
 void kb_nvml_select(struct kb_nvml *nvml, const char *pci_bus_id);
 bool kb_nvml_driver(const struct kb_nvml *nvml, char *out, size_t size); /* "580.159.04" */
 bool kb_nvml_free_bytes(const struct kb_nvml *nvml, int64_t *out);
+/* Two of its questions take half a millisecond each: not for between samples. */
+bool kb_nvml_locked(const struct kb_nvml *nvml);
 void kb_nvml_clocks(const struct kb_nvml *nvml, struct kb_clocks *out);
 
 #endif
