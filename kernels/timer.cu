@@ -22,8 +22,9 @@ extern "C" __global__ void __launch_bounds__(32)
     }
 }
 
-// The flush is written first and then read back: dirty lines that a write alone leaves in the
-// L2 are evicted at the timed kernel's cost.
+// What flushes the L2 is written once and read back before each launch: reads throw out what
+// kernels left, written or read, and leave nothing dirty behind, whose eviction would be at the
+// timed kernel's cost.
 extern "C" __global__ void __launch_bounds__(256)
     kb_flush_write(uint4 *buffer, long long vecs, unsigned value) {
     long long step = (long long)gridDim.x * 256;

@@ -53,6 +53,33 @@ static bool make_flags(struct kb_device *device, struct kb_clockwork *c,
     return !rc || kb_cuda_fail(cu, rc, "timer", err);
 }
 
+static bool launch_helper(struct kb_device *device, enum kb_helper helper, int64_t grid,
+                          int block, void **arguments, struct kb_err *err) {
+    CUlaunchConfig config = {
+        .gridDimX = (unsigned)grid,
+        .gridDimY = 1,
+        .gridDimZ = 1,
+        .blockDimX = (unsigned)block,
+        .blockDimY = 1,
+        .blockDimZ = 1,
+        .hStream = device->stream,
+    };
+    CUfunction function = device->clockwork->code->functions[helper];
+    CUresult rc = device->cu.LaunchKernelEx(&config, function, arguments, NULL);
+    return !rc || kb_cuda_fail(&device->cu, rc, "timer", err);
+}
+
+static bool go_over_flush(struct kb_device *device, enum kb_helper helper,
+                          struct kb_err *err) {
+    struct kb_clockwork *c = device->clockwork;
+    long long vecs = (long long)(c->flush_bytes / 16);
+    unsigned value = 1;
+    int64_t grid = device->info.limits.sm_count * BLOCKS_PER_SM;
+    void *write[] = {&c->flush, &vecs, &value}, *read[] = {&c->flush, &vecs, &c->sink};
+    return launch_helper(device, helper, grid, 256, helper == KB_FLUSH_WRITE ? write : read,
+                         err);
+}
+
 static bool make_flush(struct kb_device *device, struct kb_clockwork *c,
                        struct kb_err *err) {
     size_t bytes = (size_t)device->info.l2_bytes * FLUSH_TIMES_L2;
@@ -61,7 +88,8 @@ static bool make_flush(struct kb_device *device, struct kb_clockwork *c,
         !kb_cuda_alloc(device, 64, &c->sink, err))
         return false;
     CUresult rc = device->cu.MemsetD8Async(c->sink, 0, 64, device->stream);
-    return !rc || kb_cuda_fail(&device->cu, rc, "timer", err);
+    return rc ? kb_cuda_fail(&device->cu, rc, "timer", err)
+              : go_over_flush(device, KB_FLUSH_WRITE, err);
 }
 
 static int by_value(const void *a, const void *b) {
@@ -135,22 +163,6 @@ void kb_clockwork_free(struct kb_device *device) {
 /* ---- helpers on the stream -------------------------------------------------------------
  */
 
-static bool launch_helper(struct kb_device *device, enum kb_helper helper, int64_t grid,
-                          int block, void **arguments, struct kb_err *err) {
-    CUlaunchConfig config = {
-        .gridDimX = (unsigned)grid,
-        .gridDimY = 1,
-        .gridDimZ = 1,
-        .blockDimX = (unsigned)block,
-        .blockDimY = 1,
-        .blockDimZ = 1,
-        .hStream = device->stream,
-    };
-    CUfunction function = device->clockwork->code->functions[helper];
-    CUresult rc = device->cu.LaunchKernelEx(&config, function, arguments, NULL);
-    return !rc || kb_cuda_fail(&device->cu, rc, "timer", err);
-}
-
 bool kb_clockwork_hold(struct kb_device *device, struct kb_err *err) {
     struct kb_clockwork *c = device->clockwork;
     CUdeviceptr go = c->flags_device, late = c->flags_device + sizeof *c->flags;
@@ -171,13 +183,7 @@ bool kb_clockwork_release(struct kb_device *device, bool *late, struct kb_err *e
 }
 
 bool kb_clockwork_flush(struct kb_device *device, struct kb_err *err) {
-    struct kb_clockwork *c = device->clockwork;
-    long long vecs = (long long)(c->flush_bytes / 16);
-    unsigned value = ++c->flushes;
-    int64_t grid = device->info.limits.sm_count * BLOCKS_PER_SM;
-    void *write[] = {&c->flush, &vecs, &value}, *read[] = {&c->flush, &vecs, &c->sink};
-    return launch_helper(device, KB_FLUSH_WRITE, grid, 256, write, err) &&
-           launch_helper(device, KB_FLUSH_READ, grid, 256, read, err);
+    return go_over_flush(device, KB_FLUSH_READ, err);
 }
 
 bool kb_clockwork_record(struct kb_device *device, int event, struct kb_err *err) {
