@@ -1,6 +1,5 @@
 /* ceiling.c - the time of a kernel without maths that moves the same bytes: op stream,
- * timed by the same code and method in the same run, once per pattern, size, dtype and
- * method. */
+ * timed by the same code and method in the same run, once per pattern, bytes and method. */
 #include "session.h"
 
 #include <math.h>
@@ -50,13 +49,15 @@ out:
     return ok;
 }
 
+/* One for all dtypes of the same size: bits are all that the stream kernel sees. */
 static struct kb_ceiling *find(const struct kb_session *s, const struct kb_job *job,
                                const struct kb_problem *problem, enum kb_method method) {
     struct kb_ceiling *k = s->ceilings;
 
     while (k && !(kb_streq(k->pattern, problem->ceiling_pattern) && k->method == method &&
                   k->elements == problem->ceiling_elements &&
-                  k->dtype == problem->c->dtype && k->sets == job->sets))
+                  kb_dtype_bytes(k->dtype) == kb_dtype_bytes(problem->c->dtype) &&
+                  k->sets == job->sets))
         k = k->next;
     return k;
 }

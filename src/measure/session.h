@@ -37,7 +37,8 @@ struct kb_session {
     struct kb_loaded *kernels;
     struct kb_built *built;
     struct kb_ceiling *ceilings;
-    bool dead; /* a device error spoiled the context: end this worker after the row */
+    int64_t busy_ns; /* when it was last kept busy by a timer: 0: not yet */
+    bool dead;       /* a device error spoiled the context: end this worker after the row */
 };
 
 /* What a job comes to before anything is built or run. `problem` points to `c`, so that it

@@ -6,9 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MIN_SAMPLES = 10, MAX_SAMPLES = 4096, FIRST_BATCH = 8, MAX_BATCH = 128 };
-/* NVML answers in milliseconds: between samples we look no more often than this. */
-enum { WARM_NS = 300000000, WATCH_NS = 20000000 };
+enum { MIN_SAMPLES = 10, MAX_SAMPLES = 4096, FIRST_BATCH = 8, MAX_BATCH = 64 };
+enum { WARM_NS = 300000000 };
+/* Clocks of a device that idles stay up for some seconds (seen on an H200: for 3 s at
+ * least). What is new is a timer's code, graphs and buffers, which a launch of each brings
+ * up. */
+enum { STAYS_WARM_NS = 1000000000, FRESH_BATCH = 2 };
+/* Looking at the clocks takes a little: between samples it is done no more often. */
+enum { WATCH_NS = 20000000 };
 
 struct samples {
     double *ns; /* room for MAX_SAMPLES */
@@ -52,6 +57,7 @@ static bool sample(struct kb_session *s, struct kb_timer *timer, int n, double *
                    struct kb_err *err) {
     if (!s->backend->timer_sample(timer, n, ns, err))
         return false;
+    s->busy_ns = kb_now_ns();
     for (int i = 0; i < n; i++) {
         if (!(ns[i] > 0) || !isfinite(ns[i]))
             return kb_fail(err, KB_DEVICE, "the device's timer gave %g ns for a launch",
@@ -60,11 +66,14 @@ static bool sample(struct kb_session *s, struct kb_timer *timer, int n, double *
     return true;
 }
 
-/* Until two batches in a row agree within 1 %, or for 0.3 s: clocks rise from idle. */
+/* Until two batches in a row agree within 1 %, or for 0.3 s: clocks rise from idle. Where
+ * they are up already a few launches do. */
 static bool warm_up(struct kb_session *s, struct kb_timer *timer, struct kb_err *err) {
     int64_t start = kb_now_ns();
     double ns[FIRST_BATCH], last = 0;
 
+    if (s->busy_ns && start - s->busy_ns < STAYS_WARM_NS)
+        return sample(s, timer, FRESH_BATCH, ns, err);
     do {
         double sum = 0;
         if (!sample(s, timer, FIRST_BATCH, ns, err))
@@ -105,11 +114,13 @@ static const char *reached(const struct samples *all, const struct kb_stats *sta
     return wanted <= target ? "precision" : "tick";
 }
 
-/* Half as many again as there are, but no more than the time that is left allows. */
+/* Up to the fewest, then half as many again as there are, but no more than the time that is
+ * left allows. */
 static int next_batch(int64_t n, double spent_s, double limit_s) {
     double left = (limit_s - spent_s) / spent_s * (double)n;
-    int64_t batch = n / 2 < MAX_BATCH ? n / 2 : MAX_BATCH;
+    int64_t batch = n < MIN_SAMPLES ? MIN_SAMPLES - n : n / 2;
 
+    batch = batch < MAX_BATCH ? batch : MAX_BATCH;
     if (left < (double)batch)
         batch = left > 1 ? (int64_t)left : 1;
     return (int)(n + batch > MAX_SAMPLES ? MAX_SAMPLES - n : batch);
@@ -233,22 +244,33 @@ static const char *limited_by(const struct kb_row *row, const struct kb_time *t,
     return t->ceiling >= 0.8 ? "bandwidth" : "compute";
 }
 
-static void finish_time(struct kb_session *s, const struct kb_problem *problem,
-                        enum kb_method method, double ceiling_ns, struct kb_time *t) {
-    const struct kb_device_info *device = s->backend->info(s->device);
-    /* An event pair's own time is in every cold and hot number; a graph's nodes follow each
-     * other, so that nothing of the timer is left in them. */
+/* Whether a time says what the bytes took. An event pair's own time is in every cold and
+ * hot number; a graph's nodes follow each other, so that nothing of the timer is left in
+ * them. */
+static bool tells_bytes(const struct kb_problem *problem, enum kb_method method,
+                        const struct kb_time *t) {
     bool event_pair = method == KB_COLD || method == KB_HOT;
-    bool buried = event_pair && t->floor_ns > 0.1 * t->median_ns;
+
+    return problem->bytes > 0 && !(event_pair && t->floor_ns > 0.1 * t->median_ns);
+}
+
+/* What the bytes make of a time, beside the stream kernel's. */
+static bool finish_time(struct kb_session *s, const struct kb_job *job,
+                        const struct kb_problem *problem, enum kb_method method,
+                        struct kb_arena *arena, struct kb_row *row, struct kb_err *err) {
+    const struct kb_device_info *device = s->backend->info(s->device);
+    struct kb_time *t = &row->times[method];
 
     t->ceiling = NAN;
-    if (problem->bytes > 0 && !buried) {
-        t->gb_per_s = (double)problem->bytes / t->median_ns;
-        t->ceiling_ns = ceiling_ns;
-        t->ceiling = ceiling_ns / t->median_ns;
-        if (t->ceiling > 1.05 && t->footprint_bytes > device->l2_bytes)
-            t->quality = KB_Q_SUSPECT;
-    }
+    if (!tells_bytes(problem, method, t))
+        return true;
+    if (!kb_session_ceiling(s, job, problem, method, arena, row, &t->ceiling_ns, err))
+        return false;
+    t->gb_per_s = (double)problem->bytes / t->median_ns;
+    t->ceiling = t->ceiling_ns / t->median_ns;
+    if (t->ceiling > 1.05 && t->footprint_bytes > device->l2_bytes)
+        t->quality = KB_Q_SUSPECT;
+    return true;
 }
 
 /* The timed kernel must have computed what was checked. */
@@ -282,14 +304,9 @@ static bool time_method(struct kb_session *s, const struct kb_job *job,
                         struct kb_arena *arena, struct kb_row *row, struct kb_err *err) {
     struct kb_time *time = &row->times[method];
     struct kb_err why = {0};
-    double ceiling_ns = NAN;
 
-    if (kb_time_plan(s, job, timed, method, check, arena, time, &why)) {
-        if (!kb_session_ceiling(s, job, problem, method, arena, row, &ceiling_ns, err))
-            return false;
-        finish_time(s, problem, method, ceiling_ns, time);
-        return true;
-    }
+    if (kb_time_plan(s, job, timed, method, check, arena, time, &why))
+        return finish_time(s, job, problem, method, arena, row, err);
     *time = (struct kb_time){0};
     kb_at(&why, "not timed by %s", kb_method_word(method));
     if (kb_ends_case(s, &why)) {

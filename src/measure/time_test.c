@@ -74,7 +74,7 @@ static void constant_times_are_precise_after_the_fewest_samples(void **state) {
     const struct kb_time *t = graph_of(&f);
     assert_string_equal(t->stopped, "precision");
     assert_int_equal(t->quality, KB_Q_OK);
-    assert_true(t->n >= 100 && t->n <= 160); /* 10 to 16 samples of 10 launches */
+    assert_int_equal(t->n, 100); /* 10 samples of 10 launches */
     assert_true(t->median_ns == 1000 && t->low_ns == 1000 && t->high_ns == 1000);
     assert_true(t->min_ns == 1000 && isnan(t->p99_ns));
     assert_int_equal(t->sets, 7);
@@ -210,6 +210,20 @@ static void block_medians_are_all_samples_where_there_are_few(void **state) {
     fake_free(&f);
 }
 
+static void a_device_that_was_just_busy_is_not_warmed_up_again(void **state) {
+    (void)state;
+    const struct fake_script script = {.ns = constant};
+    struct fake f;
+    run_script(&f, &script);
+    assert_int_equal(f.device.samples, 8 + 8 + 10);
+    assert_true(fake_go(&f));
+    assert_int_equal(f.device.samples, 8 + 8 + 10 + 2 + 10);
+    f.session.busy_ns -= INT64_C(2000000000);
+    assert_true(fake_go(&f));
+    assert_int_equal(f.device.samples, 2 * (8 + 8 + 10) + 2 + 10);
+    fake_free(&f);
+}
+
 /* ---- what a time is worth ---------------------------------------------------------- */
 
 static void ceiling_is_the_stream_kernels_time_over_this(void **state) {
@@ -225,9 +239,15 @@ static void ceiling_is_the_stream_kernels_time_over_this(void **state) {
     assert_int_equal(f.device.streams_timed, 1);
     assert_true(fake_go(&f));
     assert_int_equal(f.device.streams_timed, 1);
-    f.job.case_id = "silu/84x64/bf16";
+    f.job.case_id = "silu/83x64/fp16"; /* other elements, the same bits to move */
+    assert_true(fake_go(&f));
+    assert_int_equal(f.device.streams_timed, 1);
+    f.job.case_id = "silu/83x64/fp32";
     assert_true(fake_go(&f));
     assert_int_equal(f.device.streams_timed, 2);
+    f.job.case_id = "silu/84x64/bf16";
+    assert_true(fake_go(&f));
+    assert_int_equal(f.device.streams_timed, 3);
     fake_free(&f);
 }
 
@@ -281,6 +301,7 @@ static void an_event_pair_that_is_a_tenth_hides_bandwidth_and_ceiling(void **sta
     assert_true(isfinite(graph_of(&f)->gb_per_s) && isfinite(graph_of(&f)->ceiling));
     assert_true(cold->there && cold->median_ns == 1000 && cold->floor_ns == 101);
     assert_true(isnan(cold->gb_per_s) && isnan(cold->ceiling) && isnan(cold->ceiling_ns));
+    assert_int_equal(f.device.streams_timed, 1); /* for the graph alone */
     fake_free(&f);
 }
 
@@ -501,6 +522,7 @@ int main(void) {
         cmocka_unit_test(a_slow_start_is_left_behind),
         cmocka_unit_test(no_interval_is_narrower_than_the_tick),
         cmocka_unit_test(block_medians_are_all_samples_where_there_are_few),
+        cmocka_unit_test(a_device_that_was_just_busy_is_not_warmed_up_again),
         cmocka_unit_test(ceiling_is_the_stream_kernels_time_over_this),
         cmocka_unit_test(faster_than_the_stream_kernel_is_suspect_past_the_cache),
         cmocka_unit_test(throttling_and_company_are_the_quality),
