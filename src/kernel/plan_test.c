@@ -267,11 +267,13 @@ static void the_host_compiles_a_file_once_for_all_cases(void **state) {
         kb_buf_free(&all);
         kb_arena_free(&f.arena);
     }
-    assert_non_null(strstr(kb_buf_text(&first), "act_and_mul<float, 2, 0, false, 4, sizeof(float), 256>\n"));
-    assert_non_null(strstr(kb_buf_text(&first), "act_and_mul<__half, 1, 1, 1, 16, 1, 256>\n"));
+    assert_non_null(strstr(kb_buf_text(&first),
+                           "act_and_mul<float, 2, 0, false, 4, sizeof(float), 256>\n"));
+    assert_non_null(
+        strstr(kb_buf_text(&first), "act_and_mul<__half, 1, 1, 1, 16, 1, 256>\n"));
     assert_null(
         strstr(kb_buf_text(&first), "act_and_mul<float, 2, 1, ")); /* rounds nothing */
-    assert_null(strstr(kb_buf_text(&first), ", 32, 1, 256>"));          /* sm_100's */
+    assert_null(strstr(kb_buf_text(&first), ", 32, 1, 256>"));     /* sm_100's */
     kb_buf_free(&first);
 }
 
