@@ -264,13 +264,22 @@ template <int kN> KB_DEVICE void kb_transpose(unsigned (&x)[kN]) {
     }
 }
 
-/* The larger one; NaN if either is. */
+/* The larger and the smaller one; NaN if either is. */
 KB_DEVICE float kb_max_nan(float a, float b) {
     float y;
 #ifdef KB_HOST
     y = a != a || b != b ? a + b : fmaxf(a, b);
 #else
     asm("max.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
+#endif
+    return y;
+}
+KB_DEVICE float kb_min_nan(float a, float b) {
+    float y;
+#ifdef KB_HOST
+    y = a != a || b != b ? a + b : fminf(a, b);
+#else
+    asm("min.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
 #endif
     return y;
 }

@@ -96,9 +96,10 @@ enum { kFloat, kPower, kExponentByte };     // how a scale is stored
 constexpr unsigned kAllLanes = 0xffffffffu; // those that have left do not count
 
 /* x / (1 + exp(-x)): one MUFU.EX2, one MUFU.RCP and no branch. -inf gives NaN. That -x log2 e
- * is rounded counts |x| times in exp(-x), which no code can tell. */
+ * is rounded counts |x| times in exp(-x), which no code can tell. Subnormal gates stay, in a
+ * fast-math build too: a large up may lift them. */
 KB_DEVICE float silu(float x) {
-    return x * kb_rcp(1.0f + kb_ex2(x * -1.44269502f));
+    return kb_mul(x, kb_rcp(1.0f + kb_ex2(x * -1.44269502f)));
 }
 
 /* ---- parts ------------------------------------------------------------------------------
@@ -128,8 +129,8 @@ KB_DEVICE void products(const kb_vec<kBytes> &gate, const kb_vec<kBytes> &up, fl
     if (limit > 0.0f) {
 #pragma unroll
         for (int i = 0; i < kN; i++) {
-            y[i] = y[i] > limit ? limit : y[i];
-            u[i] = u[i] > limit ? limit : u[i] < -limit ? -limit : u[i];
+            y[i] = kb_min_nan(y[i], limit);
+            u[i] = kb_max_nan(kb_min_nan(u[i], limit), -limit);
         }
     }
 #pragma unroll
@@ -139,7 +140,7 @@ KB_DEVICE void products(const kb_vec<kBytes> &gate, const kb_vec<kBytes> &up, fl
         round_to<T, kBytes>(y);
 #pragma unroll
     for (int i = 0; i < kN; i++)
-        y[i] *= u[i];
+        y[i] = kb_mul(y[i], u[i]);
     if (kRound != kNone)
         round_to<T, kBytes>(y);
 }
@@ -153,9 +154,10 @@ template <int kLanes, int kN> KB_DEVICE unsigned amax_of(const float (&y)[kN], i
     unsigned most = __float_as_uint(mine);
     if (kLanes == 32)
         return __reduce_max_sync(kAllLanes, most);
-#pragma unroll
-    for (int step = (kLanes ? kLanes : lanes) / 2; step > 0; step /= 2)
-        most = max(most, __shfl_xor_sync(kAllLanes, most, step));
+#pragma unroll // steps past a group's lanes are 0: a value against itself costs no branch
+    for (int step = kLanes ? kLanes / 2 : 16; step > 0; step /= 2)
+        most = max(most, __shfl_xor_sync(kAllLanes, most,
+                                         kLanes ? step : step & (lanes - 1)));
     return most;
 }
 

@@ -421,6 +421,7 @@ const struct kb_op kb_op_silu_mul_quant = {
     .reference = kb_smq_reference,
     .prepare = kb_smq_prepare,
     .peer_tolerance = peer_tolerance,
+    .sources = kb_smq_sources,
     .conventions = conventions,
     .n_conventions = KB_COUNT(conventions),
 };

@@ -63,6 +63,8 @@ bool kb_smq_is_masked(const struct kb_smq *q, const void *const *in,
 
 /* ---- the op's functions ------------------------------------------------------------ */
 
+int kb_smq_sources(const struct kb_problem *p, const void *const *in, int t, int64_t i,
+                   struct kb_source *out);
 void kb_smq_reference(const struct kb_problem *p, const void *const *in,
                       const void *prepared, int t, int64_t first, int64_t count,
                       double *want, double *bound);

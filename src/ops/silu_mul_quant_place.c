@@ -1,4 +1,5 @@
-/* silu_mul_quant_place.c - where halves, groups and scales of silu_mul_quant lie.
+/* silu_mul_quant_place.c - where halves, groups and scales of silu_mul_quant lie, and so
+ * what a code is made of.
  *
  * Scales of one expert, of `rows` rows and `groups` groups, as they lie in memory:
  *     row      [rows][groups]                              fp32
@@ -58,4 +59,33 @@ bool kb_smq_is_masked(const struct kb_smq *q, const void *const *in,
     const int32_t *counts = in[KB_SMQ_COUNTS];
     return q->mask != KB_SMQ_MASK_NONE && place.row < q->rows &&
            place.row >= counts[place.expert];
+}
+
+static struct kb_source source_of(const char *name, enum kb_dtype dtype, const void *data,
+                                  int64_t i) {
+    return (struct kb_source){name, dtype, kb_decode(dtype, kb_bits_at(dtype, data, i))};
+}
+
+/* A code of its gate, its up and the scale that is stored for it; a scale of a whole group,
+ * which is no number. */
+int kb_smq_sources(const struct kb_problem *p, const void *const *in, int t, int64_t i,
+                   struct kb_source *out) {
+    struct kb_smq q = kb_smq_of(p->c);
+    struct kb_smq_place place = kb_smq_place_of(&q, t == KB_SMQ_SCALES ? i : 0);
+    int64_t token = i / q.hidden, col = i % q.hidden;
+    const struct kb_tensor_spec *scales = &p->tensors[KB_SMQ_SCALES];
+    int n = 0;
+    if (t == KB_SMQ_CODES) {
+        const void *input = in[KB_SMQ_INPUT];
+        place = (struct kb_smq_place){token / q.rows, token % q.rows, col / q.group};
+        out[n++] =
+            source_of("gate", q.dtype, input, kb_smq_half(&q, token, KB_SMQ_GATE) + col);
+        out[n++] = source_of("up", q.dtype, input, kb_smq_half(&q, token, KB_SMQ_UP) + col);
+    }
+    if (t == KB_SMQ_CODES && in[KB_SMQ_SCALES])
+        out[n++] = source_of("y_s", scales->dtype, in[KB_SMQ_SCALES],
+                             kb_smq_element_of(&q, place));
+    if (q.mask != KB_SMQ_MASK_NONE)
+        out[n++] = source_of("masked_m", KB_I32, in[KB_SMQ_COUNTS], place.expert);
+    return n;
 }

@@ -184,6 +184,27 @@ static void scales_lie_by_rows_by_columns_and_in_bytes(void **state) {
     assert_element("scale_layout=packed,ue8m0=yes", 2, 4, 4 * (8 + 2));
 }
 
+/* Second expert, its first row, column 130: the second group. */
+static void a_code_is_made_of_its_gate_its_up_and_its_scale(void **state) {
+    (void)state;
+    struct run r;
+    struct kb_source sources[KB_MAX_SOURCES];
+    float scales[2 * 5 * 3] = {[5 * 3 + 1] = 0.25f};
+    int64_t row = 5, col = 130;
+    run_make(&r, "10x768", KB_BF16, "layout=up_gate,mask=full,experts=2");
+    r.in[KB_SMQ_SCALES] = scales;
+    put(&r, row, col, 3, -7);
+    ((int32_t *)(void *)r.data[KB_SMQ_COUNTS])[1] = 4;
+    assert_int_equal(r.c.op->sources(&r.p, r.in, KB_SMQ_CODES, row * 384 + col, sources),
+                     4);
+    assert_string_equal(sources[0].name, "gate");
+    assert_true(sources[0].value == 3 && sources[1].value == -7);
+    assert_true(sources[2].value == 0.25 && sources[3].value == 4);
+    assert_int_equal(r.c.op->sources(&r.p, r.in, KB_SMQ_SCALES, 5 * 3, sources), 1);
+    assert_true(sources[0].value == 4);
+    run_free(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_shape_gives_groups_tensors_and_cost),
@@ -194,6 +215,7 @@ int main(void) {
         cmocka_unit_test(macros_are_the_dtype_and_numbers),
         cmocka_unit_test(every_scale_has_one_place),
         cmocka_unit_test(scales_lie_by_rows_by_columns_and_in_bytes),
+        cmocka_unit_test(a_code_is_made_of_its_gate_its_up_and_its_scale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
