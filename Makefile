@@ -40,6 +40,10 @@ OBJ := $(SRC:src/%.c=$(BUILD)/obj/%.o)
 TEST_BIN := $(TESTS:src/%.c=$(BUILD)/test/%)
 ASSETS := $(sort $(wildcard kernels/*.cu kernels/*.cuh kernels/host/*.h kernels/host/*.cc \
     cases/*.json))
+# What a fuzzer feeds: fuzz.h and replay.c are shared.
+FUZZ := $(sort $(filter-out replay,$(patsubst tools/fuzz/%.c,%,$(wildcard tools/fuzz/*.c))))
+TARGET ?= $(FUZZ)
+SECONDS ?= 60
 SHARE := $(BUILD)/share/kbench.1 $(BUILD)/share/kbench.bash $(BUILD)/share/kbench.zsh
 # What scripts are told: which build, and its executable.
 exe = $(if $(filter /%,$(BIN)),$(BIN),./$(BIN))
@@ -61,7 +65,7 @@ run: toolkit ## install what is missing, build, run the ci cases of cases/activa
 
 check: toolkit ## install what is missing, build, run every test that needs no GPU
 	@tools/setup.sh check
-	@$(MAKE) --no-print-directory -j$$(nproc) all unit-build $(BUILD)/nvrtc_check $(BUILD)/controls
+	@$(MAKE) --no-print-directory -j$$(nproc) all unit-build replay-build $(BUILD)/nvrtc_check $(BUILD)/controls
 	@$(told) tools/check.sh
 
 bench: all $(BUILD)/nvrtc_check $(BUILD)/reference_bench ## the tool's own speed, and on a GPU the kernels', as ratios in one run
@@ -82,9 +86,15 @@ controls: $(BUILD)/controls ## right kernels over SEEDS=10000 seeds: no bound ma
 nvrtc: $(BUILD)/nvrtc_check ## compile every variant, dtype and build for $(ARCHES), no GPU
 	@$(BUILD)/nvrtc_check $(ARCHES)
 
-asan: ## unit tests and smoke cases of an ASan and UBSan build
-	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build/asan SAN=address,undefined OPT=-O1 all unit-build
+asan: ## unit tests, fuzz corpora and smoke cases of an ASan and UBSan build
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build/asan SAN=address,undefined OPT=-O1 all unit-build replay-build
 	@BUILD=build/asan tools/asan.sh
+
+fuzz: toolkit ## fuzz what reads text, 60 s each, or make fuzz SECONDS=600 TARGET="row json"; finds go to build/fuzz/found/
+	@tools/setup.sh fuzz
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build/fuzz CC=clang SAN=address,undefined OPT=-O1 \
+	    CFLAGS='$(CFLAGS) -fsanitize=fuzzer-no-link' fuzz-build
+	@tools/fuzz.sh build/fuzz $(SECONDS) $(TARGET)
 
 golden: all ## rewrite reports/golden/ (review the diff)
 	@$(told) tools/golden.sh rewrite
@@ -170,6 +180,21 @@ $(BUILD)/controls: tools/controls.c $(control_objects) $(BUILD)/libkb.a
 $(BUILD)/%: tools/%.c $(BUILD)/libkb.a
 	$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -MF $@.d -MT $@ $(all_ldflags) -o $@ $< $(BUILD)/libkb.a $(all_libs)
 
+# With a fuzzer's main (of clang), and with one that replays files.
+$(BUILD)/fuzz/% $(BUILD)/replay/%: all_ldflags += -Wl,--wrap=kb_out_of_memory
+$(BUILD)/fuzz/%: tools/fuzz/%.c $(BUILD)/libkb.a
+	@mkdir -p $(@D)
+	$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -MF $@.d -MT $@ $(all_ldflags) -fsanitize=fuzzer -o $@ $< $(BUILD)/libkb.a $(all_libs)
+$(BUILD)/obj/replay.o: tools/fuzz/replay.c $(BUILD)/gen/flags
+	@mkdir -p $(@D)
+	$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -c -o $@ $<
+$(BUILD)/replay/%: tools/fuzz/%.c $(BUILD)/obj/replay.o $(BUILD)/libkb.a
+	@mkdir -p $(@D)
+	$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -MF $@.d -MT $@ $(all_ldflags) -o $@ $< $(BUILD)/obj/replay.o $(BUILD)/libkb.a $(all_libs)
+
+fuzz-build: $(TARGET:%=$(BUILD)/fuzz/%)
+replay-build: $(FUZZ:%=$(BUILD)/replay/%)
+
 toolkit:
 	@test -f "$(CUDA_HOME)/include/cuda.h" || { \
 	echo "CUDA Toolkit not found: set CUDA_HOME to its folder, or put nvcc on PATH" \
@@ -180,7 +205,7 @@ unit: unit-build ## the unit tests alone
 	@for t in $(TEST_BIN); do $$t || exit 1; done
 
 format: ## lay out the C sources
-	clang-format -i $(wildcard src/*.h src/*/*.[ch] src/main.c tools/*.c tools/controls/*.[ch])
+	clang-format -i $(wildcard src/*.h src/*/*.[ch] src/main.c tools/*.c tools/controls/*.[ch] tools/fuzz/*.[ch])
 
 lint: ## layers, layout, cppcheck
 	@tools/lint.sh
@@ -190,5 +215,6 @@ clean: ## remove what was built
 
 FORCE:
 .PHONY: all help setup run check bench gpu gpu-sanitize mutants nvrtc asan golden dist install uninstall \
-    toolkit unit unit-build format lint clean FORCE
+    toolkit unit unit-build fuzz fuzz-build replay-build format lint clean FORCE
+-include $(FUZZ:%=$(BUILD)/fuzz/%.d) $(FUZZ:%=$(BUILD)/replay/%.d) $(BUILD)/obj/replay.d
 -include $(OBJ:.o=.d) $(TEST_BIN:=.d) $(control_objects:.o=.d) $(BUILD)/controls.deps $(BUILD)/obj/main.d $(BUILD)/nvrtc_check.d $(BUILD)/reference_bench.d

@@ -61,6 +61,22 @@ cli() {
     tally "$(basename "$1")" $? "$start" '^ok ' '^not ok '
 }
 
+# replay TARGET: what fuzzing kept of its inputs; each counts.
+replay() {
+    local start=$EPOCHREALTIME n
+    "$build/replay/$1" "tools/fuzz/corpus/$1" >"$log" 2>&1
+    local status=$?
+    n=$(sed -n 's/^\([0-9]*\) inputs$/\1/p' "$log")
+    if [ $status -eq 0 ]; then
+        passed=$((passed + n))
+        say ok "fuzz corpus $1 ($n inputs)" "$start"
+    else
+        failed=$((failed + 1))
+        say FAILED "fuzz corpus $1 (exit $status)" "$start"
+        tail -n 60 "$log"
+    fi
+}
+
 # mutants ARG...: each wrong kernel that is flagged counts, and each right one that passes.
 mutants() {
     local start=$EPOCHREALTIME all right sum
@@ -84,6 +100,12 @@ for test in "$build"/test/*/*_test; do
     case $test in
     */cuda_gpu*) ;; # these are for make gpu
     *) cmocka "$test" ;;
+    esac
+done
+for target in "$build"/replay/*; do
+    case $target in
+    *.d) ;;
+    *) replay "$(basename "$target")" ;;
     esac
 done
 for seed in 1 2 3; do

@@ -41,7 +41,7 @@ more_of() {
 watch() {
     local tool=$1 log=$2
     shift 2
-    # shellcheck disable=SC2046 - options
+    # shellcheck disable=SC2046 # options
     "$sanitizer" --tool "$tool" --target-processes all --error-exitcode $flagged \
         --check-exit-code no --print-limit 20 --num-callers-host 1 --log-file "$log" \
         $(more_of "$tool") "$bin" --backend cuda --mode check --variant all \
@@ -103,8 +103,8 @@ mkdir -p "$logs"
 help=$("$sanitizer" --help 2>&1)
 "$sanitizer" --version | grep -i version
 for tool in memcheck racecheck synccheck initcheck; do
-    for file in $(grep -lx "// tool: $tool" tools/gpu/sanitize/*.cu); do
-        proof "$tool" "$file"
+    for file in tools/gpu/sanitize/*.cu; do
+        if grep -qx "// tool: $tool" "$file"; then proof "$tool" "$file"; fi
     done
     suite "$tool"
 done

@@ -1,13 +1,15 @@
 #!/bin/sh
-# setup.sh build|check - install what is missing of Debian's packages for building kbench, or for
-# building and testing it. Where this user may not, say the command and stop.
+# setup.sh build|check|fuzz - install what is missing of Debian's packages for building kbench, for
+# building and testing it, or for fuzzing it. Where this user may not, say the command and stop.
 set -eu
 build='gcc g++ make git libcjson-dev libxxhash-dev librandom123-dev libgomp1'
 check="$build clang libomp-dev clang-format cppcheck libcmocka-dev bats jq python3-jsonschema"
+fuzz="$build clang libomp-dev libclang-rt-dev" # the last brings libFuzzer
 case ${1-} in
 build) wanted=$build ;;
 check) wanted=$check ;;
-*) echo "usage: tools/setup.sh build|check" >&2; exit 4 ;;
+fuzz) wanted=$fuzz ;;
+*) echo "usage: tools/setup.sh build|check|fuzz" >&2; exit 4 ;;
 esac
 
 missing=
