@@ -84,7 +84,7 @@ struct kb_query {
 enum { KB_MAX_CASES = 100000 };
 
 /* The cases that a query comes to, in file order, then as the lists multiply, without
- * repeats. Every one of them resolves. A case is made when it is read: 40 bytes are kept of
+ * repeats. Every one of them resolves. A case is made when it is read: 48 bytes are kept of
  * each, to find repeats and to make it. No case selected is a complaint as well, so that a
  * suite has at least one. */
 struct kb_suite;

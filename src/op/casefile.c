@@ -88,7 +88,7 @@ static void read_tags(struct kb_reader *r, const cJSON *list, struct kb_origin *
             kb_read_wanted(r, item, list, "1 to 32 letters, digits, _ - .");
             continue;
         }
-        uint64_t bit = kb_groups_tag(r->groups, item->valuestring);
+        unsigned __int128 bit = kb_groups_tag(r->groups, item->valuestring);
         origin->tags |= bit;
         if (!bit)
             kb_read_complain(r, item, false, list,

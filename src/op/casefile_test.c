@@ -469,7 +469,7 @@ static void tags_are_short_words_and_no_more_than_64(void **state) {
     kb_buf_cut(&group, full);
     kb_buf_puts(&group, ",\n\"late\"]");
     assert_group(group.data,
-                 "6:1: error: groups[0].tags: \"late\" is one more than the 64 tags "
+                 "6:1: error: groups[0].tags: \"late\" is one more than the 128 tags "
                  "that all files may have\n");
     kb_buf_free(&group);
 }

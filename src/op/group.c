@@ -18,7 +18,7 @@ void kb_groups_add(struct kb_groups *groups, const struct kb_group *group) {
     groups->count += kb_group_count(group);
 }
 
-uint64_t kb_groups_tag(struct kb_groups *groups, const char *tag) {
+unsigned __int128 kb_groups_tag(struct kb_groups *groups, const char *tag) {
     int i = 0;
     while (i < groups->n_tags && !kb_streq(groups->tags[i], tag))
         i++;
@@ -26,10 +26,10 @@ uint64_t kb_groups_tag(struct kb_groups *groups, const char *tag) {
         return 0;
     if (i == groups->n_tags)
         groups->tags[groups->n_tags++] = kb_arena_strdup(groups->arena, tag);
-    return (uint64_t)1 << i;
+    return (unsigned __int128)1 << i;
 }
 
-const char *kb_groups_tags(const struct kb_groups *groups, uint64_t mask,
+const char *kb_groups_tags(const struct kb_groups *groups, unsigned __int128 mask,
                            struct kb_arena *arena) {
     struct kb_buf text = {0};
     for (int i = 0; i < groups->n_tags; i++)

@@ -54,11 +54,11 @@ struct kb_origin {
     const char *text; /* "cases/activation.json:12", "command line" */
     const char *why;  /* NULL on the command line */
     struct kb_tolerance tolerance;
-    bool peer_numbers;   /* rule PEER with atol and rtol of its own, not the op's */
-    int64_t sample_rows; /* of struct kb_case */
-    uint64_t tags;       /* bits of struct kb_groups.tags */
-    bool only_by_tag;    /* asked for by a tag or an id, or passed over */
-    bool disagreed;      /* complained about already */
+    bool peer_numbers;      /* rule PEER with atol and rtol of its own, not the op's */
+    int64_t sample_rows;    /* of struct kb_case */
+    unsigned __int128 tags; /* bits of struct kb_groups.tags */
+    bool only_by_tag;       /* asked for by a tag or an id, or passed over */
+    bool disagreed;         /* complained about already */
 };
 
 /* The cases of one op: shapes (or the product of axes) x dtypes x choices x fills, the last
@@ -74,7 +74,7 @@ struct kb_group {
     int n_shapes, n_dtypes, n_fills, n_choices; /* n_shapes: of the axes' product too */
 };
 
-enum { KB_MAX_TAGS = 64 };
+enum { KB_MAX_TAGS = 128 };
 
 /* The groups of all files, in order. */
 struct kb_groups {
@@ -89,9 +89,9 @@ size_t kb_groups_len(const struct kb_groups *groups);
 const struct kb_group *kb_groups_at(const struct kb_groups *groups, size_t i);
 void kb_groups_add(struct kb_groups *groups, const struct kb_group *group);
 /* The bit of a tag, added if it is new; 0 when there are KB_MAX_TAGS others. */
-uint64_t kb_groups_tag(struct kb_groups *groups, const char *tag);
+unsigned __int128 kb_groups_tag(struct kb_groups *groups, const char *tag);
 /* The tags of a mask, "ci,full". */
-const char *kb_groups_tags(const struct kb_groups *groups, uint64_t mask,
+const char *kb_groups_tags(const struct kb_groups *groups, unsigned __int128 mask,
                            struct kb_arena *arena);
 
 /* Multiply n list lengths into a number of cases, and check that so many may be added:
@@ -135,7 +135,7 @@ struct kb_pick {
     bool dtype[KB_DTYPE_COUNT], fill[KB_FILL_COUNT];
     bool any_dtype, any_fill; /* no list was given */
     size_t n_ops, n_shapes;
-    uint64_t tags;
+    unsigned __int128 tags;
     bool any_tag;
     bool by_tag_too;           /* cases of groups that are only_by_tag */
     struct kb_choice *choices; /* n_keys x kb_op_count: what each op makes of a --set key */
@@ -149,7 +149,7 @@ void kb_query_make(const struct kb_query *query, struct kb_groups *groups,
 void kb_query_select(const struct kb_query *query, struct kb_groups *groups,
                      bool files_are_right, struct kb_pick *pick, struct kb_complaints *c);
 bool kb_pick_case(const struct kb_pick *pick, const struct kb_case *c, const char *id,
-                  uint64_t tags, bool only_by_tag);
+                  unsigned __int128 tags, bool only_by_tag);
 bool kb_tolerance_same(const struct kb_tolerance *a, const struct kb_tolerance *b);
 
 #endif

@@ -364,7 +364,7 @@ static void read_tags(const struct kb_strings *tags, struct kb_groups *groups,
         while (at < groups->n_tags && !kb_streq(groups->tags[at], tags->items[i]))
             at++;
         if (at < groups->n_tags) {
-            pick->tags |= (uint64_t)1 << at;
+            pick->tags |= (unsigned __int128)1 << at;
             continue;
         }
         struct kb_buf what = {0};
@@ -446,7 +446,7 @@ static bool picks_id(const struct kb_pick *pick, const char *id) {
 }
 
 bool kb_pick_case(const struct kb_pick *pick, const struct kb_case *c, const char *id,
-                  uint64_t tags, bool only_by_tag) {
+                  unsigned __int128 tags, bool only_by_tag) {
     return (pick->any_tag || (pick->tags & tags)) && (pick->by_tag_too || !only_by_tag) &&
            (pick->any_dtype || pick->dtype[c->dtype]) &&
            (pick->any_fill || pick->fill[c->fill]) && picks_op(pick, c->op) &&

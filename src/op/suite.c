@@ -9,10 +9,10 @@
 
 struct entry {
     struct kb_hash id;
-    uint64_t tags;    /* of all groups that give it */
-    uint32_t group;   /* the first of them */
-    uint32_t index;   /* in that group */
-    bool only_by_tag; /* all of those groups are */
+    unsigned __int128 tags; /* of all groups that give it */
+    uint32_t group;         /* the first of them */
+    uint32_t index;         /* in that group */
+    bool only_by_tag;       /* all of those groups are */
 };
 
 struct kb_suite {
@@ -226,7 +226,7 @@ static void complain_of_missing(const struct kb_suite *s, const struct finder *f
 static void add_only_by_tag(const struct kb_suite *s, struct kb_buf *out) {
     struct kb_arena arena = {0};
     size_t n = 0;
-    uint64_t tags = 0;
+    unsigned __int128 tags = 0;
     for (size_t i = 0; i < s->n; i++) {
         n += s->entries[i].only_by_tag;
         tags |= s->entries[i].only_by_tag ? s->entries[i].tags : 0;
