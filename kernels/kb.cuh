@@ -295,6 +295,27 @@ KB_DEVICE float kb_mul(float a, float b) {
     return y;
 }
 
+/* ---- bytes ------------------------------------------------------------------------------
+ */
+
+/* Bytes of y:x, 0 to 7, by the four nibbles of the selector, the lowest byte first. The top
+ * bit of a nibble takes the sign of its byte, eight times. */
+template <unsigned kSelector> KB_DEVICE unsigned kb_prmt(unsigned x, unsigned y) {
+    unsigned out;
+#ifdef KB_HOST
+    unsigned long long bytes = (unsigned long long)y << 32 | x;
+    out = 0;
+    for (int i = 0; i < 4; i++) {
+        unsigned nibble = kSelector >> 4 * i;
+        unsigned byte = bytes >> 8 * (nibble & 7) & 255;
+        out |= (nibble & 8 ? (byte & 128 ? 255 : 0) : byte) << 8 * i;
+    }
+#else
+    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(out) : "r"(x), "r"(y), "n"(kSelector));
+#endif
+    return out;
+}
+
 /* ---- launch order -----------------------------------------------------------------------
  * Programmatic dependent launch (sm_90), for a contract with "pdl". Without it these are
  * nothing; on the host the wait is where inputs arrive that are held back. */

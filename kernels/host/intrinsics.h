@@ -68,16 +68,14 @@ static inline unsigned __brev(unsigned x) {
     return (unsigned)(__brevll(x) >> 32);
 }
 
-/* Each nibble of the selector picks a byte of y:x; its top bit replicates that byte's sign. */
+/* Three bits of each nibble of the selector pick a byte of y:x. The fourth, by which prmt
+ * takes the byte's sign, is ignored, as CUDA ignores it. */
 static inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
     unsigned long long bytes = (unsigned long long)y << 32 | x;
     unsigned out = 0;
     for (int i = 0; i < 4; i++) {
-        unsigned pick = selector >> 4 * i & 15;
-        unsigned byte = (unsigned)(bytes >> 8 * (pick & 7)) & 255;
-        if (pick & 8)
-            byte = byte & 128 ? 255 : 0;
-        out |= byte << 8 * i;
+        unsigned pick = selector >> 4 * i & 7;
+        out |= ((unsigned)(bytes >> 8 * pick) & 255) << 8 * i;
     }
     return out;
 }
