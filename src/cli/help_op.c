@@ -13,8 +13,10 @@ static void line(const char *label, const char *text, struct kb_buf *out) {
     for (size_t i = 0; i < flowing.len; i++)
         if (flowing.data[i] == '\n')
             flowing.data[i] = ' ';
-    kb_buf_printf(out, "%-*s", LABEL, label);
-    kb_wrap(kb_buf_text(&flowing), LABEL, LABEL, LINE_WIDTH, out);
+    int start = kb_columns(label) + 2; /* an op's name may be longer than a label */
+    start = start > LABEL ? start : LABEL;
+    kb_buf_printf(out, "%-*s", start, label);
+    kb_wrap(kb_buf_text(&flowing), start, LABEL, LINE_WIDTH, out);
     kb_buf_putc(out, '\n');
     kb_buf_free(&flowing);
 }
