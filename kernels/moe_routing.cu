@@ -6,40 +6,53 @@
 //     p[j]     exp(l[ids[j]] - m), m the largest that is no NaN
 //     weights  p[j] / d * per_expert_scale[ids[j]], d the sum of p; 1 if that is not above 0
 //
-// Logits are selected as integer keys: their bits made sortable, and the expert below them,
-// so that no two are equal and the smallest is the best. A 16-bit logit and its expert fit
-// into one register, an fp32 one and its expert into two.
+// Logits are selected by keys: their bits made sortable, and the expert below them, so that
+// no two are equal and the smallest is the best, whatever the logits are.
 //
-// lists - a group of lanes for a token, each with 32 logits: it sorts them by eights, merges
-//         those into its best eight, and the group's lanes merge theirs by shuffles. All of
-//         it is min and max without a branch: for many tokens and topk up to 8.
-// warp  - a warp for a token, one slot of the result a lane: each round takes the smallest
-//         of the lanes' smallest by one warp-wide reduction. For few tokens, where the time
-//         is one token's, and for all that lists does not do.
-// chain - what a framework without fusion runs: topk, softmax, gather, product and cast,
-//         each to memory in the logits' dtype: right for mode=eager only.
+// lists  - a few lanes for a token, each with 32 logits: a lane sorts them by eights, merges
+//          those into its best eight, and the lanes merge theirs by shuffles. All of it is
+//          min and max without a branch: for many tokens and topk up to 8.
+// rounds - a warp for a token, each lane with its logits in order: a round takes the best of
+//          the lanes' best by one warp-wide reduction, and the softmax goes along with the
+//          rounds. For few tokens, where the time is one token's.
+// warp   - the same for any number of experts and all words; warp_wide with more registers.
+// chain  - what a framework without fusion runs: topk, softmax, gather, product and cast,
+//          each to memory in the logits' dtype: right for mode=eager only.
 /* kbench
 { "ops": ["moe_routing"],
-  "let": { "items": "max(4, next_pow2(ceil_div(experts, 32)))",
-           "vec": "16 / dtype_bytes",
+  "let": { "vec": "16 / dtype_bytes",
            "lanes": "next_pow2(ceil_div(experts, 32))",
            "scale_type": "scale_dtype == bf16 ? 1 : scale_dtype == fp16 ? 2 : 3" },
   "variants": {
     "lists": {
       "why":   "sorting networks in a few lanes a token: many tokens, topk up to 8",
-      "when":  "mode == fp32 && norm == selected && ties != high && scale != before && topk <= 8 && experts % vec == 0 && tokens >= 32 * sm_count",
-      "entry": "routing_lists<KB_T>",
+      "when":  "mode == fp32 && norm == selected && ties != high && scale != before && topk <= 8 && experts % vec == 0 && tokens * lanes >= 128 * sm_count",
+      "entry": "routing_lists<KB_T, list_order<KB_T>>",
       "grid":  "ceil_div(tokens, 256 / lanes)", "block": 256, "pdl": true,
       "args":  ["logits", "per_expert_scale", "weights", "ids", "i64 tokens", "i32 experts",
                 "i32 topk", "i32 lanes", "i32 scale_type"] },
-    "warp": {
-      "why":   "one warp a token and a reduction a slot: few tokens, any experts, topk and words",
-      "when":  "scale != before",
-      "let":   { "warps": "max(1, min(8, tokens / sm_count))" },
-      "entry": "routing_warp<KB_T>",
-      "grid":  "ceil_div(tokens, warps)", "block": "32 * warps", "pdl": true,
+    "rounds": {
+      "why":   "one warp a token, a reduction a slot, nothing else: few tokens, 64, 128 or 256 experts, topk up to 8",
+      "when":  "mode == fp32 && norm == selected && ties != high && scale != before && topk <= 8 && (experts == 64 || experts == 128 || experts == 256)",
+      "entry": "routing_rounds<KB_T>",
+      "grid":  "ceil_div(tokens, 4)", "block": 128, "pdl": true,
       "args":  ["logits", "per_expert_scale", "weights", "ids", "i64 tokens", "i32 experts",
-                "i32 topk", "i32 items", "i32 scale_type", "i32 ties == high", "i32 mode == eager",
+                "i32 topk", "i32 scale_type"] },
+    "warp": {
+      "why":   "one warp a token and a reduction a slot: any topk and words, up to 256 experts",
+      "when":  "scale != before && experts <= 256",
+      "entry": "routing_warp<KB_T, 8>",
+      "grid":  "ceil_div(tokens, 4)", "block": 128, "pdl": true,
+      "args":  ["logits", "per_expert_scale", "weights", "ids", "i64 tokens", "i32 experts",
+                "i32 topk", "i32 scale_type", "i32 ties == high", "i32 mode == eager",
+                "i32 norm == all", "i32 norm == scaled"] },
+    "warp_wide": {
+      "why":   "the same with more registers, for more than 256 experts",
+      "when":  "scale != before && experts > 256",
+      "entry": "routing_warp<KB_T, 32>",
+      "grid":  "ceil_div(tokens, 4)", "block": 128, "pdl": true,
+      "args":  ["logits", "per_expert_scale", "weights", "ids", "i64 tokens", "i32 experts",
+                "i32 topk", "i32 scale_type", "i32 ties == high", "i32 mode == eager",
                 "i32 norm == all", "i32 norm == scaled"] },
     "chain": {
       "why":   "unfused: topk, softmax, gather, product and cast, each to memory",
@@ -50,9 +63,9 @@
                    "scales": { "bytes": "slots * dtype_bytes" },
                    "products": { "bytes": "slots * dtype_bytes" } },
       "launches": [
-        { "entry": "chain_topk<KB_T>", "grid": "ceil_div(tokens, 8)", "block": 256, "pdl": true,
+        { "entry": "chain_topk<KB_T>", "grid": "ceil_div(tokens, 4)", "block": 128, "pdl": true,
           "args":  ["logits", "selected", "ids", "i64 tokens", "i32 experts", "i32 topk",
-                    "i32 items", "i32 ties == high"] },
+                    "i32 ties == high"] },
         { "entry": "chain_softmax<KB_T>", "grid": "ceil_div(tokens, 256)", "block": 256, "pdl": true,
           "args":  ["selected", "shares", "i64 tokens", "i32 topk"] },
         { "entry": "chain_gather<KB_T>", "grid": "blocks", "block": 256, "pdl": true,
@@ -70,19 +83,33 @@ enum { kAllLanes = -1, kMaxExperts = 1024 };
  * The better logit has the smaller key; of equal logits the one of the smaller place, which
  * stands in the low bits. kPad is larger than any logit's. */
 
+/* Bits so that larger numbers are smaller: positive ones turned round. Of two elements. */
+KB_DEVICE unsigned turn_pair(unsigned word) {
+    unsigned negative = kb_prmt<0xbb99>(word, 0); // all ones in each half that is
+    return word ^ (~negative & 0x7fff7fffu);
+}
+KB_DEVICE unsigned turn_word(unsigned bits) {
+    return bits ^ ((unsigned)(~(int)bits >> 31) & 0x7fffffffu);
+}
+
+/* 16-bit logits: all of the logit and a place of 16 bits. */
 template <class T> struct order {
     using key = unsigned;
     static constexpr key kPad = ~0u;
+    static constexpr int kBlocks = 8; // of lists on an SM, which registers must do for
 
-    /* Bits so that larger numbers are smaller: positive ones turned round. */
-    static KB_DEVICE unsigned flip(unsigned bits) {
-        return bits & 0x8000u ? bits : bits ^ 0x7fffu;
+    /* Of the elements of a word, at places that follow each other. */
+    static KB_DEVICE void make(unsigned word, unsigned place, key *out) {
+        unsigned turned = turn_pair(word), places = place * 0x10001u + 0x10000u;
+        out[0] = kb_prmt<0x1054>(turned, places);
+        out[1] = kb_prmt<0x3276>(turned, places);
     }
     static KB_DEVICE key make(T logit, unsigned place) {
-        return flip(*reinterpret_cast<unsigned short *>(&logit)) << 16 | place;
+        unsigned bits = *reinterpret_cast<unsigned short *>(&logit);
+        return turn_pair(bits) << 16 | place;
     }
     static KB_DEVICE float logit(key k) {
-        unsigned short bits = (unsigned short)flip(k >> 16);
+        unsigned short bits = (unsigned short)turn_pair(k >> 16);
         return to_f32(*reinterpret_cast<T *>(&bits));
     }
     static KB_DEVICE unsigned place(key k) {
@@ -95,15 +122,16 @@ template <class T> struct order {
 template <> struct order<float> {
     using key = unsigned long long;
     static constexpr key kPad = ~0ull;
+    static constexpr int kBlocks = 4;
 
-    static KB_DEVICE unsigned flip(unsigned bits) {
-        return bits & 0x80000000u ? bits : bits ^ 0x7fffffffu;
+    static KB_DEVICE void make(unsigned word, unsigned place, key *out) {
+        out[0] = (key)turn_word(word) << 32 | place;
     }
     static KB_DEVICE key make(float logit, unsigned place) {
-        return (key)flip(__float_as_uint(logit)) << 32 | place;
+        return (key)turn_word(__float_as_uint(logit)) << 32 | place;
     }
     static KB_DEVICE float logit(key k) {
-        return __uint_as_float(flip((unsigned)(k >> 32)));
+        return __uint_as_float(turn_word((unsigned)(k >> 32)));
     }
     static KB_DEVICE unsigned place(key k) {
         return (unsigned)k;
@@ -115,6 +143,30 @@ template <> struct order<float> {
         return (key)least << 32 | low;
     }
 };
+
+/* fp32 logits and experts of 10 bits as doubles, two bits down, where all are finite: one
+ * comparison where whole numbers take two. */
+struct double_order {
+    using key = double;
+    static constexpr int kBlocks = 4;
+
+    static KB_DEVICE void make(unsigned word, unsigned place, key *out) {
+        unsigned turned = turn_word(word);
+        out[0] = __hiloint2double((int)(turned >> 2), (int)(turned << 30 | place));
+    }
+    static KB_DEVICE float logit(key k) {
+        unsigned high = __double2hiint(k), low = __double2loint(k);
+        return __uint_as_float(turn_word(high << 2 | low >> 30));
+    }
+    static KB_DEVICE unsigned place(key k) {
+        return __double2loint(k) & 0x3fffffff;
+    }
+};
+
+template <class T> struct list_order : order<T> {};
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ % 100 == 0 // others have few units for doubles
+template <> struct list_order<float> : double_order {};
+#endif
 
 /* ---- sorting networks -------------------------------------------------------------------
  * Smallest first; every index is a constant, so that the array is registers. */
@@ -146,12 +198,12 @@ template <int kFirst, int kN, class Key, int kAll> KB_DEVICE void sort(Key (&k)[
     }
 }
 
-/* Of two sorted lists of eight the smallest eight, sorted; `b` is the second one backwards.
- * The smaller ones of pairs from opposite ends rise and then fall: three steps sort them. */
+/* Of two sorted lists of eight the smallest eight, sorted. The smaller ones of pairs from
+ * opposite ends rise and then fall: three steps sort them. */
 template <class Key> KB_DEVICE void keep_best(Key (&a)[8], const Key (&b)[8]) {
 #pragma unroll
     for (int i = 0; i < 8; i++)
-        a[i] = a[i] < b[i] ? a[i] : b[i];
+        a[i] = a[i] < b[7 - i] ? a[i] : b[7 - i];
 #pragma unroll
     for (int i = 0; i < 4; i++)
         put_in_order(a[i], a[i + 4]);
@@ -167,20 +219,13 @@ template <class Key> KB_DEVICE void keep_best(Key (&a)[8], const Key (&b)[8]) {
 
 enum { kScaleBf16 = 1, kScaleFp16, kScaleFp32 };
 
-KB_DEVICE float scale_at(const void *scale, int dtype, unsigned expert) {
-    return !scale ? 1.0f
-           : dtype == kScaleFp32
-               ? static_cast<const float *>(scale)[expert]
-               : (dtype == kScaleBf16
-                      ? to_f32(static_cast<const __nv_bfloat16 *>(scale)[expert])
-                      : to_f32(static_cast<const __half *>(scale)[expert]));
-}
-
-/* All scales to shared memory, so that the gather does not wait for memory once more. The
- * caller synchronises. */
-KB_DEVICE void load_scales(const void *scale, int dtype, int experts, float *to) {
-    for (int e = threadIdx.x; e < experts; e += blockDim.x)
-        to[e] = scale_at(scale, dtype, e);
+KB_DEVICE float scale_at(const void *scale, int type, unsigned expert) {
+    if (!scale)
+        return 1.0f;
+    if (type == kScaleFp32)
+        return static_cast<const float *>(scale)[expert];
+    return type == kScaleBf16 ? to_f32(static_cast<const __nv_bfloat16 *>(scale)[expert])
+                              : to_f32(static_cast<const __half *>(scale)[expert]);
 }
 
 KB_DEVICE float exp_of(float x) {
@@ -191,193 +236,288 @@ template <class T> KB_DEVICE float round_to(float x) {
     return to_f32(from_f32<T>(x));
 }
 
-/* The sum over each aligned run of `n` lanes, n rounded up to a power of two. */
+/* Over each aligned run of `n` lanes, n rounded up to a power of two: the sum, and the
+ * largest that is no NaN, signalling or not. */
 KB_DEVICE float sum_of_lanes(float x, int n) {
     for (int m = 1; m < n; m *= 2)
         x += __shfl_xor_sync(kAllLanes, x, m);
     return x;
 }
+KB_DEVICE float max_of_lanes(float x, int n) {
+    for (int m = 1; m < n; m *= 2) {
+        float other = __shfl_xor_sync(kAllLanes, x, m);
+        x = x != x || other > x ? other : x;
+    }
+    return x;
+}
 
 /* ---- lists ------------------------------------------------------------------------------
- * Lane q of a group of `lanes` takes every lanes-th vector of a row from the q-th on. A place
- * is [round, 5 bits of q, element of the vector], which rises as the expert does. */
+ * Lane q of a group of `lanes` takes every lanes-th vector of a row from the q-th on. What a
+ * row has no more of is taken for -NaN behind all experts: no key is larger. */
 
-template <class T>
-__global__ void __launch_bounds__(256)
+template <class T, class Order>
+__global__ void __launch_bounds__(256, Order::kBlocks)
     routing_lists(const T *logits, const void *per_expert_scale, float *weights, int *ids,
-                  long long tokens, int experts, int topk, int lanes, int scale_dtype) {
-    using order = order<T>;
-    using key = typename order::key;
-    constexpr int kVec = 16 / sizeof(T), kVecBits = kVec == 8 ? 3 : 2, kRounds = 32 / kVec;
-    constexpr int kVecsOf8 = 8 / kVec;
+                  long long tokens, int experts, int topk, int lanes, int scale_type) {
+    using key = typename Order::key;
+    constexpr int kVec = 16 / sizeof(T), kPerWord = 4 / sizeof(T), kRounds = 32 / kVec;
+    constexpr int kWords = 8 / kPerWord; // of a list
     __shared__ float scales[kMaxExperts];
     __shared__ __align__(16) key shared[8][32 * 8];
-    int lane = threadIdx.x % 32, q = lane & (lanes - 1), per_warp = 32 / lanes;
-    key *lists = shared[threadIdx.x / 32];
-    long long first = ((long long)blockIdx.x * 8 + threadIdx.x / 32) * per_warp;
-    long long token = first + lane / lanes;
+    int lane = threadIdx.x % 32, q = lane & (lanes - 1), bits = __ffs(lanes) - 1;
+    key *lists = shared[threadIdx.x / 32], best[8];
+    long long first = (long long)(blockIdx.x * 8ull + threadIdx.x / 32) << (5 - bits);
+    long long token = first + (lane >> bits);
     const kb_vec<16> *row = kb_vecs<16>(logits + token * experts) + q;
     int vecs = token < tokens ? experts / kVec - q : 0;
     kb_vec<16> v[kRounds];
-    key best[8];
 
     kb_let_next_start();
     kb_wait_inputs();
 #pragma unroll // all loads before the first use
     for (int i = 0; i < kRounds; i++)
-        if (i * lanes < vecs)
-            v[i] = row[i * lanes];
-    load_scales(per_expert_scale, scale_dtype, experts, scales);
+        v[i] = i * lanes < vecs ? row[i * lanes] : kb_vec<16>{{~0u, ~0u, ~0u, ~0u}};
+#pragma unroll 1 // most often it is one
+    for (int e = threadIdx.x; e < experts; e += 256)
+        scales[e] = scale_at(per_expert_scale, scale_type, e);
 #pragma unroll
-    for (int i = 0; i < kRounds; i += kVecsOf8) {
+    for (int list = 0; list < 4; list++) {
         key k[8];
 #pragma unroll
-        for (int e = 0; e < 8; e++) {
-            int round = i + e / kVec, element = e % kVec;
-            unsigned place = round << (5 + kVecBits) | element;
-            T logit = reinterpret_cast<T *>(&v[round])[element];
-            k[e] = round * lanes < vecs ? order::make(logit, place) : order::kPad;
+        for (int w = 0; w < kWords; w++) {
+            int at = list * kWords + w, round = at / 4, element = at % 4 * kPerWord;
+            Order::make(v[round].word[at % 4], (round * lanes + q) * kVec + element,
+                        &k[w * kPerWord]);
         }
         sort<0, 8>(k);
-        if (i == 0) {
+        if (list > 0)
+            keep_best(best, k);
 #pragma unroll
-            for (int e = 0; e < 8; e++)
-                best[e] = k[e];
-        } else {
-            key backwards[8];
-#pragma unroll
-            for (int e = 0; e < 8; e++)
-                backwards[e] = k[7 - e];
-            keep_best(best, backwards);
-        }
+        for (int e = 0; list == 0 && e < 8; e++)
+            best[e] = k[e];
     }
-#pragma unroll
-    for (int e = 0; e < 8; e++)
-        best[e] |= q << kVecBits;
     for (int m = 1; m < lanes; m *= 2) {
         key theirs[8];
 #pragma unroll
         for (int e = 0; e < 8; e++)
-            theirs[e] = __shfl_xor_sync(kAllLanes, best[7 - e], m);
+            theirs[e] = __shfl_xor_sync(kAllLanes, best[e], m);
         keep_best(best, theirs);
     }
     if (q == 0) {
 #pragma unroll
         for (int e = 0; e < 8; e++)
-            lists[lane / lanes * 8 + e] = best[e];
+            lists[(lane >> bits) * 8 + e] = best[e];
     }
-    __syncthreads();
-    for (int slots = 0; slots < per_warp * 8; slots += 32) {
+    __syncthreads(); // the warp's lists and the block's scales
+    for (int slots = 0; slots < 256 >> bits; slots += 32) {
         int at = slots + lane, slot = at % 8;
         long long to = first + at / 8;
-        bool mine = at < per_warp * 8 && slot < topk && to < tokens;
-        key k = mine ? lists[at] : order::kPad;
-        float l = order::logit(k), m = order::logit(mine ? lists[at - slot] : order::kPad);
-        if (__any_sync(kAllLanes, mine && m != m)) { // NaN first: the next that is none
-            m = mine ? l : m;
-#pragma unroll
-            for (int i = 1; i < 8; i *= 2)
-                m = fmaxf(m, __shfl_xor_sync(kAllLanes, m, i));
-        }
-        float p = mine ? exp_of(l - m) : 0.0f, d = sum_of_lanes(p, 8);
+        bool there = at < 256 >> bits && slot < topk && to < tokens;
+        key k = lists[there ? at : 0];
+        float l = Order::logit(k), m = __shfl_sync(kAllLanes, l, 0, 8);
+        if (__any_sync(kAllLanes, there && m != m)) // NaN first: the next that is none
+            m = max_of_lanes(there ? l : m, 8);
+        float p = there ? exp_of(l - m) : 0.0f, d = sum_of_lanes(p, 8);
         d = d > 0.0f ? d : 1.0f;
-        if (mine) {
-            unsigned place = order::place(k), element = place % kVec;
-            unsigned vec = (place >> (5 + kVecBits)) * lanes + (place >> kVecBits) % 32;
-            unsigned expert = vec * kVec + element;
+        if (there) {
+            int expert = (int)Order::place(k);
             weights[to * topk + slot] = p * kb_rcp(d) * scales[expert];
-            ids[to * topk + slot] = (int)expert;
+            ids[to * topk + slot] = expert;
         }
     }
+}
+
+/* ---- rounds -----------------------------------------------------------------------------
+ * A lane has kItems logits that follow each other. All lanes know every slot's key as soon as
+ * it is found, so that each adds up the softmax for itself; lane j keeps slot j. */
+
+/* The scales of a lane's experts, which arrive while it selects: two to a word, or one. */
+template <int kItems> struct lane_scales {
+    unsigned word[kItems];
+    int type; // 0: none
+
+    KB_DEVICE lane_scales(const void *scale, int scale_type, int lane)
+        : type(scale ? scale_type : 0) {
+        const unsigned *words = static_cast<const unsigned *>(scale);
+        if (type == kScaleFp32) {
+#pragma unroll
+            for (int i = 0; i < kItems; i++)
+                word[i] = words[lane * kItems + i];
+        } else if (type) {
+#pragma unroll
+            for (int i = 0; i < kItems / 2; i++)
+                word[i] = words[lane * (kItems / 2) + i];
+        }
+    }
+    /* Of expert `expert`, another one in each lane. */
+    KB_DEVICE float of(unsigned expert) const {
+        int lane = expert / kItems, n = type == kScaleFp32 ? kItems : kItems / 2;
+        unsigned at = type == kScaleFp32 ? expert % kItems : expert % kItems / 2, found = 0;
+#pragma unroll
+        for (int i = 0; i < kItems; i++)
+            if (type && i < n) {
+                unsigned theirs = __shfl_sync(kAllLanes, word[i], lane);
+                found = at == i ? theirs : found;
+            }
+        if (type == 0)
+            return 1.0f;
+        if (type == kScaleFp32)
+            return __uint_as_float(found);
+        unsigned short half = (unsigned short)(expert % 2 ? found >> 16 : found);
+        return type == kScaleBf16 ? to_f32(*reinterpret_cast<__nv_bfloat16 *>(&half))
+                                  : to_f32(*reinterpret_cast<__half *>(&half));
+    }
+};
+
+template <class T, int kItems>
+KB_DEVICE void route(const T *row, const void *scale, float *weights, int *ids, int topk,
+                     int scale_type) {
+    using order = order<T>;
+    using key = typename order::key;
+    constexpr int kBytes = kItems * sizeof(T) < 16 ? kItems * sizeof(T) : 16;
+    constexpr int kWords = kBytes / 4, kPerWord = 4 / sizeof(T), kVec = kWords * kPerWord;
+    int lane = threadIdx.x % 32;
+    const kb_vec<kBytes> *from = kb_vecs<kBytes>(row) + lane * (kItems / kVec);
+    key k[kItems], mine = order::kPad;
+    float m = 0.0f, d = 0.0f, p = 0.0f;
+    kb_vec<kBytes> v[kItems / kVec];
+#pragma unroll
+    for (int i = 0; i < kItems / kVec; i++)
+        v[i] = from[i];
+    lane_scales<kItems> scales(scale, scale_type, lane);
+#pragma unroll
+    for (int i = 0; i < kItems; i += kPerWord)
+        order::make(v[i / kVec].word[i % kVec / kPerWord], lane * kItems + i, &k[i]);
+    sort<0, kItems>(k);
+#pragma unroll
+    for (int slot = 0; slot < 8; slot++) {
+        if (slot == 4 && topk <= 4) // at each slot it would cost more than it saves
+            break;
+        key best = order::least_of_warp(k[0]);
+        bool taken = k[0] == best;
+#pragma unroll
+        for (int i = 0; i + 1 < kItems; i++)
+            k[i] = taken ? k[i + 1] : k[i];
+        k[kItems - 1] = taken ? order::kPad : k[kItems - 1];
+        float l = order::logit(best);
+        m = slot == 0 || m != m ? l : m; // of the first that is no NaN
+        float e = exp_of(l - m);
+        d += slot < topk ? e : 0.0f;
+        mine = lane == slot ? best : mine;
+        p = lane == slot ? e : p;
+    }
+    unsigned expert = lane < topk ? order::place(mine) : 0;
+    d = d > 0.0f ? d : 1.0f;
+    p *= kb_rcp(d);
+    p *= scales.of(expert);
+    if (lane < topk) {
+        weights[lane] = p;
+        ids[lane] = (int)expert;
+    }
+}
+
+template <class T>
+__global__ void __launch_bounds__(128)
+    routing_rounds(const T *logits, const void *per_expert_scale, float *weights, int *ids,
+                   long long tokens, int experts, int topk, int scale_type) {
+    long long token = blockIdx.x * 4ll + threadIdx.x / 32;
+    const T *row = logits + token * experts;
+    weights += token * topk;
+    ids += token * topk;
+    kb_let_next_start();
+    kb_wait_inputs();
+    if (token >= tokens)
+        return;
+    if (experts == 128)
+        route<T, 4>(row, per_expert_scale, weights, ids, topk, scale_type);
+    else if (experts == 256)
+        route<T, 8>(row, per_expert_scale, weights, ids, topk, scale_type);
+    else
+        route<T, 2>(row, per_expert_scale, weights, ids, topk, scale_type);
 }
 
 /* ---- warp ------------------------------------------------------------------------------- */
 
 /* Slot j of the selection in lane j, and the best of all in `best`. Places are experts, all
  * their bits turned over for ties=high. */
-template <class T, int kItems>
-KB_DEVICE typename order<T>::key select(const T *row, int experts, int topk, unsigned turn,
-                                        typename order<T>::key &best) {
-    using key = typename order<T>::key;
+template <class T, int kItems, class Order = order<T>>
+KB_DEVICE typename Order::key select(const T *row, int experts, int topk, unsigned turn,
+                                     typename Order::key &best) {
+    using key = typename Order::key;
     int lane = threadIdx.x % 32;
-    key k[kItems], mine = order<T>::kPad;
+    key k[kItems], mine = Order::kPad;
 #pragma unroll
     for (int i = 0; i < kItems; i++) {
         int e = i * 32 + lane;
-        k[i] = e < experts ? order<T>::make(row[e], e ^ turn) : order<T>::kPad;
+        k[i] = e < experts ? Order::make(row[e], e ^ turn) : Order::kPad;
     }
     sort<0, kItems>(k);
     for (int slot = 0; slot < topk; slot++) {
-        key least = order<T>::least_of_warp(k[0]);
+        key least = Order::least_of_warp(k[0]);
         mine = lane == slot ? least : mine;
         best = slot == 0 ? least : best;
         if (k[0] == least) {
 #pragma unroll
             for (int i = 0; i + 1 < kItems; i++)
                 k[i] = k[i + 1];
-            k[kItems - 1] = order<T>::kPad;
+            k[kItems - 1] = Order::kPad;
         }
     }
     return mine;
 }
 
-template <class T>
-KB_DEVICE typename order<T>::key select_any(const T *row, int experts, int topk, int items,
+/* For up to 32 * kMaxItems experts. */
+template <class T, int kMaxItems>
+KB_DEVICE typename order<T>::key select_any(const T *row, int experts, int topk,
                                             unsigned turn, typename order<T>::key &best) {
-    return items <= 4    ? select<T, 4>(row, experts, topk, turn, best)
-           : items <= 8  ? select<T, 8>(row, experts, topk, turn, best)
-           : items <= 16 ? select<T, 16>(row, experts, topk, turn, best)
-                         : select<T, 32>(row, experts, topk, turn, best);
+    if (experts <= 16 * kMaxItems)
+        return select<T, kMaxItems / 2>(row, experts, topk, turn, best);
+    return select<T, kMaxItems>(row, experts, topk, turn, best);
 }
 
 KB_DEVICE unsigned turn_of(int ties_high) {
     return ties_high ? kMaxExperts - 1 : 0;
 }
 
-template <class T>
-__global__ void __launch_bounds__(256)
+template <class T, int kMaxItems>
+__global__ void __launch_bounds__(128)
     routing_warp(const T *logits, const void *per_expert_scale, float *weights, int *ids,
-                 long long tokens, int experts, int topk, int items, int scale_dtype,
-                 int ties_high, int eager, int norm_all, int norm_scaled) {
+                 long long tokens, int experts, int topk, int scale_type, int ties_high,
+                 int eager, int norm_all, int norm_scaled) {
     using order = order<T>;
     using key = typename order::key;
-    __shared__ float scales[kMaxExperts];
     int lane = threadIdx.x % 32;
-    long long token =
-        (long long)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
-    bool there = token < tokens, mine = there && lane < topk;
+    long long token = blockIdx.x * 4ll + threadIdx.x / 32;
     const T *row = logits + token * experts;
     unsigned turn = turn_of(ties_high);
     key best = order::kPad;
 
     kb_let_next_start();
     kb_wait_inputs();
-    load_scales(per_expert_scale, scale_dtype, experts, scales);
-    key k = select_any(row, there ? experts : 0, topk, items, turn, best);
+    if (token >= tokens)
+        return;
+    key k = select_any<T, kMaxItems>(row, experts, topk, turn, best);
+    unsigned expert = lane < topk ? order::place(k) ^ turn : 0;
+    float scale = scale_at(per_expert_scale, scale_type, expert);
     float l = order::logit(k), m = order::logit(best);
-    if (m != m) { // NaN first: the next that is none
-        m = l;
-        for (int i = 1; i < 32; i *= 2)
-            m = fmaxf(m, __shfl_xor_sync(kAllLanes, m, i));
-    }
-    float p = mine ? exp_of(l - m) : 0.0f, d = p;
+    if (m != m) // NaN first: the next that is none
+        m = max_of_lanes(l, topk);
+    float p = lane < topk ? exp_of(l - m) : 0.0f, d = p;
     if (norm_all) {
         d = 0.0f;
-        for (int e = lane; there && e < experts; e += 32)
+        for (int e = lane; e < experts; e += 32)
             d += exp_of(to_f32(row[e]) - m);
     }
     d = sum_of_lanes(d, norm_all ? 32 : topk);
     if (!eager)
         d = d > 0.0f ? d : 1.0f;
     p *= kb_rcp(d);
-    __syncthreads(); // scales
-    unsigned expert = mine ? order::place(k) ^ turn : 0;
-    float scale = scales[expert], w = p * scale;
+    float w = p * scale;
     if (eager)
         w = round_to<T>(round_to<T>(p) * round_to<T>(scale));
     if (norm_scaled)
-        w *= kb_rcp(sum_of_lanes(mine ? w : 0.0f, topk));
-    if (mine) {
+        w *= kb_rcp(sum_of_lanes(lane < topk ? w : 0.0f, topk));
+    if (lane < topk) {
         weights[token * topk + lane] = w;
         ids[token * topk + lane] = (int)expert;
     }
@@ -386,21 +526,21 @@ __global__ void __launch_bounds__(256)
 /* ---- chain ------------------------------------------------------------------------------ */
 
 template <class T>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(128)
     chain_topk(const T *logits, T *selected, int *ids, long long tokens, int experts,
-               int topk, int items, int ties_high) {
+               int topk, int ties_high) {
     int lane = threadIdx.x % 32;
-    long long token = (long long)blockIdx.x * 8 + threadIdx.x / 32;
+    long long token = blockIdx.x * 4ll + threadIdx.x / 32;
+    unsigned turn = turn_of(ties_high);
     typename order<T>::key best;
     kb_let_next_start();
     kb_wait_inputs();
     if (token >= tokens)
         return;
-    auto k = select_any(logits + token * experts, experts, topk, items, turn_of(ties_high),
-                        best);
+    auto k = select_any<T, 32>(logits + token * experts, experts, topk, turn, best);
     if (lane < topk) {
         selected[token * topk + lane] = from_f32<T>(order<T>::logit(k));
-        ids[token * topk + lane] = (int)(order<T>::place(k) ^ turn_of(ties_high));
+        ids[token * topk + lane] = (int)(order<T>::place(k) ^ turn);
     }
 }
 
@@ -423,12 +563,12 @@ __global__ void __launch_bounds__(256)
 template <class T>
 __global__ void __launch_bounds__(256)
     chain_gather(const void *per_expert_scale, const int *ids, T *scales, long long slots,
-                 int scale_dtype) {
+                 int scale_type) {
     long long i = (long long)blockIdx.x * 256 + threadIdx.x;
     kb_let_next_start();
     kb_wait_inputs();
     if (i < slots)
-        scales[i] = from_f32<T>(scale_at(per_expert_scale, scale_dtype, ids[i]));
+        scales[i] = from_f32<T>(scale_at(per_expert_scale, scale_type, ids[i]));
 }
 
 template <class T>

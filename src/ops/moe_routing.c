@@ -25,7 +25,7 @@
  *     norm=scaled    weights are divided by their sum again, after the scale
  *     scale=none     there is no scale
  *     scale=before   the logits are multiplied by the scale, in fp32, and then selected;
- * the weights are not
+ *                    the weights are not multiplied
  *
  * Cost. The logits once, 8 bytes a slot, the scale once. Operations as a sorting network's
  * comparisons, E log2(E)^2 / 2, and 6 a slot. */
@@ -297,6 +297,7 @@ const struct kb_op kb_op_moe_routing = {
     .fill = kb_routing_fill,
     .reference = kb_routing_reference,
     .peer_tolerance = peer_tolerance,
+    .sources = kb_routing_sources,
     .conventions = conventions,
     .n_conventions = KB_COUNT(conventions),
 };

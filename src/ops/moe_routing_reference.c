@@ -7,21 +7,25 @@
  * and the last of them; the weights decide, which are wrong by any measure where the
  * kernel's id has another logit or is there twice.
  *
- * Bound, with e = 2^-24, the relative error of one rounding, and x[j] = l[j] - m, at most
- * 0: p[j]       e (4 + 4|x|): 2 ulp of exp; the rounding of x, of its product with log2 e
- * and of that constant count |x| times each, and the fast exponential is off by 1.2 ulp
- * more for each 1 of |x|. d          its terms' errors by their shares, and e for each of n
- * - 1 sums: n is topk, or all experts with norm=all. Their order is the kernel's. p / d 4e:
- * 2 ulp of a division, or a reciprocal and a product.
- *   * scale    2e, and 2^-148, two subnormal steps.
- *   tiny       All of a number below 2^-125: exp, quotient or product may be flushed to 0.
- *   norm=scaled  Shares of the weights' errors, and 4e for the second division. Where their
- *              sum is within its own error of 0, kernels differ even in sign: not judged.
- *   eager      In a 16-bit dtype, in place of all that, three times what R(R(p / d)
- * R(scale)) moves when p / d is off by its error: nothing unless a midpoint of the dtype's
- * grid is that near. The product is exact in fp32. fast_math_factor multiplies the bound
- * after the fact, when a midpoint is near more often: where only the larger error reaches
- * one, the step divided by the factor counts.
+ * Bound. With e = 2^-24, the relative error of one rounding, and x[j] = l[j] - m, which is
+ * 0 or less, a right kernel is off by no more than
+ *     exp     e (4 + 4|x|): 2 ulp of exp. The rounding of x, of its product with log2 e
+ *             and of that constant count |x| times each, and the fast exponential is
+ *             off by 1.2 ulp more for each 1 of |x|.
+ *     sum     the errors of its terms by their shares, and e for each of n - 1
+ *             additions, in any order: n is topk, or all experts with norm=all.
+ *     p / d   4e: 2 ulp of a division, or a reciprocal and a product.
+ *     scale   2e for the product, and 2^-148, two subnormal steps.
+ *     tiny    three times a number below 2^-125: each step may flush it.
+ *     scaled  (norm) the errors of all weights by their shares, and 4e for the second
+ *             division. Where their sum is within its own error of 0, kernels differ
+ *             even in sign: not judged.
+ *     eager   (mode) in a 16-bit dtype, in place of all that: three times what the
+ *             rounded product moves when p / d is off by its error, which is nothing
+ *             unless a midpoint of the dtype's grid is that near. The product is exact
+ *             in fp32. fast_math_factor multiplies the bound after the fact, when a
+ *             midpoint is near more often: where only the larger error reaches one,
+ *             the step divided by the factor counts.
  *
  * An infinite scale shows whether p / d is 0 in fp32: 0 * inf is NaN. Below 2^-125 it may
  * be or not, so that nothing is judged there. */
@@ -140,7 +144,7 @@ static struct sum sum_of(const struct row *row) {
 }
 
 static double lost(double v) {
-    return fabs(v) < flushable ? fabs(v) : 0;
+    return fabs(v) < flushable ? 3 * fabs(v) : 0;
 }
 
 static struct near probability(const struct sum *sum, double score) {
@@ -190,7 +194,7 @@ static struct near rounded(enum kb_dtype dtype, struct near p, double scale) {
         w.err = fmax(w.err, 3 * step_of(dtype, v, far_step * KB_ROUTE_FAST_MATH) /
                                 KB_ROUTE_FAST_MATH);
     if (v != 0 && fabs(v) < flushable) /* the product is no longer exact, or flushed */
-        w.err += fabs(v) + 2 * kb_ulp(dtype, 0);
+        w.err += lost(v) + 2 * kb_ulp(dtype, 0);
     return w;
 }
 
@@ -284,4 +288,20 @@ void kb_routing_reference(const struct kb_problem *p, const void *const *in,
         want[i] = slot.value;
         bound[i] = slot.err;
     }
+}
+
+/* The expert that belongs there, whatever the kernel has. */
+int kb_routing_sources(const struct kb_problem *p, const void *const *in, int t, int64_t i,
+                       struct kb_source *out) {
+    struct kb_routing r = kb_routing_of(p->c);
+    struct row row = {.r = &r, .logits = in[KB_ROUTE_LOGITS]};
+    row.scale = r.scale == KB_SCALE_NONE ? NULL : in[KB_ROUTE_SCALE];
+    row.first = i / r.topk * r.experts;
+    select_best(&row);
+    int64_t expert = expert_of(&r, row.best[i % r.topk]);
+    int n = 0;
+    out[n++] = (struct kb_source){"logit", r.dtype, logit_of(&row, expert)};
+    if (row.scale && t == KB_ROUTE_WEIGHTS)
+        out[n++] = (struct kb_source){"scale", r.scale_dtype, scale_of(&row, expert)};
+    return n;
 }

@@ -1,0 +1,635 @@
+/* moe_routing_test.c - op moe_routing: the problem, what is refused, the order of ids, the
+ * weights, and what special numbers make of them. The inputs and the bound have tests of
+ * their own. */
+#include "op.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { LOGITS, SCALE, WEIGHTS, IDS };
+enum { MAX_SLOTS = 32 };
+
+static struct kb_case case_of(const char *shape, enum kb_dtype dtype, const char *set) {
+    struct kb_case c;
+    struct kb_arena arena = {0};
+    struct kb_strings pairs = {0};
+    struct kb_err err = {0};
+    kb_case_start(&c, kb_op_find("moe_routing"));
+    c.dtype = dtype;
+    assert_true(kb_shape_parse(shape, c.shape, &c.rank));
+    kb_split(&arena, set, ',', &pairs);
+    for (size_t i = 0; *set && i < pairs.count; i++) {
+        const char *equals = strchr(pairs.items[i], '=');
+        size_t length = (size_t)(equals - pairs.items[i]);
+        const char *key = kb_arena_strndup(&arena, pairs.items[i], length);
+        if (!kb_case_set(&c, key, equals + 1, &err))
+            fail_msg("%s", err.msg);
+    }
+    kb_arena_free(&arena);
+    return c;
+}
+
+static void resolve(const struct kb_case *c, struct kb_problem *p) {
+    struct kb_err err = {0};
+    if (!kb_case_resolve(c, p, &err))
+        fail_msg("%s", err.msg);
+}
+
+static void assert_refused(const char *shape, const char *set, const char *message) {
+    struct kb_case c = case_of(shape, KB_BF16, set);
+    struct kb_problem p;
+    struct kb_err err = {0};
+    assert_false(kb_case_resolve(&c, &p, &err));
+    assert_int_equal(err.kind, KB_INPUT);
+    assert_string_equal(err.msg, message);
+}
+
+static double name_value(const struct kb_problem *p, const char *name) {
+    for (int i = 0; i < p->n_names; i++)
+        if (!strcmp(p->names[i].name, name))
+            return p->names[i].value;
+    fail_msg("no name %s", name);
+    return NAN;
+}
+
+/* ---- one row ---------------------------------------------------------------------------
+ */
+
+/* A row of fp32 logits, its scale, and what the reference makes of them. */
+struct routed {
+    struct kb_case c;
+    struct kb_problem p;
+    double ids[MAX_SLOTS], weights[MAX_SLOTS], id_bounds[MAX_SLOTS], bounds[MAX_SLOTS];
+};
+
+/* `scale` NULL: all 1; `chosen` NULL: the kernel's ids are not known. */
+static void route(struct routed *r, int experts, const float *logits, const float *scale,
+                  const char *set, const int32_t *chosen) {
+    float ones[1024];
+    char shape[24];
+    for (int e = 0; e < 1024; e++)
+        ones[e] = 1;
+    snprintf(shape, sizeof shape, "1x%d", experts);
+    r->c = case_of(shape, KB_FP32, set);
+    resolve(&r->c, &r->p);
+    const void *in[] = {logits, scale ? scale : ones, NULL, chosen};
+    int64_t slots = r->p.tensors[IDS].elements;
+    assert_true(slots <= MAX_SLOTS);
+    r->c.op->reference(&r->p, in, NULL, IDS, 0, slots, r->ids, r->id_bounds);
+    r->c.op->reference(&r->p, in, NULL, WEIGHTS, 0, slots, r->weights, r->bounds);
+}
+
+static void assert_ids(const struct routed *r, const int *want) {
+    for (int j = 0; j < (int)r->p.tensors[IDS].elements; j++)
+        if (r->ids[j] != want[j])
+            fail_msg("slot %d: expert %g, not %d", j, r->ids[j], want[j]);
+}
+
+static void assert_weights(const struct routed *r, const double *want, double rtol) {
+    for (int j = 0; j < (int)r->p.tensors[WEIGHTS].elements; j++)
+        if (!(isnan(want[j]) ? isnan(r->weights[j])
+                             : r->weights[j] == want[j] ||
+                                   fabs(r->weights[j] - want[j]) <= rtol * fabs(want[j])))
+            fail_msg("slot %d: weight %.9g, not %.9g", j, r->weights[j], want[j]);
+}
+
+/* ---- the problem -----------------------------------------------------------------------
+ */
+
+static void a_shape_gives_tokens_experts_tensors_and_cost(void **state) {
+    (void)state;
+    struct kb_problem p;
+    struct kb_case c = case_of("83x128", KB_BF16, "");
+    resolve(&c, &p);
+    assert_true(name_value(&p, "tokens") == 83);
+    assert_true(name_value(&p, "experts") == 128);
+    assert_true(name_value(&p, "topk") == 8);
+    assert_int_equal(p.n_tensors, 4);
+    const struct kb_tensor_spec *t = p.tensors;
+    assert_int_equal(t[LOGITS].elements, 83 * 128);
+    assert_int_equal(t[SCALE].elements, 128);
+    assert_int_equal(t[SCALE].dtype, KB_BF16);
+    assert_int_equal(t[WEIGHTS].dtype, KB_FP32);
+    assert_int_equal(t[WEIGHTS].rule, KB_RULE_BOUND);
+    assert_int_equal(t[WEIGHTS].elements, 83 * 8);
+    assert_int_equal(t[IDS].dtype, KB_I32);
+    assert_int_equal(t[IDS].rule, KB_RULE_EXACT);
+    assert_int_equal(t[IDS].elements, 83 * 8);
+    assert_int_equal(p.bytes, 83 * (256 + 64) + 256);
+    assert_int_equal(p.flops, 83 * (128 * 49 / 2 + 48));
+}
+
+/* The op's reads and writes as one of the stream's three ratios, of about as many bytes. */
+static void the_ceiling_moves_as_many_bytes(void **state) {
+    (void)state;
+    static const struct {
+        const char *shape, *set, *pattern;
+        enum kb_dtype dtype;
+        int parts;
+    } cases[] = {
+        {"65536x128", "", "r2w05", KB_BF16, 4},      {"65536x128", "", "r2w05", KB_FP32, 4},
+        {"65536x64", "", "r2w1", KB_BF16, 2},        {"65536x32", "", "copy", KB_BF16, 1},
+        {"1024x128", "topk=16", "r2w1", KB_BF16, 2}, {"1x8", "topk=2", "copy", KB_BF16, 1},
+    };
+    for (size_t i = 0; i < KB_COUNT(cases); i++) {
+        struct kb_problem p;
+        struct kb_case c = case_of(cases[i].shape, cases[i].dtype, cases[i].set);
+        resolve(&c, &p);
+        assert_string_equal(p.ceiling_pattern, cases[i].pattern);
+        int parts = cases[i].parts, bytes = (int)kb_dtype_bytes(c.dtype);
+        int64_t moved = p.ceiling_elements / parts * (parts + 1) * bytes;
+        assert_int_equal(p.ceiling_elements % (8 * parts), 0);
+        assert_true(moved <= p.bytes && p.bytes - moved < 8 * (parts + 1) * bytes);
+    }
+}
+
+static void no_tokens_cost_nothing_and_are_checked_all_the_same(void **state) {
+    (void)state;
+    struct kb_problem p;
+    struct kb_case c = case_of("0x128", KB_BF16, "");
+    resolve(&c, &p);
+    assert_int_equal(p.bytes, 0);
+    assert_int_equal(p.flops, 0);
+    assert_int_equal(p.ceiling_elements, 0);
+    assert_refused("0x0", "", "0x0: EXPERTS must be 1 to 1024, got 0");
+    assert_refused("0x4", "", "0x4: topk=8 of 4 experts: at most all of them");
+}
+
+static void shapes_of_no_router_are_refused(void **state) {
+    (void)state;
+    assert_refused("128", "", "128: the shape is TOKENSxEXPERTS, two axes, got 1");
+    assert_refused("2x3x128", "", "2x3x128: the shape is TOKENSxEXPERTS, two axes, got 3");
+    assert_refused("7x0", "", "7x0: EXPERTS must be 1 to 1024, got 0");
+    assert_refused("7x1025", "", "7x1025: EXPERTS must be 1 to 1024, got 1025");
+    assert_refused("7x31", "topk=32", "7x31: topk=32 of 31 experts: at most all of them");
+    struct kb_case c = case_of("7x128", KB_BF16, "");
+    struct kb_err err = {0};
+    assert_false(kb_case_set(&c, "topk", "0", &err));
+    assert_false(kb_case_set(&c, "topk", "33", &err));
+}
+
+static void words_that_go_with_no_others_are_refused(void **state) {
+    (void)state;
+    assert_refused("7x128", "scale=none,scale_dtype=fp32",
+                   "7x128: scale=none has no scale that scale_dtype could be");
+    assert_refused("7x128", "norm=scaled,scale=none",
+                   "7x128: norm=scaled goes with scale=after only");
+    assert_refused("7x128", "norm=scaled,scale=before",
+                   "7x128: norm=scaled goes with scale=after only");
+    assert_refused("7x128", "norm=scaled,mode=eager",
+                   "7x128: norm=scaled goes with mode=fp32 only");
+    assert_refused("7x128", "scale=before,mode=eager",
+                   "7x128: scale=before goes with mode=fp32 only");
+}
+
+static void the_scale_has_a_dtype_of_its_own_or_is_not_there(void **state) {
+    (void)state;
+    static const struct {
+        const char *set;
+        enum kb_dtype dtype;
+        int word;
+    } cases[] = {{"", KB_FP16, 2},
+                 {"scale_dtype=bf16", KB_BF16, 1},
+                 {"scale_dtype=fp16", KB_FP16, 2},
+                 {"scale_dtype=fp32", KB_FP32, 3}};
+    struct kb_problem p;
+    for (size_t i = 0; i < KB_COUNT(cases); i++) {
+        struct kb_case c = case_of("7x128", KB_FP16, cases[i].set);
+        resolve(&c, &p);
+        assert_int_equal(p.tensors[SCALE].dtype, cases[i].dtype);
+        assert_true(name_value(&p, "scale_dtype") == cases[i].word);
+    }
+    struct kb_case c = case_of("7x128", KB_FP16, "scale=none");
+    resolve(&c, &p);
+    assert_true(p.tensors[SCALE].absent);
+    assert_int_equal(p.bytes, 7 * (256 + 64));
+}
+
+static void macros_are_the_dtypes_and_numbers(void **state) {
+    (void)state;
+    static const char *const expected[] = {
+        "KB_T",    "__half", "KB_SCALE_T", "float", "KB_MODE",  "1",
+        "KB_TIES", "2",      "KB_NORM",    "1",     "KB_SCALE", "0",
+    };
+    struct kb_arena arena = {0};
+    struct kb_strings macros = {0};
+    struct kb_case c =
+        case_of("7x128", KB_FP16, "mode=eager,ties=any,norm=all,scale_dtype=fp32");
+    c.op->macros(&c, &arena, &macros);
+    assert_int_equal(macros.count, KB_COUNT(expected));
+    for (size_t i = 0; i < macros.count; i++)
+        assert_string_equal(macros.items[i], expected[i]);
+    kb_arena_free(&arena);
+}
+
+static void axes_make_the_shape(void **state) {
+    (void)state;
+    int64_t shape[KB_MAX_RANK];
+    int rank = 0;
+    const struct kb_op *op = kb_op_find("moe_routing");
+    assert_int_equal(op->n_axes, 2);
+    assert_true(op->shape_of_axes((const int64_t[]){83, 128}, shape, &rank));
+    assert_int_equal(rank, 2);
+    assert_int_equal(shape[0], 83);
+    assert_int_equal(shape[1], 128);
+}
+
+static void the_peers_tolerance_is_by_the_logits_dtype(void **state) {
+    (void)state;
+    static const double want[] = {[KB_BF16] = 5e-3, [KB_FP16] = 1e-3, [KB_FP32] = 1e-5};
+    for (int dtype = KB_BF16; dtype <= KB_FP32; dtype++) {
+        double atol = 0, rtol = 0;
+        kb_op_find("moe_routing")->peer_tolerance((enum kb_dtype)dtype, &atol, &rtol);
+        assert_true(atol == want[dtype] && rtol == want[dtype]);
+    }
+}
+
+/* ---- ids -------------------------------------------------------------------------------
+ */
+
+static const float golden_logits[] = {1, 2, 2, -1, 0.5f, 2, 0.0f, -0.0f};
+static const float golden_scale[] = {1, 0.5f, 2, 1, 1, 1.5f, 1, 1};
+
+static void golden_values(void **state) {
+    (void)state;
+    struct routed r;
+    route(&r, 8, golden_logits, golden_scale, "topk=4", NULL);
+    assert_ids(&r, (const int[]){1, 2, 5, 0});
+    assert_weights(&r, (const double[]){0.148461372, 0.593845487, 0.445384115, 0.109231777},
+                   5e-8); /* fp32 ones */
+    route(&r, 8, golden_logits, golden_scale, "topk=8", NULL);
+    assert_ids(&r, (const int[]){1, 2, 5, 0, 4, 6, 7, 3});
+}
+
+static void the_order_is_that_of_sortable_bits(void **state) {
+    (void)state;
+    const float logits[] = {-(float)INFINITY,
+                            -0.0f,
+                            copysignf((float)NAN, -1),
+                            1,
+                            0.0f,
+                            -1,
+                            (float)INFINITY,
+                            (float)NAN,
+                            -0x1p-149f,
+                            0x1p-149f};
+    struct routed r;
+    route(&r, 10, logits, NULL, "", NULL);
+    assert_ids(&r, (const int[]){7, 6, 3, 9, 4, 1, 8, 5});
+    route(&r, 10, logits, NULL, "topk=10", NULL);
+    assert_ids(&r, (const int[]){7, 6, 3, 9, 4, 1, 8, 5, 0, 2});
+}
+
+/* The same in the bits of each dtype, from every bit pattern of the 16-bit ones. */
+static void every_16_bit_pattern_has_its_place(void **state) {
+    (void)state;
+    static const enum kb_dtype dtypes[] = {KB_BF16, KB_FP16};
+    for (size_t d = 0; d < KB_COUNT(dtypes); d++) {
+        struct kb_case c = case_of("2048x32", dtypes[d], "topk=32,scale=none");
+        struct kb_problem p;
+        uint16_t *logits = malloc(65536 * sizeof *logits);
+        double *ids = malloc(65536 * sizeof *ids), *bound = malloc(65536 * sizeof *bound);
+        assert_true(logits && ids && bound);
+        resolve(&c, &p);
+        for (int i = 0; i < 65536; i++) /* neighbours in order go to one row, mixed up */
+            logits[i / 32 * 32 + i * 11 % 32] =
+                (uint16_t)(i < 32768 ? 65535 - i : i - 32768);
+        const void *in[] = {logits, NULL, NULL, NULL};
+        c.op->reference(&p, in, NULL, IDS, 0, 65536, ids, bound);
+        for (int i = 0; i < 65536; i++)
+            assert_true(ids[i] == (31 - i % 32) * 11 % 32);
+        free(logits);
+        free(ids);
+        free(bound);
+    }
+}
+
+static void of_equal_logits_the_lower_id_comes_first(void **state) {
+    (void)state;
+    float logits[1000] = {0};
+    struct routed r;
+    route(&r, 1000, logits, NULL, "topk=4", NULL);
+    assert_ids(&r, (const int[]){0, 1, 2, 3});
+    assert_weights(&r, (const double[]){0.25, 0.25, 0.25, 0.25}, 0);
+    route(&r, 1000, logits, NULL, "topk=4,ties=high", NULL);
+    assert_ids(&r, (const int[]){999, 998, 997, 996});
+    logits[500] = logits[600] = 1;
+    route(&r, 1000, logits, NULL, "topk=4,ties=high", NULL);
+    assert_ids(&r, (const int[]){600, 500, 999, 998});
+}
+
+static void zeros_of_both_signs_are_not_equal(void **state) {
+    (void)state;
+    const float logits[] = {-0.0f, 0.0f, -0.0f, 0.0f};
+    struct routed r;
+    route(&r, 4, logits, NULL, "topk=4", NULL);
+    assert_ids(&r, (const int[]){1, 3, 0, 2});
+    route(&r, 4, logits, NULL, "topk=4,ties=high", NULL);
+    assert_ids(&r, (const int[]){3, 1, 2, 0});
+}
+
+/* ---- ties=any --------------------------------------------------------------------------
+ */
+
+static void with_ties_any_an_id_lies_among_its_equals(void **state) {
+    (void)state;
+    struct routed r;
+    route(&r, 8, golden_logits, golden_scale, "topk=4,ties=any", NULL);
+    assert_int_equal(r.p.tensors[IDS].rule, KB_RULE_BOUND);
+    for (int j = 0; j < 3; j++) {
+        assert_true(r.ids[j] == 3 && r.id_bounds[j] == 2); /* 1 to 5 */
+        assert_true(r.bounds[j] > 0);
+    }
+    assert_true(r.ids[3] == 0 && r.id_bounds[3] == 0);
+}
+
+static void with_ties_any_the_weights_are_those_of_the_kernels_ids(void **state) {
+    (void)state;
+    static const int32_t chosen[] = {5, 2, 1, 0};
+    struct routed r;
+    route(&r, 8, golden_logits, golden_scale, "topk=4,ties=any", chosen);
+    assert_weights(&r, (const double[]){0.445384115, 0.593845487, 0.148461372, 0.109231777},
+                   5e-8);
+}
+
+static void with_ties_any_a_wrong_id_has_no_right_weight(void **state) {
+    (void)state;
+    static const int32_t wrong[][4] = {{3, 2, 1, 0},           /* another logit */
+                                       {2, 2, 1, 0},           /* there twice: the second */
+                                       {-1, 2, 1, 0},          /* none */
+                                       {8, 2, 1, 0},           /* one past the end */
+                                       {INT32_MIN, 2, 5, 0},   /* none either */
+                                       {1000000000, 2, 5, 0}}; /* far past the end */
+    static const int slots[] = {0, 1, 0, 0, 0, 0};
+    for (size_t i = 0; i < KB_COUNT(wrong); i++) {
+        struct routed r;
+        route(&r, 8, golden_logits, golden_scale, "topk=4,ties=any", wrong[i]);
+        for (int j = 0; j < 4; j++)
+            assert_true((r.weights[j] == -(double)INFINITY) == (j == slots[i]));
+        assert_true(r.bounds[slots[i]] == 0);
+    }
+}
+
+/* ---- weights ---------------------------------------------------------------------------
+ */
+
+static void one_slot_has_the_weight_of_its_scale(void **state) {
+    (void)state;
+    static const float scales[] = {0.75f, -3, 0.0f, (float)INFINITY, (float)NAN};
+    for (int e = 0; e < 5; e++) {
+        float logits[5] = {0};
+        struct routed r;
+        logits[e] = 2.5f;
+        route(&r, 5, logits, scales, "topk=1", NULL);
+        assert_ids(&r, &e);
+        assert_weights(&r, (const double[]){(double)scales[e]}, 0);
+    }
+}
+
+static void weights_without_a_scale_sum_to_1(void **state) {
+    (void)state;
+    struct routed r;
+    float logits[100];
+    for (int e = 0; e < 100; e++)
+        logits[e] = (float)(e * 37 % 100) / 8;
+    route(&r, 100, logits, NULL, "topk=32,scale=none", NULL);
+    double sum = 0;
+    for (int j = 0; j < 32; j++)
+        sum += r.weights[j];
+    assert_true(fabs(sum - 1) < 1e-14);
+    assert_true(fabs(r.weights[0] / r.weights[8] - exp(1)) < 1e-13);
+}
+
+static void over_all_experts_those_not_selected_count_too(void **state) {
+    (void)state;
+    struct routed r;
+    double sum = 0, want[4];
+    for (int e = 0; e < 8; e++)
+        sum += exp((double)golden_logits[e]);
+    route(&r, 8, golden_logits, golden_scale, "topk=4,norm=all", NULL);
+    for (int j = 0; j < 4; j++) {
+        int e = (int)r.ids[j];
+        want[j] = exp((double)golden_logits[e]) / sum * (double)golden_scale[e];
+    }
+    assert_weights(&r, want, 1e-14);
+}
+
+static void normalised_after_the_scale_they_sum_to_1(void **state) {
+    (void)state;
+    struct routed r;
+    route(&r, 8, golden_logits, golden_scale, "topk=4,norm=scaled", NULL);
+    double sum = 1 * 0.5 + 2 + 1.5 + exp(-1);
+    assert_weights(&r, (const double[]){0.5 / sum, 2 / sum, 1.5 / sum, exp(-1) / sum},
+                   1e-14);
+}
+
+static void scaled_before_the_selection_other_experts_are_chosen(void **state) {
+    (void)state;
+    struct routed r;
+    route(&r, 8, golden_logits, golden_scale, "topk=3,scale=before", NULL);
+    assert_ids(&r, (const int[]){2, 5, 0}); /* 4, 3, and the first of two 1 */
+    double sum = 1 + exp(-1) + exp(-3);
+    assert_weights(&r, (const double[]){1 / sum, exp(-1) / sum, exp(-3) / sum}, 1e-14);
+}
+
+static void a_peak_leaves_the_others_nothing_and_in_order(void **state) {
+    (void)state;
+    float logits[16];
+    struct routed r;
+    for (int e = 0; e < 16; e++)
+        logits[e] = e ? (float)-e : 1000;
+    route(&r, 16, logits, NULL, "topk=4", NULL);
+    assert_ids(&r, (const int[]){0, 1, 2, 3});
+    assert_weights(&r, (const double[]){1, 0, 0, 0}, 0);
+}
+
+/* ---- special numbers -------------------------------------------------------------------
+ */
+
+static void a_nan_is_alone_in_its_slot_and_the_others_are_not_divided(void **state) {
+    (void)state;
+    const float logits[] = {1, (float)NAN, 3, 2};
+    const float scale[] = {1, 1, 2, 1};
+    struct routed r;
+    route(&r, 4, logits, scale, "topk=4", NULL);
+    assert_ids(&r, (const int[]){1, 2, 3, 0});
+    assert_weights(&r, (const double[]){NAN, 2, exp(-1), exp(-2)}, 1e-15);
+    route(&r, 4, logits, scale, "topk=3", NULL);
+    assert_weights(&r, (const double[]){NAN, 2, exp(-1)}, 1e-15);
+    route(&r, 4, logits, scale, "topk=1", NULL);
+    assert_weights(&r, (const double[]){NAN}, 0);
+}
+
+static void a_negative_nan_comes_last(void **state) {
+    (void)state;
+    const float logits[] = {copysignf((float)NAN, -1), -(float)INFINITY, 0};
+    struct routed r;
+    route(&r, 3, logits, NULL, "topk=3", NULL);
+    assert_ids(&r, (const int[]){2, 1, 0});
+    assert_weights(&r, (const double[]){1, 0, NAN}, 0);
+    route(&r, 3, logits, NULL, "topk=2", NULL);
+    assert_weights(&r, (const double[]){1, 0}, 0);
+}
+
+static void infinities_follow_the_formula(void **state) {
+    (void)state;
+    const float up[] = {1, (float)INFINITY, 2}, down[] = {1, -(float)INFINITY, 2};
+    const float none[] = {-(float)INFINITY, -(float)INFINITY};
+    struct routed r;
+    route(&r, 3, up, NULL, "topk=3", NULL);
+    assert_ids(&r, (const int[]){1, 2, 0});
+    assert_weights(&r, (const double[]){NAN, 0, 0}, 0);
+    route(&r, 3, down, NULL, "topk=3", NULL);
+    assert_ids(&r, (const int[]){2, 0, 1});
+    assert_weights(&r, (const double[]){1 / (1 + exp(-1)), exp(-1) / (1 + exp(-1)), 0},
+                   1e-15);
+    route(&r, 2, none, NULL, "topk=2", NULL);
+    assert_ids(&r, (const int[]){0, 1});
+    assert_weights(&r, (const double[]){NAN, NAN}, 0);
+}
+
+static void op_by_op_one_nan_makes_a_row_nan(void **state) {
+    (void)state;
+    const float nan[] = {1, (float)NAN, 3}, up[] = {1, (float)INFINITY, 2};
+    const double all[] = {NAN, NAN, NAN};
+    struct routed r;
+    route(&r, 3, nan, NULL, "topk=3,mode=eager", NULL);
+    assert_ids(&r, (const int[]){1, 2, 0});
+    assert_weights(&r, all, 0);
+    route(&r, 3, up, NULL, "topk=3,mode=eager", NULL);
+    assert_weights(&r, all, 0);
+}
+
+static void where_a_flush_makes_nan_of_infinity_nothing_is_judged(void **state) {
+    (void)state;
+    const float logits[] = {100, 12, 0, -200}, scale[] = {1, 1, (float)INFINITY, 1};
+    const float infinite[] = {1, (float)INFINITY, 1, (float)INFINITY};
+    struct routed r;
+    route(&r, 4, logits, infinite, "topk=4", NULL); /* exp(-88) and exp(-300) */
+    assert_true(r.weights[1] == (double)INFINITY && r.bounds[1] == (double)INFINITY);
+    assert_true(r.weights[3] == (double)INFINITY && r.bounds[3] == (double)INFINITY);
+    assert_true(r.bounds[0] < 1e-5 && r.bounds[2] < 1e-37);
+    route(&r, 4, logits, scale, "topk=3", NULL); /* exp(-100) */
+    assert_true(r.bounds[2] == (double)INFINITY);
+}
+
+/* ---- op by op --------------------------------------------------------------------------
+ */
+
+static double rounded(enum kb_dtype dtype, double v) {
+    return kb_decode(dtype, kb_encode(dtype, v));
+}
+
+static void op_by_op_the_share_the_scale_and_the_product_are_rounded(void **state) {
+    (void)state;
+    static const enum kb_dtype dtypes[] = {KB_BF16, KB_FP16};
+    for (size_t d = 0; d < KB_COUNT(dtypes); d++) {
+        struct kb_case c = case_of("1x8", dtypes[d], "topk=4,mode=eager,scale_dtype=fp32");
+        struct kb_problem p;
+        uint16_t logits[8];
+        float scale[8];
+        double w[4], bound[4], share = exp(-0.0) / (3 + exp(-1)), last = share * exp(-1);
+        resolve(&c, &p);
+        for (int e = 0; e < 8; e++) {
+            logits[e] = (uint16_t)kb_encode(dtypes[d], (double)golden_logits[e]);
+            scale[e] = golden_scale[e] * 1.2345f;
+        }
+        const void *in[] = {logits, scale, NULL, NULL};
+        c.op->reference(&p, in, NULL, WEIGHTS, 0, 4, w, bound);
+        static const int ids[] = {1, 2, 5, 0};
+        for (int j = 0; j < 4; j++) {
+            double s = rounded(dtypes[d], (double)scale[ids[j]]);
+            double q = rounded(dtypes[d], j < 3 ? share : last);
+            assert_true(w[j] == rounded(dtypes[d], q * s));
+            assert_true(bound[j] == 0); /* no midpoint is near */
+        }
+    }
+}
+
+/* ---- the interface ---------------------------------------------------------------------
+ */
+
+static void any_split_of_the_outputs_gives_the_same(void **state) {
+    (void)state;
+    enum { SLOTS = 37 * 5 };
+    static const char *const sets[] = {"topk=5", "topk=5,mode=eager", "topk=5,norm=scaled",
+                                       "topk=5,ties=any"};
+    for (size_t s = 0; s < KB_COUNT(sets); s++) {
+        struct kb_case c = case_of("37x100", KB_BF16, sets[s]);
+        struct kb_problem p;
+        uint16_t logits[3700], scale[100];
+        c.fill = KB_FILL_TIES;
+        resolve(&c, &p);
+        c.op->fill(&p, LOGITS, 1, 0, 3700, logits);
+        c.op->fill(&p, SCALE, 1, 0, 100, scale);
+        const void *in[] = {logits, scale, NULL, NULL};
+        for (int t = WEIGHTS; t <= IDS; t++) {
+            double want[SLOTS], bound[SLOTS], parts[SLOTS], part_bounds[SLOTS];
+            c.op->reference(&p, in, NULL, t, 0, SLOTS, want, bound);
+            for (int64_t at = 0, n; at < SLOTS; at += n) {
+                n = at % 7 + 1 < SLOTS - at ? at % 7 + 1 : SLOTS - at;
+                c.op->reference(&p, in, NULL, t, at, n, parts + at, part_bounds + at);
+            }
+            assert_memory_equal(want, parts, sizeof want);
+            assert_memory_equal(bound, part_bounds, sizeof bound);
+        }
+    }
+}
+
+static void a_weight_is_made_of_a_logit_and_a_scale(void **state) {
+    (void)state;
+    struct routed r;
+    struct kb_source s[KB_MAX_SOURCES];
+    const void *in[] = {golden_logits, golden_scale, NULL, NULL};
+    route(&r, 8, golden_logits, golden_scale, "topk=4", NULL);
+    assert_int_equal(r.c.op->sources(&r.p, in, WEIGHTS, 2, s), 2); /* expert 5 */
+    assert_string_equal(s[0].name, "logit");
+    assert_string_equal(s[1].name, "scale");
+    assert_true(s[0].value == 2 && s[1].value == 1.5);
+    assert_int_equal(r.c.op->sources(&r.p, in, IDS, 3, s), 1);
+    assert_true(s[0].value == 1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_shape_gives_tokens_experts_tensors_and_cost),
+        cmocka_unit_test(the_ceiling_moves_as_many_bytes),
+        cmocka_unit_test(no_tokens_cost_nothing_and_are_checked_all_the_same),
+        cmocka_unit_test(shapes_of_no_router_are_refused),
+        cmocka_unit_test(words_that_go_with_no_others_are_refused),
+        cmocka_unit_test(the_scale_has_a_dtype_of_its_own_or_is_not_there),
+        cmocka_unit_test(macros_are_the_dtypes_and_numbers),
+        cmocka_unit_test(axes_make_the_shape),
+        cmocka_unit_test(the_peers_tolerance_is_by_the_logits_dtype),
+        cmocka_unit_test(golden_values),
+        cmocka_unit_test(the_order_is_that_of_sortable_bits),
+        cmocka_unit_test(every_16_bit_pattern_has_its_place),
+        cmocka_unit_test(of_equal_logits_the_lower_id_comes_first),
+        cmocka_unit_test(zeros_of_both_signs_are_not_equal),
+        cmocka_unit_test(with_ties_any_an_id_lies_among_its_equals),
+        cmocka_unit_test(with_ties_any_the_weights_are_those_of_the_kernels_ids),
+        cmocka_unit_test(with_ties_any_a_wrong_id_has_no_right_weight),
+        cmocka_unit_test(one_slot_has_the_weight_of_its_scale),
+        cmocka_unit_test(weights_without_a_scale_sum_to_1),
+        cmocka_unit_test(over_all_experts_those_not_selected_count_too),
+        cmocka_unit_test(normalised_after_the_scale_they_sum_to_1),
+        cmocka_unit_test(scaled_before_the_selection_other_experts_are_chosen),
+        cmocka_unit_test(a_peak_leaves_the_others_nothing_and_in_order),
+        cmocka_unit_test(a_nan_is_alone_in_its_slot_and_the_others_are_not_divided),
+        cmocka_unit_test(a_negative_nan_comes_last),
+        cmocka_unit_test(infinities_follow_the_formula),
+        cmocka_unit_test(op_by_op_one_nan_makes_a_row_nan),
+        cmocka_unit_test(where_a_flush_makes_nan_of_infinity_nothing_is_judged),
+        cmocka_unit_test(op_by_op_the_share_the_scale_and_the_product_are_rounded),
+        cmocka_unit_test(a_weight_is_made_of_a_logit_and_a_scale),
+        cmocka_unit_test(any_split_of_the_outputs_gives_the_same),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
