@@ -247,73 +247,65 @@ KB_DEVICE void kb_mma(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)
 #endif
 }
 
-/* Words as rows of elements, transposed: 4 x 4 bytes or 2 x 2 halves. */
-template <int kN> KB_DEVICE void kb_transpose(unsigned (&x)[kN]) {
-    if constexpr (kN == 4) {
-        unsigned low[2] = {__byte_perm(x[0], x[1], 0x5140), __byte_perm(x[2], x[3], 0x5140)};
-        unsigned high[2] = {__byte_perm(x[0], x[1], 0x7362),
-                            __byte_perm(x[2], x[3], 0x7362)};
-        x[0] = __byte_perm(low[0], low[1], 0x5410);
-        x[1] = __byte_perm(low[0], low[1], 0x7632);
-        x[2] = __byte_perm(high[0], high[1], 0x5410);
-        x[3] = __byte_perm(high[0], high[1], 0x7632);
-    } else {
-        unsigned first = __byte_perm(x[0], x[1], 0x5410);
-        x[1] = __byte_perm(x[0], x[1], 0x7632);
-        x[0] = first;
-    }
-}
-
-/* The larger and the smaller one; NaN if either is. */
-KB_DEVICE float kb_max_nan(float a, float b) {
-    float y;
+/* Four 8 x 8 matrices of 16-bit units from shared memory: lane i has the address of row i % 8
+ * of matrix i / 8, 16 bytes. out[i] is of matrix i: row g, units 2t and 2t + 1; transposed,
+ * column g of rows 2t and 2t + 1. */
+template <bool kTransposed>
+KB_DEVICE void kb_ldmatrix(const void *row, unsigned (&out)[4]) {
 #ifdef KB_HOST
-    y = a != a || b != b ? a + b : fmaxf(a, b);
-#else
-    asm("max.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
-#endif
-    return y;
-}
-KB_DEVICE float kb_min_nan(float a, float b) {
-    float y;
-#ifdef KB_HOST
-    y = a != a || b != b ? a + b : fminf(a, b);
-#else
-    asm("min.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
-#endif
-    return y;
-}
-
-/* a * b, subnormal numbers as they are: in a fast-math build, too. */
-KB_DEVICE float kb_mul(float a, float b) {
-    float y;
-#ifdef KB_HOST
-    y = a * b;
-#else
-    asm("mul.rn.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
-#endif
-    return y;
-}
-
-/* ---- bytes ------------------------------------------------------------------------------
- */
-
-/* Bytes of y:x, 0 to 7, by the four nibbles of the selector, the lowest byte first. The top
- * bit of a nibble takes the sign of its byte, eight times. */
-template <unsigned kSelector> KB_DEVICE unsigned kb_prmt(unsigned x, unsigned y) {
-    unsigned out;
-#ifdef KB_HOST
-    unsigned long long bytes = (unsigned long long)y << 32 | x;
-    out = 0;
+    const void *rows[32];
+    kb_host_gather(row, rows);
+    int lane = (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32;
+    int g = lane / 4, t = lane % 4;
     for (int i = 0; i < 4; i++) {
-        unsigned nibble = kSelector >> 4 * i;
-        unsigned byte = bytes >> 8 * (nibble & 7) & 255;
-        out |= (nibble & 8 ? (byte & 128 ? 255 : 0) : byte) << 8 * i;
+        auto unit = [&](int r, int c) {
+            return (unsigned)static_cast<const unsigned short *>(rows[i * 8 + r])[c];
+        };
+        out[i] = kTransposed ? unit(2 * t, g) | unit(2 * t + 1, g) << 16
+                             : unit(g, 2 * t) | unit(g, 2 * t + 1) << 16;
     }
 #else
-    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(out) : "r"(x), "r"(y), "n"(kSelector));
+    unsigned at = (unsigned)__cvta_generic_to_shared(row);
+    if constexpr (kTransposed)
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+                     : "r"(at)
+                     : "memory");
+    else
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+                     : "r"(at)
+                     : "memory");
 #endif
-    return out;
+}
+
+/* ---- copies that go on by themselves ----------------------------------------------------
+ * 16 bytes from global to shared memory, or 16 zeros where nothing is there (`from` must
+ * still be an address that may be read). Copies up to a commit are a group; after
+ * kb_copy_wait<n> all but the last n groups of this thread have arrived. */
+KB_DEVICE void kb_copy_16(void *to, const void *from, bool there) {
+#ifdef KB_HOST
+    kb_host_copy_async(to, from, 16, there ? 16 : 0);
+#else
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
+                     (unsigned)__cvta_generic_to_shared(to)),
+                 "l"(from), "r"(there ? 16 : 0)
+                 : "memory");
+#endif
+}
+KB_DEVICE void kb_copy_commit() {
+#ifdef KB_HOST
+    kb_host_copy_commit();
+#else
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+template <int kLeft> KB_DEVICE void kb_copy_wait() {
+#ifdef KB_HOST
+    kb_host_copy_wait(kLeft);
+#else
+    asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
+#endif
 }
 
 /* ---- launch order -----------------------------------------------------------------------

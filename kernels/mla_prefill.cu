@@ -5,9 +5,9 @@
 //
 // mma     - tensor cores by mma.sync: a block has 64 queries of a head, a warp 16 of them, and
 //           goes along the keys 64 at a time. Scores stay in registers: the C fragments of the
-//           first product are the A fragments of the second one. In 8 bits a lane's four
-//           values of a fragment are then not those of neighbouring keys, so value lies in
-//           shared memory with its keys in that other order, which no sum minds.
+//           first product are the A fragments of the second one, and ldmatrix transposes
+//           value on its way; in 8 bits keys and outputs are then in another order inside a
+//           fragment, which no sum minds. The next keys arrive while these are worked on.
 // simt    - one warp to a query and head, 32 keys at a time, all in fp32.
 // chunked - a prefix in two chunks, as serving engines have it: the new tokens among
 //           themselves, then each chunk without a mask, merged by their lse.
@@ -24,7 +24,8 @@
       "why":   "tensor cores by mma.sync, 64 queries and 64 keys at a time",
       "when":  "dtype_bytes == 2 || sm >= 89",
       "entry": "mla_mma<KB_T, KB_OUT>",
-      "grid":  ["ceil_div(q_tokens, 64) + sequences - 1", "q_tokens > 0 ? heads : 0"], "block": 128, "pdl": true,
+      "grid":  ["ceil_div(q_tokens, 64) + sequences - 1", "q_tokens > 0 ? heads : 0"], "block": 128,
+      "smem":  "2 * 64 * (320 * dtype_bytes + 32)", "pdl": true,
       "args":  ["query", "key", "value", "cum_q", "cum_kv", "out", "lse", "i32 sequences", "i32 heads",
                 "i32 kv_heads", "f32 log2_scale", "i32 pitch", "i32 start", "i32 mask", "i32 lse_unit"] },
     "simt": {
@@ -238,88 +239,107 @@ __global__ void __launch_bounds__(128)
 }
 
 /* ---- mma -------------------------------------------------------------------------------
- * Everything counts in words of four bytes, W elements each: a step of the product takes 8
- * words of depth whatever the dtype. A lane is g = lane / 4 and t = lane % 4: of an A
- * fragment it has words t and t + 4 of rows g and g + 8, of a B fragment words t and t + 4
- * of column g, of a C fragment columns 2t and 2t + 1 of rows g and g + 8. */
+ * Everything counts in words of four bytes, W elements each: a step of a product takes 8
+ * words of depth whatever the dtype. A lane is g = lane / 4 and t = lane % 4, as kb_mma has
+ * them. A stage of shared memory holds kKeys keys and their values, row by row; rows are 16
+ * bytes longer than they need to be, so that ldmatrix meets no bank twice. */
 
 template <class T> struct tile {
     static constexpr int kPerWord = 4 / sizeof(T);
-    static constexpr int kKeys = 64;
-    static constexpr int kQkWords = kQk / kPerWord, kKeyWords = kKeys / kPerWord;
-    /* 4 words more than a multiple of 8: fragments are read without bank conflicts. */
-    static constexpr int kKeyPitch = kQkWords + 4, kValuePitch = kKeyWords + 4;
-    static constexpr int kTiles = kKeys / 8; // of columns of scores
+    static constexpr int kKeys = 64, kTiles = kKeys / 8; // columns of scores, by 8
+    static constexpr int kSteps = kQk / kPerWord / 8;
+    static constexpr int kKeyPitch = kQk * sizeof(T) + 16, kValuePitch = kV * sizeof(T) + 16;
+    static constexpr int kStage = kKeys * (kKeyPitch + kValuePitch);
 };
 
-/* Keys [first, first + kKeys) of the sequence, zero past its end. */
+/* Rows of kBytes from global memory, `pitch` bytes apart, zero from row `n` on. */
+template <int kBytes>
+KB_DEVICE void load_rows(unsigned char *to, int to_pitch, const unsigned char *from,
+                         size_t pitch, int rows, int n) {
+    constexpr int kVecs = kBytes / 16;
+#pragma unroll 1 // unrolled, its addresses take the registers of the products
+    for (int i = threadIdx.x; i < rows * kVecs; i += 128) {
+        int row = i / kVecs, at = i % kVecs * 16;
+        bool there = row < n;
+        kb_copy_16(to + row * to_pitch + at, there ? from + row * pitch + at : from, there);
+    }
+}
+
+/* Where a sequence's keys and values of one head are. */
+struct source {
+    const unsigned char *keys, *values;
+    size_t key_pitch, value_pitch; // bytes from key to key
+};
+
 template <class T>
-KB_DEVICE void load_keys(unsigned *keys, const T *key, const sequence &s, int first,
-                         int kv_heads, int kv_head) {
+KB_DEVICE void load_stage(unsigned char *stage, const source &in, int first, int end) {
     using G = tile<T>;
-    constexpr int kVecs = G::kQkWords / 4;
-    for (int i = threadIdx.x; i < G::kKeys * kVecs; i += 128) {
-        int j = i / kVecs, v = i % kVecs;
-        kb_vec<16> x = {};
-        if (first + j < s.k_len)
-            x = kb_vecs<16>(key + ((size_t)(s.k_start + first + j) * kv_heads + kv_head) *
-                                      kQk)[v];
-        kb_vecs<16>(keys + j * G::kKeyPitch)[v] = x;
+    if (first < end) {
+        load_rows<kQk * sizeof(T)>(stage, G::kKeyPitch, in.keys + first * in.key_pitch,
+                                   in.key_pitch, G::kKeys, end - first);
+        load_rows<kV * sizeof(T)>(stage + G::kKeys * G::kKeyPitch, G::kValuePitch,
+                                  in.values + first * in.value_pitch, in.value_pitch,
+                                  G::kKeys, end - first);
     }
+    kb_copy_commit();
 }
 
-/* The key of place i (of W) in word w of a value column: in 16 bits they lie in order, in 8
- * bits as the fragments of scores have them. */
-template <class T> KB_DEVICE int key_of(int w, int i) {
-    if (sizeof(T) == 2)
-        return w * 2 + i;
-    return w / 4 * 16 + w % 4 * 2 + (i & 1) + (i >> 1) * 8;
-}
-
-/* Value of the same keys, transposed: a row for each of the 128 dimensions. */
+/* B fragments of two steps of one column of scores: keys lie with their depth in a row. */
 template <class T>
-KB_DEVICE void load_values(unsigned *values, const T *value, const sequence &s, int first,
-                           int kv_heads, int kv_head, int v_pitch, int v_start) {
-    using G = tile<T>;
-    constexpr int W = G::kPerWord;
-    for (int i = threadIdx.x; i < G::kKeyWords * (kV / W); i += 128) {
-        int w = i % G::kKeyWords, d = i / G::kKeyWords * W;
-        unsigned in[W];
-#pragma unroll
-        for (int k = 0; k < W; k++) {
-            int j = first + key_of<T>(w, k);
-            size_t at = (size_t)(s.k_start + j) * kv_heads + kv_head;
-            in[k] = j < s.k_len ? kb_vecs<4>(value + at * v_pitch + v_start + d)->word[0] : 0;
-        }
-        kb_transpose<W>(in);
-#pragma unroll
-        for (int k = 0; k < W; k++)
-            values[(d + k) * G::kValuePitch + w] = in[k];
+KB_DEVICE void key_fragments(const unsigned char *keys, int column, int step, int lane,
+                             unsigned (&out)[4]) {
+    const unsigned char *row = keys + (column * 8 + lane % 8) * tile<T>::kKeyPitch;
+    kb_ldmatrix<false>(row + step * 32 + lane / 8 * 16, out);
+}
+
+/* B fragments of step m of the second product for two columns of 8 outputs: out[0..1] and
+ * out[2..3]. In 16 bits columns are 16 j + n and 16 j + 8 + n; in 8 bits, where two outputs
+ * share a unit of ldmatrix, 16 j + 2n and 16 j + 2n + 1, and keys 2t, 2t + 1, 2t + 8, 2t + 9
+ * of 16 follow each other, as a lane has them of two columns of scores. */
+template <class T>
+KB_DEVICE void value_fragments(const unsigned char *values, int m, int j, int lane,
+                               unsigned (&out)[4]) {
+    constexpr int kPitch = tile<T>::kValuePitch;
+    unsigned x[4];
+    if constexpr (sizeof(T) == 2) {
+        const unsigned char *row = values + (m * 16 + lane % 16) * kPitch;
+        kb_ldmatrix<true>(row + j * 32 + lane / 16 * 16, out);
+    } else {
+        kb_ldmatrix<true>(values + (m * 32 + lane) * kPitch + j * 16, x);
+        out[0] = __byte_perm(x[0], x[1], 0x6420);
+        out[1] = __byte_perm(x[2], x[3], 0x6420);
+        out[2] = __byte_perm(x[0], x[1], 0x7531);
+        out[3] = __byte_perm(x[2], x[3], 0x7531);
     }
 }
 
-/* Two neighbouring columns of a row of two C fragments as a word of an A fragment. */
-template <class T> struct probabilities;
-template <> struct probabilities<__nv_fp8_e4m3> {
-    /* Step m of the second product: fragments 4m and 4m + 1, then 4m + 2 and 4m + 3. */
-    static KB_DEVICE void fragment(const float (&p)[8][4], int m, unsigned (&a)[4]) {
+/* A fragment of step m of the second product, of the columns of scores that it covers. */
+template <class T>
+KB_DEVICE void share_fragment(const float (&p)[8][4], int m, unsigned (&a)[4]) {
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const float *x = &p[4 * m + i / 2 * 2][i % 2 * 2],
-                        *y = &p[4 * m + i / 2 * 2 + 1][i % 2 * 2];
-            a[i] = kb_e4m3x4(x[0], x[1], y[0], y[1]);
+    for (int i = 0; i < 4; i++) {
+        int r = i % 2 * 2; // of rows g and g + 8
+        if constexpr (sizeof(T) == 2) {
+            a[i] = kb_pair<T>::pack(p[2 * m + i / 2][r], p[2 * m + i / 2][r + 1]);
+        } else {
+            const float(&x)[4] = p[4 * m + i / 2 * 2], (&y)[4] = p[4 * m + i / 2 * 2 + 1];
+            a[i] = kb_e4m3x4(x[r], x[r + 1], y[r], y[r + 1]);
         }
     }
-};
-template <class T> struct probabilities {
-    static KB_DEVICE void fragment(const float (&p)[8][4], int m, unsigned (&a)[4]) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const float *x = &p[2 * m + i / 2][i % 2 * 2];
-            a[i] = kb_pair<T>::pack(x[0], x[1]);
-        }
+}
+
+/* A lane's outputs of 16 columns: o[0] and o[1] as value_fragments has the columns. */
+template <class T, class O>
+KB_DEVICE void store_16(O *out, const float (&o)[2][4], int r, float over, int t) {
+    unsigned *words = reinterpret_cast<unsigned *>(out);
+    if constexpr (sizeof(T) == 2) {
+        words[t] = kb_pair<O>::pack(o[0][r] * over, o[0][r + 1] * over);
+        words[t + 4] = kb_pair<O>::pack(o[1][r] * over, o[1][r + 1] * over);
+    } else {
+        words[2 * t] = kb_pair<O>::pack(o[0][r] * over, o[1][r] * over);
+        words[2 * t + 1] = kb_pair<O>::pack(o[0][r + 1] * over, o[1][r + 1] * over);
     }
-};
+}
 
 template <class T, class O>
 __global__ void __launch_bounds__(128)
@@ -327,9 +347,7 @@ __global__ void __launch_bounds__(128)
             const int *cum_kv, O *out, float *lse, int sequences, int heads, int kv_heads,
             float scale, int v_pitch, int v_start, int mask, int lse_unit) {
     using G = tile<T>;
-    constexpr int kSteps = G::kQkWords / 8;
-    __shared__ __align__(16) unsigned keys[G::kKeys * G::kKeyPitch];
-    __shared__ __align__(16) unsigned values[kV * G::kValuePitch];
+    KB_DYNAMIC_SMEM(unsigned char, stages);
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     int head = blockIdx.y, kv_head = head / (heads / kv_heads);
 
@@ -346,96 +364,118 @@ __global__ void __launch_bounds__(128)
     if (b == sequences)
         return;
     sequence s = sequence_at(cum_q, cum_kv, b);
-    int rows[2] = {at * 64 + warp * 16 + g, at * 64 + warp * 16 + g + 8}, seen[2];
-    unsigned q[kSteps][4];
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-        bool there = rows[r] < s.q_len;
-        seen[r] = there ? seen_by(s, rows[r], mask) : 0;
-        const unsigned *in = reinterpret_cast<const unsigned *>(
-            query + ((size_t)(s.q_start + (there ? rows[r] : 0)) * heads + head) * kQk);
-#pragma unroll
-        for (int step = 0; step < kSteps; step++) {
-            q[step][r] = there ? in[step * 8 + t] : 0;
-            q[step][r + 2] = there ? in[step * 8 + t + 4] : 0;
-        }
-    }
     int last = at * 64 + 63 < s.q_len ? at * 64 + 63 : s.q_len - 1;
     int end = seen_by(s, last, mask);
-    float top[2] = {kb_none(), kb_none()}, sum[2] = {}, o[kV / 8][4] = {};
-    for (int first = 0; first < end; first += G::kKeys) {
-        __syncthreads(); // the last tile has been read
-        load_keys(keys, key, s, first, kv_heads, kv_head);
-        load_values(values, value, s, first, kv_heads, kv_head, v_pitch, v_start);
-        __syncthreads();
+    size_t first_key = (size_t)s.k_start * kv_heads + kv_head;
+    const source in = {reinterpret_cast<const unsigned char *>(key + first_key * kQk),
+                       reinterpret_cast<const unsigned char *>(
+                           value + first_key * v_pitch + v_start),
+                       kv_heads * (kQk * sizeof(T)), kv_heads * (v_pitch * sizeof(T))};
+    load_stage<T>(stages, in, 0, end);
+
+    int row = at * 64 + warp * 16, seen[2];
+    unsigned q[G::kSteps][4];
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        bool there = row + g + 8 * r < s.q_len;
+        seen[r] = there ? seen_by(s, row + g + 8 * r, mask) : 0;
+        size_t token = s.q_start + (there ? row + g + 8 * r : 0);
+        const unsigned *words =
+            reinterpret_cast<const unsigned *>(query + (token * heads + head) * kQk);
+#pragma unroll
+        for (int step = 0; step < G::kSteps; step++) {
+            q[step][r] = there ? words[step * 8 + t] : 0;
+            q[step][r + 2] = there ? words[step * 8 + t + 4] : 0;
+        }
+    }
+    int seen_by_all = row < s.q_len ? seen_by(s, row, mask) : 0;
+    float top[2] = {kb_none(), kb_none()}, sum[2] = {}, o[kV / 16][2][4] = {};
+    for (int first = 0, stage = 0; first < end; first += G::kKeys, stage ^= 1) {
+        load_stage<T>(stages + (stage ^ 1) * G::kStage, in, first + G::kKeys, end);
+        kb_copy_wait<1>();
+        __syncthreads(); // this stage has arrived, of all threads
+        const unsigned char *keys = stages + stage * G::kStage;
+        const unsigned char *values = keys + G::kKeys * G::kKeyPitch;
         float p[G::kTiles][4] = {};
 #pragma unroll
-        for (int n = 0; n < G::kTiles; n++) {
-            const unsigned *column = keys + (n * 8 + g) * G::kKeyPitch + t;
+        for (int n = 0; n < G::kTiles; n++)
 #pragma unroll
-            for (int step = 0; step < kSteps; step++) {
-                const unsigned fragment[2] = {column[step * 8], column[step * 8 + 4]};
-                kb_mma<T>(p[n], q[step], fragment);
+            for (int step = 0; step < G::kSteps; step += 2) {
+                unsigned k[4];
+                key_fragments<T>(keys, n, step, lane, k);
+                kb_mma<T>(p[n], q[step], {k[0], k[1]});
+                kb_mma<T>(p[n], q[step + 1], {k[2], k[3]});
             }
+        if (first + G::kKeys > seen_by_all) {
+#pragma unroll
+            for (int n = 0; n < G::kTiles; n++)
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+                    if (first + n * 8 + t * 2 + i % 2 >= seen[i / 2])
+                        p[n][i] = kb_none();
         }
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             float above = top[r];
 #pragma unroll
             for (int n = 0; n < G::kTiles; n++)
-#pragma unroll
-                for (int c = 0; c < 2; c++) {
-                    float &x = p[n][r * 2 + c];
-                    x = first + n * 8 + t * 2 + c < seen[r] ? x * scale : kb_none();
-                    above = fmaxf(above, x);
-                }
+                above = fmaxf(above, fmaxf(p[n][r * 2], p[n][r * 2 + 1]));
             above = fmaxf(above, __shfl_xor_sync(0xffffffffu, above, 1));
             above = fmaxf(above, __shfl_xor_sync(0xffffffffu, above, 2));
-            float fade = share_of(top[r], above);
+            float fade = top[r] == kb_none() ? 0.0f : kb_ex2((top[r] - above) * scale);
             top[r] = above;
-            above = above == kb_none() ? 0.0f : above - log2_unit<T>();
+            float off = above == kb_none() ? 0.0f : log2_unit<T>() - above * scale;
             sum[r] *= fade;
 #pragma unroll
             for (int n = 0; n < G::kTiles; n++)
 #pragma unroll
                 for (int c = 0; c < 2; c++) {
                     float &x = p[n][r * 2 + c];
-                    x = exp2f(x - above);
+                    x = kb_ex2(__fmaf_rn(x, scale, off));
                     sum[r] += x;
                 }
 #pragma unroll
-            for (int n = 0; n < kV / 8; n++) {
-                o[n][r * 2] *= fade;
-                o[n][r * 2 + 1] *= fade;
-            }
+            for (int j = 0; j < kV / 16; j++)
+#pragma unroll
+                for (int n = 0; n < 2; n++) {
+                    o[j][n][r * 2] *= fade;
+                    o[j][n][r * 2 + 1] *= fade;
+                }
         }
 #pragma unroll
-        for (int m = 0; m < G::kKeyWords / 8; m++) {
+        for (int m = 0; m < G::kKeys / 8 / G::kPerWord; m++) {
             unsigned a[4];
-            probabilities<T>::fragment(p, m, a);
+            share_fragment<T>(p, m, a);
 #pragma unroll
-            for (int n = 0; n < kV / 8; n++) {
-                const unsigned *row = values + (n * 8 + g) * G::kValuePitch + m * 8 + t;
-                const unsigned fragment[2] = {row[0], row[4]};
-                kb_mma<T>(o[n], a, fragment);
+            for (int j = 0; j < kV / 16; j++) {
+                unsigned v[4];
+                value_fragments<T>(values, m, j, lane, v);
+                kb_mma<T>(o[j][0], a, {v[0], v[1]});
+                kb_mma<T>(o[j][1], a, {v[2], v[3]});
             }
         }
+        __syncthreads(); // this stage has been read, by all threads
     }
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         sum[r] += __shfl_xor_sync(0xffffffffu, sum[r], 1);
         sum[r] += __shfl_xor_sync(0xffffffffu, sum[r], 2);
-        if (rows[r] >= s.q_len)
+        if (row + g + 8 * r >= s.q_len)
             continue;
-        size_t row = (size_t)(s.q_start + rows[r]) * heads + head;
+        size_t to = (size_t)(s.q_start + row + g + 8 * r) * heads + head;
         float over = 1.0f / sum[r];
-        bool none = seen[r] == 0; // 0 times a value that is no number is in o then
+        if (seen[r] == 0) { // 0 times a value that is no number is in o then
+            over = 0.0f;
 #pragma unroll
-        for (int n = 0; n < kV / 8; n++)
-            reinterpret_cast<unsigned *>(out + row * kV)[n * 4 + t] =
-                none ? 0 : kb_pair<O>::pack(o[n][r * 2] * over, o[n][r * 2 + 1] * over);
+            for (int j = 0; j < kV / 16; j++)
+                o[j][0][r * 2] = o[j][0][r * 2 + 1] = o[j][1][r * 2] = o[j][1][r * 2 + 1] =
+                    0.0f;
+        }
+#pragma unroll
+        for (int j = 0; j < kV / 16; j++)
+            store_16<T>(out + to * kV + j * 16, o[j], r * 2, over, t);
         if (lse_unit && t == 0)
-            lse[row] = lse_of(top[r], sum[r] / unit<T>(), lse_unit);
+            lse[to] = lse_of(top[r] * scale, sum[r] / unit<T>(), lse_unit);
     }
 }
 
