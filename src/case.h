@@ -56,6 +56,8 @@ bool kb_case_by_convention(const struct kb_case *c, const struct kb_convention *
 /* The value of parameter i as text, "act", "7", "0.5", "64+128". */
 void kb_value_print(const struct kb_param *param, struct kb_value v, struct kb_buf *out);
 bool kb_value_same(const struct kb_value *a, const struct kb_value *b);
+/* A list into c->set; axes of the shape that were what the old one comes to follow. */
+void kb_case_put_list(struct kb_case *c, int param, const struct kb_value *value);
 /* "bound", "peer" or "ATOL,RTOL". The numbers of "peer" are the op's for a dtype: 0 here.
  */
 bool kb_tolerance_parse(const char *text, struct kb_tolerance *out, struct kb_err *err);
@@ -71,10 +73,14 @@ bool kb_tolerance_parse(const char *text, struct kb_tolerance *out, struct kb_er
 struct kb_query {
     struct kb_strings files; /* CASES.json, folders, or "-" for standard input */
     struct kb_strings ids;   /* --case */
-    struct kb_strings ops, shapes, dtypes, fills, tags, match;
+    struct kb_strings ops, shapes, dtypes, fills, tags, match; /* fills: "all" is each */
     /* KEY=V1,V2[,KEY=V1,...]: one item per --set; "fill" is a key too */
     struct kb_strings set;
     const char *tolerance; /* overrides the cases' own; NULL: do not */
+    /* Above 0: in place of the cases, so many random ones of each op, around them. Fills
+     * and parameters are drawn, too, but for those that are asked for. */
+    int64_t fuzz;
+    uint64_t fuzz_seed;
     /* Groups that are only_by_tag give their cases where tags or ids are asked for, or
      * here: to count what there is. */
     bool by_tag_too;

@@ -45,8 +45,8 @@ double kb_row_ulp(const struct kb_row *row);
 void kb_row_words(const struct kb_row *row, struct kb_buf *out);
 /* Of that, what alone. */
 void kb_row_what(const struct kb_row *row, struct kb_buf *out);
-/* Where an output is wrong, and why there: "columns 496..499 of every row: 500 = 62 * 8 + 4,
- * the tail after the last full 8". */
+/* Where an output is wrong, and why there: "columns 496..499 of every row: 500 = 62 * 8 +
+ * 4, the tail after the last full 8". */
 void kb_where_words(const struct kb_output_report *output, struct kb_buf *out);
 /* "[27, 137]"; `padded`: every axis as wide as its largest index. */
 void kb_index_words(const struct kb_output_report *output, int64_t flat, bool padded,
@@ -61,6 +61,8 @@ void kb_sampled_words(const struct kb_row *row, struct kb_buf *out);
 void kb_tolerance_words(const struct kb_tolerance *tolerance, struct kb_buf *out);
 /* The output that a row's sentence is about; NULL if there is none. */
 const struct kb_output_report *kb_row_worst(const struct kb_row *row);
+/* That, or the one whose bits differ between runs. */
+const struct kb_output_report *kb_row_placed(const struct kb_row *row);
 enum { KB_SENTENCE_WIDTH = 100 }; /* of sentences, however wide the terminal is */
 /* Text broken at spaces so that no line is longer than `width` columns (0: never broken);
  * `at`: the column where it starts; lines after the first start with `indent` spaces. */

@@ -16,9 +16,10 @@ struct kb_run {
     struct kb_journal *journal;
     struct kb_tally tally;
     struct kb_table table;
-    bool single;    /* one row: its screen, no table */
-    bool screens;   /* table or screen on standard output, no --format */
-    bool not_timed; /* a single row was to be timed only if it passed */
+    bool single;                 /* one row: its screen, no table */
+    bool screens;                /* table or screen on standard output, no --format */
+    int shrunk[KB_REASON_COUNT]; /* rows whose smallest case was looked for */
+    bool not_timed;              /* a single row was to be timed only if it passed */
     int64_t start_ns;
     struct kb_err err; /* what ended the run before its end; kind 0 if nothing did */
 };

@@ -43,6 +43,7 @@ void kb_offer_set(struct kb_arena *arena, struct kb_strings *out) {
 }
 
 void kb_offer_fills(struct kb_arena *arena, struct kb_strings *out) {
+    add("all", arena, out);
     for (int i = 0; i < KB_FILL_COUNT; i++)
         add(kb_fill_word((enum kb_fill)i), arena, out);
 }

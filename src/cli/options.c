@@ -332,5 +332,6 @@ void kb_options_parse(int argc, char *const argv[], struct kb_arena *arena,
         out->command = KB_CMD_HELP; /* there is nothing to run */
     if (out->command == KB_CMD_RUN)
         out->query.files = out->words;
+    out->query.fuzz_seed = out->seed;
     check_together(out, c);
 }

@@ -5,7 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BATCH = 256, TIMEOUT_MS = 60000, PROGRESS_AFTER_MS = 200, SHRINK_MS = 2000 };
+enum {
+    BATCH = 256,
+    TIMEOUT_MS = 60000,
+    PROGRESS_AFTER_MS = 200,
+    SHRINK_MS = 2000,
+    SHRUNK_MAX = 3
+};
 
 double kb_run_seconds(const struct kb_run *run) {
     return (double)(kb_now_ns() - run->start_ns) / 1e9;
@@ -75,6 +81,8 @@ static const char *shared_words(struct kb_run *run) {
         kb_buf_printf(&text, " | sample %lld rows", (long long)o->sample_rows);
     if (o->sanitize)
         kb_buf_printf(&text, " | sanitize %s", o->sanitize);
+    if (o->query.fuzz)
+        kb_buf_printf(&text, " | %lld random cases of each op", (long long)o->query.fuzz);
     if (o->seed != 1)
         kb_buf_printf(&text, " | seed %llu", (unsigned long long)o->seed);
     const char *copy =
@@ -212,6 +220,15 @@ static bool is_interrupted(void) {
     return kb_interrupted() != 0;
 }
 
+/* Of one case, and of random ones the first few that fail in each way: the others most
+ * likely have the same fault. */
+static bool is_to_shrink(struct kb_run *run, const struct kb_row *row) {
+    if (run->single)
+        return true;
+    return run->options->query.fuzz && kb_row_is_repeated(row) &&
+           run->shrunk[row->reason]++ < SHRUNK_MAX;
+}
+
 /* The smallest case that fails like a row that did. */
 static const struct kb_smallest *shrink(const struct kb_run *run, int device,
                                         const struct kb_job *job, const struct kb_row *row,
@@ -237,7 +254,7 @@ static bool run_job(struct kb_run *run, const struct kb_job *job, struct kb_aren
     bool ok = kb_fleet_run(&run->fleet, jobs, timeout_ms ? timeout_ms : TIMEOUT_MS, arenas,
                            rows, &run->err);
     for (int i = 0; ok && i < run->fleet.n; i++)
-        if (run->single)
+        if (is_to_shrink(run, &rows[i]))
             rows[i].smallest = shrink(run, i, &jobs[i], &rows[i], &arenas[i]);
     for (int i = 0; ok && i < run->fleet.n; i++) {
         /* A worker that our own signal killed says nothing about its case. */

@@ -7,11 +7,10 @@ const char *const kb_backend_words[] = {"auto", "cuda", "host", NULL};
 static const char *const color_words[] = {"auto", "always", "never", NULL};
 
 static const char *const later[] = {
-    "gate",     "diff",       "merge",     "new",
-    "selftest", "cache",      "--fuzz",    "--resume",
-    "--shard",  "--baseline", "--samples", "--strict",
-    "--cross",  "--trust",    "--all",     "--schedule-seed",
-    "cupti",    "launch",     "xml",       "html",
+    "gate",     "diff",     "merge",   "new",        "selftest",
+    "cache",    "--resume", "--shard", "--baseline", "--samples",
+    "--strict", "--cross",  "--trust", "--all",      "--schedule-seed",
+    "cupti",    "launch",   "xml",     "html",
 };
 
 bool kb_is_later(const char *word) {
@@ -78,7 +77,7 @@ const struct kb_option kb_options[] = {
      .at = AT(query.fills),
      .group = KB_G_CASES,
      .offer = kb_offer_fills,
-     .help = "what inputs hold: fills, of kbench help cases"},
+     .help = "what inputs hold: fills, of kbench help cases, or all: each that the op has"},
     {.name = "--case",
      .arg = "ID,...",
      .brief = "--case ID",
@@ -185,6 +184,19 @@ const struct kb_option kb_options[] = {
          "check so many rows of each output, for large cases: the first, the last, those "
          "where 32-bit offsets and grids end, and others by the seed; a kernel that is "
          "wrong in the rest may pass"},
+    {.name = "--fuzz",
+     .arg = "N",
+     .brief = "--fuzz N",
+     .type = KB_O_COUNT,
+     .at = AT(query.fuzz),
+     .min = 1,
+     .max = 100000,
+     .group = KB_G_CHECK,
+     .help =
+         "in place of the cases asked for N random ones of each op around them: sizes of 0 "
+         "and 1, primes, powers of two and their neighbours; parameters and fills, too, "
+         "but for those that --set and --fill name; the same ones for the same --seed; "
+         "the first that fail are made smaller"},
     {.name = "--sanitize",
      .arg = "address,undefined",
      .type = KB_O_OWN,

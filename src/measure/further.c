@@ -307,6 +307,7 @@ static bool same_output(struct life *l, const struct kb_further *f, int t) {
 
     args.got = kb_slab_at(&l->first, t);
     kb_compare_runs(&args, kb_slab_at(&l->work, t), &runs);
+    kb_life_localise_runs(l, &args, kb_slab_at(&l->work, t));
     l->row->unwritten += runs.unwritten;
     if (runs.unwritten > 0)
         return kb_life_stop(

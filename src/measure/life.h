@@ -52,6 +52,9 @@ struct kb_compare_args kb_life_compare_args(struct life *l, int tensor);
 /* localise_life.c: all that is told of an output that is wrong, into its report. */
 void kb_life_localise(struct life *l, const struct kb_compare_args *args,
                       struct kb_output_report *o);
+/* Where two runs that should have left the same bits differ: args->got and `second`. */
+void kb_life_localise_runs(struct life *l, const struct kb_compare_args *args,
+                           const void *second);
 
 /* again.c: all further runs, of which each must leave the bits that the first run left,
  * which go to l->first. */

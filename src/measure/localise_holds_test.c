@@ -292,6 +292,23 @@ static void spoil_expert_0(struct run *r) {
             put(r, i, value_at(r, i) * (i % 2 ? 1.03 : 0.96) + 1e-3);
 }
 
+static void spoil_row(struct run *r, int64_t row) {
+    for (int64_t i = row * r->columns; i < (row + 1) * r->columns; i++)
+        put(r, i, value_at(r, i) * (i % 2 ? 1.03 : 0.96) + 1e-3);
+}
+static void spoil_first_row(struct run *r) {
+    spoil_row(r, 0);
+}
+/* The first that is computed at all. */
+static void spoil_a_row(struct run *r) {
+    double want, bound = KB_KEEP;
+    int64_t row = -1;
+    while (bound == KB_KEEP)
+        r->c.op->reference(&r->p, r->args.in, NULL, r->args.tensor, ++row * r->columns, 1,
+                           &want, &bound);
+    spoil_row(r, row);
+}
+
 static void a_property_of_the_inputs_is_told_with_its_share(void **state) {
     (void)state;
     const struct expected list[] = {
@@ -303,6 +320,10 @@ static void a_property_of_the_inputs_is_told_with_its_share(void **state) {
          "all of them, and no others, where gate is NaN"},
         {"silu/83x256/fp32/filter=ids", spoil_expert_0, NULL,
          "all of them where expert_ids is 0"},
+        /* Three rows of one number each, of which one is wrong; a row has an id of its own.
+         */
+        {"silu/3x256/fp32/fill=constant", spoil_first_row, NULL, NULL},
+        {"silu/83x256/fp32/filter=sorted", spoil_a_row, NULL, NULL},
         /* No property, and too few to tell. */
         {"silu/83x256/fp32", spoil_third, NULL, NULL},
         {"silu/83x256/fp32", spoil_few, NULL, NULL},

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLE = 4096, WRONG_MIN = 8, COUNTED = 1 << 20 };
+enum { SAMPLE = 4096, WRONG_MIN = 8, COUNTED = 1 << 20, VARIED = 16, ROWS_MIN = 3 };
 #define MOST 0.9       /* of the wrong ones share a property */
 #define PARTS 0.99     /* a limit parts so many of both */
 #define EXP_MAX 88     /* from there on exp() overflows fp32, a little later */
@@ -89,6 +89,7 @@ static void property_words(const struct property *p, struct kb_buf *out) {
 struct group {
     double *values; /* of one source after the other, `n` each */
     int64_t n, of;  /* of: elements of this kind in all */
+    int64_t rows;   /* that those looked at lie in */
 };
 struct looked {
     struct group wrong, right;
@@ -107,6 +108,7 @@ static void look(const struct kb_compare_args *args, const struct kb_mask *mask,
         kb_out_of_memory();
     g->n = kb_set_sample(&mask->set, wrong, g->of, SAMPLE, places);
     for (int64_t i = 0; i < g->n; i++) {
+        g->rows += i == 0 || places[i] / mask->columns != places[i - 1] / mask->columns;
         l->n_sources = kb_problem_sources(args->problem, args->in, args->tensor,
                                           kb_mask_flat(mask, places[i]), l->sources);
         for (int s = 0; s < l->n_sources; s++)
@@ -240,11 +242,35 @@ static void offer(const struct looked *l, int source, struct property p,
     *found = true;
 }
 
+/* Whether there are enough different ones to tell: of rows that are one number each, a few
+ * are parted by any limit, and one row by its own id. */
+static bool is_varied(const struct looked *l, int source) {
+    double seen[VARIED];
+    int n = 0;
+
+    if (!kb_dtype_is_float(l->sources[source].dtype))
+        return l->wrong.rows >= ROWS_MIN;
+    for (int side = 0; side < 2; side++) {
+        const struct group *g = side ? &l->right : &l->wrong;
+        for (int64_t i = 0; i < g->n && n < VARIED; i++) {
+            double v = g->values[source * SAMPLE + i];
+            int k = 0;
+            while (k < n && seen[k] != v)
+                k++;
+            if (k == n && !isnan(v))
+                seen[n++] = v;
+        }
+    }
+    return n == VARIED;
+}
+
 static bool find_property(const struct looked *l, struct property *best) {
     bool found = false;
 
     for (int s = 0; s < l->n_sources; s++) {
         struct property p = {.of = l->sources[s]};
+        if (!is_varied(l, s))
+            continue;
         bool is_float = kb_dtype_is_float(p.of.dtype);
         for (int kind = IS_NAN; kind <= IS_ABOVE; kind++) {
             p.kind = (enum kind)kind;

@@ -1,9 +1,10 @@
 /* localise_life.c - a failed output in the life of its case: what was not written is
  * confirmed by a second run, which begins from the other poison; then the conventions, and
- * where it is wrong. */
+ * where it is wrong. Of two runs that should be alike where they are not. */
 #include "life.h"
 #include "localise.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- the second run --------------------------------------------------------------------
@@ -95,4 +96,29 @@ void kb_life_localise(struct life *l, const struct kb_compare_args *args,
     if (made)
         o->local = kb_localise(args, &mask, &rest, !o->follows, l->arena);
     kb_mask_free(&mask);
+}
+
+/* ---- other bits ------------------------------------------------------------------------
+ */
+
+void kb_life_localise_runs(struct life *l, const struct kb_compare_args *args,
+                           const void *second) {
+    const char *name = l->asked.problem.tensors[args->tensor].name;
+    struct kb_compare_args all = *args;
+    struct kb_mask mask;
+
+    all.sample = NULL; /* runs are compared whole */
+    for (int i = 0; i < l->row->n_outputs; i++) {
+        struct kb_local *local = kb_arena_alloc(l->arena, sizeof *local);
+        if (!kb_streq(l->row->outputs[i].name, name))
+            continue;
+        if (kb_mask_differing(&all, second, &mask) && mask.wrong > 0) {
+            local->right = mask.set.n - mask.wrong;
+            local->right_share = local->right_ulp = (double)NAN;
+            kb_mask_where(&mask, l->arena, local);
+            kb_mask_map(&mask, &local->map);
+            l->row->outputs[i].local = local;
+        }
+        kb_mask_free(&mask);
+    }
 }

@@ -119,6 +119,24 @@ static void of_a_sample_the_checked_rows_alone_are_told(void **state) {
     fake_free(&f);
 }
 
+static bool spoils_row_4_later(int run, int64_t i) {
+    return run > 0 && i / 32 == 4;
+}
+
+static void runs_that_differ_are_told_where(void **state) {
+    (void)state;
+    const struct fake_script script = {.ns = constant, .spoils = spoils_row_4_later};
+    struct fake f;
+    check_script(&f, &script, "silu/83x64/fp32");
+    assert_int_equal(f.row.reason, KB_R_ORDER);
+    assert_int_equal(f.row.outputs[0].over, 0);
+    const struct kb_local *local = f.row.outputs[0].local;
+    assert_non_null(local);
+    assert_string_equal(local->where, "row 4");
+    assert_int_equal(local->right, 82 * 32);
+    fake_free(&f);
+}
+
 static void a_right_row_has_no_place_of_a_fault(void **state) {
     (void)state;
     const struct fake_script script = {.ns = constant};
@@ -135,6 +153,7 @@ int main(void) {
         cmocka_unit_test(what_either_poison_is_left_in_is_unwritten),
         cmocka_unit_test(a_failed_row_says_where_and_what_of_the_rest_is_right),
         cmocka_unit_test(of_a_sample_the_checked_rows_alone_are_told),
+        cmocka_unit_test(runs_that_differ_are_told_where),
         cmocka_unit_test(a_right_row_has_no_place_of_a_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

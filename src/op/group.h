@@ -150,6 +150,24 @@ void kb_query_select(const struct kb_query *query, struct kb_groups *groups,
                      bool files_are_right, struct kb_pick *pick, struct kb_complaints *c);
 bool kb_pick_case(const struct kb_pick *pick, const struct kb_case *c, const char *id,
                   unsigned __int128 tags, bool only_by_tag);
+
+/* ---- random cases
+ * ------------------------------------------------------------------------
+ */
+
+struct kb_fuzz {
+    uint64_t seed;
+    bool any_fill;          /* one of the op's fills, too */
+    struct kb_strings kept; /* names of parameters that are not drawn */
+    struct kb_problem *problem;
+};
+/* Attempt `attempt` at a case around `given`, without an id; fuzz->problem is its problem.
+ * False where it is no legal case, or one that takes long on a CPU. */
+bool kb_fuzz_case(const struct kb_fuzz *fuzz, uint64_t attempt, const struct kb_case *given,
+                  struct kb_case *out);
+/* Which of `n` given cases of an op the attempt is around. */
+size_t kb_fuzz_pick(uint64_t seed, uint64_t attempt, const struct kb_op *op, size_t n);
+
 bool kb_tolerance_same(const struct kb_tolerance *a, const struct kb_tolerance *b);
 
 #endif

@@ -20,6 +20,7 @@ struct lists {
     enum kb_fill *fills;
     struct setting *settings;
     int n_ops, n_shapes, n_dtypes, n_fills, n_settings;
+    bool all_fills; /* each op's own, in place of `fills` */
 };
 
 /* ---- reading the lists -----------------------------------------------------------------
@@ -76,6 +77,10 @@ static void read_fills(struct lists *l, const struct kb_strings *words,
     l->fills = fills;
     for (size_t i = 0; i < words->count; i++) {
         struct kb_buf what = {0};
+        if (kb_streq(words->items[i], "all")) {
+            l->all_fills = true;
+            continue;
+        }
         if (kb_fill_parse(words->items[i], &fills[l->n_fills])) {
             l->n_fills++;
             continue;
@@ -84,6 +89,8 @@ static void read_fills(struct lists *l, const struct kb_strings *words,
         kb_complain_option(l->c, option, "%s", kb_buf_text(&what));
         kb_buf_free(&what);
     }
+    if (l->all_fills && l->n_fills)
+        kb_complain_option(l->c, option, "all stands alone");
 }
 
 /* The values of a key that was named before, or of a new one. */
@@ -213,8 +220,12 @@ static bool make_group(struct lists *l, const struct kb_case *base,
         .n_shapes = l->n_shapes ? l->n_shapes : 1,
         .dtypes = l->n_dtypes ? l->dtypes : &own->dtype,
         .n_dtypes = l->n_dtypes ? l->n_dtypes : 1,
-        .fills = l->n_fills ? l->fills : &own->fill,
-        .n_fills = l->n_fills ? l->n_fills : 1,
+        .fills = l->all_fills ? base->op->fills
+                 : l->n_fills ? l->fills
+                              : &own->fill,
+        .n_fills = l->all_fills ? base->op->n_fills
+                   : l->n_fills ? l->n_fills
+                                : 1,
         .choices = choices,
         .n_choices = l->n_settings,
     };
@@ -228,7 +239,7 @@ static bool has_room(struct lists *l, const struct kb_groups *groups, size_t n_b
     size_t *lengths = kb_arena_array(l->arena, n, sizeof *lengths);
     struct kb_err err = {0};
     int64_t count;
-    int sizes[] = {l->n_shapes, l->n_dtypes, l->n_fills};
+    int sizes[] = {l->n_shapes, l->n_dtypes, l->all_fills ? KB_FILL_COUNT : l->n_fills};
     lengths[0] = n_bases;
     for (size_t i = 0; i < KB_COUNT(sizes); i++)
         lengths[1 + i] = sizes[i] ? (size_t)sizes[i] : 1;
@@ -384,7 +395,7 @@ void kb_query_select(const struct kb_query *query, struct kb_groups *groups,
         .shapes = l.shapes,
         .n_shapes = (size_t)l.n_shapes,
         .any_dtype = !l.n_dtypes,
-        .any_fill = !l.n_fills,
+        .any_fill = !l.n_fills || l.all_fills,
         .any_tag = !query->tags.count,
         .by_tag_too = query->tags.count || query->ids.count || query->by_tag_too,
         .n_keys = (size_t)l.n_settings,

@@ -15,9 +15,20 @@ struct entry {
     bool only_by_tag;       /* all of those groups are */
 };
 
+/* The cases of an op that random ones are around. */
+struct around {
+    const struct kb_op *op;
+    struct entry *given;
+    size_t n;
+};
+
 struct kb_suite {
     struct kb_arena arena;
     struct kb_groups groups;
+    /* Random cases: `group` of an entry is an index of `around`, `index` the attempt. */
+    struct around *around;
+    size_t n_around;
+    struct kb_fuzz fuzz;
     struct entry *entries;
     size_t n, at;
     int id_width;
@@ -131,9 +142,25 @@ static void enter_all(struct kb_suite *s, const struct finder *finder,
     kb_arena_free(&ids);
 }
 
-static void entry_case(const struct kb_suite *s, const struct entry *e,
+static void given_case(const struct kb_suite *s, const struct entry *e,
                        struct kb_case *out) {
     kb_group_case(kb_groups_at(&s->groups, e->group), e->index, out);
+}
+
+/* False where the attempt comes to no case. */
+static bool random_case(const struct kb_suite *s, const struct around *a, uint64_t attempt,
+                        struct kb_case *out) {
+    struct kb_case given;
+    given_case(s, &a->given[kb_fuzz_pick(s->fuzz.seed, attempt, a->op, a->n)], &given);
+    return kb_fuzz_case(&s->fuzz, attempt, &given, out);
+}
+
+static void entry_case(const struct kb_suite *s, const struct entry *e,
+                       struct kb_case *out) {
+    if (s->around)
+        random_case(s, &s->around[e->group], e->index, out);
+    else
+        given_case(s, e, out);
 }
 
 /* ---- what is near ----------------------------------------------------------------------
@@ -298,6 +325,97 @@ static void select_cases(struct kb_suite *s, const struct kb_query *query,
     kb_arena_free(&table);
 }
 
+/* ---- random cases ----------------------------------------------------------------------
+ */
+
+/* The entries by op, in the order in which ops come. */
+static void sort_by_op(struct kb_suite *s) {
+    struct entry *sorted = kb_arena_array(&s->arena, s->n, sizeof *sorted);
+    size_t n = 0;
+    s->around = kb_arena_array(&s->arena, (size_t)kb_op_count, sizeof *s->around);
+    for (size_t i = 0; i < s->n; i++) {
+        const struct kb_op *op = kb_groups_at(&s->groups, s->entries[i].group)->base.op;
+        bool seen = false;
+        for (size_t k = 0; k < s->n_around; k++)
+            seen |= s->around[k].op == op;
+        if (seen)
+            continue;
+        struct around *a = &s->around[s->n_around++];
+        *a = (struct around){.op = op, .given = sorted + n};
+        for (size_t k = i; k < s->n; k++)
+            if (kb_groups_at(&s->groups, s->entries[k].group)->base.op == op)
+                a->given[a->n++] = s->entries[k];
+        n += a->n;
+    }
+}
+
+enum { TRIES = 200 }; /* for each case that is wanted */
+
+/* `wanted` different ones of an op, or as many as there are. */
+static void draw_cases(struct kb_suite *s, size_t slot, int64_t wanted,
+                       const struct finder *finder) {
+    struct kb_arena ids = {0};
+    struct kb_case *c = kb_arena_alloc(&s->arena, sizeof *c);
+    int64_t n = 0;
+    for (int64_t attempt = 0; n < wanted && attempt < TRIES * (wanted + 10); attempt++) {
+        if (!random_case(s, &s->around[slot], (uint64_t)attempt, c))
+            continue;
+        const char *id = kb_case_id(c, &ids);
+        int width = kb_columns(id);
+        struct kb_hash hash = kb_hash_of(id, strlen(id));
+        uint32_t *found = finder_slot(finder, s->entries, &hash);
+        kb_arena_reset(&ids);
+        if (*found)
+            continue;
+        s->entries[s->n++] =
+            (struct entry){.id = hash, .group = (uint32_t)slot, .index = (uint32_t)attempt};
+        *found = (uint32_t)s->n;
+        s->id_width = width > s->id_width ? width : s->id_width;
+        n++;
+    }
+    kb_arena_free(&ids);
+}
+
+/* What --set names has the values that it gives. */
+static void keep_named(struct kb_suite *s, const struct kb_query *query) {
+    for (size_t i = 0; i < query->set.count; i++) {
+        struct kb_strings parts = {0};
+        kb_split(&s->arena, query->set.items[i], ',', &parts);
+        for (size_t k = 0; k < parts.count; k++) {
+            size_t len = strcspn(parts.items[k], "=");
+            if (parts.items[k][len])
+                kb_strings_add(&s->fuzz.kept, &s->arena,
+                               kb_arena_strndup(&s->arena, parts.items[k], len));
+        }
+    }
+}
+
+/* In place of the entries, random ones around them. */
+static void fuzz(struct kb_suite *s, const struct kb_query *query,
+                 struct kb_complaints *c) {
+    struct kb_arena table = {0};
+    sort_by_op(s);
+    int64_t most = query->fuzz * (int64_t)s->n_around;
+    s->fuzz.seed = query->fuzz_seed;
+    s->fuzz.problem = kb_arena_alloc(&s->arena, sizeof *s->fuzz.problem);
+    keep_named(s, query);
+    s->fuzz.any_fill = !query->fills.count && !kb_strings_has(&s->fuzz.kept, "fill");
+    s->n = 0;
+    s->id_width = 0;
+    if (most > KB_MAX_CASES) {
+        kb_complain_option(c, "--fuzz", "%lld cases, at most %d are allowed",
+                           (long long)most, KB_MAX_CASES);
+        return;
+    }
+    s->entries = kb_arena_array(&s->arena, (size_t)most, sizeof *s->entries);
+    struct finder finder = finder_make(&table, most);
+    for (size_t slot = 0; slot < s->n_around; slot++)
+        draw_cases(s, slot, query->fuzz, &finder);
+    if (!s->n)
+        kb_complain_option(c, "--fuzz", "no legal case was drawn around those asked for");
+    kb_arena_free(&table);
+}
+
 /* ---- the suite -------------------------------------------------------------------------
  */
 
@@ -344,6 +462,8 @@ bool kb_suite_open(struct kb_suite **suite, const struct kb_query *query,
     read_query(s, query, &pick, complaints);
     if (complaints->count == before)
         select_cases(s, query, &pick, complaints);
+    if (complaints->count == before && query->fuzz > 0)
+        fuzz(s, query, complaints);
     if (complaints->count != before) {
         kb_suite_free(s);
         return false;
@@ -356,7 +476,9 @@ bool kb_suite_next(struct kb_suite *s, struct kb_arena *arena, struct kb_case *o
     if (s->at == s->n)
         return false;
     const struct entry *e = &s->entries[s->at++];
-    const struct kb_origin *origin = kb_groups_at(&s->groups, e->group)->origin;
+    static const struct kb_origin random = {.text = "--fuzz"};
+    const struct kb_origin *origin =
+        s->around ? &random : kb_groups_at(&s->groups, e->group)->origin;
     entry_case(s, e, out);
     if (s->has_tolerance)
         out->tolerance = s->tolerance;

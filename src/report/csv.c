@@ -57,7 +57,8 @@ static void add_heads(struct kb_buf *out) {
         for (size_t i = 0; i < KB_COUNT(fields); i++)
             kb_buf_printf(out, ",%s_%s", kb_method_word((enum kb_method)m), fields[i]);
     }
-    kb_buf_puts(out, ",registers,spill_bytes,shared_bytes,code_bytes,repeat\n");
+    kb_buf_puts(out, ",registers,spill_bytes,shared_bytes,code_bytes,where,inputs,holds,"
+                     "smallest,repeat\n");
 }
 
 enum { METRICS = 8 };
@@ -104,6 +105,16 @@ static void add_time(const struct kb_time *t, struct kb_buf *out) {
     add_text(t->there ? kb_quality_word(t->quality) : "", out);
 }
 
+/* Of the first output that is wrong. */
+static void add_local(const struct kb_row *row, struct kb_buf *out) {
+    const struct kb_local *local = NULL;
+    for (int i = 0; i < row->n_outputs && !local; i++)
+        local = row->outputs[i].local;
+    add_text(local ? local->where : NULL, out);
+    add_text(local ? local->inputs : NULL, out);
+    add_text(local ? local->holds : NULL, out);
+}
+
 static void add_row(const struct kb_row *row, struct kb_buf *out) {
     struct kb_buf shape = {0}, seed = {0};
     const struct kb_code_info *code = &row->code;
@@ -136,6 +147,8 @@ static void add_row(const struct kb_row *row, struct kb_buf *out) {
     add_whole(row->built && code->spill_bytes >= 0, code->spill_bytes, out);
     add_whole(row->built && code->shared_bytes >= 0, code->shared_bytes, out);
     add_whole(row->built && code->code_bytes >= 0, code->code_bytes, out);
+    add_local(row, out);
+    add_text(row->smallest ? row->smallest->case_id : NULL, out);
     add_text(row->repeat, out);
     kb_buf_putc(out, '\n');
     kb_buf_free(&shape);

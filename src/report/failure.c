@@ -108,7 +108,7 @@ static bool has_form(const struct kb_output_report *o) {
 
 /* The same in the middle of a sentence, without its reasons. */
 static void brief_words(const struct kb_output_report *o, struct kb_buf *out) {
-    if (o->local && o->over > 1 && o->local->pattern != KB_P_EVERYWHERE &&
+    if (o->local && o->local->inside > 1 && o->local->pattern != KB_P_EVERYWHERE &&
         !kb_streq(o->local->where, "scattered"))
         kb_buf_printf(out, ", %s", o->local->where);
     if (o->local && o->local->inputs)
@@ -150,6 +150,14 @@ const struct kb_output_report *kb_row_worst(const struct kb_row *row) {
             return o;
     }
     return NULL;
+}
+
+const struct kb_output_report *kb_row_placed(const struct kb_row *row) {
+    const struct kb_output_report *o = kb_row_worst(row);
+    for (int i = 0; i < row->n_outputs && !o && row->reason != KB_R_NONE; i++)
+        if (row->outputs[i].local && !row->outputs[i].over)
+            o = &row->outputs[i];
+    return o;
 }
 
 void kb_tolerance_words(const struct kb_tolerance *tolerance, struct kb_buf *out) {
@@ -259,6 +267,8 @@ static void what_words(const struct kb_row *row, bool where, struct kb_buf *out)
         mismatch_words(o, where, out);
     else
         text_words(row, out);
+    if (!o && where && kb_row_placed(row))
+        brief_words(kb_row_placed(row), out);
 }
 
 void kb_row_what(const struct kb_row *row, struct kb_buf *out) {

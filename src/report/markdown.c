@@ -200,6 +200,14 @@ static void add_failure(const struct kb_row *row, struct kb_buf *out) {
     add_safe(kb_buf_text(&words), out);
     kb_buf_putc(out, '\n');
     add_code(row->repeat, out);
+    if (row->smallest) {
+        kb_buf_clear(&words);
+        kb_smallest_words(row, &words);
+        kb_buf_puts(out, "\n  smallest: ");
+        add_safe(kb_buf_text(&words), out);
+        kb_buf_putc(out, '\n');
+        add_code(row->smallest->repeat, out);
+    }
     kb_buf_free(&words);
 }
 

@@ -68,7 +68,7 @@ static void cell_words(const struct kb_output_report *o, struct kb_buf *out) {
 /* Where it is one cell, or all of it is wrong, it tells nothing. */
 static bool is_worth_a_map(const struct kb_output_report *o) {
     const struct kb_map *map = &o->local->map;
-    if (!map->n_lines || o->over >= o->checked)
+    if (!map->n_lines || !o->local->right)
         return false;
     return map->n_lines > 1 || strlen(map->lines[0]) > 1;
 }
@@ -111,13 +111,13 @@ static void text_line(const struct kb_single *single, const char *name,
 
 void kb_single_wrong(const struct kb_single *single, const struct kb_row *row,
                      struct kb_buf *out) {
-    const struct kb_output_report *o = kb_row_worst(row);
+    const struct kb_output_report *o = kb_row_worst(row), *placed = kb_row_placed(row);
     struct kb_buf text = {0};
     kb_row_what(row, &text);
     text_line(single, "what", &text, out);
     kb_buf_clear(&text);
-    if (o)
-        kb_where_words(o, &text);
+    if (placed)
+        kb_where_words(placed, &text);
     text_line(single, "where", &text, out);
     kb_buf_clear(&text);
     if (row->checked)
@@ -129,8 +129,8 @@ void kb_single_wrong(const struct kb_single *single, const struct kb_row *row,
     kb_buf_free(&text);
     if (o)
         element_lines(single, o, out);
-    if (o && o->local)
-        map_lines(o, out);
+    if (placed && placed->local)
+        map_lines(placed, out);
 }
 
 /* ---- what to do next -------------------------------------------------------------------

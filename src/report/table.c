@@ -351,6 +351,25 @@ void kb_table_head(const struct kb_table *table, struct kb_buf *out) {
     kb_buf_putc(out, '\n');
 }
 
+/* What it comes to when it is made smaller, and the command for that. */
+static void add_smallest(const struct kb_row *row, int indent, int width,
+                         struct kb_buf *out) {
+    struct kb_buf text = {0}, safe = {0};
+    kb_buf_puts(&text, "smallest: ");
+    kb_smallest_words(row, &text);
+    kb_escape(&safe, kb_buf_text(&text), text.len);
+    kb_buf_printf(out, "%*s", indent, "");
+    kb_wrap(kb_buf_text(&safe), indent, indent, width, out);
+    kb_buf_putc(out, '\n');
+    if (!kb_streq(row->smallest->case_id, row->case_id)) {
+        kb_buf_printf(out, "%*s", indent, "");
+        kb_escape(out, row->smallest->repeat, strlen(row->smallest->repeat));
+        kb_buf_putc(out, '\n');
+    }
+    kb_buf_free(&text);
+    kb_buf_free(&safe);
+}
+
 void kb_table_failure(const struct kb_table *table, const struct kb_row *row,
                       struct kb_buf *out) {
     enum kb_verdict verdict = kb_reason_verdict(row->reason);
@@ -373,6 +392,8 @@ void kb_table_failure(const struct kb_table *table, const struct kb_row *row,
     kb_buf_clear(&safe);
     kb_escape(&safe, row->repeat, strlen(row->repeat));
     kb_buf_printf(out, "\n%*s%s\n", indent, "", kb_buf_text(&safe));
+    if (row->smallest)
+        add_smallest(row, indent, width, out);
     kb_buf_free(&text);
     kb_buf_free(&safe);
 }

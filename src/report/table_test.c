@@ -223,8 +223,29 @@ static void a_summary_counts_each_verdict_and_shouts_the_bad(void **state) {
                         "97 % (geomean of 1)   2.9 s\n");
 }
 
+static void a_failure_that_was_made_smaller_has_the_smallest_and_its_command(void **state) {
+    static const struct kb_smallest smallest = {
+        .case_id = "gelu_tanh/1x18/bf16",
+        .where = "column 8 of 9",
+        .passes = "gelu_tanh/1x16/bf16",
+        .repeat = "kbench --case gelu_tanh/1x18/bf16 --seed 1",
+        .done = true,
+    };
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_unwritten(&row);
+    row.smallest = &smallest;
+    kb_table_failure(&v->table, &row, &v->text);
+    const char *end = strstr(kb_buf_text(&v->text), "--seed 1\n");
+    assert_non_null(end);
+    assert_string_equal(end, "--seed 1\n"
+                             "      smallest: 1x18 fails (column 8 of 9), 1x16 passes\n"
+                             "      kbench --case gelu_tanh/1x18/bf16 --seed 1\n");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(a_failure_that_was_made_smaller_has_the_smallest_and_its_command),
         TEST(a_suite_on_a_gpu_has_all_columns),
         TEST(a_suite_on_the_host_has_no_time_columns),
         TEST(a_sampled_row_says_so_beside_it_or_below),
