@@ -186,6 +186,58 @@ KB_DEVICE float kb_fms_sat(float a, float b, float c) {
     return y;
 }
 
+/* ---- bytes ------------------------------------------------------------------------------
+ */
+
+/* Bytes of y:x, 0 to 7, by the four nibbles of the selector, the lowest byte first. The top
+ * bit of a nibble takes the sign of its byte, eight times. */
+template <unsigned kSelector> KB_DEVICE unsigned kb_prmt(unsigned x, unsigned y) {
+    unsigned out;
+#ifdef KB_HOST
+    unsigned long long bytes = (unsigned long long)y << 32 | x;
+    out = 0;
+    for (int i = 0; i < 4; i++) {
+        unsigned nibble = kSelector >> 4 * i;
+        unsigned byte = bytes >> 8 * (nibble & 7) & 255;
+        out |= (nibble & 8 ? (byte & 128 ? 255 : 0) : byte) << 8 * i;
+    }
+#else
+    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(out) : "r"(x), "r"(y), "n"(kSelector));
+#endif
+    return out;
+}
+
+/* The larger and the smaller one; NaN if either is. */
+KB_DEVICE float kb_max_nan(float a, float b) {
+    float y;
+#ifdef KB_HOST
+    y = a != a || b != b ? a + b : fmaxf(a, b);
+#else
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
+#endif
+    return y;
+}
+KB_DEVICE float kb_min_nan(float a, float b) {
+    float y;
+#ifdef KB_HOST
+    y = a != a || b != b ? a + b : fminf(a, b);
+#else
+    asm("min.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
+#endif
+    return y;
+}
+
+/* a * b, subnormal numbers as they are: in a fast-math build, too. */
+KB_DEVICE float kb_mul(float a, float b) {
+    float y;
+#ifdef KB_HOST
+    y = a * b;
+#else
+    asm("mul.rn.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
+#endif
+    return y;
+}
+
 template <class T> KB_DEVICE constexpr bool kb_is_half() {
     return false;
 }
@@ -316,15 +368,15 @@ template <int kLeft> KB_DEVICE void kb_copy_wait() {
  * before it, nothing that they may still read is written before it; and no pointer to such
  * memory is const __restrict__, which would allow the compiler to read it earlier. */
 KB_DEVICE void kb_wait_inputs() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+#if defined(KB_HOST)
+    kb_host_wait_inputs();
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
 /* The next kernel may take the places that become free. A hint: it orders no memory. */
 KB_DEVICE void kb_let_next_start() {
-#if defined(KB_HOST)
-    kb_host_wait_inputs();
-#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.launch_dependents;");
 #endif
 }
