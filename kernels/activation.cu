@@ -194,7 +194,7 @@ template <int kAct> KB_DEVICE float act(float x) {
 
 /* act(gate) of a vector, rounded to T where asked. NaN passes the clamp. */
 template <class T, int kAct, bool kRound, int kBytes, int kN>
-KB_DEVICE void activate(const kb_vec<kBytes> &gate, float limit, float (&out)[kN]) {
+KB_REGISTERS void activate(const kb_vec<kBytes> &gate, float limit, float (&out)[kN]) {
     kb_unpack<T>(gate, out);
 #pragma unroll
     for (int i = 0; i < kN; i++) {
@@ -207,7 +207,7 @@ KB_DEVICE void activate(const kb_vec<kBytes> &gate, float limit, float (&out)[kN
 }
 
 template <class T, int kBytes, int kN>
-KB_DEVICE void multiply(const float (&a)[kN], const kb_vec<kBytes> &up, float limit,
+KB_REGISTERS void multiply(const float (&a)[kN], const kb_vec<kBytes> &up, float limit,
                         float *out) {
     float u[kN];
     kb_unpack<T>(up, u);
@@ -221,7 +221,7 @@ KB_DEVICE void multiply(const float (&a)[kN], const kb_vec<kBytes> &up, float li
 }
 
 template <class T, int kBytes, int kN>
-KB_DEVICE kb_vec<kBytes> product(const float (&a)[kN], const kb_vec<kBytes> &up,
+KB_REGISTERS kb_vec<kBytes> product(const float (&a)[kN], const kb_vec<kBytes> &up,
                                  float limit) {
     float r[kN];
     multiply<T>(a, up, limit, r);

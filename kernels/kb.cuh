@@ -10,6 +10,14 @@
 
 #define KB_DEVICE __device__ __forceinline__
 
+/* What works on the caller's registers alone, by reference. On the host, where accesses are
+ * held against their alignment, these need not be: their loops become vector instructions. */
+#ifdef KB_HOST
+#define KB_REGISTERS __attribute__((no_sanitize("alignment"))) KB_DEVICE
+#else
+#define KB_REGISTERS KB_DEVICE
+#endif
+
 /* ---- conversions ------------------------------------------------------------------------
  * To float exactly, from float to nearest even; NaN stays NaN, fp16 overflows to infinity.
  */
@@ -93,22 +101,22 @@ template <class V> KB_DEVICE V *kb_at(V *base, unsigned index) {
 /* A word of two 16-bit elements, the first in its lower half. */
 template <class T> struct kb_pair;
 template <> struct kb_pair<__nv_bfloat16> {
-    static KB_DEVICE void unpack(unsigned word, float &first, float &second) {
+    static KB_REGISTERS void unpack(unsigned word, float &first, float &second) {
         first = __uint_as_float(word << 16);
         second = __uint_as_float(word & 0xffff0000u);
     }
-    static KB_DEVICE unsigned pack(float first, float second) {
+    static KB_REGISTERS unsigned pack(float first, float second) {
         __nv_bfloat162 pair = __floats2bfloat162_rn(first, second);
         return *reinterpret_cast<unsigned *>(&pair);
     }
 };
 template <> struct kb_pair<__half> {
-    static KB_DEVICE void unpack(unsigned word, float &first, float &second) {
+    static KB_REGISTERS void unpack(unsigned word, float &first, float &second) {
         float2 pair = __half22float2(*reinterpret_cast<__half2 *>(&word));
         first = pair.x;
         second = pair.y;
     }
-    static KB_DEVICE unsigned pack(float first, float second) {
+    static KB_REGISTERS unsigned pack(float first, float second) {
         __half2 pair = __floats2half2_rn(first, second);
         return *reinterpret_cast<unsigned *>(&pair);
     }
@@ -116,7 +124,7 @@ template <> struct kb_pair<__half> {
 
 /* The elements of a vector as floats, and back. */
 template <class T, int kBytes, int kN>
-KB_DEVICE void kb_unpack(const kb_vec<kBytes> &v, float (&out)[kN]) {
+KB_REGISTERS void kb_unpack(const kb_vec<kBytes> &v, float (&out)[kN]) {
     static_assert(kN * sizeof(T) == kBytes, "the array has one float for each element");
     if constexpr (sizeof(T) == 4) {
 #pragma unroll
@@ -131,7 +139,7 @@ KB_DEVICE void kb_unpack(const kb_vec<kBytes> &v, float (&out)[kN]) {
     }
 }
 template <class T, int kBytes, int kN>
-KB_DEVICE kb_vec<kBytes> kb_pack(const float (&in)[kN]) {
+KB_REGISTERS kb_vec<kBytes> kb_pack(const float (&in)[kN]) {
     static_assert(kN * sizeof(T) == kBytes, "the array has one float for each element");
     kb_vec<kBytes> v;
     if constexpr (sizeof(T) == 4) {
