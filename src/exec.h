@@ -82,7 +82,8 @@ struct kb_run_options {
     uint64_t compared;
     /* Launches that may start before the kernels ahead have ended find poison in every slot
      * before they wait for them, and what they write till then is lost. On host the first
-     * blocks do, as many as are worth `late_bytes` of copies. */
+     * block does, then each thread and block, as many as are worth `late_bytes` of copies.
+     */
     bool late;
     size_t late_bytes;
     bool no_pdl; /* cuda: no launch starts before the one ahead has ended */
@@ -94,6 +95,7 @@ struct kb_run_result {
     char warning[512]; /* early exit before a barrier, ...; "" if none */
     double wall_ns;    /* of the launches; not a GPU time on host */
     int runs;          /* of the plan, from the same contents */
+    bool late;         /* inputs came late, and a launch could tell */
 };
 
 /* ---- timing ---------------------------------------------------------------------------

@@ -181,9 +181,9 @@ def share_of_bound(row):
 def describe(row):
     """What was seen, in a few words; whether the peers' tolerance would let it pass."""
     outputs = list(row.get("outputs", {}).values())
-    if row.get("reason_kind") != "mismatch" or not outputs:
+    out = max(outputs, key=lambda o: o["over"], default=None)
+    if row.get("reason_kind") != "mismatch" or not out or not out["over"]:
         return row.get("reason") or "", False
-    out = max(outputs, key=lambda o: o["over"])
     share = share_of_bound(row)
     words = f'{out["over"]} of {out["elements"]} over'
     words += f", {share:.3g} of bound" if share is not None else ""

@@ -12,6 +12,9 @@ __thread kbh_state kbh_now;
 static __thread kbh_engine *engine;
 
 static void kbh_dynamic_begin(kbh_engine *e, bool single);
+static size_t early_left; /* bytes that may be copied for threads that start early */
+static void kbh_start_early(void);
+static void kbh_end_early(void);
 static void kbh_shared_begin(kbh_engine *e);
 static void drop_copies(kbh_engine *e);
 
@@ -148,6 +151,7 @@ static void run_elsewhere(kbh_engine *e, int t) {
 /* The running thread stops here until it is picked again. */
 static void suspend(kbh_engine *e, int next) {
     unsigned t = kbh_now.thread;
+    kbh_end_early();
     e->owner[t] = e->fiber;
     if (next == (int)t)
         become(e, t);
@@ -444,7 +448,10 @@ static void kbh_fiber_main(void) {
             become(e, (unsigned)t);
             if (kbh_tsan())
                 __tsan_acquire(&e->block_begin);
+            if (early_left)
+                kbh_start_early();
             e->launch->entry->call(e->launch->args);
+            kbh_end_early();
             leave_kernel(e);
             if (!kbh_tsan() || !e->live)
                 continue;

@@ -3,43 +3,83 @@
 
 /* ---- inputs that come late -------------------------------------------------------------
  * A launch with a programmatic start may begin while the kernels ahead still write. The
- * first blocks of such a launch find poison in every slot; at the block's first wait, or at
- * its end if it has none, the slab is put back to what it was before the block. So what was
- * read too early is poison, and what was written too early is lost. One OS thread. */
+ * first block of such a launch finds poison in every slot; at the block's first wait, or at
+ * its end if it has none, the slots are put back to what they were. So what was read too
+ * early is poison, and what was written too early is lost. The same then goes for each thread
+ * that starts, until it waits or lets others run, and for further blocks, as long as the
+ * budget of bytes to copy lasts. One OS thread. */
 
 bool kbh_early;
-static char *before_block;
+static bool early_thread; /* what is early is one thread and not the block */
+static char *before;      /* the slots' contents */
+
+static size_t slot_bytes(void) {
+    size_t bytes = 0;
+    for (int i = 0; i < run.n_slots; i++)
+        bytes += run.slots[i].bytes;
+    return bytes;
+}
 
 static void begin_early(void) {
-    memcpy(before_block, run.slab, run.slab_bytes);
-    for (int i = 0; i < run.n_slots; i++)
-        poison(run.slab + run.slots[i].offset, run.slots[i].bytes);
+    char *to = before;
+    for (int i = 0; i < run.n_slots; i++) {
+        char *slot = run.slab + run.slots[i].offset;
+        memcpy(to, slot, run.slots[i].bytes);
+        poison(slot, run.slots[i].bytes);
+        to += run.slots[i].bytes;
+    }
     kbh_early = true;
 }
 
 void kbh_wait_inputs(void) {
+    const char *from = before;
     if (!kbh_early)
         return;
-    kbh_early = false;
-    memcpy(run.slab, before_block, run.slab_bytes);
+    kbh_early = early_thread = false;
+    for (int i = 0; i < run.n_slots; i++) {
+        memcpy(run.slab + run.slots[i].offset, from, run.slots[i].bytes);
+        from += run.slots[i].bytes;
+    }
 }
 
-/* As many blocks as their copies are within the budget, one at least; how many that were. */
-static uint64_t run_early_blocks(kbh_work *work) {
-    uint64_t n = run.late_bytes / (2 * run.slab_bytes + 1);
-    if (!work->launch->early || !run.late_bytes || !run.slab)
-        return 0;
-    if (!before_block)
-        before_block = (char *)malloc(run.slab_bytes);
-    if (!before_block)
-        kbh_stop(KBH_LIMIT, "no memory for a copy of %zu bytes", run.slab_bytes);
-    n = n > work->n_blocks ? work->n_blocks : n ? n : 1;
-    kbh_engine_begin(&engines[0], work->launch, work->indices, run.seed, true);
-    for (uint64_t i = 0; i < n; i++) {
-        begin_early();
-        kbh_run_block(&engines[0], block_at(work, i));
+/* Take what an early start costs from the budget. */
+static bool afford_early(void) {
+    size_t cost = 2 * slot_bytes();
+    bool enough = early_left >= cost;
+    early_left = enough ? early_left - cost : 0;
+    return enough;
+}
+
+/* A thread starts: called where the budget is not spent. */
+static void kbh_start_early(void) {
+    if (kbh_early || !afford_early())
+        return;
+    begin_early();
+    early_thread = true;
+}
+
+static void kbh_end_early(void) {
+    if (early_thread)
         kbh_wait_inputs();
-    }
+}
+
+/* As many blocks as the budget is for, one at least; how many that were. */
+static uint64_t run_early_blocks(kbh_work *work) {
+    uint64_t n = 0;
+    if (!work->launch->early || !run.late_bytes || !run.slab || !work->n_blocks)
+        return 0;
+    if (!before)
+        before = (char *)malloc(slot_bytes() + 1);
+    if (!before)
+        kbh_stop(KBH_LIMIT, "no memory for a copy of %zu bytes", slot_bytes());
+    early_left = run.late_bytes;
+    kbh_engine_begin(&engines[0], work->launch, work->indices, run.seed, true);
+    do {
+        begin_early();
+        kbh_run_block(&engines[0], block_at(work, n++));
+        kbh_wait_inputs();
+    } while (n < work->n_blocks && afford_early());
+    early_left = 0;
     engine = NULL;
     return n;
 }

@@ -1,6 +1,7 @@
 /* cuda_device.c - which GPUs there are, and opening one. */
 #include "cuda_device.h"
 
+#include "cuda_passes.h"
 #include "cuda_timer.h"
 
 #include <pthread.h>
@@ -198,6 +199,7 @@ void kb_cuda_close(struct kb_device *device) {
         return;
     if (device->context) {
         kb_clockwork_free(device);
+        kb_passes_free(device);
         kb_cuda_copy_free(device);
         kb_cuda_free(device, &device->slab);
         if (device->stream)
@@ -226,6 +228,7 @@ static bool fail_memory(struct kb_device *device, size_t bytes, struct kb_err *e
 /* What is kept for the next case or method; whether there was any. */
 static bool give_up_kept(struct kb_device *device) {
     bool any = kb_sets_drop_idle(device) || device->slab;
+    any |= kb_passes_drop(device);
     kb_cuda_free(device, &device->slab);
     device->slab_bytes = 0;
     return any;

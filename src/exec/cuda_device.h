@@ -24,6 +24,7 @@ struct kb_device {
     CUdeviceptr slab; /* of run: kept, grows */
     size_t slab_bytes;
     void *stage[2];                 /* page-locked, for large copies; made at the first */
+    struct kb_passes *passes;       /* what runs of several launches share */
     struct kb_clockwork *clockwork; /* what timers share; made at the first */
 };
 

@@ -1,5 +1,5 @@
 /* cuda_run.c - one run of a plan over a slab: up, launch, down, guards included. */
-#include "cuda_device.h"
+#include "cuda_passes.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,17 +28,35 @@ static void start_scratch(const struct kb_plan *plan, const struct kb_slab *slab
     }
 }
 
+static bool launch_all(struct kb_device *device, struct kb_code *code,
+                       const struct kb_plan *plan, const struct kb_on_device *at,
+                       const struct kb_run_options *options, struct kb_run_result *result,
+                       struct kb_err *err) {
+    bool same = true;
+    if (options->repeats > 0 &&
+        !kb_passes_run(device, code, plan, at, options, &same, &result->runs, err))
+        return false;
+    if (!same)
+        return true;
+    result->runs++;
+    if (options->late)
+        return kb_passes_late(device, code, plan, at, &result->late, err);
+    return kb_cuda_launch(device, code, plan, at->slots, at->n_slots, !options->no_pdl,
+                          err);
+}
+
 static bool run_on_slab(struct kb_device *device, struct kb_code *code,
                         const struct kb_plan *plan, struct kb_slab *slab,
-                        struct kb_run_result *result, struct kb_err *err) {
-    CUdeviceptr slots[KB_MAX_SLOTS] = {0};
+                        const struct kb_run_options *options, struct kb_run_result *result,
+                        struct kb_err *err) {
+    struct kb_on_device at = {.n_slots = slab->n_slots, .slab = slab};
     for (int i = 0; i < slab->n_slots; i++)
-        slots[i] = slab->slots[i].bytes ? device->slab + slab->slots[i].offset : 0;
+        at.slots[i] = slab->slots[i].bytes ? device->slab + slab->slots[i].offset : 0;
     start_scratch(plan, slab);
     if (!kb_cuda_upload(device, device->slab, slab->data, slab->bytes, err))
         return false;
     int64_t start_ns = kb_now_ns();
-    if (!kb_cuda_launch(device, code, plan, slots, slab->n_slots, true, err) ||
+    if (!launch_all(device, code, plan, &at, options, result, err) ||
         !kb_cuda_sync(device, err))
         return false;
     result->wall_ns = (double)(kb_now_ns() - start_ns);
@@ -104,14 +122,17 @@ static bool fetch_apart(struct kb_device *device, const struct kb_plan *plan,
 
 static bool run_apart(struct kb_device *device, struct kb_code *code,
                       const struct kb_plan *plan, struct kb_slab *slab,
-                      struct kb_run_result *result, struct kb_err *err) {
+                      const struct kb_run_options *options, struct kb_run_result *result,
+                      struct kb_err *err) {
     CUdeviceptr blocks[KB_MAX_SLOTS] = {0}, slots[KB_MAX_SLOTS] = {0};
     start_scratch(plan, slab);
     bool ok = place_apart(device, plan, slab, blocks, slots, err);
     int64_t start_ns = kb_now_ns();
-    ok = ok && kb_cuda_launch(device, code, plan, slots, slab->n_slots, true, err) &&
+    ok = ok &&
+         kb_cuda_launch(device, code, plan, slots, slab->n_slots, !options->no_pdl, err) &&
          kb_cuda_sync(device, err);
     result->wall_ns = (double)(kb_now_ns() - start_ns);
+    result->runs = 1;
     ok = ok && fetch_apart(device, plan, slab, slots, err);
     for (int i = 0; i < slab->n_slots; i++)
         kb_cuda_free(device, &blocks[i]);
@@ -121,14 +142,13 @@ static bool run_apart(struct kb_device *device, struct kb_code *code,
 bool kb_cuda_run(struct kb_device *device, struct kb_code *code, const struct kb_plan *plan,
                  struct kb_slab *slab, const struct kb_run_options *options,
                  struct kb_run_result *result, struct kb_err *err) {
-    (void)options; /* a GPU orders its blocks itself */
     *result = (struct kb_run_result){0};
     if (!kb_cuda_launches(plan))
         return true;
     if (!kb_cuda_current(device, err) || !kb_cuda_prepare(device, code, plan, err))
         return false;
     if (device->watched)
-        return run_apart(device, code, plan, slab, result, err);
+        return run_apart(device, code, plan, slab, options, result, err);
     return hold_slab(device, slab->bytes, err) &&
-           run_on_slab(device, code, plan, slab, result, err);
+           run_on_slab(device, code, plan, slab, options, result, err);
 }

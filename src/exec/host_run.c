@@ -129,6 +129,13 @@ static bool launches_nothing(const struct kb_plan *plan) {
     return true;
 }
 
+static bool starts_early(const struct kb_plan *plan) {
+    for (int i = 0; i < plan->n_launches; i++)
+        if (plan->launches[i].pdl)
+            return true;
+    return false;
+}
+
 /* What the runner takes for granted. Contracts are checked before; a plan made by hand may
  * not be. */
 static bool is_sound(const struct kb_device *device, const struct kb_plan *plan,
@@ -433,6 +440,7 @@ bool host_run(struct kb_device *device, struct kb_code *code, const struct kb_pl
     bool ok = hold_talk(device, code, slab, &command, &t, err);
     if (ok && parse_reply(&t.reply, nonce, &reply)) {
         ok = judge_reply(&t, &reply, result, err);
+        result->late = options->late && starts_early(plan) && !device->sanitizers;
         if (ok)
             collect_warning(&t, reply.warning, result);
     } else if (ok) {

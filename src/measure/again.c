@@ -69,19 +69,40 @@ static void name_way(struct life *l, const struct kb_further *f) {
 
     if (f->ways == KB_BY_PARTS || row->reason == KB_R_EARLY_WRITE)
         return;
-    kb_further_words(l, f, &how);
+    bool misaligned = f->ways & KB_BY_SHIFT && strstr(row->text, "misaligned");
+    struct kb_further shift = *f;
+    shift.ways &= KB_BY_SHIFT;
+    kb_further_words(l, misaligned ? &shift : f, &how);
     if (f->ways == KB_BY_LATE && broke)
         kb_life_stop(l, KB_R_EARLY_READ,
                      "an input is read before the wait for the kernel ahead: %s, %s",
                      row->text, how.data);
     else if (f->ways & KB_BY_SHIFT &&
-             (broke ? strstr(row->text, "misaligned") != NULL || f->ways == KB_BY_SHIFT
+             (broke ? misaligned || f->ways == KB_BY_SHIFT
                     : row->reason == KB_R_ALIGNMENT) &&
              !strstr(row->text, "other bits"))
         kb_life_stop(l, KB_R_ALIGNMENT, "%s: %s", kb_buf_text(&how), row->text);
     else if (!strstr(row->text, how.data) && row->reason != KB_R_UNWRITTEN)
         kb_life_stop(l, row->reason, "%s, %s", row->text, how.data);
     kb_buf_free(&how);
+}
+
+/* A part that is right by itself, in a process of its own, and wrong behind a launch of the
+ * case: what that one kept shows. */
+static void name_parts(struct life *l, const struct kb_further *f,
+                       const struct kb_row *before) {
+    struct kb_row failed = *l->row;
+    struct kb_further apart = *f;
+
+    apart.apart = true;
+    *l->row = *before;
+    bool alone = kb_further_run(l, &apart);
+    *l->row = failed;
+    if (alone)
+        kb_life_stop(l, KB_R_STALE,
+                     "%s, though not in a process of its own: something is kept from "
+                     "launch to launch",
+                     l->row->text);
 }
 
 /* True if the run is right. If it is not, each of its ways is tried alone: the first that
@@ -100,6 +121,8 @@ static bool run_further(struct life *l, const struct kb_further *f) {
         *l->row = before;
         if (!kb_further_run(l, &one)) {
             name_way(l, &one);
+            if (one.ways == KB_BY_PARTS && kb_streq(l->session->backend->name, "host"))
+                name_parts(l, &one, &before);
             return false;
         }
     }
@@ -230,6 +253,13 @@ static bool again_on_host(struct life *l, const struct limits *limits,
     return ok;
 }
 
+/* Whether the device has memory for so many slabs. */
+static bool fits(const struct life *l, int slabs) {
+    int64_t free_bytes = l->session->backend->info(l->session->device)->free_bytes;
+
+    return free_bytes <= 0 || (int64_t)l->initial.bytes <= free_bytes / slabs;
+}
+
 /* The same launch again over shifted tensors, and of small cases the rest. Inputs that come
  * late have a run of their own: one that breaks off ends the process, and is not tried in
  * other ways. */
@@ -248,11 +278,11 @@ static bool again_on_device(struct life *l, const struct limits *limits,
         more.ways = KB_BY_AHEAD;
         allow_shift(&more, wider(least));
     }
-    if (is_touchy(l))
+    if (is_touchy(l) && fits(l, 4))
         allow_repeats(l, limits, MANY - 2, &more);
     ok = ok && (!more.ways || run_further(l, &more));
     ok = ok && (!parts->n_parts || run_further(l, parts));
-    if (starts_early(l) && l->initial.bytes <= limits->late_slab_bytes)
+    if (starts_early(l) && l->initial.bytes <= limits->late_slab_bytes && fits(l, 3))
         late.ways = KB_BY_LATE;
     return ok && (!late.ways || run_further(l, &late));
 }

@@ -34,6 +34,7 @@ struct kb_further {
     int64_t repeat_ns;
     const struct kb_part *parts;
     int n_parts;
+    bool apart; /* each part in a process of its own */
 };
 
 /* Run the case once more and hold what it leaves against l->first. False with the row's
@@ -41,13 +42,30 @@ struct kb_further {
 bool kb_further_run(struct life *l, const struct kb_further *f);
 /* All ways of a run in words: "with tensors shifted by an element". */
 void kb_further_words(const struct life *l, const struct kb_further *f, struct kb_buf *out);
-/* What lies in a slot of the run under way, in words. */
-const char *kb_further_slot_name(struct life *l, int slot);
 /* The least that tensors may be aligned to by the contract, and whether an element of each
  * has no fewer bytes. */
 int64_t kb_further_align(const struct life *l, bool *element);
+
+/* ---- its slab, in further_slab.c ---------------------------------------------------- */
+
+/* Lay l->work out for the run; false with the row's verdict. */
+bool kb_further_lay(struct life *l, const struct kb_further *f);
+/* What it begins with. */
+void kb_further_fill(struct life *l, const struct kb_further *f);
+/* The same once more, but for outputs and what the contract keeps, over the case's own
+ * slots. */
+void kb_further_put_back(struct life *l);
+/* Parts that run behind the case in the same launch list, in order; how many. */
+int kb_further_joined(const struct life *l, const struct kb_further *f,
+                      const struct kb_part **out);
+/* The slot of slot `i` of the `k`-th of `n_joined` such parts. */
+int kb_further_part_slot(const struct life *l, int i, int k, int n_joined);
+/* What lies in a slot of the run under way, in words. */
+const char *kb_further_slot_name(struct life *l, int slot);
 /* Change a few elements of the floating-point inputs in a slab that begins with the case's
  * tensors: to numbers that stand elsewhere in them. How many were changed. */
 int64_t kb_further_decoys(const struct life *l, struct kb_slab *slab);
+/* Input `t` from a third of it on, then that third; of whole numbers as it is. */
+void kb_further_turned(const struct life *l, int t, void *out);
 
 #endif

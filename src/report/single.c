@@ -321,6 +321,8 @@ void kb_single_print(const struct kb_single *single, const struct kb_row *row,
         time_lines(row, out);
     if (timed)
         limit_line(single, row, out);
+    if (!host && right && row->checked && !timed)
+        tried_line(single, "repeats", row, out);
     if (host && right)
         host_lines(single, row, out);
     else if (row->built && !(host && row->checked))
