@@ -12,8 +12,8 @@ struct kb_on_device {
     const struct kb_slab *slab;
 };
 
-/* Launch `options->repeats` times more, each from what is there, which is put back; *same is
- * false with what the first that left other bytes left, and nothing is to follow. *runs
+/* Launch `options->repeats` times more, each from what is there, which is put back; *same
+ * is false with what the first that left other bytes left, and nothing is to follow. *runs
  * counts them. */
 bool kb_passes_run(struct kb_device *device, struct kb_code *code,
                    const struct kb_plan *plan, const struct kb_on_device *at,

@@ -24,6 +24,7 @@ struct fake_script {
     enum kb_method open_err_method; /* which method's timer does not open */
     int64_t fail_at;                /* sample to fail at with KB_DEVICE; 0: none */
     bool timed_wrong;               /* the timed launches leave another bit */
+    bool timed_input;               /* the same, in their input */
     /* Whether the kernel's `run`-th run (from 0) leaves element i unwritten, or wrong */
     bool (*skips)(int run, int64_t i);
     bool (*spoils)(int run, int64_t i);
@@ -197,6 +198,8 @@ static bool fake_timer_result(struct kb_timer *timer, int set, struct kb_slab *o
     (void)set, (void)err;
     memcpy(out->data, timer->initial->data, out->bytes);
     fake_compute(device, out, 0);
+    if (device->script->timed_input)
+        *(unsigned char *)kb_slab_at(out, 0) ^= 1;
     if (device->script->timed_wrong) /* in place there is no tensor 1 */
         *(unsigned char *)kb_slab_at(out, out->slots[1].bytes > 0) ^= 1;
     return true;

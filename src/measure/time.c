@@ -197,6 +197,14 @@ static void describe_time(const struct samples *all, const struct kb_timer_facts
     keep_blocks(all, out);
 }
 
+/* The set that is looked at after timing: one that a kernel cannot guess. */
+static int any_set(const struct kb_job *job, enum kb_method method, int sets) {
+    uint32_t random[4];
+
+    kb_philox(job->seed, (uint64_t)method, (uint64_t)sets, random);
+    return sets > 0 ? (int)(random[0] % (uint32_t)sets) : 0;
+}
+
 bool kb_time_plan(struct kb_session *s, const struct kb_job *job,
                   const struct kb_timed *timed, enum kb_method method,
                   struct kb_slab *check, struct kb_arena *arena, struct kb_time *out,
@@ -218,7 +226,8 @@ bool kb_time_plan(struct kb_session *s, const struct kb_job *job,
     if (!warm_up(s, timer, err) ||
         !collect(s, job, timer, facts.tick_ns, &all, out, &seen, err))
         goto out;
-    if (check && !s->backend->timer_result(timer, facts.sets - 1, check, err))
+    if (check &&
+        !s->backend->timer_result(timer, any_set(job, method, facts.sets), check, err))
         goto out;
     describe_time(&all, &facts, &seen, arena, out);
     ok = true;
@@ -273,19 +282,23 @@ static bool finish_time(struct kb_session *s, const struct kb_job *job,
     return true;
 }
 
-/* The timed kernel must have computed what was checked. */
+/* The timed kernel must have computed what was checked, and left its inputs alone. */
 static bool timed_output_right(const struct kb_problem *problem,
-                               const struct kb_slab *result, const struct kb_slab *check,
-                               enum kb_method method, struct kb_arena *arena,
-                               struct kb_row *row) {
+                               const struct kb_slab *initial, const struct kb_slab *result,
+                               const struct kb_slab *check, enum kb_method method,
+                               struct kb_arena *arena, struct kb_row *row) {
     for (int t = 0; t < problem->n_tensors; t++) {
-        size_t bytes = result->slots[t].bytes;
-        if (problem->tensors[t].role == KB_IN || bytes == 0 ||
-            kb_same(kb_slab_at(result, t), kb_slab_at(check, t), bytes))
+        bool input = problem->tensors[t].role == KB_IN;
+        const struct kb_slab *wanted = input ? initial : result;
+        size_t bytes = wanted->slots[t].bytes;
+        if (bytes == 0 || kb_same(kb_slab_at(wanted, t), kb_slab_at(check, t), bytes))
             continue;
-        row->reason = KB_R_TIMED_OUTPUT;
-        row->text = kb_arena_printf(arena, "%s: other bits from the launches timed by %s",
-                                    problem->tensors[t].name, kb_method_word(method));
+        row->reason = input ? KB_R_INPUT_CHANGED : KB_R_TIMED_OUTPUT;
+        row->text =
+            kb_arena_printf(arena,
+                            input ? "input %s was written to by launches timed by %s"
+                                  : "%s: other bits from the launches timed by %s",
+                            problem->tensors[t].name, kb_method_word(method));
         return false;
     }
     return true;
@@ -360,7 +373,7 @@ bool kb_session_time(struct kb_session *session, const struct kb_job *job,
             continue;
         ok = time_method(session, job, problem, &timed, method, &check, arena, row, err);
         if (ok && checked && row->times[m].there &&
-            !timed_output_right(problem, result, &check, method, arena, row))
+            !timed_output_right(problem, initial, result, &check, method, arena, row))
             break;
     }
     kb_slab_free(&check);

@@ -352,6 +352,18 @@ static void other_bits_from_the_timed_launches_are_a_failure_without_times(void 
     fake_free(&f);
 }
 
+static void an_input_that_timed_launches_write_to_is_a_failure(void **state) {
+    (void)state;
+    const struct fake_script script = {.ns = constant, .timed_input = true};
+    struct fake f;
+    run_script(&f, &script);
+    assert_int_equal(f.row.reason, KB_R_INPUT_CHANGED);
+    assert_string_equal(f.row.text,
+                        "input input was written to by launches timed by graph");
+    assert_no_times(&f);
+    fake_free(&f);
+}
+
 static void
 in_place_the_timed_output_is_checked_and_the_row_says_what_was_read(void **state) {
     (void)state;
@@ -529,6 +541,7 @@ int main(void) {
         cmocka_unit_test(an_event_pair_that_is_a_tenth_hides_bandwidth_and_ceiling),
         cmocka_unit_test(what_limits_a_kernel_is_told_from_floor_size_and_ceiling),
         cmocka_unit_test(other_bits_from_the_timed_launches_are_a_failure_without_times),
+        cmocka_unit_test(an_input_that_timed_launches_write_to_is_a_failure),
         cmocka_unit_test(
             in_place_the_timed_output_is_checked_and_the_row_says_what_was_read),
         cmocka_unit_test(a_device_that_is_lost_while_sampling_ends_the_case_and_the_worker),
