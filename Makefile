@@ -52,7 +52,7 @@ told = BUILD='$(BUILD)' BIN='$(exe)'
 all: $(BIN) ## build ./kbench
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 24
 
 setup: ## install what building and testing need (apt)
 	@tools/setup.sh check
@@ -79,6 +79,10 @@ gpu-sanitize: all ## on a GPU, every kernel's smoke cases under compute-sanitize
 
 mutants: all ## wrong kernels that must be flagged, right ones that must not: kernels/mutants/
 	@tools/mutants.py --bin $(BIN) --build $(BUILD)
+	@tools/checker_mutants.py
+
+mutants-checker: toolkit ## edits that make the checker wrong, each killed by its unit test
+	@tools/checker_mutants.py
 
 controls: $(BUILD)/controls ## right kernels over SEEDS=10000 seeds: no bound may fail one
 	@OMP_WAIT_POLICY=passive $(BUILD)/controls $(SEEDS)
@@ -214,7 +218,7 @@ clean: ## remove what was built
 	rm -rf build kbench
 
 FORCE:
-.PHONY: all help setup run check bench gpu gpu-sanitize mutants nvrtc asan golden dist install uninstall \
-    toolkit unit unit-build fuzz fuzz-build replay-build format lint clean FORCE
+.PHONY: all help setup run check bench gpu gpu-sanitize mutants mutants-checker \
+    controls nvrtc asan golden dist install uninstall toolkit unit unit-build fuzz fuzz-build replay-build format lint clean FORCE
 -include $(FUZZ:%=$(BUILD)/fuzz/%.d) $(FUZZ:%=$(BUILD)/replay/%.d) $(BUILD)/obj/replay.d
 -include $(OBJ:.o=.d) $(TEST_BIN:=.d) $(control_objects:.o=.d) $(BUILD)/controls.deps $(BUILD)/obj/main.d $(BUILD)/nvrtc_check.d $(BUILD)/reference_bench.d

@@ -39,6 +39,25 @@ static void payload_is_appended_and_may_be_empty(void **state) {
     kb_cache_close(cache);
 }
 
+/* Who deletes it lets two others each hold one of that name. */
+static void lock_of_a_key_stays_when_it_is_let_go(void **state) {
+    const struct place *place = *state;
+    struct maker maker = {.text = "code"};
+    struct kb_buf note = {0};
+    char lock[PATH_MAX], entry[PATH_MAX];
+    struct stat first, second;
+    struct kb_cache *cache = open_cache();
+    path_of(place, "a", ".lock", lock);
+    path_of(place, "a", ".bin", entry);
+    assert_false(fetch(cache, "a", &maker, "code", &note));
+    assert_int_equal(stat(lock, &first), 0);
+    assert_int_equal(unlink(entry), 0);
+    assert_false(fetch(cache, "a", &maker, "code", &note));
+    assert_int_equal(stat(lock, &second), 0);
+    assert_true(first.st_ino == second.st_ino);
+    kb_cache_close(cache);
+}
+
 static void failed_make_stores_nothing(void **state) {
     (void)state;
     struct maker maker = {.text = "code", .fail = true};
@@ -327,6 +346,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(second_fetch_is_a_hit_in_another_process_too),
         TEST(payload_is_appended_and_may_be_empty),
+        TEST(lock_of_a_key_stays_when_it_is_let_go),
         TEST(failed_make_stores_nothing),
         TEST(no_compile_fails_by_key_on_a_miss_and_not_on_a_hit),
         TEST(without_a_cache_everything_is_made),

@@ -22,8 +22,9 @@ static bool passes_by(enum kb_dtype dtype, struct kb_tolerance tolerance, double
     toy.args.tolerance = tolerance;
     toy_put(&toy, 0, got);
     struct kb_output_report r = toy_report(&toy);
-    toy_free(&toy);
     assert_int_equal(r.checked, 1);
+    assert_int_equal(kb_compare_over(&toy.args, 0, 1), r.over); /* by the definition */
+    toy_free(&toy);
     return r.over == 0;
 }
 
@@ -147,6 +148,57 @@ static void equal_bits_are_wanted_unless_any_will_do(void **state) {
     assert_int_equal(r.over, 2);
     assert_int_equal(r.first[0].index, 0);
     assert_true(r.first[0].want == 4294967295.0);
+    toy_free(&toy);
+}
+
+static void what_may_not_be_written_keeps_its_bits(void **state) {
+    (void)state;
+    struct toy toy;
+    unsigned char before[8];
+    toy_make(&toy, KB_BF16, 1, 4);
+    kb_poison(toy.data[TOY_OUT], 8, 0);
+    memcpy(before, toy.data[TOY_OUT], sizeof before);
+    for (int64_t i = 0; i < 4; i++)
+        toy.bound[i] = KB_KEEP;
+    toy.in[TOY_OUT] = before;
+    assert_int_equal(toy_report(&toy).over, 0);
+    assert_int_equal(toy_report(&toy).kept, 4);
+    kb_bits_put(KB_BF16, toy.data[TOY_OUT], 2, 0x7fb2); /* another NaN */
+    struct kb_output_report r = toy_report(&toy);
+    assert_true(r.over == 1 && r.touched == 1 && r.kept == 4 && r.unwritten == 0);
+    assert_int_equal(r.worst.index, 2);
+    assert_int_equal(kb_compare_over(&toy.args, 0, 4), 1);
+    toy_free(&toy);
+}
+
+static void where_any_value_passes_none_at_all_does_not(void **state) {
+    (void)state;
+    struct toy toy;
+    toy_make(&toy, KB_FP16, 1, 4);
+    toy_perfect(&toy);
+    toy.bound[1] = INFINITY;
+    toy_put(&toy, 1, NAN);
+    assert_int_equal(toy_report(&toy).over, 0);
+    kb_poison((char *)toy.data[TOY_OUT] + 2, 2, 0);
+    struct kb_output_report r = toy_report(&toy);
+    assert_true(r.over == 1 && r.unwritten == 1);
+    toy_free(&toy);
+}
+
+static void the_factor_of_a_build_widens_the_bound_alone(void **state) {
+    (void)state;
+    struct toy toy;
+    toy_make(&toy, KB_FP32, 1, 1);
+    toy.want[0] = 1;
+    toy.bound[0] = 0x1p-20;
+    toy_put(&toy, 0, 1 + 8 * 0x1p-20);
+    assert_int_equal(toy_report(&toy).over, 1);
+    toy.args.bound_factor = 7;
+    assert_int_equal(toy_report(&toy).over, 1);
+    toy.args.bound_factor = 8;
+    assert_int_equal(toy_report(&toy).over, 0);
+    toy.args.tolerance = (struct kb_tolerance){KB_TOL_GIVEN, 0x1p-20, 0};
+    assert_int_equal(toy_report(&toy).over, 1);
     toy_free(&toy);
 }
 
@@ -375,6 +427,9 @@ int main(void) {
         cmocka_unit_test(what_saturates_is_right_at_the_end_and_nowhere_else),
         cmocka_unit_test(integers_are_judged_in_steps),
         cmocka_unit_test(equal_bits_are_wanted_unless_any_will_do),
+        cmocka_unit_test(what_may_not_be_written_keeps_its_bits),
+        cmocka_unit_test(where_any_value_passes_none_at_all_does_not),
+        cmocka_unit_test(the_factor_of_a_build_widens_the_bound_alone),
         cmocka_unit_test(many_elements_are_what_each_is_by_definition),
         cmocka_unit_test(the_worst_is_the_first_of_those_that_are_worst),
         cmocka_unit_test(percentiles_bias_and_nmse_are_those_of_the_errors),
