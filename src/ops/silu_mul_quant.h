@@ -1,6 +1,6 @@
 /* silu_mul_quant.h - what the parts of the page of silu_mul_quant share: the problem
- * (silu_mul_quant.c), the reference and its bound (_reference.c), where groups and scales
- * lie (_place.c), the inputs (_fill.c). Private to them. */
+ * (silu_mul_quant.c), the reference and its bound (_group.c, _reference.c), where groups
+ * and scales lie (_place.c), the inputs (_fill.c). Private to them. */
 #ifndef KB_OPS_SILU_MUL_QUANT_H
 #define KB_OPS_SILU_MUL_QUANT_H
 
@@ -60,6 +60,20 @@ int64_t kb_smq_element_of(const struct kb_smq *q, struct kb_smq_place place);
 /* Is that row past its expert's count? */
 bool kb_smq_is_masked(const struct kb_smq *q, const void *const *in,
                       struct kb_smq_place place);
+
+/* ---- y ------------------------------------------------------------------------------- */
+
+enum kb_smq_kind { KB_SMQ_FINITE, KB_SMQ_INFINITE, KB_SMQ_UNSURE, KB_SMQ_NAN };
+
+/* y of a group, and how far a right kernel's may be from it. An infinite y keeps its sign.
+ * UNSURE: right kernels differ in kind. */
+struct kb_smq_group {
+    double y[KB_SMQ_GROUP_MAX], err[KB_SMQ_GROUP_MAX];
+    double amax, low, high; /* a right kernel's is from low to high */
+    enum kb_smq_kind kind;  /* the last one that any y is of */
+};
+void kb_smq_group_at(const struct kb_smq *q, const void *input, const void *prepared,
+                     int64_t row, int64_t group, struct kb_smq_group *g);
 
 /* ---- the op's functions ------------------------------------------------------------ */
 

@@ -22,7 +22,8 @@
 enum { CHUNK = KB_SMQ_GROUP_MAX };
 enum { STREAM_GROUP = 1, STREAM_COUNTS }; /* of random words */
 
-/* Elements [col, col + n) of one half of a row; all of one group. */
+/* Elements [col, col + n) of one half of a row; of one group, where the fill minds groups.
+ */
 struct part {
     const struct kb_smq *q;
     uint64_t seed;
@@ -232,21 +233,30 @@ static void put_part(const struct part *p, enum kb_fill fill) {
     }
 }
 
-/* One part after the other, from `first` on: of which half, row and group it is. */
+/* Does it take halves of rows as they come, and no notice of groups? */
+static bool is_plain(const struct kb_smq *q, enum kb_fill fill) {
+    return fill == KB_FILL_NORMAL ? isinf(q->limit)
+                                  : fill == KB_FILL_LARGE || fill == KB_FILL_OUTLIERS ||
+                                        fill == KB_FILL_CONSTANT || fill == KB_FILL_BITS ||
+                                        fill == KB_FILL_PATTERNS;
+}
+
+/* One part after the other, from `first` on: of which half, row and column it is. */
 static void fill_input(const struct kb_problem *problem, uint64_t seed, int64_t first,
                        int64_t count, void *data) {
     const struct kb_smq q = kb_smq_of(problem->c);
-    int64_t from = first / q.group, to = (first + count - 1) / q.group;
+    int64_t size = is_plain(&q, problem->c->fill) ? q.hidden : q.group;
+    int64_t from = first / size, to = (first + count - 1) / size;
 #pragma omp parallel for schedule(static) num_threads(kb_threads(count))
     for (int64_t i = from; i <= to; i++) {
-        int64_t start = i == from ? first : i * q.group;
-        int64_t stop = i == to ? first + count : (i + 1) * q.group;
-        bool second = i / q.groups % 2;
+        int64_t start = i == from ? first : i * size;
+        int64_t stop = i == to ? first + count : (i + 1) * size;
+        bool second = start / q.hidden % 2;
         struct part p = {
             .q = &q,
             .seed = seed,
             .half = second == (q.layout == KB_SMQ_GATE_UP) ? KB_SMQ_UP : KB_SMQ_GATE,
-            .row = i / q.groups / 2,
+            .row = start / q.hidden / 2,
             .col = start % q.hidden,
             .n = stop - start,
             .data = (char *)data + (size_t)(start - first) * kb_dtype_bytes(q.dtype),
