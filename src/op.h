@@ -152,8 +152,10 @@ struct kb_op {
     bool (*low_precision)(const struct kb_problem *p, const void *const *in,
                           const void *prepared, int t, int64_t first, int64_t count,
                           double *got);
-    /* What the peers' own tests compare at. */
-    void (*peer_tolerance)(enum kb_dtype dtype, double *atol, double *rtol);
+    /* What the peers' own tests compare an output of dtype `out` at, in a case of `dtype`.
+     */
+    void (*peer_tolerance)(enum kb_dtype dtype, enum kb_dtype out, double *atol,
+                           double *rtol);
     /* Optional: what element `i` of output `t` is made of, at most KB_MAX_SOURCES numbers;
      * returns how many. NULL: the element of each input that is as large as the output. */
     int (*sources)(const struct kb_problem *p, const void *const *in, int t, int64_t i,

@@ -132,7 +132,7 @@ static void peer_line(const struct kb_op *op, struct kb_buf *out) {
     struct kb_buf text = {0};
     for (int i = 0; i < op->n_dtypes && op->peer_tolerance; i++) {
         struct kb_tolerance peer = {.rule = KB_TOL_GIVEN};
-        op->peer_tolerance(op->dtypes[i], &peer.atol, &peer.rtol);
+        op->peer_tolerance(op->dtypes[i], op->dtypes[i], &peer.atol, &peer.rtol);
         kb_buf_printf(&text, "%s%s ", i ? ", " : "", kb_dtype_name(op->dtypes[i]));
         kb_tolerance_words(&peer, &text);
     }

@@ -183,7 +183,7 @@ static bool is_peers_own(const struct kb_case *now) {
     double atol, rtol;
     if (now->tolerance.rule != KB_TOL_PEER || !now->op->peer_tolerance)
         return false;
-    now->op->peer_tolerance(now->dtype, &atol, &rtol);
+    now->op->peer_tolerance(now->dtype, now->dtype, &atol, &rtol);
     return now->tolerance.atol == atol && now->tolerance.rtol == rtol;
 }
 

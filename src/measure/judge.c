@@ -129,8 +129,8 @@ struct kb_judge kb_judge_of(const struct kb_compare_args *args) {
     judge.exact = spec->rule == KB_RULE_EXACT;
     judge.grid = kb_grid_of(spec->dtype);
     if (judge.tolerance.rule != KB_TOL_GIVEN)
-        args->problem->c->op->peer_tolerance(spec->dtype, &judge.tolerance.atol,
-                                             &judge.tolerance.rtol);
+        args->problem->c->op->peer_tolerance(args->problem->c->dtype, spec->dtype,
+                                             &judge.tolerance.atol, &judge.tolerance.rtol);
     return judge;
 }
 

@@ -108,7 +108,8 @@ void kb_group_case(const struct kb_group *g, int64_t index, struct kb_case *out)
     out->tolerance = g->origin->tolerance;
     out->sample_rows = g->origin->sample_rows;
     if (out->tolerance.rule == KB_TOL_PEER && !g->origin->peer_numbers)
-        out->op->peer_tolerance(out->dtype, &out->tolerance.atol, &out->tolerance.rtol);
+        out->op->peer_tolerance(out->dtype, out->dtype, &out->tolerance.atol,
+                                &out->tolerance.rtol);
 }
 
 /* ---- does every case resolve? -----------------------------------------------------------

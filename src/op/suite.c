@@ -483,7 +483,8 @@ bool kb_suite_next(struct kb_suite *s, struct kb_arena *arena, struct kb_case *o
     if (s->has_tolerance)
         out->tolerance = s->tolerance;
     if (s->has_tolerance && s->tolerance.rule == KB_TOL_PEER)
-        out->op->peer_tolerance(out->dtype, &out->tolerance.atol, &out->tolerance.rtol);
+        out->op->peer_tolerance(out->dtype, out->dtype, &out->tolerance.atol,
+                                &out->tolerance.rtol);
     out->id = kb_case_id(out, arena);
     out->tags = kb_groups_tags(&s->groups, e->tags, arena);
     out->origin = kb_arena_strdup(arena, origin->text);

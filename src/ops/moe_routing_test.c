@@ -246,7 +246,8 @@ static void the_peers_tolerance_is_by_the_logits_dtype(void **state) {
     static const double want[] = {[KB_BF16] = 5e-3, [KB_FP16] = 1e-3, [KB_FP32] = 1e-5};
     for (int dtype = KB_BF16; dtype <= KB_FP32; dtype++) {
         double atol = 0, rtol = 0;
-        kb_op_find("moe_routing")->peer_tolerance((enum kb_dtype)dtype, &atol, &rtol);
+        kb_op_find("moe_routing")
+            ->peer_tolerance((enum kb_dtype)dtype, KB_FP32, &atol, &rtol);
         assert_true(atol == want[dtype] && rtol == want[dtype]);
     }
 }
