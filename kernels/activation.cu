@@ -113,7 +113,7 @@
       "let":   { "vecs": "hidden", "per": 4, "threads": 256 },
       "entry": "act_and_mul_rows<KB_T, KB_ACT, {act_rounds}, {extras}, sizeof(KB_T), 4>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
-      "block": ["cols", "rows"], "pdl": true,
+      "block": ["cols", "rows"], "pdl": true, "align": 2,
       "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
                 "expert_ids", "sorted_token_ids", "num_post_padded", "i32 num_valid",
                 "i32 step", "f32 limit"] },

@@ -17,7 +17,7 @@
     "scalar": {
       "why":   "any number of elements, eight per thread",
       "entry": "stream<KB_T, KB_PATTERN, sizeof(KB_T), 8>",
-      "grid":  "ceil_div(out_elements, 256 * 8)", "block": 256, "pdl": true,
+      "grid":  "ceil_div(out_elements, 256 * 8)", "block": 256, "pdl": true, "align": 2,
       "args":  ["input", "out", "i64 out_elements"] } } }
 */
 #include "kb.cuh"

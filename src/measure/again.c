@@ -140,7 +140,8 @@ enum { MANY = 20, ALIGNED = 256 };
 struct limits {
     struct kb_part_limits parts;
     size_t ahead_bytes, late_slab_bytes, late_bytes, repeat_bytes;
-    int64_t repeat_ns; /* of cases over repeat_bytes */
+    int64_t repeat_ns;      /* of cases over repeat_bytes */
+    int64_t repeat_threads; /* of all launches, on the host; at least one is repeated */
 };
 
 static struct limits limits_of(const struct life *l, bool host) {
@@ -154,7 +155,8 @@ static struct limits limits_of(const struct life *l, bool host) {
             .ahead_bytes = 64 << 20,
             .late_slab_bytes = 1 << 30,
             .late_bytes = single ? 16 << 20 : 128 << 10,
-            .repeat_ns = single ? 300000000 : 1000000,
+            .repeat_ns = INT64_C(2000000000),
+            .repeat_threads = single ? 1 << 20 : 1 << 14,
         };
     return (struct limits){
         .parts = {.batch_bytes = single ? 16 << 20 : 1 << 20,
@@ -207,9 +209,29 @@ static int64_t wider(int64_t least) {
     return least < 16 ? 16 : ALIGNED;
 }
 
+/* Threads of all launches. */
+static int64_t threads_of(const struct life *l) {
+    int64_t n = 0;
+
+    for (int i = 0; i < l->asked.plan.n_launches; i++) {
+        const struct kb_launch *launch = &l->asked.plan.launches[i];
+        int64_t threads = 1;
+        for (int k = 0; k < 3; k++) {
+            bool fits = kb_mul_i64(threads, launch->grid[k], &threads) &&
+                        kb_mul_i64(threads, launch->block[k], &threads);
+            threads = fits ? threads : INT64_MAX / KB_MAX_LAUNCHES;
+        }
+        n += threads < INT64_MAX / KB_MAX_LAUNCHES ? threads : INT64_MAX / KB_MAX_LAUNCHES;
+    }
+    return n;
+}
+
 static void allow_repeats(const struct life *l, const struct limits *limits, int repeats,
                           struct kb_further *f) {
-    f->repeats = repeats;
+    int64_t most =
+        limits->repeat_threads ? limits->repeat_threads / (threads_of(l) + 1) : repeats;
+
+    f->repeats = most >= repeats ? repeats : most > 1 ? (int)most : 1;
     f->repeat_ns =
         l->initial.bytes <= limits->repeat_bytes ? INT64_MAX / 4 : limits->repeat_ns;
     f->ways |= KB_BY_REPEATS;

@@ -28,6 +28,11 @@ struct fake_script {
     /* Whether the kernel's `run`-th run (from 0) leaves element i unwritten, or wrong */
     bool (*skips)(int run, int64_t i);
     bool (*spoils)(int run, int64_t i);
+    /* What a run does besides being right, or the error that it ends with */
+    bool (*meddle)(struct kb_device *device, const struct kb_problem *p,
+                   struct kb_slab *slab, const struct kb_run_options *options,
+                   struct kb_err *err);
+    void *context;
     bool skips_nan;   /* leaves elements unwritten that are to be NaN */
     const char *note; /* of the cache, with a build */
 };
@@ -111,7 +116,8 @@ static bool fake_problem(struct kb_device *device, const struct kb_slab *slab,
            kb_case_resolve(k, p, &err);
 }
 
-static void fake_compute(struct kb_device *device, struct kb_slab *slab, int run) {
+static bool fake_compute(struct kb_device *device, struct kb_slab *slab, int run,
+                         const struct kb_run_options *options, struct kb_err *why) {
     struct kb_arena arena = {0};
     struct kb_case *k = kb_arena_alloc(&arena, sizeof *k);
     struct kb_problem *p = kb_arena_alloc(&arena, sizeof *p);
@@ -127,20 +133,23 @@ static void fake_compute(struct kb_device *device, struct kb_slab *slab, int run
         if (p->tensors[t].role != KB_IN && slab->slots[t].bytes > 0)
             fake_output(device->script, p, t, in, kb_slab_at(slab, t), run);
     }
+    bool ok = !device->script->meddle || !options ||
+              device->script->meddle(device, p, slab, options, why);
     kb_slab_free(&before);
     kb_arena_free(&arena);
+    return ok;
 }
 
 static bool fake_run(struct kb_device *device, struct kb_code *code,
                      const struct kb_plan *plan, struct kb_slab *slab,
                      const struct kb_run_options *options, struct kb_run_result *result,
                      struct kb_err *err) {
-    (void)code, (void)plan, (void)options;
-    *result = (struct kb_run_result){.wall_ns = 1};
+    (void)code, (void)plan;
+    *result = (struct kb_run_result){
+        .wall_ns = 1, .runs = 1 + options->repeats, .late = options->late};
     if (device->script->run_err)
         return kb_fail(err, device->script->run_err, "the fake run fails");
-    fake_compute(device, slab, device->runs++);
-    return true;
+    return fake_compute(device, slab, device->runs++, options, err);
 }
 
 static bool fake_timer_open(struct kb_device *device, struct kb_code *code,
@@ -195,9 +204,9 @@ static bool fake_timer_result(struct kb_timer *timer, int set, struct kb_slab *o
                               struct kb_err *err) {
     struct kb_device *device = timer->device;
 
-    (void)set, (void)err;
+    (void)set;
     memcpy(out->data, timer->initial->data, out->bytes);
-    fake_compute(device, out, 0);
+    fake_compute(device, out, 0, NULL, err);
     if (device->script->timed_input)
         *(unsigned char *)kb_slab_at(out, 0) ^= 1;
     if (device->script->timed_wrong) /* in place there is no tensor 1 */

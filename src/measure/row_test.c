@@ -160,6 +160,12 @@ static void every_field_of_a_row_comes_back(void **state) {
     assert_int_equal(back.out_of_bounds, 4);
     assert_int_equal(back.inputs_changed, 5);
     assert_int_equal(back.orders, 3);
+    assert_int_equal(back.repeats, 22);
+    assert_int_equal(back.n_shifts, 2);
+    assert_memory_equal(back.shifts, row.shifts, sizeof row.shifts);
+    assert_int_equal(back.n_batch, 2);
+    assert_memory_equal(back.batch, row.batch, sizeof row.batch);
+    assert_true(back.late_producer && back.other_inputs);
     assert_true(back.proved);
     assert_int_equal(back.impostors.tried, 7);
     assert_int_equal(back.impostors.left_out, 2);

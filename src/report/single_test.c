@@ -64,6 +64,40 @@ static void a_single_case_on_the_host_has_no_time_and_says_why(void **state) {
         "time\n");
 }
 
+static void a_right_case_says_what_it_was_tried_with(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    row.repeats = 22;
+    row.n_shifts = row.n_batch = 2;
+    row.shifts[0] = 2;
+    row.shifts[1] = 16;
+    row.batch[0] = 41;
+    row.batch[1] = 1;
+    row.late_producer = row.other_inputs = true;
+    sample_host(&v->facts);
+    v->single.mode = KB_CHECK;
+    row.backend = "host";
+    kb_single_print(&v->single, &row, &v->text);
+    assert_non_null(strstr(
+        kb_buf_text(&v->text),
+        "orders    same bits with blocks forward, reversed and shuffled, in 22 launches, "
+        "tensors shifted by 2\n"
+        "          and 16 bytes, inputs written late, other inputs before, only 41 and 1 "
+        "rows; guards and\n"
+        "          inputs untouched\n"));
+    kb_buf_clear(&v->text);
+    row.backend = "cuda";
+    row.repeats = 3;
+    row.late_producer = row.other_inputs = false;
+    row.n_shifts = row.n_batch = 1;
+    row.batch[0] = 1;
+    kb_single_print(&v->single, &row, &v->text);
+    assert_non_null(strstr(kb_buf_text(&v->text),
+                           "repeats   same bits in 3 launches with tensors shifted by 2 "
+                           "bytes, only 1 row; guards and inputs\n"
+                           "          untouched\n"));
+}
+
 static void a_sampled_case_says_what_is_known_of_the_other_rows(void **state) {
     struct view *v = *state;
     struct kb_row row = sample_row();
@@ -203,6 +237,7 @@ int main(void) {
         TEST(throttling_that_nobody_told_is_not_said_to_be_none),
         TEST(clocks_that_nobody_told_are_not_said_to_be_free),
         TEST(a_single_case_on_the_host_has_no_time_and_says_why),
+        TEST(a_right_case_says_what_it_was_tried_with),
         TEST(a_sampled_case_says_what_is_known_of_the_other_rows),
         TEST(impostors_that_would_pass_are_named),
         TEST(a_verbose_screen_has_more_of_the_errors),
