@@ -10,7 +10,7 @@ enum {
     TIMEOUT_MS = 60000,
     PROGRESS_AFTER_MS = 200,
     SHRINK_MS = 2000,
-    SHRUNK_MAX = 3
+    SHRUNK_MAX = 3,
 };
 
 double kb_run_seconds(const struct kb_run *run) {

@@ -41,9 +41,10 @@ struct kb_named {
     int64_t total;          /* how many there are, the unchecked ones too */
 };
 /* "rows 80..82", and why that may be: "the last 3 of 83". A set that has no form but a list
- * is "17 of 83 rows (3, 9, 12, ...)". False where it has every index: nothing is said. */
-bool kb_set_words(const struct kb_set *set, const struct kb_named *named,
-                  struct kb_buf *where, struct kb_buf *why);
+ * is "17 of 83 rows (3, 9, 12, ...)". Of one that has every index nothing is said. */
+enum kb_form { KB_FORM_ALL, KB_FORM_LIST, KB_FORM };
+enum kb_form kb_set_words(const struct kb_set *set, const struct kb_named *named,
+                          struct kb_buf *where, struct kb_buf *why);
 /* "500 = 62 * 8 + 4, the tail after the last full 8": elements from `start` on, if they are
  * a tail. */
 bool kb_tail_words(int64_t total, int64_t start, struct kb_buf *why);
@@ -109,7 +110,8 @@ struct kb_order kb_order_at(int i);
 /* The flat index of what belongs elsewhere; -1: there is none, or it is `flat` itself. */
 int64_t kb_order_of(const struct kb_order *order, int64_t rows, int64_t columns,
                     int64_t flat);
-void kb_order_words(const struct kb_order *order, struct kb_buf *out);
+/* both: the element there is wrong as well. */
+void kb_order_words(const struct kb_order *order, bool both, struct kb_buf *out);
 
 /* "what belongs to the row before", of nearly all wrong elements; out->holds. */
 void kb_mask_holds(const struct kb_compare_args *args, const struct kb_mask *mask,

@@ -84,7 +84,8 @@ static bool is_input(const struct kb_guesser *g, const struct kb_seen *s, int so
     const struct kb_compare_args *a = g->args;
     int n = kb_problem_sources(a->problem, a->in, a->tensor, s->flat, sources);
 
-    return source < n && s->bits == kb_encode(g->spec->dtype, sources[source].value);
+    return source < n && !isnan(s->got) &&
+           s->bits == kb_encode(g->spec->dtype, sources[source].value);
 }
 
 static bool is_scaled(const struct kb_tensor_spec *spec, const struct kb_seen *s,
@@ -203,10 +204,10 @@ void kb_guess_words(const struct kb_guesser *g, const struct kb_guess *guess,
         kb_buf_printf(out, "a copy of %s", guess->name);
         break;
     case KB_G_ELSEWHERE:
-        kb_order_words(&guess->order, out);
+        kb_order_words(&guess->order, guess->both, out);
         break;
     case KB_G_FACTOR:
-        kb_buf_printf(out, "%.3g times the right number", guess->factor);
+        kb_buf_printf(out, "%.7g times the right number", guess->factor);
         break;
     case KB_G_LAST_BITS:
         kb_buf_printf(out, "a number whose last %d bits are 0",

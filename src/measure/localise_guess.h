@@ -30,6 +30,7 @@ struct kb_guess {
     int source;            /* INPUT */
     const char *name;      /* of it */
     struct kb_order order; /* ELSEWHERE */
+    bool both;             /* ELSEWHERE: what is there is wrong, too */
     double factor;
     bool one_value; /* NO_NAN: in all */
     bool of_all;    /* TOWARDS to UP: right elements are on that side, too */

@@ -125,6 +125,17 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+/* With as few digits as the grid tells apart. */
+static double short_factor(double factor, double grid) {
+    for (int digits = 1; digits < 7; digits++) {
+        double scale = pow(10, digits - 1 - floor(log10(fabs(factor))));
+        double number = round(factor * scale) / scale;
+        if (fabs(number - factor) <= fabs(factor) * grid / 4)
+            return number;
+    }
+    return factor;
+}
+
 /* The median of the ratios: each is rounded, in the middle that comes to little. */
 static bool find_factor(const struct holder *h, struct kb_guess *guess) {
     double ratios[TRIED];
@@ -136,9 +147,11 @@ static bool find_factor(const struct holder *h, struct kb_guess *guess) {
     if (n == 0)
         return false;
     qsort(ratios, n, sizeof *ratios, by_value);
-    guess->factor = ratios[n / 2];
-    return guess->factor != 0 && isfinite(guess->factor) &&
-           fabs(guess->factor - 1) > 4 * kb_ulp(h->g.spec->dtype, 1);
+    double factor = ratios[n / 2], grid = kb_ulp(h->g.spec->dtype, 1);
+    if (factor == 0 || !isfinite(factor) || fabs(factor - 1) <= 4 * grid)
+        return false;
+    guess->factor = short_factor(factor, grid);
+    return true;
 }
 
 /* Low bits that are 0 in all, and would not be if they were right. */
@@ -207,6 +220,19 @@ static bool find(const struct holder *h, struct kb_guess *guess) {
     return false;
 }
 
+/* Whether the elements whose numbers are held are wrong as well: then they are exchanged,
+ * and not copied. */
+static bool are_both_wrong(const struct holder *h, const struct kb_guess *guess) {
+    if (guess->kind != KB_G_ELSEWHERE || h->mask->numbers)
+        return false;
+    for (int64_t i = 0; i < h->n; i++) {
+        int64_t to = kb_order_of(&guess->order, h->g.rows, h->g.columns, h->seen[i].flat);
+        if (to >= 0 && !kb_set_has(&h->mask->set, to))
+            return false;
+    }
+    return true;
+}
+
 static bool is_one_value(const struct holder *h) {
     for (int64_t i = 1; i < h->n; i++)
         if (h->seen[i].got != h->seen[0].got)
@@ -266,6 +292,7 @@ void kb_mask_holds(const struct kb_compare_args *args, const struct kb_mask *mas
     if ((double)follow >= KB_COVER * (double)known) {
         guess.of_all = is_rounding(&h, guess.kind);
         guess.one_value = is_one_value(&h);
+        guess.both = are_both_wrong(&h, &guess);
         put_words(&h, &guess, follow, known, &text);
         out->holds = kb_arena_strdup(arena, kb_buf_text(&text));
     }

@@ -120,7 +120,7 @@ static void distance_words(const char *one, int64_t k, struct kb_buf *out) {
                   k < 0 ? "before" : "after");
 }
 
-void kb_order_words(const struct kb_order *order, struct kb_buf *out) {
+void kb_order_words(const struct kb_order *order, bool both, struct kb_buf *out) {
     static const char *const words[] = {
         [LOWER_OF_PAIR] = "what belongs to the first of each pair of columns",
         [UPPER_OF_PAIR] = "what belongs to the second of each pair of columns",
@@ -150,9 +150,9 @@ void kb_order_words(const struct kb_order *order, struct kb_buf *out) {
     case ROWS_SWAP:
         kb_buf_printf(out, "what belongs to %s ^ %lld",
                       order->kind == ROWS_SWAP ? "row" : "column", k);
-        if (k == 1)
+        if (k == 1 && both)
             kb_buf_puts(out, ": pairs are swapped");
-        else if ((k & (k + 1)) == 0)
+        else if ((k & (k + 1)) == 0 && both)
             kb_buf_printf(out, ": groups of %lld are reversed", k + 1);
         break;
     default:

@@ -312,14 +312,14 @@ static int64_t count_ranges(const struct kb_set *set, int64_t *block) {
     return ranges;
 }
 
-static void list_words(const struct described *d) {
+static enum kb_form list_words(const struct described *d) {
     int64_t block = 0, ranges = count_ranges(d->set, &block);
 
     if (ranges <= RANGES_SHOWN) {
         put_unit(d, 2, d->where);
         kb_buf_putc(d->where, ' ');
         put_ranges(d, RANGES_SHOWN);
-        return;
+        return KB_FORM;
     }
     kb_buf_printf(d->where, "%lld of %lld ", (long long)d->count, (long long)d->set->n);
     if (d->named->numbers)
@@ -330,15 +330,16 @@ static void list_words(const struct described *d) {
     kb_buf_puts(d->where, " (");
     put_ranges(d, LISTED);
     kb_buf_putc(d->where, ')');
+    return KB_FORM_LIST;
 }
 
-bool kb_set_words(const struct kb_set *set, const struct kb_named *named,
-                  struct kb_buf *where, struct kb_buf *why) {
+enum kb_form kb_set_words(const struct kb_set *set, const struct kb_named *named,
+                          struct kb_buf *where, struct kb_buf *why) {
     struct described d = {set, named, kb_set_count(set, 0, set->n), where, why};
 
     if (d.count == set->n)
-        return false;
-    if (!range_words(&d) && !any_residues(&d) && !gap_words(&d))
-        list_words(&d);
-    return true;
+        return KB_FORM_ALL;
+    if (range_words(&d) || any_residues(&d) || gap_words(&d))
+        return KB_FORM;
+    return list_words(&d);
 }

@@ -223,6 +223,15 @@ static void inexact_words(const struct kb_mask *mask, const struct kb_local *l,
                       (long long)(mask->wrong - l->inside));
 }
 
+static void everywhere_words(const struct kb_local *l, struct kb_buf *where) {
+    int64_t right = l->named - l->inside;
+
+    kb_buf_puts(where, right ? "everywhere" : "every element");
+    if (right)
+        kb_buf_printf(where, " but in %lld element%s", (long long)right,
+                      right == 1 ? "" : "s");
+}
+
 static void cross_words(const struct kb_mask *mask, const struct cross *x,
                         struct kb_local *l, struct kb_buf *where, struct kb_buf *why) {
     bool all_rows = x->n_rows == mask->rows, all_columns = x->n_columns == mask->columns;
@@ -233,11 +242,7 @@ static void cross_words(const struct kb_mask *mask, const struct cross *x,
                  : all_rows              ? KB_P_COLUMNS
                                          : KB_P_TILE;
     if (l->pattern == KB_P_EVERYWHERE) {
-        int64_t right = l->named - l->inside;
-        kb_buf_puts(where, right ? "everywhere" : "every element");
-        if (right)
-            kb_buf_printf(where, " but in %lld element%s", (long long)right,
-                          right == 1 ? "" : "s");
+        everywhere_words(l, where);
         return;
     }
     if (all_columns) {
@@ -254,6 +259,28 @@ static void cross_words(const struct kb_mask *mask, const struct cross *x,
     inexact_words(mask, l, where);
 }
 
+/* ---- gaps ------------------------------------------------------------------------------
+ */
+
+/* A long list of nearly all between its ends is taken for all of them: what is missing is
+ * right by accident. */
+static int64_t without_gaps(struct kb_set *set, int64_t count) {
+    const struct kb_named named = {"", NULL, set->n};
+    struct kb_buf where = {0}, why = {0};
+    int64_t first = kb_set_next(set, 0, true), end = first;
+    enum kb_form form = kb_set_words(set, &named, &where, &why);
+
+    kb_buf_free(&where);
+    kb_buf_free(&why);
+    for (int64_t at = first; at < set->n; at = kb_set_next(set, end, true))
+        end = kb_set_next(set, at, false);
+    if (form != KB_FORM_LIST || (double)count < KB_PURE * (double)(end - first))
+        return count;
+    for (int64_t i = first; i < end; i++)
+        kb_set_add(set, i);
+    return end - first;
+}
+
 /* ---- the search ------------------------------------------------------------------------
  */
 
@@ -266,13 +293,23 @@ static bool cross_where(const struct counts *c, struct kb_local *l, struct kb_bu
     bool found = false;
 
     if (cross_make(c, (c->row_max + 1) / 2, (c->column_max + 1) / 2, &x)) {
+        x.n_rows = without_gaps(&x.rows, x.n_rows);
+        x.n_columns = without_gaps(&x.columns, x.n_columns);
         l->inside = count_inside(c, &x);
         l->named = x.n_rows * x.n_columns;
         found = (double)l->inside >= KB_COVER * (double)mask->wrong &&
                 (double)l->inside >= KB_PURE * (double)l->named;
     }
-    if (found)
+    bool everywhere = found && l->inside < mask->wrong &&
+                      (double)mask->wrong >= KB_PURE * (double)mask->set.n;
+    if (everywhere) { /* in the other rows and columns, too: they are none of a pattern */
+        l->pattern = KB_P_EVERYWHERE;
+        l->inside = mask->wrong;
+        l->named = mask->set.n;
+        everywhere_words(l, where);
+    } else if (found) {
         cross_words(mask, &x, l, where, why);
+    }
     cross_free(&x);
     return found;
 }
@@ -283,6 +320,19 @@ static double kept_to(int64_t n, int64_t in, int64_t wrong) {
         return 0;
     return (double)wrong * log2((double)n / (double)in) -
            kb_set_evidence(n, in, 0); /* which is what telling them costs */
+}
+
+/* Whether that is worth telling: a long list of most of them tells nothing. */
+static bool is_kept_to(const struct kb_set *set, int64_t in, int64_t wrong,
+                       const struct kb_named *named) {
+    struct kb_buf where = {0}, why = {0};
+
+    if (kept_to(set->n, in, wrong) < KB_EVIDENCE)
+        return false;
+    enum kb_form form = kb_set_words(set, named, &where, &why);
+    kb_buf_free(&where);
+    kb_buf_free(&why);
+    return form == KB_FORM || 2 * in <= set->n;
 }
 
 /* Without a form of their own, but not in all rows or columns, if that is no accident. */
@@ -296,17 +346,17 @@ static void scattered_where(const struct counts *c, struct kb_local *l,
     l->named = mask->set.n;
     l->inside = mask->wrong;
     kb_buf_puts(where, "scattered");
+    struct kb_named row = {"row", mask->numbers, mask->all_rows};
+    struct kb_named column = {mask->rank > 1 ? "column" : "element", NULL, mask->columns};
     if (made) {
-        rows = kept_to(mask->rows, x.n_rows, mask->wrong) >= KB_EVIDENCE;
-        columns = kept_to(mask->columns, x.n_columns, mask->wrong) >= KB_EVIDENCE;
+        rows = is_kept_to(&x.rows, x.n_rows, mask->wrong, &row);
+        columns = is_kept_to(&x.columns, x.n_columns, mask->wrong, &column);
     }
     if (rows || columns) {
-        struct kb_named named = {mask->rank > 1 ? "column" : "element", NULL,
-                                 mask->columns};
         l->named = (rows ? x.n_rows : mask->rows) * (columns ? x.n_columns : mask->columns);
         kb_buf_puts(where, " over ");
         if (columns)
-            kb_set_words(&x.columns, &named, where, why);
+            kb_set_words(&x.columns, &column, where, why);
         if (columns && mask->rows > 1)
             kb_buf_puts(where, rows ? " of " : " of all rows");
         if (rows)

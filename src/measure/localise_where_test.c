@@ -367,6 +367,27 @@ static bool two_neighbours(struct place at) {
     return at.flat == 511 || at.flat == 512;
 }
 
+/* Four of forty-eight columns are right, by accident. */
+static bool some_columns_with_gaps(struct place at) {
+    return at.column >= 16 && at.column < 64 && at.column != 20 && at.column != 33 &&
+           at.column != 45 && at.column != 55;
+}
+static bool half_of_the_columns(struct place at) {
+    return at.column < 64 && drawn(at.column) < 500;
+}
+
+static void gaps_in_a_range_are_no_list(void **state) {
+    (void)state;
+    static const struct output o = {2, {3, 512}};
+    const struct expected list[] = {
+        {o, some_columns_with_gaps, KB_P_COLUMNS,
+         "columns 16..63 of every row, 132 of 144 there", NULL},
+        {o, half_of_the_columns, KB_P_COLUMNS,
+         "30 of 512 columns (0, 2..3, 6..8, 11, ...) of every row", NULL},
+    };
+    check_all(list, KB_COUNT(list));
+}
+
 static void what_only_nearly_has_a_form_is_not_called_by_it(void **state) {
     (void)state;
     static const struct output o = {2, {83, 512}}, p = {2, {83, 500}};
@@ -471,6 +492,7 @@ int main(void) {
         cmocka_unit_test(tiles_single_elements_and_all_of_them_are_told),
         cmocka_unit_test(what_rows_do_not_tell_is_told_by_flat_index),
         cmocka_unit_test(what_has_no_pattern_is_scattered),
+        cmocka_unit_test(gaps_in_a_range_are_no_list),
         cmocka_unit_test(what_only_nearly_has_a_form_is_not_called_by_it),
         cmocka_unit_test(of_rows_that_were_not_checked_nothing_is_said),
         cmocka_unit_test(a_cell_of_the_map_is_right_in_part_wrong_or_all_wrong),

@@ -151,8 +151,7 @@ void kb_query_select(const struct kb_query *query, struct kb_groups *groups,
 bool kb_pick_case(const struct kb_pick *pick, const struct kb_case *c, const char *id,
                   unsigned __int128 tags, bool only_by_tag);
 
-/* ---- random cases
- * ------------------------------------------------------------------------
+/* ---- random cases ------------------------------------------------------------------
  */
 
 struct kb_fuzz {
