@@ -56,9 +56,10 @@ static int64_t elements_of(const struct kb_problem *p) {
     return n;
 }
 
+/* A device that broke off a launch is lost for a second each time. */
 static bool is_failure(enum kb_reason reason) {
-    return kb_reason_verdict(reason) == KB_FAIL || reason == KB_R_CRASH ||
-           reason == KB_R_LAUNCH;
+    return (kb_reason_verdict(reason) == KB_FAIL && reason != KB_R_TIMED_OUTPUT) ||
+           reason == KB_R_CRASH;
 }
 
 /* Of the output that the row is about. */
@@ -194,6 +195,59 @@ static bool by_default(struct shrinker *s) {
     c = s->best;
     c.fill = c.op->fills[0];
     return better | (c.fill != s->best.fill && try_case(s, c, true) == FAILS);
+}
+
+static bool is_list(const struct kb_case *c, int param) {
+    return c->op->params[param].kind == KB_PARAM_LIST && c->set[param].v > 0;
+}
+
+/* Without item `k` of each list that has as many. */
+static struct kb_case without_item(const struct kb_case *from, double count, int k) {
+    struct kb_case c = *from;
+
+    for (int i = 0; i < c.op->n_params; i++) {
+        struct kb_value value = c.set[i];
+        if (!is_list(&c, i) || value.v != count || value.v < 2)
+            continue;
+        memmove(value.items + k, value.items + k + 1,
+                (size_t)((int)count - k - 1) * sizeof *value.items);
+        value.items[(int)count - 1] = 0;
+        value.v--;
+        kb_case_put_list(&c, i, &value);
+    }
+    return c;
+}
+
+/* Fewer items, then smaller ones; the axes that are their sum with them. */
+static bool shorter_list(struct shrinker *s, int param) {
+    bool better = false;
+
+    for (int k = (int)s->best.set[param].v - 1; k >= 0 && !s->over; k--)
+        better |=
+            try_case(s, without_item(&s->best, s->best.set[param].v, k), true) == FAILS;
+    for (int k = 0; k < (int)s->best.set[param].v && !s->over; k++) {
+        const int64_t item = s->best.set[param].items[k];
+        const int64_t sizes[] = {0, 1, 2, item / 2, item - 1};
+        for (size_t i = 0; i < KB_COUNT(sizes); i++) {
+            struct kb_case c = s->best;
+            struct kb_value value = c.set[param];
+            if (sizes[i] < 0 || sizes[i] >= value.items[k])
+                continue;
+            value.items[k] = sizes[i];
+            kb_case_put_list(&c, param, &value);
+            better |= try_case(s, c, true) == FAILS;
+        }
+    }
+    return better;
+}
+
+static bool shorter_lists(struct shrinker *s) {
+    bool better = false;
+
+    for (int i = 0; i < s->best.op->n_params && !s->over; i++)
+        if (is_list(&s->best, i))
+            better |= shorter_list(s, i);
+    return better;
 }
 
 static bool fewer_axes(struct shrinker *s) {
@@ -344,6 +398,7 @@ static void search(struct shrinker *s) {
 
     while (better && !s->over) {
         better = by_default(s);
+        better |= shorter_lists(s);
         better |= fewer_axes(s);
         better |= smaller_axes(s);
         better = better || count_down(s);
@@ -380,7 +435,7 @@ const struct kb_smallest *kb_shrink(const struct kb_shrink *how, const struct kb
                                     const struct kb_row *row, struct kb_arena *arena) {
     struct kb_smallest *found = NULL;
 
-    if (!is_failure(row->reason) || row->reason == KB_R_TIMED_OUTPUT || !row->variant)
+    if (!is_failure(row->reason) || !row->variant)
         return NULL;
     struct shrinker *s = calloc(1, sizeof *s);
     struct kb_problem *problem = calloc(1, sizeof *problem);

@@ -213,6 +213,24 @@ static bool last_row(const struct kb_case *c, int64_t row, int64_t column) {
     return row == rows(c) - 1;
 }
 
+static bool of_second_list_item(const struct kb_case *c, int64_t row, int64_t column) {
+    int lens;
+    (void)row;
+    kb_op_param(c->op, "q_lens", &lens);
+    return c->set[lens].v > 1 && c->set[lens].items[1] > 4 && column == 0;
+}
+
+/* The axes that are the sums of the lists go with them. */
+static void lists_get_shorter_and_their_axes_with_them(void **state) {
+    (void)state;
+    struct looked l;
+    look(&l, &(struct kernel){.wrong = of_second_list_item},
+         "mla_prefill/40x40x2/bf16/q_lens=8+16+4+12");
+    assert_non_null(l.smallest);
+    assert_string_equal(l.smallest->case_id, "mla_prefill/5x5x1/bf16/q_lens=0+5");
+    kb_arena_free(&l.arena);
+}
+
 static void what_fails_otherwise_or_is_skipped_is_not_the_same_failure(void **state) {
     (void)state;
     check(&(struct kernel){.wrong = last_row, .ends = skips_odd}, "silu/83x1024/bf16",
@@ -275,8 +293,8 @@ static void what_there_is_no_time_for_is_not_tried(void **state) {
 
 static void only_failures_are_made_smaller(void **state) {
     (void)state;
-    static const enum kb_reason reasons[] = {KB_R_NONE, KB_R_VARIANT, KB_R_COMPILE,
-                                             KB_R_TIMEOUT, KB_R_TIMED_OUTPUT};
+    static const enum kb_reason reasons[] = {KB_R_NONE,    KB_R_VARIANT,      KB_R_COMPILE,
+                                             KB_R_TIMEOUT, KB_R_TIMED_OUTPUT, KB_R_LAUNCH};
     struct kernel kernel = {.wrong = tail_of_8};
     struct kb_arena arena = {0};
     struct kb_job job = {.case_id = "silu/83x1000/bf16", .build = "precise"};
@@ -322,6 +340,7 @@ int main(void) {
         cmocka_unit_test(leading_axes_go_and_two_are_left),
         cmocka_unit_test(what_fails_as_a_whole_shrinks_to_the_smallest_there_is),
         cmocka_unit_test(parameters_that_do_not_matter_become_their_defaults),
+        cmocka_unit_test(lists_get_shorter_and_their_axes_with_them),
         cmocka_unit_test(what_fails_otherwise_or_is_skipped_is_not_the_same_failure),
         cmocka_unit_test(a_worker_that_is_lost_costs_what_was_not_yet_found),
         cmocka_unit_test(an_interrupt_or_the_end_of_the_time_ends_the_search),

@@ -2,67 +2,13 @@
  *
  * What is kept of a case is an entry: where it is in which group, and the hash of its id to
  * find repeats. The case itself is made again from the group's lists when it is read. */
-#include "op/group.h"
+#include "op/entries.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct entry {
-    struct kb_hash id;
-    unsigned __int128 tags; /* of all groups that give it */
-    uint32_t group;         /* the first of them */
-    uint32_t index;         /* in that group */
-    bool only_by_tag;       /* all of those groups are */
-};
-
-/* The cases of an op that random ones are around. */
-struct around {
-    const struct kb_op *op;
-    struct entry *given;
-    size_t n;
-};
-
-struct kb_suite {
-    struct kb_arena arena;
-    struct kb_groups groups;
-    /* Random cases: `group` of an entry is an index of `around`, `index` the attempt. */
-    struct around *around;
-    size_t n_around;
-    struct kb_fuzz fuzz;
-    struct entry *entries;
-    size_t n, at;
-    int id_width;
-    bool has_tolerance;
-    struct kb_tolerance tolerance;
-};
-
 /* ---- finding repeats -------------------------------------------------------------------
  */
-
-/* Open addressing over entries; 0 is free, else an index + 1. At most half full. */
-struct finder {
-    uint32_t *slots;
-    size_t mask;
-};
-
-static struct finder finder_make(struct kb_arena *arena, int64_t count) {
-    size_t size = 16;
-    while (size < (size_t)count * 2)
-        size *= 2;
-    return (struct finder){kb_arena_array(arena, size, sizeof(uint32_t)), size - 1};
-}
-
-/* The slot of an id: of the entry that has it, or a free one. */
-static uint32_t *finder_slot(const struct finder *f, const struct entry *entries,
-                             const struct kb_hash *id) {
-    uint64_t start;
-    memcpy(&start, id->bytes, sizeof start);
-    for (size_t i = start & f->mask;; i = (i + 1) & f->mask) {
-        uint32_t at = f->slots[i];
-        if (!at || !memcmp(&entries[at - 1].id, id, sizeof *id))
-            return &f->slots[i];
-    }
-}
 
 static void print_tolerance(const struct kb_case *c, struct kb_buf *out) {
     static const char *const words[] = {
@@ -101,16 +47,16 @@ static void complain_of_two(const struct kb_group *first, const struct kb_case *
 }
 
 /* A case that is new gets an entry; one that is not must agree, and adds its tags. */
-static void enter(struct kb_suite *s, const struct finder *finder, size_t g, int64_t i,
+static void enter(struct kb_suite *s, const struct kb_finder *finder, size_t g, int64_t i,
                   struct kb_arena *arena, struct kb_complaints *c) {
     const struct kb_group *group = kb_groups_at(&s->groups, g);
     struct kb_case now, before;
     kb_group_case(group, i, &now);
     const char *id = kb_case_id(&now, arena);
     struct kb_hash hash = kb_hash_of(id, strlen(id));
-    uint32_t *slot = finder_slot(finder, s->entries, &hash);
+    uint32_t *slot = kb_finder_slot(finder, s->entries, &hash);
     if (!*slot) {
-        s->entries[s->n++] = (struct entry){
+        s->entries[s->n++] = (struct kb_entry){
             .id = hash,
             .tags = group->origin->tags,
             .group = (uint32_t)g,
@@ -120,7 +66,7 @@ static void enter(struct kb_suite *s, const struct finder *finder, size_t g, int
         *slot = (uint32_t)s->n;
         return;
     }
-    struct entry *entry = &s->entries[*slot - 1];
+    struct kb_entry *entry = &s->entries[*slot - 1];
     const struct kb_group *first = kb_groups_at(&s->groups, entry->group);
     kb_group_case(first, entry->index, &before);
     entry->tags |= group->origin->tags;
@@ -128,7 +74,7 @@ static void enter(struct kb_suite *s, const struct finder *finder, size_t g, int
     complain_of_two(first, &before, group, &now, id, c);
 }
 
-static void enter_all(struct kb_suite *s, const struct finder *finder,
+static void enter_all(struct kb_suite *s, const struct kb_finder *finder,
                       struct kb_complaints *c) {
     struct kb_arena ids = {0};
     s->entries = kb_arena_array(&s->arena, (size_t)s->groups.count, sizeof *s->entries);
@@ -140,27 +86,6 @@ static void enter_all(struct kb_suite *s, const struct finder *finder,
         }
     }
     kb_arena_free(&ids);
-}
-
-static void given_case(const struct kb_suite *s, const struct entry *e,
-                       struct kb_case *out) {
-    kb_group_case(kb_groups_at(&s->groups, e->group), e->index, out);
-}
-
-/* False where the attempt comes to no case. */
-static bool random_case(const struct kb_suite *s, const struct around *a, uint64_t attempt,
-                        struct kb_case *out) {
-    struct kb_case given;
-    given_case(s, &a->given[kb_fuzz_pick(s->fuzz.seed, attempt, a->op, a->n)], &given);
-    return kb_fuzz_case(&s->fuzz, attempt, &given, out);
-}
-
-static void entry_case(const struct kb_suite *s, const struct entry *e,
-                       struct kb_case *out) {
-    if (s->around)
-        random_case(s, &s->around[e->group], e->index, out);
-    else
-        given_case(s, e, out);
 }
 
 /* ---- what is near ----------------------------------------------------------------------
@@ -215,7 +140,7 @@ static void add_near(const struct kb_suite *s, const struct kb_query *query,
     struct near near = {.n = 0};
     for (size_t i = 0; i < s->n; i++) {
         struct kb_case c;
-        entry_case(s, &s->entries[i], &c);
+        kb_entry_case(s, &s->entries[i], &c);
         const char *id = kb_case_id(&c, &ids);
         const char *want = wanted ? wanted : wanted_id(query, &c, id, &ids);
         int distance = kb_edit_distance(want, id);
@@ -233,14 +158,14 @@ static void add_near(const struct kb_suite *s, const struct kb_query *query,
 /* ---- selecting -------------------------------------------------------------------------
  */
 
-static void complain_of_missing(const struct kb_suite *s, const struct finder *finder,
+static void complain_of_missing(const struct kb_suite *s, const struct kb_finder *finder,
                                 const struct kb_query *query, const struct kb_pick *pick,
                                 struct kb_complaints *c) {
     for (size_t i = 0; i < pick->ids.count; i++) {
         const char *id = pick->ids.items[i];
         struct kb_hash hash = kb_hash_of(id, strlen(id));
         struct kb_buf near = {0};
-        if (*finder_slot(finder, s->entries, &hash))
+        if (*kb_finder_slot(finder, s->entries, &hash))
             continue;
         add_near(s, query, id, &near);
         kb_complain_option(c, "--case", "%s: no such case among %zu%s", id, s->n,
@@ -297,9 +222,9 @@ static bool pick_entries(struct kb_suite *s, const struct kb_pick *pick) {
     struct kb_arena ids = {0};
     size_t kept = 0;
     for (size_t i = 0; i < s->n; i++) {
-        struct entry e = s->entries[i];
+        struct kb_entry e = s->entries[i];
         struct kb_case c;
-        entry_case(s, &e, &c);
+        kb_entry_case(s, &e, &c);
         const char *id = kb_case_id(&c, &ids);
         if (kb_pick_case(pick, &c, id, e.tags, e.only_by_tag)) {
             int width = kb_columns(id);
@@ -316,103 +241,12 @@ static bool pick_entries(struct kb_suite *s, const struct kb_pick *pick) {
 static void select_cases(struct kb_suite *s, const struct kb_query *query,
                          const struct kb_pick *pick, struct kb_complaints *c) {
     struct kb_arena table = {0};
-    struct finder finder = finder_make(&table, s->groups.count);
+    struct kb_finder finder = kb_finder_make(&table, s->groups.count);
     int before = c->count;
     enter_all(s, &finder, c);
     complain_of_missing(s, &finder, query, pick, c);
     if (c->count == before && !pick_entries(s, pick))
         complain_of_none(s, query, pick, c);
-    kb_arena_free(&table);
-}
-
-/* ---- random cases ----------------------------------------------------------------------
- */
-
-/* The entries by op, in the order in which ops come. */
-static void sort_by_op(struct kb_suite *s) {
-    struct entry *sorted = kb_arena_array(&s->arena, s->n, sizeof *sorted);
-    size_t n = 0;
-    s->around = kb_arena_array(&s->arena, (size_t)kb_op_count, sizeof *s->around);
-    for (size_t i = 0; i < s->n; i++) {
-        const struct kb_op *op = kb_groups_at(&s->groups, s->entries[i].group)->base.op;
-        bool seen = false;
-        for (size_t k = 0; k < s->n_around; k++)
-            seen |= s->around[k].op == op;
-        if (seen)
-            continue;
-        struct around *a = &s->around[s->n_around++];
-        *a = (struct around){.op = op, .given = sorted + n};
-        for (size_t k = i; k < s->n; k++)
-            if (kb_groups_at(&s->groups, s->entries[k].group)->base.op == op)
-                a->given[a->n++] = s->entries[k];
-        n += a->n;
-    }
-}
-
-enum { TRIES = 200 }; /* for each case that is wanted */
-
-/* `wanted` different ones of an op, or as many as there are. */
-static void draw_cases(struct kb_suite *s, size_t slot, int64_t wanted,
-                       const struct finder *finder) {
-    struct kb_arena ids = {0};
-    struct kb_case *c = kb_arena_alloc(&s->arena, sizeof *c);
-    int64_t n = 0;
-    for (int64_t attempt = 0; n < wanted && attempt < TRIES * (wanted + 10); attempt++) {
-        if (!random_case(s, &s->around[slot], (uint64_t)attempt, c))
-            continue;
-        const char *id = kb_case_id(c, &ids);
-        int width = kb_columns(id);
-        struct kb_hash hash = kb_hash_of(id, strlen(id));
-        uint32_t *found = finder_slot(finder, s->entries, &hash);
-        kb_arena_reset(&ids);
-        if (*found)
-            continue;
-        s->entries[s->n++] =
-            (struct entry){.id = hash, .group = (uint32_t)slot, .index = (uint32_t)attempt};
-        *found = (uint32_t)s->n;
-        s->id_width = width > s->id_width ? width : s->id_width;
-        n++;
-    }
-    kb_arena_free(&ids);
-}
-
-/* What --set names has the values that it gives. */
-static void keep_named(struct kb_suite *s, const struct kb_query *query) {
-    for (size_t i = 0; i < query->set.count; i++) {
-        struct kb_strings parts = {0};
-        kb_split(&s->arena, query->set.items[i], ',', &parts);
-        for (size_t k = 0; k < parts.count; k++) {
-            size_t len = strcspn(parts.items[k], "=");
-            if (parts.items[k][len])
-                kb_strings_add(&s->fuzz.kept, &s->arena,
-                               kb_arena_strndup(&s->arena, parts.items[k], len));
-        }
-    }
-}
-
-/* In place of the entries, random ones around them. */
-static void fuzz(struct kb_suite *s, const struct kb_query *query,
-                 struct kb_complaints *c) {
-    struct kb_arena table = {0};
-    sort_by_op(s);
-    int64_t most = query->fuzz * (int64_t)s->n_around;
-    s->fuzz.seed = query->fuzz_seed;
-    s->fuzz.problem = kb_arena_alloc(&s->arena, sizeof *s->fuzz.problem);
-    keep_named(s, query);
-    s->fuzz.any_fill = !query->fills.count && !kb_strings_has(&s->fuzz.kept, "fill");
-    s->n = 0;
-    s->id_width = 0;
-    if (most > KB_MAX_CASES) {
-        kb_complain_option(c, "--fuzz", "%lld cases, at most %d are allowed",
-                           (long long)most, KB_MAX_CASES);
-        return;
-    }
-    s->entries = kb_arena_array(&s->arena, (size_t)most, sizeof *s->entries);
-    struct finder finder = finder_make(&table, most);
-    for (size_t slot = 0; slot < s->n_around; slot++)
-        draw_cases(s, slot, query->fuzz, &finder);
-    if (!s->n)
-        kb_complain_option(c, "--fuzz", "no legal case was drawn around those asked for");
     kb_arena_free(&table);
 }
 
@@ -463,7 +297,7 @@ bool kb_suite_open(struct kb_suite **suite, const struct kb_query *query,
     if (complaints->count == before)
         select_cases(s, query, &pick, complaints);
     if (complaints->count == before && query->fuzz > 0)
-        fuzz(s, query, complaints);
+        kb_suite_fuzz(s, query, complaints);
     if (complaints->count != before) {
         kb_suite_free(s);
         return false;
@@ -475,11 +309,11 @@ bool kb_suite_open(struct kb_suite **suite, const struct kb_query *query,
 bool kb_suite_next(struct kb_suite *s, struct kb_arena *arena, struct kb_case *out) {
     if (s->at == s->n)
         return false;
-    const struct entry *e = &s->entries[s->at++];
+    const struct kb_entry *e = &s->entries[s->at++];
     static const struct kb_origin random = {.text = "--fuzz"};
     const struct kb_origin *origin =
         s->around ? &random : kb_groups_at(&s->groups, e->group)->origin;
-    entry_case(s, e, out);
+    kb_entry_case(s, e, out);
     if (s->has_tolerance)
         out->tolerance = s->tolerance;
     if (s->has_tolerance && s->tolerance.rule == KB_TOL_PEER)
