@@ -11,17 +11,26 @@ if [ $# -eq 0 ]; then
     set -- --op silu,gelu,gelu_tanh --shape 64x512 --dtype bf16,fp16,fp32 --set round=once,act \
         --fill normal,large,outliers,tiny,zeros,constant,nan,bits,patterns
 fi
-rows=$(mktemp)
-trap 'rm -f "$rows"' EXIT
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export bin work
 
-for seed in $(seq "$seeds"); do
-    "$bin" --backend cuda --mode check --build precise,fast-math --seed "$seed" "$@" --format csv
+# one SEED OPTIONS...: its rows, in a file of its own.
+one() {
+    local seed=$1 status
+    shift
+    "$bin" --backend cuda --mode check --build precise,fast-math --seed "$seed" "$@" --format csv \
+        >"$work/$seed.csv" 2>"$work/$seed.err"
     status=$?
-    if [ $status -gt 1 ] && [ $status -ne 3 ]; then
-        echo "calibrate: seed $seed: exit $status" >&2
-        exit $status
-    fi
-done >"$rows"
+    [ $status -le 1 ] || [ $status -eq 3 ] && return
+    echo "calibrate: seed $seed: exit $status: $(tail -n 1 "$work/$seed.err")" >&2
+    return 1
+}
+export -f one
+
+# Few at a time: a seed's rows keep one core busy, and compilers run beside the first.
+one 1 "$@" || exit 6
+seq 2 "$seeds" | xargs -r -P "${JOBS:-4}" -I SEED bash -c 'one "$@"' - SEED "$@" || exit 6
 
 # Columns by their names in the first line; none of those that are used holds a comma.
 awk -F, -v seeds="$seeds" '
@@ -45,4 +54,4 @@ awk -F, -v seeds="$seeds" '
         close("sort")
         printf "calibrate: %d rows of %d seeds, %d FAIL\n", cases, seeds, total
         exit total > 0
-    }' "$rows"
+    }' "$work"/*.csv
