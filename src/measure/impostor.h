@@ -15,7 +15,7 @@ enum kb_impostor_kind {
     KB_I_SHIFT_ELEMENT,
     KB_I_SHIFT_ROW,
     KB_I_LAST, /* zeros from `index` on */
-    KB_I_ONE,  /* `bits` at `index` */
+    KB_I_ONE,  /* `bits` at `index`, the first of many places where it passes */
     KB_I_LOW,
 };
 

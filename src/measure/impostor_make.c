@@ -186,6 +186,8 @@ bool kb_impostor_can_copy(const struct kb_judge *judge, int input) {
     const struct kb_tensor_spec *to = judge->spec;
     bool numbers = kb_dtype_is_float(from->dtype) && kb_dtype_is_float(to->dtype);
 
+    if (to->elements == 1) /* it may be an input's first by chance */
+        return false;
     if (from->role == KB_OUT || from->absent || from->elements == 0 ||
         !(numbers || from->dtype == to->dtype))
         return false;

@@ -132,6 +132,28 @@ static void one_element_that_differs_is_enough_anywhere(void **state) {
     }
 }
 
+/* Of every ten elements some have a bound that takes anything. */
+static void one_wrong_element_must_show_at_most_places(void **state) {
+    (void)state;
+    for (int64_t wide = 0; wide <= 9; wide += 3) {
+        struct toy toy;
+        struct kb_arena arena = {0};
+        make_plain(&toy, KB_FP32, 50, 50);
+        for (int64_t i = 0; i < toy.n; i++)
+            toy.bound[i] = i % 10 < wide ? 1e30 : 0;
+        for (toy.args.bound_factor = 1; toy.args.bound_factor < 9;
+             toy.args.bound_factor++) {
+            struct kb_impostors found = {0};
+            uint64_t seed = (uint64_t)toy.args.bound_factor; /* another place */
+            kb_impostors_try(&toy.args, 1, 0, seed, &arena, &found);
+            assert_int_equal(found.let_through.count, wide > 5);
+            assert_true(has(&found, "one wrong element") == (wide > 5));
+        }
+        kb_arena_free(&arena);
+        toy_free(&toy);
+    }
+}
+
 static void what_is_right_here_is_left_out(void **state) {
     (void)state;
     struct toy toy;
@@ -166,7 +188,7 @@ static void one_row_or_one_element_has_fewer(void **state) {
     assert_counts(&toy, 6, 0); /* no other row, no mean of it but that of all */
     toy_free(&toy);
     make_plain(&toy, KB_BF16, 1, 1);
-    assert_counts(&toy, 4, 2); /* the mean and the neighbour are the element itself */
+    assert_counts(&toy, 3, 2); /* the mean and the neighbour are the element itself */
     assert_passed(&toy, "");
     toy_free(&toy);
     make_plain(&toy, KB_BF16, 0, 8);
@@ -315,6 +337,7 @@ int main(void) {
         cmocka_unit_test(only_what_the_tolerance_covers_passes),
         cmocka_unit_test(a_bound_is_held_to_it_as_well),
         cmocka_unit_test(one_element_that_differs_is_enough_anywhere),
+        cmocka_unit_test(one_wrong_element_must_show_at_most_places),
         cmocka_unit_test(what_is_right_here_is_left_out),
         cmocka_unit_test(nan_is_nan_whatever_its_bits),
         cmocka_unit_test(one_row_or_one_element_has_fewer),

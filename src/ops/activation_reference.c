@@ -31,6 +31,18 @@
  *   clamp      nothing: the limit is a number of the dtype, and comparing is exact.
  * Times |u|; then the product, |want| 2e, and 2^-148 once more, as it may be subnormal.
  *
+ * Figures. The worst share of the bound that right kernels took, no alarm among them:
+ *     silu  gelu  gelu_tanh
+ *     0.28  0.36  0.37   on a CPU, every dtype and fill, 10 000 seeds of 4x64: published
+ *                        forms with the C library's functions, fused or not
+ *     0.40  0.66  0.63   the same where exp, erf or tanh are 2 ulp off
+ *     0.33  0.48  0.38   round=act
+ *     0.27  0.30  0.26   on an H100, built precisely, 46 seeds of 64x512; round=act 0.33
+ *     0.03  0.04  0.03   fast-math there, of 8 times the bound, where nothing is subnormal:
+ *                        subnormals it flushes, and fails by fills tiny, bits and patterns
+ *                        in bf16 and fp32
+ * (`make controls`; tools/calibrate.sh.)
+ *
  * An infinite u shows whether a is 0 in fp32: 0 * inf is NaN. Where |a| is below 2^-152,
  * it is, whatever the form of the kernel. Where a lies within its own error of 0, forms
  * differ (erf has reached -1 and erfc has not), and the bound is infinite: not judged. */
