@@ -10,9 +10,9 @@
  * contraction off); libm's log picks code by CPU and promises no bits, hence the logarithm
  * here. */
 #include "clones.h"
+#include "philox.h"
 #include "tensor.h"
 
-#include <Random123/philox.h>
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -63,19 +63,6 @@ bool kb_fill_parse(const char *word, enum kb_fill *out) {
 /* ---- random words
  * ------------------------------------------------------------------------ */
 
-static inline void philox(uint64_t key, uint64_t counter_hi, uint64_t counter_lo,
-                          uint32_t out[4]) {
-    philox4x32_ctr_t counter = {{(uint32_t)counter_lo, (uint32_t)(counter_lo >> 32),
-                                 (uint32_t)counter_hi, (uint32_t)(counter_hi >> 32)}};
-    philox4x32_key_t words = {{(uint32_t)key, (uint32_t)(key >> 32)}};
-    counter = philox4x32(counter, words);
-    memcpy(out, counter.v, sizeof counter.v);
-}
-
-void kb_philox(uint64_t key, uint64_t counter_hi, uint64_t counter_lo, uint32_t out[4]) {
-    philox(key, counter_hi, counter_lo, out);
-}
-
 /* FNV-1a, 64 bits. */
 static uint64_t name_hash(const char *name) {
     uint64_t hash = 0xcbf29ce484222325u;
@@ -87,44 +74,10 @@ static uint64_t name_hash(const char *name) {
 /* Four words of block `i` of a stream. */
 static void block_of(const struct source *src, enum stream stream, int64_t i,
                      uint32_t out[4]) {
-    philox(src->key->seed, src->name, (uint64_t)stream << 62 | (uint64_t)i, out);
+    kb_philox(src->key->seed, src->name, (uint64_t)stream << 62 | (uint64_t)i, out);
 }
 
-enum { LANES = 16 };
-
-/* LANES blocks from `first` on, side by side, so that vector instructions make them: the
- * rounds of Random123's philox4x32, whose constants these are. */
-KB_CLONES
-static void blocks_of(uint64_t key, uint64_t counter_hi, uint64_t first,
-                      uint32_t out[4 * LANES]) {
-    uint32_t words[4][LANES];
-#pragma omp simd
-    for (int i = 0; i < LANES; i++) {
-        uint32_t key_a = (uint32_t)key, key_b = (uint32_t)(key >> 32);
-        uint32_t a = (uint32_t)(first + (uint64_t)i);
-        uint32_t b = (uint32_t)((first + (uint64_t)i) >> 32);
-        uint32_t c = (uint32_t)counter_hi, d = (uint32_t)(counter_hi >> 32);
-#pragma GCC unroll 10
-        for (int round = 0; round < 10; round++) {
-            uint64_t x = (uint64_t)PHILOX_M4x32_0 * a, y = (uint64_t)PHILOX_M4x32_1 * c;
-            a = (uint32_t)(y >> 32) ^ b ^ key_a;
-            b = (uint32_t)y;
-            c = (uint32_t)(x >> 32) ^ d ^ key_b;
-            d = (uint32_t)x;
-            key_a += PHILOX_W32_0;
-            key_b += PHILOX_W32_1;
-        }
-        words[0][i] = a;
-        words[1][i] = b;
-        words[2][i] = c;
-        words[3][i] = d;
-    }
-    for (int i = 0; i < LANES; i++)
-        for (int k = 0; k < 4; k++)
-            out[4 * i + k] = words[k][i];
-}
-
-enum { WORDS = CHUNK + 4 + 4 * LANES };
+enum { BLOCKS = KB_PHILOX_BLOCKS, WORDS = CHUNK + 4 + 4 * BLOCKS };
 
 /* The words of elements [first, first + count), 0 < count <= CHUNK; points into `space`. */
 static const uint32_t *words_of(const struct source *src, enum stream stream, int64_t first,
@@ -132,9 +85,10 @@ static const uint32_t *words_of(const struct source *src, enum stream stream, in
     int64_t block = first / 4, end = (first + count + 3) / 4;
     uint32_t *at = space;
     do {
-        blocks_of(src->key->seed, src->name, (uint64_t)stream << 62 | (uint64_t)block, at);
-        at += 4 * LANES;
-        block += LANES;
+        kb_philox_blocks(src->key->seed, src->name,
+                         (uint64_t)stream << 62 | (uint64_t)block, at);
+        at += 4 * BLOCKS;
+        block += BLOCKS;
     } while (block < end);
     return space + first % 4;
 }

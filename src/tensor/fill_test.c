@@ -145,6 +145,22 @@ static void another_seed_or_name_gives_other_values(void **state) {
     }
 }
 
+/* Where many blocks are made at once, and their counter's upper half changes. */
+static void random_bits_are_the_words_of_one_block_after_the_other(void **state) {
+    (void)state;
+    struct kb_fill_key key = key_of(KB_FILL_BITS);
+    uint64_t name = fnv(0xcbf29ce484222325u, key.tensor, strlen(key.tensor));
+    const int64_t starts[] = {0, 3, 1021, ((int64_t)1 << 34) - 77};
+    for (size_t s = 0; s < KB_COUNT(starts); s++) {
+        uint32_t got[2500], words[4];
+        kb_fill_range(&key, KB_FP32, starts[s], 2500, got);
+        for (int64_t i = 0; i < 2500; i++) {
+            kb_philox(key.seed, name, (uint64_t)(starts[s] + i) / 4, words);
+            assert_int_equal(got[i], words[(starts[s] + i) % 4]);
+        }
+    }
+}
+
 static void normal_elements_are_the_quantiles_of_their_random_words(void **state) {
     (void)state;
     struct kb_fill_key key = key_of(KB_FILL_NORMAL);
@@ -394,6 +410,7 @@ int main(void) {
         cmocka_unit_test(any_number_of_threads_gives_the_same_bytes),
         cmocka_unit_test(the_bits_are_those_of_every_machine),
         cmocka_unit_test(another_seed_or_name_gives_other_values),
+        cmocka_unit_test(random_bits_are_the_words_of_one_block_after_the_other),
         cmocka_unit_test(normal_elements_are_the_quantiles_of_their_random_words),
         cmocka_unit_test(normal_has_the_moments_and_tails_of_a_normal),
         cmocka_unit_test(large_is_normal_times_one_of_thirteen_powers_of_two),
