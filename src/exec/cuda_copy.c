@@ -1,12 +1,13 @@
 /* cuda_copy.c - large copies between slabs and the device.
  *
  * The driver copies from ordinary memory with one thread through a small buffer of its own.
- * Here all cores fill one page-locked buffer while the other is on its way. */
+ * Here all cores fill one page-locked buffer while the other is on its way; what is small
+ * goes through one of them. */
 #include "cuda_device.h"
 
 #include <string.h>
 
-enum { STAGE_BYTES = 32 << 20 };
+enum { STAGE_BYTES = 4 << 20, DIRECT_BYTES = 128 << 10 };
 
 static bool make_stages(struct kb_device *device) {
     const struct kb_cuda *cu = &device->cu;
@@ -39,7 +40,7 @@ bool kb_cuda_upload(struct kb_device *device, CUdeviceptr to, const void *from,
     const unsigned char *data = from;
     CUresult rc = CUDA_SUCCESS;
 
-    if (bytes <= STAGE_BYTES || !make_stages(device)) {
+    if (bytes <= DIRECT_BYTES || !make_stages(device)) {
         rc = cu->MemcpyHtoDAsync(to, from, bytes, device->stream);
         return rc ? kb_cuda_fail(cu, rc, "copy to the device", err)
                   : kb_cuda_sync(device, err);
@@ -62,7 +63,7 @@ bool kb_cuda_download(struct kb_device *device, void *to, CUdeviceptr from, size
     unsigned char *data = to;
     CUresult rc = CUDA_SUCCESS;
 
-    if (bytes <= STAGE_BYTES || !make_stages(device)) {
+    if (bytes <= DIRECT_BYTES || !make_stages(device)) {
         rc = cu->MemcpyDtoHAsync(to, from, bytes, device->stream);
         return rc ? kb_cuda_fail(cu, rc, "copy from the device", err)
                   : kb_cuda_sync(device, err);
