@@ -45,9 +45,9 @@ cJSON *kb_local_item(const struct kb_local *local) {
     add_maybe(object, "inputs", local->inputs);
     add_maybe(object, "holds", local->holds);
     kb_json_add_i64(object, "right", local->right);
-    if (!isnan(local->right_share))
+    if (isfinite(local->right_share))
         kb_json_add_f64(object, "right_err_over_bound", local->right_share, DIGITS);
-    if (!isnan(local->right_ulp))
+    if (isfinite(local->right_ulp))
         kb_json_add_f64(object, "right_ulp_max", local->right_ulp, DIGITS);
     kb_json_add(object, "map", map_item(&local->map));
     return object;
@@ -98,7 +98,8 @@ static void map_of(struct kb_fields *f, const cJSON *object, struct kb_map *map)
         const char *text = cJSON_GetStringValue(item);
         const cJSON *row = cJSON_GetArrayItem(rows, map->n_lines);
         if (map->n_lines == KB_MAP_LINES || !is_line(text) ||
-            !kb_json_i64(row, &map->first_rows[map->n_lines])) {
+            !kb_json_i64(row, &map->first_rows[map->n_lines]) ||
+            map->first_rows[map->n_lines] < 0) {
             kb_field_wrong(f, "lines");
             return;
         }

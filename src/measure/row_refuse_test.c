@@ -53,7 +53,7 @@ static cJSON *at_path(cJSON *root, const char *const *path) {
 static void a_missing_field_is_named(void **state) {
     (void)state;
     static const struct {
-        const char *path[4], *field;
+        const char *path[5], *field;
     } fields[] = {
         {{NULL}, "case"},
         {{NULL}, "device"},
@@ -97,6 +97,18 @@ static void a_missing_field_is_named(void **state) {
         {{"outputs", "out", "worst"}, "index"},
         {{"outputs", "out", "worst"}, "got"},
         {{"outputs", "out", "worst"}, "want"},
+        {{"outputs", "out", "local"}, "pattern"},
+        {{"outputs", "out", "local"}, "where"},
+        {{"outputs", "out", "local"}, "named"},
+        {{"outputs", "out", "local"}, "inside"},
+        {{"outputs", "out", "local"}, "right"},
+        {{"outputs", "out", "local"}, "map"},
+        {{"outputs", "out", "local", "map"}, "cell"},
+        {{"outputs", "out", "local", "map"}, "lines"},
+        {{"smallest"}, "case"},
+        {{"smallest"}, "tried"},
+        {{"smallest"}, "done"},
+        {{"smallest"}, "repeat"},
         {{"times", "graph"}, "ci95_ns"},
         {{"times", "graph"}, "n"},
         {{"times", "graph"}, "stopped"},

@@ -65,18 +65,20 @@ static void cell_words(const struct kb_output_report *o, struct kb_buf *out) {
                   o->rank > 1 ? "column" : "element", map->cell_columns == 1 ? "" : "s");
 }
 
-/* Where it is one cell, or all of it is wrong, it tells nothing. */
-static bool is_worth_a_map(const struct kb_output_report *o) {
-    const struct kb_map *map = &o->local->map;
-    if (!map->n_lines || !o->local->right)
-        return false;
-    return map->n_lines > 1 || strlen(map->lines[0]) > 1;
+/* Where all cells are alike it tells nothing. */
+static bool is_worth_a_map(const struct kb_map *map) {
+    char first = map->lines[0][0];
+    for (int i = 0; i < map->n_lines; i++)
+        for (const char *cell = map->lines[i]; *cell; cell++)
+            if (*cell != first)
+                return true;
+    return false;
 }
 
 static void map_lines(const struct kb_output_report *o, struct kb_buf *out) {
     const struct kb_map *map = &o->local->map;
     struct kb_buf last = {0};
-    if (!is_worth_a_map(o))
+    if (!is_worth_a_map(map))
         return;
     kb_buf_printf(&last, "%lld", (long long)map->first_rows[map->n_lines - 1]);
     int width = (int)strlen("row ") + (int)last.len;

@@ -127,7 +127,7 @@ load common
 
 @test "what comes in a later version says so" {
     for line in "gate a.json --baseline b.json" "diff a b" "merge a b" "new op" "selftest" \
-        "cache gc" "--op silu --shape 7x16 --fuzz 100" "--op silu --shape 7x16 --resume" \
+        "cache gc" "--op silu --shape 7x16 --strict" "--op silu --shape 7x16 --resume" \
         "--op silu --shape 7x16 --method cupti" "--op silu --shape 7x16 -o r.html"; do
         # shellcheck disable=SC2086 - words
         kbench $line
