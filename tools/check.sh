@@ -112,8 +112,8 @@ for seed in 1 2 3; do
     step "smoke cases on the host backend, seed $seed" \
         "$bin" cases/ --tag smoke --backend host --seed "$seed" -q
 done
-step "smoke cases under ASan and UBSan" \
-    "$bin" cases/ --tag smoke --backend host --sanitize address,undefined -q
+step "smoke cases, all variants, under ASan and UBSan" \
+    "$bin" cases/ --tag smoke --variant all --backend host --sanitize address,undefined -q
 step "smoke cases under TSan" "$bin" cases/ --tag smoke --backend host --sanitize thread -q
 step "controls: right kernels over 20 seeds" env OMP_WAIT_POLICY=passive "$build/controls" 20
 mutants --quick

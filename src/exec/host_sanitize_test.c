@@ -123,6 +123,15 @@ static void the_thread_sanitizer_is_quiet_about_right_kernels(void **state) {
     add_int(&plan, 256);
     check_kernel(&thread, &plan, &slab);
     kb_slab_free(&slab);
+    slab = slab_of(8, 256, 0);
+    plan = plan_for("hooks", 1, 64);
+    int *in = kb_slab_at(&slab, 1);
+    for (int i = 0; i < 64; i++)
+        in[i] = 1000 + i;
+    add_tensor(&plan, 0);
+    add_tensor(&plan, 1);
+    check_kernel(&thread, &plan, &slab);
+    kb_slab_free(&slab);
 }
 
 int main(void) {
