@@ -145,7 +145,7 @@ struct limits {
 };
 
 static struct limits limits_of(const struct life *l, bool host) {
-    bool single = l->job->single;
+    bool single = l->job->single && !l->job->loaded_only; /* which is one of many, too */
 
     if (host)
         return (struct limits){

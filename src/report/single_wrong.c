@@ -18,34 +18,44 @@ static void value_words(const struct kb_output_report *o, const struct kb_elemen
         kb_buf_puts(out, kb_cell_value(e->got).text);
 }
 
-static void element_cell(const struct kb_output_report *o, int i, struct kb_buf *out) {
+static void element_cell(const struct kb_output_report *o, int i, int width,
+                         struct kb_buf *out) {
     struct kb_buf index = {0}, got = {0};
     const struct kb_element *e = &o->first[i];
     kb_index_words(o, e->index, true, &index);
     value_words(o, e, &got);
-    kb_buf_printf(out, "%-*s%*s%14s", KB_LABEL, kb_buf_text(&index),
-                  index.len < KB_LABEL ? 14 : (int)(14 + KB_LABEL - index.len - 1),
-                  kb_buf_text(&got), kb_cell_value(e->want).text);
+    kb_buf_printf(out, "%-*s%14s%14s", width, kb_buf_text(&index), kb_buf_text(&got),
+                  kb_cell_value(e->want).text);
     kb_buf_free(&index);
     kb_buf_free(&got);
+}
+
+/* Indices are padded, so that one is as long as another. */
+static int index_width(const struct kb_output_report *o) {
+    struct kb_buf index = {0};
+    kb_index_words(o, o->first[0].index, true, &index);
+    int width = (int)index.len + 1;
+    kb_buf_free(&index);
+    return width > KB_LABEL ? width : KB_LABEL;
 }
 
 /* The first wrong elements, read down the left half and then the right one. */
 static void element_lines(const struct kb_single *single, const struct kb_output_report *o,
                           struct kb_buf *out) {
-    bool two = o->n_first > 1 && (single->look.width == 0 || single->look.width >= 84);
-    int lines = two ? (o->n_first + 1) / 2 : o->n_first;
     if (!o->n_first)
         return;
-    kb_buf_printf(out, "\n%-*s%14s%14s", KB_LABEL, "index", "got", "want");
+    int width = index_width(o), columns = 2 * (width + 28) + 8;
+    bool two = o->n_first > 1 && (single->look.width == 0 || single->look.width >= columns);
+    int lines = two ? (o->n_first + 1) / 2 : o->n_first;
+    kb_buf_printf(out, "\n%-*s%14s%14s", width, "index", "got", "want");
     if (two)
-        kb_buf_printf(out, "        %-*s%14s%14s", KB_LABEL, "index", "got", "want");
+        kb_buf_printf(out, "        %-*s%14s%14s", width, "index", "got", "want");
     kb_buf_putc(out, '\n');
     for (int i = 0; i < lines; i++) {
-        element_cell(o, i, out);
+        element_cell(o, i, width, out);
         if (two && lines + i < o->n_first) {
             kb_buf_puts(out, "        ");
-            element_cell(o, lines + i, out);
+            element_cell(o, lines + i, width, out);
         }
         kb_buf_putc(out, '\n');
     }
