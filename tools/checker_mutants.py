@@ -134,10 +134,24 @@ def check_right(tree, entries):
                 raise Bad(f'{entry["name"]}: {test} has no {entry["kills"]}, or skips it')
 
 
+def check_fit(entries):
+    """Each edit finds its text, and each test is there by name."""
+    for entry in entries:
+        try:
+            with open(entry["file"], encoding="utf-8") as file:
+                edit(file.read(), entry)
+        except Bad as bad:
+            raise Bad(f'{entry["name"]}: {bad}') from None
+        with open(f'src/{entry["test"]}.c', encoding="utf-8") as file:
+            if not re.search(rf'\b{entry["kills"]}\(', file.read()):
+                raise Bad(f'{entry["name"]}: no {entry["kills"]} in {entry["test"]}')
+
+
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("file", nargs="?", default="tools/checker_mutants.json")
     parser.add_argument("--only", metavar="GLOB", default="*", help="only entries of that name")
+    parser.add_argument("--fit", action="store_true", help="only see whether each edit still fits")
     parser.add_argument("--jobs", type=int, default=max(1, min(4, os.cpu_count() or 1)))
     return parser.parse_args()
 
@@ -151,6 +165,10 @@ def main():
         entries = [e for e in entries if fnmatch.fnmatchcase(e["name"], options.only)]
         if not entries:
             raise Bad("no entry is selected")
+        check_fit(entries)
+        if options.fit:
+            print(f"{len(entries)} mutants of the checker fit")
+            return 0
         copy_tree(folder)
         tree = Tree(folder, options.jobs)
         check_right(tree, entries)
