@@ -52,10 +52,10 @@ struct kb_local {
 struct kb_smallest {
     const char *case_id, *where; /* where: "column 8 of 9" or NULL */
     const char *passes;          /* a case next to it that passes, or NULL */
-    const char *whole;           /* one that is smaller and fails in all elements, or NULL */
-    const char *repeat;          /* the command that repeats it */
-    int tried;                   /* cases that were run */
-    bool done;                   /* none was left to try when the time was over */
+    const char *whole;  /* one that is smaller and fails in all elements, or NULL */
+    const char *repeat; /* the command that repeats it */
+    int tried;          /* cases that were run */
+    bool done;          /* none was left to try when the time was over */
 };
 
 #endif
