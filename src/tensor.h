@@ -100,10 +100,14 @@ bool kb_slab_place(struct kb_slab *slab, int n, const size_t *bytes, const size_
 bool kb_slab_size(int n, const size_t *bytes, size_t shift, size_t *out);
 void kb_slab_free(struct kb_slab *slab);
 void *kb_slab_at(const struct kb_slab *slab, int slot);
+/* As kb_slab_make, in the memory of a slab that is no longer needed, where that is of the
+ * kind and enough; *slab is zero where there is none. Its tensors hold anything. */
+bool kb_slab_remake(struct kb_slab *slab, enum kb_slab_kind kind, int n,
+                    const size_t *bytes, struct kb_err *err);
 /* The same layout with the same contents, in memory of its own. */
 bool kb_slab_copy(struct kb_slab *to, const struct kb_slab *from, struct kb_err *err);
 /* In memory with room for so many bytes, which kb_slab_place can use; they cost nothing
- * before. */
+ * before. That of `to` is used, where it has enough. */
 bool kb_slab_copy_roomy(struct kb_slab *to, const struct kb_slab *from, size_t room,
                         struct kb_err *err);
 

@@ -15,7 +15,7 @@ static bool keep_outputs(struct life *l, struct kb_err *err) {
 
     for (int t = 0; t < n; t++)
         bytes[t] = l->asked.problem.tensors[t].role == KB_IN ? 0 : work->slots[t].bytes;
-    if (!kb_slab_make(&l->first, KB_SLAB_PRIVATE, n, bytes, 0, err))
+    if (!kb_slab_remake(&l->first, KB_SLAB_PRIVATE, n, bytes, err))
         return false;
     for (int t = 0; t < n; t++)
         kb_copy(kb_slab_at(&l->first, t), kb_slab_at(work, t), bytes[t]);

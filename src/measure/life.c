@@ -328,7 +328,8 @@ static void phase_time(struct life *l) {
     struct kb_err err = {0};
     int64_t start = kb_now_ns();
 
-    kb_slab_free(&l->work); /* what is timed has buffers of its own */
+    /* What is timed has buffers of its own. */
+    kb_session_give(l->session, KB_SPARE_WORK, &l->work);
     bool ok =
         kb_session_time(l->session, l->job, &l->asked.problem, &l->asked.plan,
                         l->built->code, &l->initial, &l->first, l->arena, l->row, &err);
@@ -362,7 +363,15 @@ static void live(struct life *l) {
 
 void kb_session_run(struct kb_session *session, const struct kb_job *job,
                     struct kb_arena *arena, struct kb_row *row) {
-    struct life l = {.session = session, .job = job, .arena = arena, .row = row};
+    struct life l = {
+        .session = session,
+        .job = job,
+        .arena = arena,
+        .row = row,
+        .initial = kb_session_take(session, KB_SPARE_INITIAL),
+        .work = kb_session_take(session, KB_SPARE_WORK),
+        .first = kb_session_take(session, KB_SPARE_FIRST),
+    };
     int64_t start = kb_now_ns();
 
     kb_row_begin(job, session->backend->info(session->device), arena, row);
@@ -370,8 +379,8 @@ void kb_session_run(struct kb_session *session, const struct kb_job *job,
     row->repeat = kb_repeat_line(job, row->variant, arena);
     row->ms_total = (double)(kb_now_ns() - start) / 1e6;
     free(l.prepared);
-    kb_slab_free(&l.work);
-    kb_slab_free(&l.first);
+    kb_session_give(session, KB_SPARE_WORK, &l.work);
+    kb_session_give(session, KB_SPARE_FIRST, &l.first);
     kb_slab_free(&l.second);
-    kb_slab_free(&l.initial);
+    kb_session_give(session, KB_SPARE_INITIAL, &l.initial);
 }

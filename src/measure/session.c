@@ -2,9 +2,14 @@
  * the way from a job to a plan and from a plan to a slab. */
 #include "session.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+enum { KEPT_BYTES = 512 << 20 };
+
 void kb_session_free(struct kb_session *session) {
+    for (int i = 0; i < KB_SPARES; i++)
+        kb_slab_free(&session->spare[i]);
     for (struct kb_built *b = session->built; b; b = b->next)
         session->backend->unload(session->device, b->code);
     if (session->device)
@@ -176,6 +181,27 @@ void kb_poison_outputs(const struct kb_problem *problem, struct kb_slab *slab,
     }
 }
 
+struct kb_slab kb_session_take(struct kb_session *session, enum kb_spare which) {
+    struct kb_slab slab = session->spare[which];
+
+    session->spare[which] = (struct kb_slab){.fd = -1};
+    free(slab.slots);
+    slab.slots = NULL;
+    slab.n_slots = 0;
+    slab.bytes = 0;
+    return slab;
+}
+
+void kb_session_give(struct kb_session *session, enum kb_spare which,
+                     struct kb_slab *slab) {
+    if (slab->data && slab->room <= KEPT_BYTES) {
+        kb_slab_free(&session->spare[which]);
+        session->spare[which] = *slab;
+        *slab = (struct kb_slab){.fd = -1};
+    }
+    kb_slab_free(slab);
+}
+
 static void fill_slab(const struct kb_problem *problem, const struct kb_plan *plan,
                       uint64_t seed, struct kb_slab *slab) {
     for (int t = 0; t < problem->n_tensors; t++) {
@@ -185,8 +211,12 @@ static void fill_slab(const struct kb_problem *problem, const struct kb_plan *pl
     }
     kb_poison_outputs(problem, slab, 0);
     for (int i = 0; i < plan->n_scratch; i++) {
-        if (plan->scratch[i].start == KB_SCRATCH_POISON && plan->scratch[i].bytes > 0)
+        if (!plan->scratch[i].bytes)
+            continue;
+        if (plan->scratch[i].start == KB_SCRATCH_POISON)
             kb_poison(kb_slab_at(slab, problem->n_tensors + i), plan->scratch[i].bytes, 0);
+        else
+            memset(kb_slab_at(slab, problem->n_tensors + i), 0, plan->scratch[i].bytes);
     }
 }
 
@@ -206,7 +236,7 @@ bool kb_session_slab(const struct kb_session *session, const struct kb_problem *
     }
     for (int i = 0; i < plan->n_scratch; i++)
         bytes[problem->n_tensors + i] = plan->scratch[i].bytes;
-    if (!kb_slab_make(out, kind, n, bytes, 0, err))
+    if (!kb_slab_remake(out, kind, n, bytes, err))
         return false;
     fill_slab(problem, plan, seed, out);
     return true;

@@ -29,6 +29,10 @@ struct kb_ceiling { /* the stream kernel's time for the same bytes, once per run
     struct kb_ceiling *next;
 };
 
+/* Whose memory goes from a case to the next: as filled, as left by the last run, the first
+ * run's outputs. Half of a large case's time is page faults otherwise. */
+enum kb_spare { KB_SPARE_INITIAL, KB_SPARE_WORK, KB_SPARE_FIRST, KB_SPARES };
+
 struct kb_session {
     const struct kb_backend *backend;
     struct kb_device *device;
@@ -37,8 +41,9 @@ struct kb_session {
     struct kb_loaded *kernels;
     struct kb_built *built;
     struct kb_ceiling *ceilings;
-    int64_t busy_ns; /* when it was last kept busy by a timer: 0: not yet */
-    bool dead;       /* a device error spoiled the context: end this worker after the row */
+    struct kb_slab spare[KB_SPARES]; /* memory of the slabs of the case before */
+    int64_t busy_ns;                 /* when it was last kept busy by a timer: 0: not yet */
+    bool dead; /* a device error spoiled the context: end this worker after the row */
 };
 
 /* What a job comes to before anything is built or run. `problem` points to `c`, so that it
@@ -94,7 +99,12 @@ bool kb_session_build(struct kb_session *session, const struct kb_plan *plan,
 /* Whether that needs no compiler: what is loaded, or on host lies in the same translation
  * unit. */
 bool kb_session_has_code(const struct kb_session *session, const struct kb_asked *asked);
-/* Slots of a slab for a problem and a plan: tensors, then scratch. */
+/* Take that memory: what a slab is made in, zero where there is none. */
+struct kb_slab kb_session_take(struct kb_session *session, enum kb_spare which);
+/* Give it back with the end of its use; what is too large to keep is freed. */
+void kb_session_give(struct kb_session *session, enum kb_spare which, struct kb_slab *slab);
+/* Slots of a slab for a problem and a plan: tensors, then scratch. In the memory of `out`,
+ * as kb_slab_remake. */
 bool kb_session_slab(const struct kb_session *session, const struct kb_problem *problem,
                      const struct kb_plan *plan, uint64_t seed, struct kb_slab *out,
                      struct kb_err *err);

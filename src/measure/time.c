@@ -352,7 +352,7 @@ bool kb_session_time(struct kb_session *session, const struct kb_job *job,
                      const struct kb_slab *result, struct kb_arena *arena,
                      struct kb_row *row, struct kb_err *err) {
     const struct kb_timed timed = {plan, code, initial};
-    struct kb_slab check = {0};
+    struct kb_slab check;
     struct kb_err why = {0};
     bool checked = row->reason == KB_R_NONE, ok = true;
 
@@ -362,7 +362,8 @@ bool kb_session_time(struct kb_session *session, const struct kb_job *job,
         kb_row_warn(row, arena,
                     "timed in place: each launch reads what the last one on its buffers "
                     "left; the output was checked on buffers that were put back");
-    if (!kb_slab_copy(&check, initial, &why)) {
+    check = kb_session_take(session, KB_SPARE_WORK);
+    if (!kb_slab_copy_roomy(&check, initial, 0, &why)) {
         kb_at(&why, "not timed");
         kb_row_warn(row, arena, why.msg);
         return true;
@@ -376,7 +377,7 @@ bool kb_session_time(struct kb_session *session, const struct kb_job *job,
             !timed_output_right(problem, initial, result, &check, method, arena, row))
             break;
     }
-    kb_slab_free(&check);
+    kb_session_give(session, KB_SPARE_WORK, &check);
     /* The times of a kernel that turned out wrong, or ended with its device, are none. */
     if (!ok || (checked && row->reason != KB_R_NONE))
         memset(row->times, 0, sizeof row->times);

@@ -263,6 +263,29 @@ bool kb_slab_place(struct kb_slab *slab, int n, const size_t *bytes, const size_
     return true;
 }
 
+/* Room for `total` bytes of that kind: what there is, or fresh. */
+static bool make_room(struct kb_slab *slab, enum kb_slab_kind kind, size_t total,
+                      struct kb_err *err) {
+    bool same = slab->data && (slab->fd < 0) == (kind == KB_SLAB_PRIVATE);
+
+    if (same && slab->room >= total)
+        return true;
+    kb_slab_free(slab);
+    return map_fresh(slab, kind, total, err);
+}
+
+bool kb_slab_remake(struct kb_slab *slab, enum kb_slab_kind kind, int n,
+                    const size_t *bytes, struct kb_err *err) {
+    size_t total = 0;
+    assert(n > 0);
+    if (!kb_slab_size(n, bytes, 0, &total))
+        return fail_size(err);
+    if (!make_room(slab, kind, total, err))
+        return false;
+    lay_out(slab, n, bytes, NULL, 0);
+    return true;
+}
+
 void kb_slab_free(struct kb_slab *slab) {
     if (!slab)
         return;
@@ -281,18 +304,21 @@ void *kb_slab_at(const struct kb_slab *slab, int slot) {
 }
 
 bool kb_slab_copy(struct kb_slab *to, const struct kb_slab *from, struct kb_err *err) {
+    *to = (struct kb_slab){.fd = -1};
     return kb_slab_copy_roomy(to, from, 0, err);
 }
 
 bool kb_slab_copy_roomy(struct kb_slab *to, const struct kb_slab *from, size_t room,
                         struct kb_err *err) {
-    *to = (struct kb_slab){.fd = -1};
-    if (!from->bytes)
+    if (!from->bytes) {
+        kb_slab_free(to);
         return true;
+    }
     enum kb_slab_kind kind = from->fd < 0 ? KB_SLAB_PRIVATE : KB_SLAB_SHARED;
-    if (!map_fresh(to, kind, from->bytes > room ? from->bytes : room, err))
+    if (!make_room(to, kind, from->bytes > room ? from->bytes : room, err))
         return false;
     to->bytes = from->bytes;
+    free(to->slots);
     to->slots = slots_make(from->n_slots);
     to->n_slots = from->n_slots;
     memcpy(to->slots, from->slots, (size_t)from->n_slots * sizeof *from->slots);

@@ -189,7 +189,7 @@ static void a_roomy_copy_takes_more_tensors_in_place(void **state) {
     const struct kb_slab *slab = *state;
     static const size_t more[] = {1 << 19, 1 << 18};
     struct kb_err err = {0};
-    struct kb_slab copy;
+    struct kb_slab copy = {0};
     assert_true(kb_slab_copy_roomy(&copy, slab, 1 << 20, &err));
     assert_int_equal(copy.room, 1 << 20);
     assert_int_equal(copy.bytes, slab->bytes);
