@@ -13,7 +13,7 @@ status=0
 # Large enough for what is quadratic to show.
 max_len() {
     case $1 in
-    expression | case_id) echo 1024 ;;
+    expression | case_id | build_flags | sealed) echo 1024 ;;
     *) echo 65536 ;;
     esac
 }

@@ -54,7 +54,8 @@ static bool is_inner_folder(const char *path) {
         if (!strncmp(part, "..", 2) && (!part[2] || part[2] == '/'))
             return false;
     }
-    return *path && *path != '/' && *path != '~';
+    /* nvcc takes a comma for the end of one folder and the start of the next */
+    return *path && *path != '/' && *path != '~' && !strchr(path, ',');
 }
 
 static bool is_register_count(const char *text) {

@@ -109,6 +109,7 @@ static void files_may_ask_for_harmless_flags_only(void **state) {
                                           "-include=/etc/passwd",
                                           "-I/etc",
                                           "-I../a",
+                                          "-Ia,/etc",
                                           "-Ia/../../b",
                                           "-I~/x",
                                           "-I",
