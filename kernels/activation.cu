@@ -149,7 +149,7 @@
  * arithmetic hides behind the memory in the precise build as well. Infinities and NaN come
  * out right by themselves: for -inf the power is infinite, its reciprocal 0 and -inf * 0
  * NaN. The reciprocal of 2^126 and more is flushed: silu below -87.3 is -0, as the plain
- * formula is below -88.7. */
+ * formula is below -88.7. Subnormal numbers stay as they are in fast-math builds, too. */
 
 enum { kSilu, kGelu, kGeluTanh };
 
@@ -161,7 +161,7 @@ KB_DEVICE float silu(float x) {
     // low, so that d is never of the wrong sign where it counts.
     float y = __fmul_rz(x, -log2e);
     float d = kb_fms_sat(y, -ln2, x);
-    return x * kb_rcp(__fmaf_rn(kb_ex2(y), 1.0f + d, 1.0f));
+    return kb_mul(x, kb_rcp(__fmaf_rn(kb_ex2(y), 1.0f + d, 1.0f)));
 }
 
 KB_DEVICE float gelu_tanh(float x) {
@@ -169,7 +169,7 @@ KB_DEVICE float gelu_tanh(float x) {
     const float k1 = 2.30220820f;  // 2 sqrt(2 / pi) log2 e
     const float k3 = 0.102943240f; // the same times 0.044715
     float y = x * __fmaf_rn(x * x, -k3, -k1);
-    return x * kb_rcp(1.0f + kb_ex2(y));
+    return kb_mul(x, kb_rcp(1.0f + kb_ex2(y)));
 }
 
 KB_DEVICE float gelu(float x) {
@@ -183,7 +183,7 @@ KB_DEVICE float gelu(float x) {
 #pragma unroll
     for (int i = 8; i >= 0; i--)
         p = __fmaf_rn(p, x2, k[i]);
-    return x * kb_rcp(1.0f + kb_ex2(x * p));
+    return kb_mul(x, kb_rcp(1.0f + kb_ex2(x * p)));
 }
 
 template <int kAct> KB_DEVICE float act(float x) {
@@ -215,7 +215,7 @@ KB_REGISTERS void multiply(const float (&a)[kN], const kb_vec<kBytes> &up, float
     for (int i = 0; i < kN; i++) {
         if (limit > 0.0f)
             u[i] = u[i] > limit ? limit : u[i] < -limit ? -limit : u[i];
-        u[i] *= a[i];
+        u[i] = kb_mul(u[i], a[i]);
         out[i] = u[i];
     }
 }
