@@ -183,7 +183,8 @@ static void a_bad_setting_says_what_was_wanted_and_changes_nothing(void **state)
         {"eps", "1e999", "eps: wants a number, got \"1e999\""},
         {"stile", "neox", "toy: unknown key \"stile\", did you mean \"style\"?"},
         {"Step", "2", "toy: unknown key \"Step\", did you mean \"step\"?"},
-        {"zzz", "1", "toy: unknown key \"zzz\"; there are fill, style, eps, step, beta, lens"},
+        {"zzz", "1",
+         "toy: unknown key \"zzz\"; there are fill, style, eps, step, beta, lens"},
         {"fill", "nam", "unknown fill \"nam\", did you mean \"nan\"?"},
         {"fill", "large", "toy has no fill large; it has normal, nan, zeros"},
     };

@@ -477,7 +477,8 @@ static void what_selects_nothing_is_refused_with_what_is_near(void **state) {
     assert_refused(
         a, "mine.json --tag smok,ci,cii --set pettern=copy --set round=copy",
         "kbench: error: --set: unknown key \"pettern\", did you mean \"pattern\"?\n"
-        "kbench: error: --set: round: unknown value \"copy\"; there are once, norm, scaled\n"
+        "kbench: error: --set: round: unknown value \"copy\"; there are once, norm, "
+        "scaled\n"
         "kbench: error: --tag: unknown tag \"smok\"; there are ci, full\n"
         "kbench: error: --tag: unknown tag \"cii\", did you mean \"ci\"?\n");
     assert_refused(a, "mine.json --case silu/7x16/bf61",
