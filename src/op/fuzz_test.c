@@ -140,7 +140,7 @@ static void parameters_and_fills_are_drawn_but_for_those_asked_for(void **state)
     (void)state;
     struct room r;
     struct kb_case c;
-    int layout, filter, fills = 0, layouts = 0, filters = 0;
+    int layout = 0, filter = 0, fills = 0, layouts = 0, filters = 0;
     open_room(&r, "silu", "83x1024", NULL, NULL, 400, 1);
     while (next(&r, &c)) {
         kb_op_param(c.op, "layout", &layout);

@@ -236,7 +236,7 @@ static double worst_share(const struct data *d) {
     double worst = 0;
     for (int64_t row = 0; row < m->q_tokens; row++) {
         int64_t n = row + m->kv_tokens - m->q_tokens + 1;
-        float s[256], top = -INFINITY, sum = 0, o[KB_MLA_V] = {0};
+        float s[256] = {0}, top = -INFINITY, sum = 0, o[KB_MLA_V] = {0};
         for (int64_t j = n - 1; j >= 0; j--) {
             s[j] = 0;
             for (int i = 0; i < KB_MLA_QK; i++)
@@ -256,6 +256,7 @@ static double worst_share(const struct data *d) {
             int64_t i = row * KB_MLA_V + v;
             worst = fmax(worst, fabs(o[v] / sum - d->out[i]) / d->bound[i]);
         }
+        assert_true(sum > 0);
         worst = fmax(worst, fabs(top + logf(sum) - d->lse[row]) / d->lse_bound[row]);
     }
     return worst;
