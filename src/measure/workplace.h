@@ -7,7 +7,8 @@
 
 struct kb_workplace {
     struct kb_temp folder; /* no path: there is none */
-    char **env; /* ours with TMPDIR for that folder; NULL-terminated, NULL: as ours */
+    char **env; /* ours with TMPDIR for that folder, and what OpenMP is to do; NULL: as ours
+                 */
 };
 void kb_workplace_make(struct kb_workplace *place);
 /* Remove the folder with all that is in it. */
