@@ -62,7 +62,7 @@ bad() { # NAME START LOG
     failed=$((failed + 1))
     say FAILED "$1" "$2"
     tail -n 40 "$3"
-    tail -n 20 "$3.kbench"
+    grep -vE '^(PASS|SKIP) |^$' "$3.kbench" | tail -n 20
 }
 say() {
     awk -v word="$1" -v name="$2" -v from="$3" -v to="$EPOCHREALTIME" \
