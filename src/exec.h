@@ -87,6 +87,9 @@ struct kb_run_options {
     bool late;
     size_t late_bytes;
     bool no_pdl; /* cuda: no launch starts before the one ahead has ended */
+    /* Where no child maps slabs: what is there before the launches, by a slab of the same
+     * layout, so that it need not be copied. NULL: what the slab holds. */
+    const struct kb_slab *from;
 };
 struct kb_run_result {
     enum kb_finding finding;

@@ -106,6 +106,9 @@ bool kb_slab_remake(struct kb_slab *slab, enum kb_slab_kind kind, int n,
                     const size_t *bytes, struct kb_err *err);
 /* The same layout with the same contents, in memory of its own. */
 bool kb_slab_copy(struct kb_slab *to, const struct kb_slab *from, struct kb_err *err);
+/* The same layout, in memory that holds anything, guard zones included; `room` as below. */
+bool kb_slab_like(struct kb_slab *to, const struct kb_slab *from, size_t room,
+                  struct kb_err *err);
 /* In memory with room for so many bytes, which kb_slab_place can use; they cost nothing
  * before. That of `to` is used, where it has enough. */
 bool kb_slab_copy_roomy(struct kb_slab *to, const struct kb_slab *from, size_t room,

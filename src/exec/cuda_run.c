@@ -52,8 +52,10 @@ static bool run_on_slab(struct kb_device *device, struct kb_code *code,
     struct kb_on_device at = {.n_slots = slab->n_slots, .slab = slab};
     for (int i = 0; i < slab->n_slots; i++)
         at.slots[i] = slab->slots[i].bytes ? device->slab + slab->slots[i].offset : 0;
-    start_scratch(plan, slab);
-    if (!kb_cuda_upload(device, device->slab, slab->data, slab->bytes, err))
+    const struct kb_slab *from = options->from ? options->from : slab;
+    if (!options->from)
+        start_scratch(plan, slab);
+    if (!kb_cuda_upload(device, device->slab, from->data, slab->bytes, err))
         return false;
     int64_t start_ns = kb_now_ns();
     if (!launch_all(device, code, plan, &at, options, result, err) ||
@@ -142,8 +144,11 @@ static bool run_apart(struct kb_device *device, struct kb_code *code,
 bool kb_cuda_run(struct kb_device *device, struct kb_code *code, const struct kb_plan *plan,
                  struct kb_slab *slab, const struct kb_run_options *options,
                  struct kb_run_result *result, struct kb_err *err) {
+    bool nothing = !kb_cuda_launches(plan);
     *result = (struct kb_run_result){0};
-    if (!kb_cuda_launches(plan))
+    if (options->from && (nothing || device->watched))
+        kb_copy(slab->data, options->from->data, slab->bytes);
+    if (nothing)
         return true;
     if (!kb_cuda_current(device, err) || !kb_cuda_prepare(device, code, plan, err))
         return false;

@@ -225,6 +225,26 @@ static void large_slab_goes_both_ways_whole(void **state) {
     kb_slab_free(&before);
 }
 
+static void run_begins_with_what_another_slab_holds_where_it_is_told_to(void **state) {
+    struct fixture *f = *state;
+    struct kb_slab out = {0};
+    struct kb_run_result result;
+    ready(f, 5 << 20);
+    kb_poison(kb_slab_at(&f->slab, 0), 5 << 20, 1);
+    const struct kb_run_options options = {.from = &f->slab};
+    for (int nothing = 0; nothing < 2; nothing++) {
+        assert_true(kb_slab_like(&out, &f->slab, 0, &f->err));
+        memset(out.data, 0xee, out.bytes);
+        if (nothing)
+            f->plan->launches[0].grid[0] = 0;
+        assert_true(
+            kb_cuda.run(f->device, f->code, f->plan, &out, &options, &result, &f->err));
+        *(unsigned char *)kb_slab_at(&out, 0) ^= nothing ? 0 : 0x4c ^ 0x4d;
+        assert_memory_equal(out.data, f->slab.data, out.bytes); /* guards as well */
+    }
+    kb_slab_free(&out);
+}
+
 static void chain_launches_in_order_and_an_empty_grid_not_at_all(void **state) {
     struct fixture *f = *state;
     open_device(f);
@@ -409,6 +429,7 @@ int main(int argc, char **argv) {
         TEST(architecture_has_the_devices_own_instructions),
         TEST(run_gives_back_what_the_launches_left),
         TEST(large_slab_goes_both_ways_whole),
+        TEST(run_begins_with_what_another_slab_holds_where_it_is_told_to),
         TEST(chain_launches_in_order_and_an_empty_grid_not_at_all),
         TEST(scratch_starts_as_the_contract_says),
         TEST(under_a_memory_checker_each_tensor_is_an_allocation_of_its_own),

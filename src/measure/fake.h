@@ -149,6 +149,8 @@ static bool fake_run(struct kb_device *device, struct kb_code *code,
         .wall_ns = 1, .runs = 1 + options->repeats, .late = options->late};
     if (device->script->run_err)
         return kb_fail(err, device->script->run_err, "the fake run fails");
+    if (options->from)
+        memcpy(slab->data, options->from->data, slab->bytes);
     return fake_compute(device, slab, device->runs++, options, err);
 }
 

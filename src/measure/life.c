@@ -124,10 +124,24 @@ static bool phase_fill(struct life *l) {
     if (!phase_fit(l))
         return false;
     if (!kb_session_slab(l->session, &l->asked.problem, &l->asked.plan, l->job->seed,
-                         &l->initial, &err) ||
-        !kb_slab_copy_roomy(&l->work, &l->initial, kb_life_again_room(l), &err))
+                         &l->initial, &err))
         return kb_life_stop_err(l, &err, KB_R_MEMORY);
     return true;
+}
+
+/* The first run, from the slab as filled, into the one that runs work on. */
+static bool phase_launch(struct life *l) {
+    bool mapped = l->session->backend->maps_slabs;
+    struct kb_run_options forward = {
+        .order = KB_ORDER_FORWARD,
+        .from = mapped ? NULL : &l->initial,
+    };
+    size_t room = kb_life_again_room(l);
+    struct kb_err err = {0};
+
+    if (!(mapped ? kb_slab_copy_roomy : kb_slab_like)(&l->work, &l->initial, room, &err))
+        return kb_life_stop_err(l, &err, KB_R_MEMORY);
+    return kb_life_run_on(l, &l->work, &forward);
 }
 
 bool kb_life_run_plan(struct life *l, const struct kb_plan *plan, struct kb_code *code,
@@ -342,13 +356,12 @@ static void phase_time(struct life *l) {
 }
 
 static void live(struct life *l) {
-    struct kb_run_options forward = {.order = KB_ORDER_FORWARD};
     bool timed = l->job->mode == KB_BENCH && l->session->backend->timer_open;
 
     if (!phase_plan(l) || !phase_build(l) || l->job->mode == KB_BUILD_ONLY)
         return;
     int64_t start = kb_now_ns();
-    bool ran = phase_fill(l) && kb_life_run_on(l, &l->work, &forward);
+    bool ran = phase_fill(l) && phase_launch(l);
     if (ran) {
         kb_life_guards(l, &l->work);
         phase_compare(l);

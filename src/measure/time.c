@@ -363,7 +363,7 @@ bool kb_session_time(struct kb_session *session, const struct kb_job *job,
                     "timed in place: each launch reads what the last one on its buffers "
                     "left; the output was checked on buffers that were put back");
     check = kb_session_take(session, KB_SPARE_WORK);
-    if (!kb_slab_copy_roomy(&check, initial, 0, &why)) {
+    if (!kb_slab_like(&check, initial, 0, &why)) {
         kb_at(&why, "not timed");
         kb_row_warn(row, arena, why.msg);
         return true;

@@ -308,8 +308,8 @@ bool kb_slab_copy(struct kb_slab *to, const struct kb_slab *from, struct kb_err 
     return kb_slab_copy_roomy(to, from, 0, err);
 }
 
-bool kb_slab_copy_roomy(struct kb_slab *to, const struct kb_slab *from, size_t room,
-                        struct kb_err *err) {
+bool kb_slab_like(struct kb_slab *to, const struct kb_slab *from, size_t room,
+                  struct kb_err *err) {
     if (!from->bytes) {
         kb_slab_free(to);
         return true;
@@ -322,7 +322,15 @@ bool kb_slab_copy_roomy(struct kb_slab *to, const struct kb_slab *from, size_t r
     to->slots = slots_make(from->n_slots);
     to->n_slots = from->n_slots;
     memcpy(to->slots, from->slots, (size_t)from->n_slots * sizeof *from->slots);
-    kb_copy(to->data, from->data, from->bytes);
+    return true;
+}
+
+bool kb_slab_copy_roomy(struct kb_slab *to, const struct kb_slab *from, size_t room,
+                        struct kb_err *err) {
+    if (!kb_slab_like(to, from, room, err))
+        return false;
+    if (from->bytes)
+        kb_copy(to->data, from->data, from->bytes);
     return true;
 }
 
