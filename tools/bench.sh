@@ -44,9 +44,23 @@ one host 83x1024
 row "host: silu/16384x2048/bf16, warm cache" "$(ms "$(median one host 16384x2048)")" "-"
 row "host: silu/83x1024/bf16, warm cache" "$(ms "$(median one host 83x1024)")" "-"
 
+# The peers' matrix, 144 cases.
+suite() { "$bin" cases/activation.json --tag matrix --backend "$1" --mode "$2" -q; }
+cold_suite() {
+    fresh
+    suite "$@"
+}
+runs=1
+row "host: 144 cases checked, cold cache" "$(ms "$(median cold_suite host check)")" "20000 ms on two cores"
+runs=5
+
 if one cuda 83x1024; then
     row "GPU: process start to checked result, warm cache" "$(ms "$(median one cuda 83x1024)")" "350 ms"
     row "GPU: the same, cold cache" "$(ms "$(median cold cuda 83x1024)")" "450 ms"
+    suite cuda build
+    row "GPU: 144 cases checked, warm cache" "$(ms "$(median suite cuda check)")" "2000 ms"
+    runs=3
+    row "GPU: 144 cases checked and timed" "$(ms "$(median suite cuda bench)")" "15000 ms"
     "$bin" --backend cuda --op silu,gelu,gelu_tanh --shape 16384x2048,8192x28672 --method graph
 fi
 rm -rf "$KBENCH_CACHE"

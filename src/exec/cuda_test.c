@@ -209,20 +209,30 @@ static void run_gives_back_what_the_launches_left(void **state) {
 
 /* Larger than the page-locked buffers, and no multiple of them: the kernel changes one
  * byte. */
-static void large_slab_goes_both_ways_whole(void **state) {
+static void slabs_of_all_sizes_go_both_ways_whole(void **state) {
     struct fixture *f = *state;
-    enum { BYTES = (67 << 20) + 12345 };
-    struct kb_slab before = {0};
-    ready(f, BYTES);
-    unsigned char *data = kb_slab_at(&f->slab, 0);
-    for (size_t i = 0; i < BYTES; i++)
-        data[i] = (unsigned char)(i * 2654435761u >> 24);
-    assert_true(kb_slab_copy(&before, &f->slab, &f->err));
-    assert_true(run(f));
-    assert_int_equal(data[0], (unsigned char)(byte_of(&before, 0) + 1));
-    data[0]--;
-    assert_memory_equal(f->slab.data, before.data, before.bytes);
-    kb_slab_free(&before);
+    static const size_t sizes[] = {1,
+                                   (128 << 10) - 8192,
+                                   128 << 10,
+                                   (4 << 20) - 8192 - 256,
+                                   (4 << 20) - 8192,
+                                   4 << 20,
+                                   (8 << 20) - 8192 + 1,
+                                   (67 << 20) + 12345};
+    ready(f, 1);
+    for (size_t i = 0; i < KB_COUNT(sizes); i++) {
+        struct kb_slab before = {0};
+        kb_slab_free(&f->slab);
+        assert_true(kb_slab_make(&f->slab, KB_SLAB_PRIVATE, 1, &sizes[i], 0, &f->err));
+        unsigned char *data = kb_slab_at(&f->slab, 0);
+        for (size_t k = 0; k < sizes[i]; k++)
+            data[k] = (unsigned char)(k * 2654435761u >> 24);
+        assert_true(kb_slab_copy(&before, &f->slab, &f->err));
+        assert_true(run(f));
+        data[0]--;
+        assert_memory_equal(f->slab.data, before.data, before.bytes);
+        kb_slab_free(&before);
+    }
 }
 
 static void run_begins_with_what_another_slab_holds_where_it_is_told_to(void **state) {
@@ -428,7 +438,7 @@ int main(int argc, char **argv) {
         TEST(misspelt_entry_is_a_build_error),
         TEST(architecture_has_the_devices_own_instructions),
         TEST(run_gives_back_what_the_launches_left),
-        TEST(large_slab_goes_both_ways_whole),
+        TEST(slabs_of_all_sizes_go_both_ways_whole),
         TEST(run_begins_with_what_another_slab_holds_where_it_is_told_to),
         TEST(chain_launches_in_order_and_an_empty_grid_not_at_all),
         TEST(scratch_starts_as_the_contract_says),
