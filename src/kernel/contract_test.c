@@ -457,10 +457,11 @@ static void every_op_has_a_kernel_file_that_names_it(void **state) {
 static void a_kernel_s_name_stands_behind_its_attributes(void **state) {
     (void)state;
     static const char text[] =
-        "__global__ void __launch_bounds__(256 /* (of 8 warps */) first(int);\n"
+        "__global__ void __launch_bounds__(1'024 /* (of 32 warps */) first(int);\n"
         "__global__ __attribute__((annotate(\")\"))) void second /* ( */ (int *p) {}\n"
-        "extern \"C\" __global__ void alignas(16) third // (\n();";
-    static const char *const names[] = {"first", "second", "third"};
+        "extern \"C\" __global__ void alignas(16) third // (\n();"
+        "__global__ __attribute__((annotate(R\"(\n)) x()\"))) void fourth();";
+    static const char *const names[] = {"first", "second", "third", "fourth"};
     struct kb_arena arena = {0};
     struct kb_strings kernels = {0};
     kb_source_kernels(text, sizeof text - 1, &arena, &kernels);

@@ -79,6 +79,18 @@ static void skip_raw(struct scan *s) {
         }
 }
 
+/* Past the literal that starts here, if one does. */
+static bool skip_quoted(struct scan *s) {
+    char c = ahead(s, 0);
+    if (c != '"' && c != '\'')
+        return false;
+    if (c == '"' && s->at > 0 && s->text[s->at - 1] == 'R')
+        skip_raw(s);
+    else
+        skip_literal(s);
+    return true;
+}
+
 /* 0x1p-3f, 1'000: the ' is no literal there. */
 static void skip_number(struct scan *s) {
     while (is_word(ahead(s, 0)) || ahead(s, 0) == '.' ||
@@ -90,15 +102,9 @@ bool kb_source_next(const char *text, size_t size, size_t *at, size_t *begin) {
     struct scan s = {text, size, *at};
     while (s.at < size) {
         char c = s.text[s.at];
-        if (skip_comment(&s))
+        if (skip_comment(&s) || skip_quoted(&s))
             continue;
-        if (c == '"' || c == '\'') {
-            bool raw = c == '"' && s.at > 0 && s.text[s.at - 1] == 'R';
-            if (raw)
-                skip_raw(&s);
-            else
-                skip_literal(&s);
-        } else if (kb_is_digit(c)) {
+        if (kb_is_digit(c)) {
             skip_number(&s);
         } else if (is_word(c)) {
             *begin = s.at;
@@ -134,13 +140,15 @@ static void skip_parens(struct scan *s) {
     int depth = 0;
     while (s->at < s->size) {
         char c = s->text[s->at];
-        if (skip_comment(s))
+        if (skip_comment(s) || skip_quoted(s))
             continue;
-        if (c == '"' || c == '\'') {
-            skip_literal(s);
+        if (kb_is_digit(c)) {
+            skip_number(s);
             continue;
         }
-        s->at++;
+        do /* a word, as a whole: a number does not begin in it */
+            s->at++;
+        while (is_word(c) && is_word(ahead(s, 0)));
         depth += (c == '(') - (c == ')');
         if (!depth)
             return;

@@ -140,6 +140,8 @@ bool kb_hello_parse(const char *text, size_t size, struct kb_device_info *info,
     bool failed = kb_json_get(doc.root, "error") != NULL;
     int64_t kind = kb_field_whole_or(&f, doc.root, "error", KB_UNSUPPORTED, KB_MEMORY, 0);
     const char *message = failed ? kb_field_text(&f, doc.root, "message") : "";
+    if (failed && !*message)
+        kb_field_wrong(&f, "message");
     if (!failed)
         info_of(&f, doc.root, info);
     if (f.wrong)

@@ -312,10 +312,11 @@ static void why_there_is_no_device_comes_back_as_the_error(void **state) {
     }
 }
 
-static void an_error_of_no_known_kind_is_refused(void **state) {
+static void an_error_of_no_known_kind_or_without_words_is_refused(void **state) {
     (void)state;
     static const char *const texts[] = {
         "{\"error\":0,\"message\":\"x\"}",
+        "{\"error\":5,\"message\":\"\"}",
         "{\"error\":99,\"message\":\"x\"}",
         "{\"error\":\"device\",\"message\":\"x\"}",
         "{\"error\":5}",
@@ -342,7 +343,7 @@ int main(void) {
         cmocka_unit_test(a_device_comes_back_whole),
         cmocka_unit_test(a_device_without_a_field_names_it),
         cmocka_unit_test(why_there_is_no_device_comes_back_as_the_error),
-        cmocka_unit_test(an_error_of_no_known_kind_is_refused),
+        cmocka_unit_test(an_error_of_no_known_kind_or_without_words_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
