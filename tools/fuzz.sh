@@ -33,7 +33,7 @@ for target; do
     kept=tools/fuzz/corpus/$target
     mkdir -p "$build/corpus/$target" "$kept"
     if [ "$seconds" = merge ]; then
-        run "$target" -max_len=1600 -use_counters=0 -merge=1 "$kept" "$build/corpus/$target" 2>&1 |
+        run "$target" -max_len=1500 -use_counters=0 -merge=1 "$kept" "$build/corpus/$target" 2>&1 |
             grep -a 'new files'
         continue
     fi
