@@ -62,17 +62,27 @@ enum kb_finding {
     KB_FOUND_MISALIGNED, /* an access that its address is not aligned for */
 };
 
+/* Bytes of a slab that change between launches. */
+struct kb_patch {
+    size_t offset; /* of the first */
+    size_t bytes;  /* 1 to 4 */
+    unsigned char value[4];
+};
+
 enum kb_block_order { KB_ORDER_FORWARD, KB_ORDER_REVERSED, KB_ORDER_SHUFFLED };
 
 struct kb_run_options {
     enum kb_block_order order; /* host: of blocks */
     uint64_t
         schedule_seed; /* host: order of threads inside a block and of shuffled blocks */
-    /* host: the slab has the plan's slots twice over. The launches run over the first half
-     * as it is, then what the second half has takes its place there (a slot of no bytes
-     * leaves what the launches left), and they run again. So what a kernel keeps in its
+    /* host: before it the launches run once over the slab as it is; then the patches are
+     * made, and the run is. What the launches left stays. With `twice` the slab has the
+     * plan's slots twice over, and what the second half has (some slots there have no
+     * bytes) takes its place in the first before the patches. So what a kernel keeps in its
      * __device__ variables shows, as it does from run to run on a GPU. */
-    bool ahead;
+    bool ahead, twice;
+    const struct kb_patch *patches;
+    int n_patches;
     /* That many runs more before it, each from the same contents, on host in other orders,
      * for `repeat_ns` at most. The first that leaves other bytes than the one before in a
      * slot whose bit is set in `compared` is the last, and the slab is as that one left it.

@@ -91,16 +91,19 @@ static void run_launches(void) {
         run_launch(&run.launches[i]);
 }
 
-/* Over what the first half of the slots holds; then what the second half has takes its place
- * there. Nothing else stays but what the kernel keeps itself. */
+/* Over the slab as it is; then what the second half of the slots has takes its place, and
+ * the patches are made. Nothing else changes, but what the kernel keeps itself. */
 static void run_ahead(void) {
-    int n = run.n_slots / 2;
+    int n = run.twice ? run.n_slots / 2 : 0;
     run_launches();
     for (int i = 0; i < n; i++) {
         const kbh_slot *from = &run.slots[n + i], *to = &run.slots[i];
         if (from->bytes && from->bytes == to->bytes)
             memcpy(run.slab + to->offset, run.slab + from->offset, to->bytes);
     }
+    for (int i = 0; i < run.n_patches; i++)
+        memcpy(run.slab + run.patches[i].offset, &run.patches[i].value,
+               run.patches[i].bytes);
 }
 
 /* Of the slots that must have the same bytes after every pass. */

@@ -19,6 +19,7 @@ enum {
     KBH_SLAB_FD = 5,
     KBH_MAX_SLOTS = 32,
     KBH_MAX_LAUNCHES = 8,
+    KBH_MAX_PATCHES = 2048,
     KBH_MAX_WORKERS = 16, /* 1024 stacks each, two mappings a stack, of 65530 allowed */
     KBH_FEW_THREADS = 4096, /* are not worth a second OS thread */
 };
@@ -27,6 +28,11 @@ struct kbh_slot {
     size_t offset, bytes;
     bool compared; /* between passes */
     char name[64];
+};
+
+struct kbh_patch {
+    size_t offset, bytes;
+    unsigned value;
 };
 
 struct kbh_run {
@@ -39,7 +45,9 @@ struct kbh_run {
     enum kbh_order order;
     uint64_t seed;
     int workers;
-    bool ahead;       /* run all of it before, over other contents */
+    bool ahead, twice; /* run all of it before, over other contents; of half of the slots */
+    kbh_patch patches[KBH_MAX_PATCHES];
+    int n_patches;
     int repeats;      /* and so many times more, */
     long long repeat_ns; /* for no longer than this */
     int passes;       /* that were run */
@@ -258,6 +266,18 @@ static void read_arg(kbh_launch *l, int i, char *at) {
                  scalar ? "a value" : "a pointer", bytes);
 }
 
+static void read_patch(char *at) {
+    if (run.n_patches == KBH_MAX_PATCHES)
+        bad_command("too many patches");
+    kbh_patch *p = &run.patches[run.n_patches++];
+    p->offset = number(&at);
+    p->bytes = number(&at);
+    p->value = (unsigned)strtoul(rest(at), NULL, 16);
+    if (p->bytes > sizeof p->value || p->offset > run.slab_bytes ||
+        p->bytes > run.slab_bytes - p->offset)
+        bad_command("a patch outside of the slab");
+}
+
 static void read_compared(char *at) {
     unsigned long long slot = number(&at);
     if (slot >= (unsigned)run.n_slots)
@@ -320,6 +340,9 @@ static void parse_command(char *text) {
             run.workers = (int)number(&value);
         } else if (field(line, "ahead", &value)) {
             run.ahead = true;
+            run.twice = !strcmp(value, "twice");
+        } else if (field(line, "patch", &value)) {
+            read_patch(value);
         } else if (field(line, "repeat", &value)) {
             run.repeats = (int)number(&value);
             run.repeat_ns = (long long)number(&value);

@@ -26,9 +26,9 @@ enum {
 
 /* ---- command ----------------------------------------------------------------------- */
 
-/* Slots of the plan: with `ahead` there are twice as many. */
+/* Slots of the plan. */
 static int n_slots(const struct kb_slab *slab, const struct kb_run_options *options) {
-    return options->ahead ? slab->n_slots / 2 : slab->n_slots;
+    return options->twice ? slab->n_slots / 2 : slab->n_slots;
 }
 
 /* The contract's name of a slot, for messages. */
@@ -72,7 +72,13 @@ static void write_args(const struct kb_launch *l, const struct kb_slab *slab, in
 static void write_passes(const struct kb_slab *slab, const struct kb_run_options *options,
                          struct kb_buf *out) {
     if (options->ahead)
-        kb_buf_puts(out, "ahead\n");
+        kb_buf_printf(out, "ahead%s\n", options->twice ? " twice" : "");
+    for (int i = 0; i < options->n_patches && options->ahead; i++) {
+        const struct kb_patch *patch = &options->patches[i];
+        uint32_t value = 0;
+        memcpy(&value, patch->value, patch->bytes);
+        kb_buf_printf(out, "patch %zu %zu %x\n", patch->offset, patch->bytes, value);
+    }
     if (options->late)
         kb_buf_printf(out, "late %zu\n", options->late_bytes);
     if (options->repeats > 0)
@@ -142,9 +148,8 @@ static bool is_sound(const struct kb_device *device, const struct kb_plan *plan,
                      const struct kb_slab *slab, const struct kb_run_options *options,
                      struct kb_err *err) {
     const struct kb_device_limits *limits = &device->info.limits;
-    if (options->ahead && (slab->n_slots % 2 || device->sanitizers))
-        return kb_fail(err, KB_DEVICE,
-                       "a run ahead wants twice the slots, and no sanitizer");
+    if (options->twice && slab->n_slots % 2)
+        return kb_fail(err, KB_DEVICE, "the slab has no slots twice over");
     if (device->options.memory_limit > 0 && slab->bytes > device->options.memory_limit)
         return kb_fail(err, KB_MEMORY, "needs %s, the limit is %s",
                        kb_size_text((double)slab->bytes).text,

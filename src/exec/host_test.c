@@ -323,7 +323,7 @@ static void a_run_ahead_leaves_what_nothing_takes_the_place_of(void **state) {
         struct kb_slab slab;
         struct kb_err err = {0};
         struct kb_plan plan = plan_for("keeps_count", 1, 1);
-        const struct kb_run_options options = {.ahead = true};
+        const struct kb_run_options options = {.ahead = true, .twice = true};
         assert_true(kb_slab_make(&slab, KB_SLAB_SHARED, 4, bytes, 0, &err));
         memset(kb_slab_at(&slab, 0), 0, 8);
         if (!stale)
@@ -334,6 +334,24 @@ static void a_run_ahead_leaves_what_nothing_takes_the_place_of(void **state) {
         assert_count(&slab, stale ? 2 : 71, 1);
         kb_slab_free(&slab);
     }
+}
+
+static void patches_are_made_behind_the_run_ahead(void **state) {
+    (void)state;
+    struct kb_slab slab = slab_of(8, 0, 0);
+    struct kb_plan plan = plan_for("keeps_count", 1, 1);
+    const struct kb_patch patches[] = {
+        {slab.slots[0].offset, 2, {0x34, 0x12}},
+        {slab.slots[0].offset + 2, 1, {0x05}},
+    };
+    const struct kb_run_options options = {
+        .ahead = true, .patches = patches, .n_patches = KB_COUNT(patches)};
+    *(int *)kb_slab_at(&slab, 0) = -5;
+    add_tensor(&plan, 0);
+    struct outcome o = run_with(&plain, &plan, &slab, &options);
+    assert_clean(&o);
+    assert_count(&slab, (int)0xff051235u, 1);
+    kb_slab_free(&slab);
 }
 
 /* out[0]: what a thread read of in[0] before its wait, out[1] after it; out[2] and out[3]
@@ -410,6 +428,7 @@ int main(void) {
         cmocka_unit_test(passes_begin_from_the_same_contents_in_one_process),
         cmocka_unit_test(the_first_pass_with_other_bytes_is_the_last),
         cmocka_unit_test(a_run_ahead_leaves_what_nothing_takes_the_place_of),
+        cmocka_unit_test(patches_are_made_behind_the_run_ahead),
         cmocka_unit_test(inputs_come_late_at_the_first_wait),
         cmocka_unit_test(lanes_are_permuted_from_barrier_to_barrier),
     };

@@ -307,6 +307,19 @@ bool kb_plan_make(const struct kb_kernel *kernel, int variant,
     return true;
 }
 
+/* The entries of `like`, and those of the plan that it has not. */
+static void add_entries(struct kb_plan *plan, const struct kb_plan *like,
+                        struct kb_arena *arena) {
+    plan->all_entries = (struct kb_strings){0};
+    for (size_t i = 0; i < like->all_entries.count; i++)
+        kb_strings_add(&plan->all_entries, arena, like->all_entries.items[i]);
+    for (int i = 0; i < plan->n_launches; i++)
+        if (!kb_strings_has(&plan->all_entries, plan->launches[i].entry))
+            kb_strings_add(&plan->all_entries, arena, plan->launches[i].entry);
+    qsort(plan->all_entries.items, plan->all_entries.count, sizeof *plan->all_entries.items,
+          by_text);
+}
+
 bool kb_plan_like(const struct kb_plan *like, const struct kb_problem *problem,
                   const char *backend, const struct kb_device_limits *device,
                   struct kb_arena *arena, struct kb_plan *out, struct kb_err *err) {
@@ -314,13 +327,12 @@ bool kb_plan_like(const struct kb_plan *like, const struct kb_problem *problem,
     int variant = (int)(like->variant - like->kernel->variants);
     if (!make_launches(like->kernel, variant, problem, backend, &p))
         return false;
-    for (size_t i = 0; i < like->all_entries.count; i++)
-        kb_strings_add(&out->all_entries, arena, like->all_entries.items[i]);
+    out->all_entries = like->all_entries;
+    bool known = true;
     for (int i = 0; i < out->n_launches; i++)
-        if (!kb_strings_has(&out->all_entries, out->launches[i].entry))
-            kb_strings_add(&out->all_entries, arena, out->launches[i].entry);
-    qsort(out->all_entries.items, out->all_entries.count, sizeof *out->all_entries.items,
-          by_text);
+        known &= kb_strings_has(&like->all_entries, out->launches[i].entry);
+    if (!known)
+        add_entries(out, like, arena);
     out->defines = like->defines;
     out->alone = like->alone;
     return true;

@@ -51,6 +51,7 @@ static struct kb_run_options options_of(const struct life *l, const struct kb_fu
         .late = f->ways & KB_BY_LATE,
         .late_bytes = f->late_bytes,
         .ahead = f->ways & KB_BY_AHEAD && on_host(l),
+        .twice = kb_further_twice(l, f),
     };
 
     if (f->ways & KB_BY_ORDER) {
@@ -110,7 +111,8 @@ static bool judge_turned(struct life *l) {
  * over quite other ones, so that what is kept of the runs before shows or is replaced; then
  * over those that differ in a few elements, which a kernel that looks at some of them takes
  * for the case's own. *changed: how many. */
-static bool run_ahead(struct life *l, const struct kb_further *f, int64_t *changed) {
+static bool run_ahead(struct life *l, const struct kb_further *f, struct kb_patch *truth,
+                      int *changed) {
     const struct kb_run_options plain = {.no_pdl = f->ways & KB_BY_NO_PDL};
     struct kb_run_result result;
 
@@ -121,7 +123,7 @@ static bool run_ahead(struct life *l, const struct kb_further *f, int64_t *chang
         !judge_turned(l))
         return false;
     kb_further_put_back(l);
-    *changed = kb_further_decoys(l, &l->work);
+    *changed = kb_further_decoys(l, &l->work, truth);
     if (!kb_life_run_plan(l, &l->asked.plan, l->built->code, &l->work, &plain, &result))
         return false;
     kb_further_put_back(l);
@@ -290,23 +292,25 @@ static void count(struct life *l, const struct kb_further *f,
 bool kb_further_run(struct life *l, const struct kb_further *f) {
     struct kb_run_options options = options_of(l, f);
     struct kb_run_result result = {0};
-    int64_t changed = 0;
-    bool ok = true;
+    struct kb_patch *truth = NULL;
 
+    if (f->ways & KB_BY_AHEAD)
+        truth = kb_arena_array(l->arena, KB_DECOYS * KB_MAX_TENSORS, sizeof *truth);
     l->further = f;
-    ok = kb_further_lay(l, f);
+    bool ok = kb_further_lay(l, f);
     if (ok)
         kb_further_fill(l, f);
     if (ok && options.ahead)
-        changed = kb_further_decoys(l, &l->work);
+        options.n_patches = kb_further_decoys(l, &l->work, truth);
     else if (ok && f->ways & KB_BY_AHEAD)
-        ok = run_ahead(l, f, &changed);
+        ok = run_ahead(l, f, truth, &options.n_patches);
+    options.patches = truth;
     ok = ok &&
          kb_life_run_plan(l, plan_of(l, f), l->built->code, &l->work, &options, &result) &&
          kb_life_guards(l, &l->work) && same_outputs(l, f) && judge_joined(l, f) &&
          run_parts(l, f);
     if (ok)
-        count(l, f, &result, changed > 0);
+        count(l, f, &result, options.n_patches > 0);
     l->further = NULL;
     return ok;
 }

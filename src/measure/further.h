@@ -62,9 +62,14 @@ int kb_further_joined(const struct life *l, const struct kb_further *f,
 int kb_further_part_slot(const struct life *l, int i, int k, int n_joined);
 /* What lies in a slot of the run under way, in words. */
 const char *kb_further_slot_name(struct life *l, int slot);
+/* Whether the slab has the case's slots twice, for what is put back after a launch ahead.
+ */
+bool kb_further_twice(const struct life *l, const struct kb_further *f);
 /* Change a few elements of the floating-point inputs in a slab that begins with the case's
- * tensors: to numbers that stand elsewhere in them. How many were changed. */
-int64_t kb_further_decoys(const struct life *l, struct kb_slab *slab);
+ * tensors: to numbers that stand elsewhere in them. How many were changed, and what was
+ * there: `truth` has room for KB_DECOYS of each tensor. */
+enum { KB_DECOYS = 64 };
+int kb_further_decoys(const struct life *l, struct kb_slab *slab, struct kb_patch *truth);
 /* Input `t` from a third of it on, then that third; of whole numbers as it is. */
 void kb_further_turned(const struct life *l, int t, void *out);
 

@@ -53,6 +53,23 @@ int64_t kb_further_align(const struct life *l, bool *element) {
     return align;
 }
 
+/* Whether a launch changes what is in slot `i`, and the next one is to find it as it was:
+ * not outputs, and not what the contract keeps. */
+static bool is_put_back(const struct life *l, int i) {
+    const struct kb_plan *plan = &l->asked.plan;
+
+    return i < n_tensors(l) ? l->asked.problem.tensors[i].role == KB_INOUT
+                            : plan->scratch[i - n_tensors(l)].start != KB_SCRATCH_KEEP;
+}
+
+bool kb_further_twice(const struct life *l, const struct kb_further *f) {
+    bool any = false;
+
+    for (int i = 0; i < l->initial.n_slots; i++)
+        any |= is_put_back(l, i) && l->initial.slots[i].bytes > 0;
+    return any && f->ways & KB_BY_AHEAD && on_host(l);
+}
+
 static void add_slots(struct layout *at, int n, const size_t *bytes) {
     for (int i = 0; i < n; i++)
         at->bytes[at->n++] = bytes[i];
@@ -79,14 +96,8 @@ static void lay_out(const struct life *l, const struct kb_further *f, struct lay
         size_t element = kb_dtype_bytes(l->asked.problem.tensors[t].dtype);
         at->shifts[t] = (size_t)f->shift > element ? (size_t)f->shift : element;
     }
-    if (!(f->ways & KB_BY_AHEAD) || !on_host(l))
-        return;
-    for (int i = 0; i < n; i++) { /* outputs and what is kept stay as they were left */
-        bool stays = i < tensors
-                         ? l->asked.problem.tensors[i].role == KB_OUT
-                         : l->asked.plan.scratch[i - tensors].start == KB_SCRATCH_KEEP;
-        at->bytes[at->n++] = stays ? 0 : own[i];
-    }
+    for (int i = 0; i < n && kb_further_twice(l, f); i++)
+        at->bytes[at->n++] = is_put_back(l, i) ? own[i] : 0;
 }
 
 bool kb_further_lay(struct life *l, const struct kb_further *f) {
@@ -138,27 +149,33 @@ static void copy_slot(const struct life *l, int slot, struct kb_slab *slab, int 
         kb_copy(kb_slab_at(slab, to), kb_slab_at(&l->initial, slot), bytes);
 }
 
-int64_t kb_further_decoys(const struct life *l, struct kb_slab *slab) {
-    enum { CHANGES = 64, EDGE = 64 };
-    int64_t changed = 0;
+int kb_further_decoys(const struct life *l, struct kb_slab *slab, struct kb_patch *truth) {
+    enum { EDGE = 64 };
+    int n_changed = 0;
 
     for (int t = 0; t < n_tensors(l); t++) {
         const struct kb_tensor_spec *spec = &l->asked.problem.tensors[t];
         int64_t n = spec->elements, edge = n > 16 * EDGE ? EDGE : 0;
         if (spec->role == KB_OUT || n < 2 || !kb_dtype_is_float(spec->dtype))
             continue;
-        const void *truth = kb_slab_at(&l->initial, t);
-        for (int k = 0; k < CHANGES; k++) {
+        size_t element = kb_dtype_bytes(spec->dtype);
+        const unsigned char *from = kb_slab_at(&l->initial, t);
+        for (int k = 0; k < KB_DECOYS; k++) {
             uint32_t random[4];
             kb_philox(l->job->seed, (uint64_t)t, (uint64_t)k, random);
             int64_t at = edge + (int64_t)((random[0] | (uint64_t)random[1] << 32) %
                                           (uint64_t)(n - 2 * edge));
-            uint32_t bits = kb_bits_at(spec->dtype, truth, (at + n / 2 + 1) % n);
-            changed += bits != kb_bits_at(spec->dtype, truth, at);
-            kb_bits_put(spec->dtype, kb_slab_at(slab, t), at, bits);
+            const unsigned char *other = from + (size_t)((at + n / 2 + 1) % n) * element;
+            size_t offset = (size_t)at * element;
+            if (!memcmp(other, from + offset, element))
+                continue;
+            memcpy((unsigned char *)kb_slab_at(slab, t) + offset, other, element);
+            struct kb_patch *patch = &truth[n_changed++];
+            *patch = (struct kb_patch){slab->slots[t].offset + offset, element, {0}};
+            memcpy(patch->value, from + offset, element);
         }
     }
-    return changed;
+    return n_changed;
 }
 
 void kb_further_fill(struct life *l, const struct kb_further *f) {
@@ -177,9 +194,8 @@ void kb_further_fill(struct life *l, const struct kb_further *f) {
             at[i] = kb_slab_at(slab, kb_further_part_slot(l, i, k, n_joined));
         kb_part_fill(l, parts[k], at);
     }
-    if (slab->n_slots == 2 * n && f->ways & KB_BY_AHEAD)
-        for (int i = 0; i < n; i++)
-            copy_slot(l, i, slab, n + i);
+    for (int i = 0; i < n && kb_further_twice(l, f); i++)
+        copy_slot(l, i, slab, n + i);
 }
 
 void kb_further_put_back(struct life *l) {
