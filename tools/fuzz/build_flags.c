@@ -8,7 +8,7 @@
 static const char allowed[] =
     "^(--?use_fast_math|-lineinfo|--generate-line-info|--?std=c\\+\\+(14|17|20)"
     "|--?(ftz|fmad|prec-div|prec-sqrt)=(true|false)"
-    "|--?maxrregcount=(0|[1-9][0-9]?|1[0-9][0-9]|2[0-4][0-9]|25[0-5])"
+    "|--?maxrregcount=0*([0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])"
     "|-D[A-Za-z_][A-Za-z0-9_]*(=[^\\\"'`$\n\r\t]*)?|-U[A-Za-z_][A-Za-z0-9_]*"
     "|-I[^/~,][^,]*)$";
 static const char upwards[] = "^-I(.*/)?\\.\\.(/.*)?$";
