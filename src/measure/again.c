@@ -82,7 +82,8 @@ static void name_way(struct life *l, const struct kb_further *f) {
                     : row->reason == KB_R_ALIGNMENT) &&
              !strstr(row->text, "other bits"))
         kb_life_stop(l, KB_R_ALIGNMENT, "%s: %s", kb_buf_text(&how), row->text);
-    else if (!strstr(row->text, how.data) && row->reason != KB_R_UNWRITTEN)
+    else if (!strstr(row->text, how.data) && row->reason != KB_R_UNWRITTEN &&
+             row->reason != KB_R_MISMATCH)
         kb_life_stop(l, row->reason, "%s, %s", row->text, how.data);
     kb_buf_free(&how);
 }
