@@ -141,7 +141,7 @@ enum { MANY = 20, ALIGNED = 256 };
 struct limits {
     struct kb_part_limits parts;
     size_t ahead_bytes, late_slab_bytes, late_bytes, repeat_bytes;
-    int64_t repeat_ns;      /* of cases over repeat_bytes */
+    int64_t repeat_ns;      /* on the host, and of cases over repeat_bytes */
     int64_t repeat_threads; /* of all launches, on the host; at least one is repeated */
 };
 
@@ -154,8 +154,9 @@ static struct limits limits_of(const struct life *l, bool host) {
                       .fresh_elements = single ? 1 << 18 : 1 << 11,
                       .build = single},
             .ahead_bytes = 64 << 20,
-            .late_slab_bytes = 1 << 30,
+            .late_slab_bytes = 256 << 20,
             .late_bytes = single ? 16 << 20 : 128 << 10,
+            .repeat_bytes = 256 << 20,
             .repeat_ns = INT64_C(2000000000),
             .repeat_threads = single ? 1 << 20 : 1 << 13,
         };
@@ -233,8 +234,8 @@ static void allow_repeats(const struct life *l, const struct limits *limits, int
         limits->repeat_threads ? limits->repeat_threads / (threads_of(l) + 1) : repeats;
 
     f->repeats = most >= repeats ? repeats : most > 1 ? (int)most : 1;
-    f->repeat_ns =
-        l->initial.bytes <= limits->repeat_bytes ? INT64_MAX / 4 : limits->repeat_ns;
+    bool all = l->initial.bytes <= limits->repeat_bytes && !limits->repeat_threads;
+    f->repeat_ns = all ? INT64_MAX / 4 : limits->repeat_ns;
     f->ways |= KB_BY_REPEATS;
 }
 
@@ -276,9 +277,10 @@ static bool again_on_host(struct life *l, const struct limits *limits,
     allow_shift(&shuffled, wider(least));
     if (l->initial.bytes <= limits->ahead_bytes)
         shuffled.ways |= KB_BY_AHEAD;
-    else
+    else if (l->initial.bytes <= limits->repeat_bytes) /* it takes a copy of the slab */
         allow_repeats(l, limits, 1, &shuffled);
-    if (is_touchy(l) && limits->repeat_threads > 2 * threads_of(l))
+    if (is_touchy(l) && l->initial.bytes <= limits->repeat_bytes &&
+        limits->repeat_threads > 2 * threads_of(l))
         allow_repeats(l, limits, MANY - 1, &shuffled);
     bool ok = run_further(l, &reversed);
     l->row->orders += ok;
