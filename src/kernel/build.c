@@ -60,7 +60,7 @@ static bool is_inner_folder(const char *path) {
 
 static bool is_register_count(const char *text) {
     int64_t n;
-    return kb_parse_i64(text, &n) && n >= 0 && n <= 255;
+    return kb_is_digit(*text) && kb_parse_i64(text, &n) && n <= 255; /* no -0 */
 }
 
 static bool is_allowed(const char *flag) {

@@ -128,6 +128,7 @@ static void files_may_ask_for_harmless_flags_only(void **state) {
                                           "-B.",
                                           "-ccbin=x",
                                           "--maxrregcount=999",
+                                          "--maxrregcount=-0",
                                           "-Xptxas=-v",
                                           "--options-file",
                                           "--maxrregcount=",
