@@ -344,6 +344,128 @@ KB_DEVICE void store_16(O *out, const float (&o)[2][4], int r, float over, int t
     }
 }
 
+/* What a lane knows of its rows g and g + 8 so far. */
+struct running {
+    int seen[2];
+    float top[2], sum[2]; // maximum of scores; sum of shares relative to it, own columns
+    float o[kV / 16][2][4];
+};
+
+/* Scores of a stage, of 16 rows and all of its keys. */
+template <class T>
+KB_DEVICE void multiply(const unsigned char *keys, const unsigned (&q)[tile<T>::kSteps][4],
+                        int lane, float (&p)[8][4]) {
+#pragma unroll
+    for (int n = 0; n < tile<T>::kTiles; n++)
+#pragma unroll
+        for (int step = 0; step < tile<T>::kSteps; step += 2) {
+            unsigned k[4];
+            key_fragments<T>(keys, n, step, lane, k);
+            kb_mma<T>(p[n], q[step], {k[0], k[1]});
+            kb_mma<T>(p[n], q[step + 1], {k[2], k[3]});
+        }
+}
+
+KB_DEVICE void hide(float (&p)[8][4], int first, const int (&seen)[2]) {
+#pragma unroll
+    for (int n = 0; n < 8; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            if (first + n * 8 + (int)threadIdx.x % 4 * 2 + i % 2 >= seen[i / 2])
+                p[n][i] = kb_none();
+}
+
+/* Scores become shares of the new maximum, and what was summed before is put on it. */
+template <class T>
+KB_DEVICE void weigh(float (&p)[8][4], float scale, running &row) {
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        float above = row.top[r];
+#pragma unroll
+        for (int n = 0; n < 8; n++)
+            above = fmaxf(above, fmaxf(p[n][r * 2], p[n][r * 2 + 1]));
+        above = fmaxf(above, __shfl_xor_sync(0xffffffffu, above, 1));
+        above = fmaxf(above, __shfl_xor_sync(0xffffffffu, above, 2));
+        float fade = row.top[r] == kb_none() ? 0.0f : kb_ex2((row.top[r] - above) * scale);
+        row.top[r] = above;
+        float off = above == kb_none() ? 0.0f : log2_unit<T>() - above * scale;
+        row.sum[r] *= fade;
+#pragma unroll
+        for (int n = 0; n < 8; n++)
+#pragma unroll
+            for (int c = r * 2; c < r * 2 + 2; c++) {
+                p[n][c] = kb_ex2(__fmaf_rn(p[n][c], scale, off));
+                row.sum[r] += p[n][c];
+            }
+#pragma unroll
+        for (int j = 0; j < kV / 16; j++)
+#pragma unroll
+            for (int c = r * 2; c < r * 2 + 2; c++) {
+                row.o[j][0][c] *= fade;
+                row.o[j][1][c] *= fade;
+            }
+    }
+}
+
+template <class T>
+KB_DEVICE void add_values(const unsigned char *values, const float (&p)[8][4], int lane,
+                          running &row) {
+#pragma unroll
+    for (int m = 0; m < tile<T>::kKeys / 8 / tile<T>::kPerWord; m++) {
+        unsigned a[4];
+        share_fragment<T>(p, m, a);
+#pragma unroll
+        for (int j = 0; j < kV / 16; j++) {
+            unsigned v[4];
+            value_fragments<T>(values, m, j, lane, v);
+            kb_mma<T>(row.o[j][0], a, {v[0], v[1]});
+            kb_mma<T>(row.o[j][1], a, {v[2], v[3]});
+        }
+    }
+}
+
+/* Row r of the lane's two to its place. Of one that sees nothing, 0 times a value that is
+ * no number may be in o. */
+template <class T, class O>
+KB_DEVICE void store_row(O *out, const running &row, int r, float sum, int t) {
+    float over = 1.0f / sum;
+    if (row.seen[r] == 0)
+        for (int j = 0; j < kV / 8; j++)
+            reinterpret_cast<unsigned *>(out)[j * 4 + t] = 0;
+    else
+#pragma unroll
+        for (int j = 0; j < kV / 16; j++)
+            store_16<T>(out + j * 16, row.o[j], r * 2, over, t);
+}
+
+/* The tile of 64 queries that a block works on: the last ones first, since under the mask
+ * they have the most keys. False for a block that is left over. */
+KB_DEVICE bool find_tile(const int *cum_q, const int *cum_kv, int sequences, sequence &s,
+                         int &at) {
+    at = gridDim.x - 1 - blockIdx.x;
+    for (int b = 0; b < sequences; b++) {
+        int tiles = (cum_q[b + 1] - cum_q[b] + 63) / 64;
+        if (at < tiles) {
+            s = sequence_at(cum_q, cum_kv, b);
+            return true;
+        }
+        at -= tiles;
+    }
+    return false;
+}
+
+/* A fragments of a row of queries, row g + 8 r of the warp's; zeros where it is not there. */
+template <class T>
+KB_DEVICE void load_queries(unsigned (&q)[tile<T>::kSteps][4], const T *query, bool there,
+                            int r, int t) {
+    const unsigned *words = reinterpret_cast<const unsigned *>(query);
+#pragma unroll
+    for (int step = 0; step < tile<T>::kSteps; step++) {
+        q[step][r] = there ? words[step * 8 + t] : 0;
+        q[step][r + 2] = there ? words[step * 8 + t + 4] : 0;
+    }
+}
+
 template <class T, class O>
 __global__ void __launch_bounds__(128, 2)
     mla_mma(const T *query, const T *key, const T *value, const int *cum_q,
@@ -352,21 +474,13 @@ __global__ void __launch_bounds__(128, 2)
     using G = tile<T>;
     KB_DYNAMIC_SMEM(unsigned char, stages);
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    int head = blockIdx.y, kv_head = head / (heads / kv_heads);
+    int head = blockIdx.y, kv_head = head / (heads / kv_heads), at;
+    sequence s;
 
     kb_let_next_start();
     kb_wait_inputs();
-    // The last tiles come first: under the mask they have the most keys.
-    int at = gridDim.x - 1 - blockIdx.x, b = 0;
-    for (; b < sequences; b++) {
-        int tiles = (cum_q[b + 1] - cum_q[b] + 63) / 64;
-        if (at < tiles)
-            break;
-        at -= tiles;
-    }
-    if (b == sequences)
+    if (!find_tile(cum_q, cum_kv, sequences, s, at))
         return;
-    sequence s = sequence_at(cum_q, cum_kv, b);
     int last = at * 64 + 63 < s.q_len ? at * 64 + 63 : s.q_len - 1;
     int end = seen_by(s, last, mask);
     size_t first_key = (size_t)s.k_start * kv_heads + kv_head;
@@ -376,109 +490,41 @@ __global__ void __launch_bounds__(128, 2)
                        kv_heads * (kQk * sizeof(T)), kv_heads * (v_pitch * sizeof(T))};
     load_stage<T>(stages, in, 0, end);
 
-    int row = at * 64 + warp * 16, seen[2];
+    int first_row = at * 64 + warp * 16;
+    running row = {{0, 0}, {kb_none(), kb_none()}};
     unsigned q[G::kSteps][4];
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-        bool there = row + g + 8 * r < s.q_len;
-        seen[r] = there ? seen_by(s, row + g + 8 * r, mask) : 0;
-        size_t token = s.q_start + (there ? row + g + 8 * r : 0);
-        const unsigned *words =
-            reinterpret_cast<const unsigned *>(query + (token * heads + head) * kQk);
-#pragma unroll
-        for (int step = 0; step < G::kSteps; step++) {
-            q[step][r] = there ? words[step * 8 + t] : 0;
-            q[step][r + 2] = there ? words[step * 8 + t + 4] : 0;
-        }
+        int i = first_row + g + 8 * r;
+        bool there = i < s.q_len;
+        row.seen[r] = there ? seen_by(s, i, mask) : 0;
+        size_t token = s.q_start + (there ? i : 0);
+        load_queries<T>(q, query + (token * heads + head) * kQk, there, r, t);
     }
-    int seen_by_all = row < s.q_len ? seen_by(s, row, mask) : 0;
-    float top[2] = {kb_none(), kb_none()}, sum[2] = {}, o[kV / 16][2][4] = {};
+    int seen_by_all = first_row < s.q_len ? seen_by(s, first_row, mask) : 0;
     for (int first = 0, stage = 0; first < end; first += G::kKeys, stage ^= 1) {
         load_stage<T>(stages + (stage ^ 1) * G::kStage, in, first + G::kKeys, end);
         kb_copy_wait<1>();
         __syncthreads(); // this stage has arrived, of all threads
         const unsigned char *keys = stages + stage * G::kStage;
-        const unsigned char *values = keys + G::kKeys * G::kKeyPitch;
         float p[G::kTiles][4] = {};
-#pragma unroll
-        for (int n = 0; n < G::kTiles; n++)
-#pragma unroll
-            for (int step = 0; step < G::kSteps; step += 2) {
-                unsigned k[4];
-                key_fragments<T>(keys, n, step, lane, k);
-                kb_mma<T>(p[n], q[step], {k[0], k[1]});
-                kb_mma<T>(p[n], q[step + 1], {k[2], k[3]});
-            }
-        if (first + G::kKeys > seen_by_all) {
-#pragma unroll
-            for (int n = 0; n < G::kTiles; n++)
-#pragma unroll
-                for (int i = 0; i < 4; i++)
-                    if (first + n * 8 + t * 2 + i % 2 >= seen[i / 2])
-                        p[n][i] = kb_none();
-        }
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            float above = top[r];
-#pragma unroll
-            for (int n = 0; n < G::kTiles; n++)
-                above = fmaxf(above, fmaxf(p[n][r * 2], p[n][r * 2 + 1]));
-            above = fmaxf(above, __shfl_xor_sync(0xffffffffu, above, 1));
-            above = fmaxf(above, __shfl_xor_sync(0xffffffffu, above, 2));
-            float fade = top[r] == kb_none() ? 0.0f : kb_ex2((top[r] - above) * scale);
-            top[r] = above;
-            float off = above == kb_none() ? 0.0f : log2_unit<T>() - above * scale;
-            sum[r] *= fade;
-#pragma unroll
-            for (int n = 0; n < G::kTiles; n++)
-#pragma unroll
-                for (int c = 0; c < 2; c++) {
-                    float &x = p[n][r * 2 + c];
-                    x = kb_ex2(__fmaf_rn(x, scale, off));
-                    sum[r] += x;
-                }
-#pragma unroll
-            for (int j = 0; j < kV / 16; j++)
-#pragma unroll
-                for (int n = 0; n < 2; n++) {
-                    o[j][n][r * 2] *= fade;
-                    o[j][n][r * 2 + 1] *= fade;
-                }
-        }
-#pragma unroll
-        for (int m = 0; m < G::kKeys / 8 / G::kPerWord; m++) {
-            unsigned a[4];
-            share_fragment<T>(p, m, a);
-#pragma unroll
-            for (int j = 0; j < kV / 16; j++) {
-                unsigned v[4];
-                value_fragments<T>(values, m, j, lane, v);
-                kb_mma<T>(o[j][0], a, {v[0], v[1]});
-                kb_mma<T>(o[j][1], a, {v[2], v[3]});
-            }
-        }
+        multiply<T>(keys, q, lane, p);
+        if (first + G::kKeys > seen_by_all)
+            hide(p, first, row.seen);
+        weigh<T>(p, scale, row);
+        add_values<T>(keys + G::kKeys * G::kKeyPitch, p, lane, row);
         __syncthreads(); // this stage has been read, by all threads
     }
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-        sum[r] += __shfl_xor_sync(0xffffffffu, sum[r], 1);
-        sum[r] += __shfl_xor_sync(0xffffffffu, sum[r], 2);
-        if (row + g + 8 * r >= s.q_len)
+        float sum = row.sum[r] + __shfl_xor_sync(0xffffffffu, row.sum[r], 1);
+        sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+        if (first_row + g + 8 * r >= s.q_len)
             continue;
-        size_t to = (size_t)(s.q_start + row + g + 8 * r) * heads + head;
-        float over = 1.0f / sum[r];
-        if (seen[r] == 0) { // 0 times a value that is no number is in o then
-            over = 0.0f;
-#pragma unroll
-            for (int j = 0; j < kV / 16; j++)
-                o[j][0][r * 2] = o[j][0][r * 2 + 1] = o[j][1][r * 2] = o[j][1][r * 2 + 1] =
-                    0.0f;
-        }
-#pragma unroll
-        for (int j = 0; j < kV / 16; j++)
-            store_16<T>(out + to * kV + j * 16, o[j], r * 2, over, t);
+        size_t to = (size_t)(s.q_start + first_row + g + 8 * r) * heads + head;
+        store_row<T>(out + to * kV, row, r, sum, t);
         if (lse_unit && t == 0)
-            lse[to] = lse_of(top[r] * scale, sum[r] / unit<T>(), lse_unit);
+            lse[to] = lse_of(row.top[r] * scale, sum / unit<T>(), lse_unit);
     }
 }
 

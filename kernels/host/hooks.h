@@ -27,14 +27,18 @@ template <class T> static inline void kb_host_gather(const T &mine, T all[32], K
     kbh_part(kbh_meet(KBH_GATHER, 0xffffffffu, 0, file, line));
 }
 
-/* cp.async: `valid` bytes are copied, the rest up to `bytes` is zeroed. The ends are
- * touched at once, so that a sanitizer reports the line of the copy. */
+/* cp.async: `valid` bytes are copied, the rest up to `bytes` is zeroed. On a GPU the bytes
+ * may arrive at any moment from here on: until the wait there is poison in their place, for
+ * whoever still reads what was there or reads too early. Both ends are touched at once, so
+ * that a sanitizer reports the line of the copy. */
 static inline void kb_host_copy_async(void *to, const void *from, size_t bytes,
                                       size_t valid) {
     if (valid) {
         (void)*(const volatile char *)from;
         (void)*((const volatile char *)from + valid - 1);
     }
+    for (size_t i = 0; i < bytes; i++)
+        ((volatile unsigned char *)to)[i] = i % 2 ? 0x7f : 0xb3;
     kbh_copy copy = {to, from, bytes, valid};
     kbh_async_copy(&copy);
 }
