@@ -117,6 +117,7 @@ step "smoke cases, all variants, under ASan and UBSan" \
 step "smoke cases under TSan" "$bin" cases/ --tag smoke --backend host --sanitize thread -q
 step "controls: right kernels over 20 seeds" env OMP_WAIT_POLICY=passive "$build/controls" 20
 mutants --quick
+step "all wrong kernels fit (make mutants runs them)" tools/mutants.py --fit --bin "$bin"
 step "mutants of the checker fit (make mutants-checker runs them)" tools/checker_mutants.py --fit
 step "NVRTC: every variant, dtype and build" make --no-print-directory BUILD="$build" nvrtc
 for file in tools/cli/*.bats; do

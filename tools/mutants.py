@@ -310,6 +310,7 @@ def parse_options():
     parser.add_argument("files", nargs="*", help="kernels/mutants/*.json unless given")
     parser.add_argument("--backend", choices=["host", "cuda"], default="host")
     parser.add_argument("--quick", action="store_true", help='only entries with "quick": true')
+    parser.add_argument("--fit", action="store_true", help="only see whether each edit still fits")
     parser.add_argument("--only", metavar="GLOB", default="*", help="only entries of that name")
     parser.add_argument("--jobs", type=int, default=max(1, min(4, os.cpu_count() or 1)))
     parser.add_argument("--bin", default=os.environ.get("BIN", "./kbench"))
@@ -342,10 +343,26 @@ def select(options):
     return chosen
 
 
+def fit(entries):
+    """Every edit finds its place, so that a kernel that changes takes its wrong ones along."""
+    stale = 0
+    for entry in entries:
+        try:
+            with open(entry.data["file"], encoding="utf-8") as file:
+                edit(file.read(), entry)
+        except Bad as bad:
+            stale += 1
+            print(f'{entry.path}: {entry.data["name"]}: {bad}')
+    print(f"{len(entries)} edits, {stale} stale")
+    return not stale
+
+
 def main():
     options = parse_options()
     try:
         entries = select(options)
+        if options.fit:
+            return 0 if fit(entries) else 1
     except (Bad, OSError, json.JSONDecodeError, subprocess.CalledProcessError) as bad:
         print(f"mutants: {bad}", file=sys.stderr)
         return 4
