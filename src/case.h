@@ -49,6 +49,8 @@ void kb_shape_print(const int64_t *shape, int rank, struct kb_buf *out);
 bool kb_case_resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err *err);
 /* KEY and VALUE text into c->set (or c->fill for "fill"); message without place. */
 bool kb_case_set(struct kb_case *c, const char *key, const char *value, struct kb_err *err);
+/* "KEY=VALUE,KEY=VALUE" of those, not empty. */
+bool kb_case_set_all(struct kb_case *c, const char *pairs, struct kb_err *err);
 /* `c` by another convention of its op's, without an id. False where that is the same case
  * or none that resolves; `p` is its problem. */
 bool kb_case_by_convention(const struct kb_case *c, const struct kb_convention *other,

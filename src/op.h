@@ -112,7 +112,8 @@ struct kb_op {
     int n_fills;
     /* The axes that a case file may name instead of a shape ("tokens", "hidden"), and the
      * shape that values of all of them, in this order, make. False on overflow. n_axes 0
-     * and NULL where the shape is the only form. */
+     * and NULL where the shape is the only form; shape_of_axes is NULL where the axes are
+     * the shape. */
     const char *const *axes;
     int n_axes;
     bool (*shape_of_axes)(const int64_t *values, int64_t shape[KB_MAX_RANK], int *rank);
@@ -181,25 +182,12 @@ const struct kb_op *kb_op_find(const char *name);
 /* kb_unknown of an op; returns the one that was suggested, or NULL. */
 const struct kb_op *kb_unknown_op(struct kb_buf *out, const char *word);
 bool kb_op_has_dtype(const struct kb_op *op, enum kb_dtype dtype);
+/* The shape that values of all axes make; false on overflow. */
+bool kb_op_shape(const struct kb_op *op, const int64_t *values, int64_t shape[KB_MAX_RANK],
+                 int *rank);
 const struct kb_param *kb_op_param(const struct kb_op *op, const char *name, int *index);
 
-/* Helpers for op pages. */
-void kb_problem_name(struct kb_problem *p, const char *name, int64_t value);
-void kb_problem_float(struct kb_problem *p, const char *name, double value);
-/* Adds a tensor; shape product checked (KB_INPUT "... elements overflow"). */
-bool kb_problem_tensor(struct kb_problem *p, const char *name, enum kb_role role,
-                       enum kb_dtype dtype, int rank, const int64_t *shape,
-                       enum kb_rule rule, struct kb_err *err);
-/* The tensor added last is not there in this problem: its name and shape stay for contracts
- * and help, its elements are none. */
-void kb_problem_absent(struct kb_problem *p);
-/* A parameter's name stands for `value` here: what its default comes to. */
-void kb_problem_means(struct kb_problem *p, const char *param, int64_t value);
-int kb_problem_find(const struct kb_problem *p, const char *tensor); /* -1 if none */
-/* op->sources, or what stands for it. */
-int kb_problem_sources(const struct kb_problem *p, const void *const *in, int t, int64_t i,
-                       struct kb_source *out);
-
 #include "case.h"
+#include "problem.h"
 
 #endif

@@ -48,6 +48,8 @@ bool kb_dtype_parse(const char *name, enum kb_dtype *out);
  * one, 7f; integers take 0). e4m3 saturates to +-448, infinities too; integers saturate. */
 double kb_decode(enum kb_dtype dtype, uint32_t bits);
 uint32_t kb_encode(enum kb_dtype dtype, double value);
+/* The dtype's number for `value`. */
+double kb_round(enum kb_dtype dtype, double value);
 /* Element `i` of an array of that dtype, as bits. */
 uint32_t kb_bits_at(enum kb_dtype dtype, const void *data, int64_t i);
 void kb_bits_put(enum kb_dtype dtype, void *data, int64_t i, uint32_t bits);

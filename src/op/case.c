@@ -242,14 +242,14 @@ bool kb_case_set(struct kb_case *c, const char *key, const char *value,
     return false;
 }
 
-static bool set_all(struct kb_case *c, const char *pairs, struct kb_err *err) {
+bool kb_case_set_all(struct kb_case *c, const char *pairs, struct kb_err *err) {
     struct kb_arena arena = {0};
     struct kb_strings items = {0};
     bool ok = true;
     kb_split(&arena, pairs, ',', &items);
     for (size_t i = 0; ok && i < items.count; i++) {
         const char *item = items.items[i], *equals = strchr(item, '=');
-        ok = equals &&
+        ok = (equals || kb_fail(err, KB_INPUT, "\"%.64s\" is not KEY=VALUE", item)) &&
              kb_case_set(c, kb_arena_strndup(&arena, item, (size_t)(equals - item)),
                          equals + 1, err);
     }
@@ -264,7 +264,7 @@ bool kb_case_by_convention(const struct kb_case *c, const struct kb_convention *
     *out = *c;
     out->id = NULL;
     out->op = other->op ? kb_op_find(other->op) : c->op;
-    if (!out->op || (other->set && !set_all(out, other->set, &err)))
+    if (!out->op || (other->set && !kb_case_set_all(out, other->set, &err)))
         return false;
     for (int i = 0; i < c->op->n_params; i++)
         same = same && kb_value_same(&c->set[i], &out->set[i]);

@@ -83,7 +83,7 @@ static bool shape_from_axes(const struct kb_group *g, int64_t i, struct kb_case 
         values[a] = g->axes[a].values[i % g->axes[a].n];
         i /= g->axes[a].n;
     }
-    return g->base.op->shape_of_axes(values, out->shape, &out->rank);
+    return kb_op_shape(g->base.op, values, out->shape, &out->rank);
 }
 
 static bool put_shape(const struct kb_group *g, int64_t i, struct kb_case *out) {

@@ -41,6 +41,15 @@ bool kb_op_has_dtype(const struct kb_op *op, enum kb_dtype dtype) {
     return false;
 }
 
+bool kb_op_shape(const struct kb_op *op, const int64_t *values, int64_t shape[KB_MAX_RANK],
+                 int *rank) {
+    if (op->shape_of_axes)
+        return op->shape_of_axes(values, shape, rank);
+    *rank = op->n_axes;
+    memcpy(shape, values, (size_t)op->n_axes * sizeof *values);
+    return true;
+}
+
 const struct kb_param *kb_op_param(const struct kb_op *op, const char *name, int *index) {
     for (int i = 0; i < op->n_params; i++) {
         if (strcmp(op->params[i].name, name))

@@ -63,6 +63,40 @@ int kb_problem_find(const struct kb_problem *p, const char *tensor) {
     return -1;
 }
 
+void kb_macros_add(const struct kb_case *c, const struct kb_macro *macros, size_t n,
+                   struct kb_arena *arena, struct kb_strings *out) {
+    kb_strings_add(out, arena, "KB_T");
+    kb_strings_add(out, arena, kb_dtype_cxx(c->dtype));
+    for (size_t i = 0; i < n; i++) {
+        kb_strings_add(out, arena, macros[i].name);
+        kb_strings_add(out, arena,
+                       macros[i].type ? macros[i].type
+                                      : kb_arena_printf(arena, "%d", macros[i].value));
+    }
+}
+
+void kb_problem_fill(const struct kb_problem *p, int t, enum kb_fill fill, uint64_t seed,
+                     int64_t first, int64_t count, void *data) {
+    const struct kb_tensor_spec *spec = &p->tensors[t];
+    const struct kb_fill_key key = {
+        .seed = seed,
+        .tensor = spec->name,
+        .fill = fill,
+        .row = spec->shape[spec->rank - 1],
+    };
+    kb_fill_range(&key, spec->dtype, first, count, data);
+}
+
+static double step_of(enum kb_dtype dtype, double v, double err) {
+    double rounded = kb_round(dtype, v);
+    return fmax(rounded - kb_round(dtype, v - err), kb_round(dtype, v + err) - rounded);
+}
+
+double kb_rounding_step(enum kb_dtype dtype, double v, double err, double factor) {
+    double far_step = step_of(dtype, v, err * factor); /* none: no nearer one either */
+    return far_step == 0 ? 0 : fmax(step_of(dtype, v, err), far_step / factor);
+}
+
 /* ---- what all ops check ----------------------------------------------------------------
  */
 

@@ -223,23 +223,15 @@ static bool shape_of_axes(const int64_t *values, int64_t shape[KB_MAX_RANK], int
 
 static void macros(const struct kb_case *c, struct kb_arena *arena,
                    struct kb_strings *out) {
-    const struct {
-        const char *name;
-        int value;
-    } numbers[] = {
-        {"KB_ACT", c->op->variant},
-        {"KB_ROUND", (int)number(c, PARAM_ROUND)},
-        {"KB_LAYOUT", (int)number(c, PARAM_LAYOUT)},
-        {"KB_CLAMP", number(c, PARAM_CLAMP) > 0},
-        {"KB_FILTER", (int)number(c, PARAM_FILTER)},
-        {"KB_INPLACE", (int)number(c, PARAM_INPLACE)},
+    const struct kb_macro list[] = {
+        {.name = "KB_ACT", .value = c->op->variant},
+        {.name = "KB_ROUND", .value = (int)number(c, PARAM_ROUND)},
+        {.name = "KB_LAYOUT", .value = (int)number(c, PARAM_LAYOUT)},
+        {.name = "KB_CLAMP", .value = number(c, PARAM_CLAMP) > 0},
+        {.name = "KB_FILTER", .value = (int)number(c, PARAM_FILTER)},
+        {.name = "KB_INPLACE", .value = (int)number(c, PARAM_INPLACE)},
     };
-    kb_strings_add(out, arena, "KB_T");
-    kb_strings_add(out, arena, kb_dtype_cxx(c->dtype));
-    for (size_t i = 0; i < KB_COUNT(numbers); i++) {
-        kb_strings_add(out, arena, numbers[i].name);
-        kb_strings_add(out, arena, kb_arena_printf(arena, "%d", numbers[i].value));
-    }
+    kb_macros_add(c, list, KB_COUNT(list), arena, out);
 }
 
 /* Which rows sorted ids leave out depends on how many ids there are: they keep the case's.

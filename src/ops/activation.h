@@ -30,6 +30,13 @@ struct kb_activation {
     int64_t skipped;      /* groups whose id is -1 */
     int64_t num_post, num_valid;
 };
+/* What multiplies up, and how far a right kernel's may be from it. */
+struct kb_factor {
+    double value, err;
+};
+/* x / (1 + exp(-x)) before any rounding of its own; silu_mul_quant takes it, too. */
+struct kb_factor kb_silu_factor(double x);
+
 /* Of a case that resolves. */
 struct kb_activation kb_activation_of(const struct kb_case *c);
 

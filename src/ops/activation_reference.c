@@ -63,48 +63,31 @@ static const double steps = 0x1p-148;      /* two subnormal steps of fp32 */
 static const double nothing = 0x1p-152;    /* too small for any fp32 kernel to see */
 static const double normal_min = 0x1p-126; /* of fp32 */
 
-/* What multiplies up, and how far a right kernel's may be from it. */
-struct factor {
-    double value, err;
-};
-
 /* ---- act(x) ----------------------------------------------------------------------------
  */
 
-static struct factor silu(double x) {
+struct kb_factor kb_silu_factor(double x) {
     double sigmoid = 1 / (1 + exp(-x)), a = x * sigmoid;
     double err = fabs(a) * eps * (8 + (4 + 4 * fabs(x)) * (1 - sigmoid)) + steps;
     if (sigmoid < normal_min)
         err = 4 * fabs(a) + steps;
-    return (struct factor){a, err};
+    return (struct kb_factor){a, err};
 }
 
-static struct factor gelu(double x) {
+static struct kb_factor gelu(double x) {
     double a = x * 0.5 * erfc(-x * M_SQRT1_2);
-    return (struct factor){a, fabs(x) * 2 * eps + fabs(a) * 6 * eps + steps};
+    return (struct kb_factor){a, fabs(x) * 2 * eps + fabs(a) * 6 * eps + steps};
 }
 
-static struct factor gelu_tanh(double x) {
+static struct kb_factor gelu_tanh(double x) {
     double z2 = 2 * M_2_SQRTPI * M_SQRT1_2 * (x + 0.044715 * x * x * x);
     double sigmoid = 1 / (1 + exp(-z2)), a = x * sigmoid;
     double relative = 6 + 8 * fabs(z2) * (1 - sigmoid);
-    return (struct factor){a, fabs(x) * 2 * eps + fabs(a) * eps * relative + steps};
+    return (struct kb_factor){a, fabs(x) * 2 * eps + fabs(a) * eps * relative + steps};
 }
 
-static struct factor activate(int act, double x) {
-    return act == KB_SILU ? silu(x) : act == KB_GELU ? gelu(x) : gelu_tanh(x);
-}
-
-static double round_to(enum kb_dtype dtype, double v) {
-    return kb_decode(dtype, kb_encode(dtype, v));
-}
-
-/* How far the rounded value moves when `a` is off by `err`. */
-static double step_of(enum kb_dtype dtype, double a, double err) {
-    double rounded = round_to(dtype, a);
-    double down = rounded - round_to(dtype, a - err);
-    double up = round_to(dtype, a + err) - rounded;
-    return fmax(down, up);
+static struct kb_factor activate(int act, double x) {
+    return act == KB_SILU ? kb_silu_factor(x) : act == KB_GELU ? gelu(x) : gelu_tanh(x);
 }
 
 /* Comparisons keep NaN; the gate has no limit below. */
@@ -116,15 +99,13 @@ static double clamp_up(const struct kb_activation *a, double u) {
     return u > a->limit ? a->limit : u < -a->limit ? -a->limit : u;
 }
 
-static struct factor factor_of(const struct kb_activation *a, double gate) {
-    struct factor f = activate(a->act, clamp_gate(a, gate));
+static struct kb_factor factor_of(const struct kb_activation *a, double gate) {
+    struct kb_factor f = activate(a->act, clamp_gate(a, gate));
     if (a->round == KB_ROUND_ONCE || a->dtype == KB_FP32)
         return f;
-    double step = step_of(a->dtype, f.value, f.err);
-    double far_step = step_of(a->dtype, f.value, f.err * KB_ACT_FAST_MATH);
-    return (struct factor){
-        .value = round_to(a->dtype, f.value),
-        .err = 3 * fmax(step, far_step / KB_ACT_FAST_MATH),
+    return (struct kb_factor){
+        .value = kb_round(a->dtype, f.value),
+        .err = 3 * kb_rounding_step(a->dtype, f.value, f.err, KB_ACT_FAST_MATH),
     };
 }
 
@@ -135,7 +116,7 @@ static struct factor factor_of(const struct kb_activation *a, double gate) {
 static double kind_bound(const struct kb_activation *a, double gate, double u,
                          double *want) {
     double plain = activate(a->act, clamp_gate(a, gate)).value;
-    struct factor f = factor_of(a, gate);
+    struct kb_factor f = factor_of(a, gate);
     if (!isinf(u) || !isfinite(plain))
         return 0;
     if (fabs(plain) < nothing) {
@@ -147,7 +128,8 @@ static double kind_bound(const struct kb_activation *a, double gate, double u,
 
 /* The factors of `n` gates from element `gate` of the input on. */
 static void factors_at(const struct kb_activation *a, const void *input, int64_t gate,
-                       int64_t n, const struct factor *table, struct factor out[CHUNK]) {
+                       int64_t n, const struct kb_factor *table,
+                       struct kb_factor out[CHUNK]) {
     if (table) {
         uint16_t patterns[CHUNK];
         memcpy(patterns, (const char *)input + 2 * gate, (size_t)n * sizeof *patterns);
@@ -163,10 +145,10 @@ static void factors_at(const struct kb_activation *a, const void *input, int64_t
 
 /* `n` results, at most CHUNK, from column `col` of a row on. */
 static void results(const struct kb_activation *a, const void *input,
-                    const struct factor *table, int64_t row, int64_t col, int64_t n,
+                    const struct kb_factor *table, int64_t row, int64_t col, int64_t n,
                     double *want, double *bound) {
     int64_t gate = kb_activation_half(a, row, KB_GATE) + col;
-    struct factor f[CHUNK];
+    struct kb_factor f[CHUNK];
     double u[CHUNK];
     factors_at(a, input, gate, n, table, f);
     kb_decode_range(a->dtype, input, kb_activation_half(a, row, KB_UP) + col, n, u);
@@ -232,7 +214,7 @@ void *kb_activation_prepare(const struct kb_problem *p, const void *const *in) {
     struct kb_activation a = kb_activation_of(p->c);
     if (a.dtype == KB_FP32 || a.tokens * a.hidden < TABLE_PAYS)
         return NULL;
-    struct factor *table = malloc(PATTERNS * sizeof *table);
+    struct kb_factor *table = malloc(PATTERNS * sizeof *table);
     for (uint32_t x = 0; table && x < PATTERNS; x++)
         table[x] = factor_of(&a, kb_decode(a.dtype, x));
     return table;

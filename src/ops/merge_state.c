@@ -76,20 +76,13 @@ static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err
     return true;
 }
 
-static bool shape_of_axes(const int64_t *values, int64_t shape[KB_MAX_RANK], int *rank) {
-    memcpy(shape, values, 3 * sizeof *shape);
-    *rank = 3;
-    return true;
-}
-
 static void macros(const struct kb_case *c, struct kb_arena *arena,
                    struct kb_strings *out) {
-    kb_strings_add(out, arena, "KB_T");
-    kb_strings_add(out, arena, kb_dtype_cxx(c->dtype));
-    kb_strings_add(out, arena, "KB_LSE_BASE");
-    kb_strings_add(out, arena, kb_arena_printf(arena, "%d", (int)c->set[PARAM_BASE].v));
-    kb_strings_add(out, arena, "KB_INPLACE");
-    kb_strings_add(out, arena, kb_arena_printf(arena, "%d", is_inplace(c)));
+    const struct kb_macro list[] = {
+        {.name = "KB_LSE_BASE", .value = (int)c->set[PARAM_BASE].v},
+        {.name = "KB_INPLACE", .value = is_inplace(c)},
+    };
+    kb_macros_add(c, list, KB_COUNT(list), arena, out);
 }
 
 /* ---- inputs ----------------------------------------------------------------------------
@@ -107,17 +100,11 @@ static float logarithm(enum kb_fill fill, int t, int64_t row, double normal) {
 
 static void fill(const struct kb_problem *p, int t, uint64_t seed, int64_t first,
                  int64_t count, void *data) {
-    const struct kb_tensor_spec *spec = &p->tensors[t];
     bool lse = t == S_A || t == S_B;
     bool own = p->c->fill == KB_FILL_MASKED || p->c->fill == KB_FILL_TIES ||
                p->c->fill == KB_FILL_OUTLIERS;
-    const struct kb_fill_key key = {
-        .seed = seed,
-        .tensor = spec->name,
-        .fill = lse || own ? KB_FILL_NORMAL : p->c->fill,
-        .row = spec->shape[spec->rank - 1],
-    };
-    kb_fill_range(&key, spec->dtype, first, count, data);
+    kb_problem_fill(p, t, lse || own ? KB_FILL_NORMAL : p->c->fill, seed, first, count,
+                    data);
     float *s = data;
     for (int64_t i = 0; lse && i < count; i++)
         s[i] = logarithm(p->c->fill, t, first + i, s[i]);
@@ -238,7 +225,6 @@ const struct kb_op kb_op_merge_state = {
     .n_fills = KB_COUNT(fills),
     .axes = axes,
     .n_axes = KB_COUNT(axes),
-    .shape_of_axes = shape_of_axes,
     .batch = "tokens",
     .fast_math_factor = 8,
     .resolve = resolve,

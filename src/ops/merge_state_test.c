@@ -1,55 +1,28 @@
 /* merge_state_test.c - problem, reference and bound of merge_state. */
-#include "op.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "ops/op_fixture.h"
 
 enum { V_A, S_A, V_B, S_B, V, S };
 
-static struct kb_case case_of(const char *shape, const char *key, const char *value) {
-    struct kb_case c;
-    struct kb_err err = {0};
-    kb_case_start(&c, kb_op_find("merge_state"));
-    c.dtype = KB_FP32;
-    assert_true(kb_shape_parse(shape, c.shape, &c.rank));
-    if (key)
-        assert_true(kb_case_set(&c, key, value, &err));
-    return c;
+static struct kb_case case_of(const char *shape, const char *set) {
+    return op_case("merge_state", shape, KB_FP32, set);
 }
 
-static void resolve(const struct kb_case *c, struct kb_problem *p) {
-    struct kb_err err = {0};
-    if (!kb_case_resolve(c, p, &err))
-        fail_msg("%s", err.msg);
-}
-
-static void assert_refused(const char *shape, const char *message) {
-    struct kb_case c = case_of(shape, NULL, NULL);
-    struct kb_problem p;
-    struct kb_err err = {0};
-    assert_false(kb_case_resolve(&c, &p, &err));
-    assert_int_equal(err.kind, KB_INPUT);
-    if (!strstr(err.msg, message))
-        fail_msg("\"%s\" lacks \"%s\"", err.msg, message);
+static void assert_refused(const char *shape, const char *set, const char *message) {
+    struct kb_case c = case_of(shape, set);
+    assert_case_refused(&c, message);
 }
 
 static void shapes_have_three_axes(void **state) {
     (void)state;
-    assert_refused("3x4", "TOKENSxHEADSxV_DIM, got 2 axes");
-    assert_refused("3x0x4", "HEADS must be from 1 to 65535, got 0");
-    assert_refused("0x4x0", "V_DIM must be from 1 to 65535, got 0");
+    assert_refused("3x4", "", "TOKENSxHEADSxV_DIM, got 2 axes");
+    assert_refused("3x0x4", "", "HEADS must be from 1 to 65535, got 0");
+    assert_refused("0x4x0", "", "V_DIM must be from 1 to 65535, got 0");
 }
 
 static void in_place_there_is_no_output_of_its_own(void **state) {
     (void)state;
     struct kb_problem p;
-    struct kb_case c = case_of("3x4x64", "inplace", "yes");
+    struct kb_case c = case_of("3x4x64", "inplace=yes");
     resolve(&c, &p);
     assert_true(p.tensors[V].absent && p.tensors[S].absent);
     assert_int_equal(p.tensors[V_A].role, KB_INOUT);
@@ -58,10 +31,10 @@ static void in_place_there_is_no_output_of_its_own(void **state) {
 }
 
 /* One row of one element. */
-static void merge(const char *base, float a, float s_a, float b, float s_b, double *v,
+static void merge(const char *set, float a, float s_a, float b, float s_b, double *v,
                   double *s, double bound[2]) {
     struct kb_problem p;
-    struct kb_case c = case_of("1x1x1", "lse_base", base);
+    struct kb_case c = case_of("1x1x1", set);
     resolve(&c, &p);
     const void *in[KB_MAX_TENSORS] = {&a, &s_a, &b, &s_b};
     c.op->reference(&p, in, NULL, V, 0, 1, v, &bound[0]);
@@ -71,9 +44,9 @@ static void merge(const char *base, float a, float s_a, float b, float s_b, doub
 static void the_golden_pair_merges_by_its_base(void **state) {
     (void)state;
     double v, s, bound[2];
-    merge("e", 1, 2, 0, 1, &v, &s, bound);
+    merge("lse_base=e", 1, 2, 0, 1, &v, &s, bound);
     assert_true(fabs(v - 0.731058579) < 1e-9 && fabs(s - 2.31326169) < 1e-8);
-    merge("2", 1, 2, 0, 1, &v, &s, bound);
+    merge("lse_base=2", 1, 2, 0, 1, &v, &s, bound);
     assert_true(fabs(v - 2.0 / 3) < 1e-9 && fabs(s - log2(6)) < 1e-9);
     assert_true(bound[0] > 0 && bound[0] < 1e-5 && bound[1] > 0 && bound[1] < 1e-5);
 }
@@ -82,18 +55,18 @@ static void an_empty_side_leaves_the_other_and_two_leave_nothing(void **state) {
     (void)state;
     const float none = -INFINITY;
     double v, s, bound[2];
-    merge("e", 7, none, 3, 0.5f, &v, &s, bound);
+    merge("lse_base=e", 7, none, 3, 0.5f, &v, &s, bound);
     assert_true(v == 3 && s == 0.5 && bound[0] == 0 && bound[1] == 0);
-    merge("2", 7, 0.25f, NAN, none, &v, &s, bound);
+    merge("lse_base=2", 7, 0.25f, NAN, none, &v, &s, bound);
     assert_true(v == 7 && s == 0.25 && bound[0] == 0 && bound[1] == 0);
-    merge("e", 7, none, 3, none, &v, &s, bound);
+    merge("lse_base=e", 7, none, 3, none, &v, &s, bound);
     assert_true(v == 0 && s == -INFINITY && bound[0] == 0 && bound[1] == 0);
 }
 
 /* The formula in float, by natural exponents, without any care. */
 static double worst_share(uint64_t seed, enum kb_fill fill) {
     struct kb_problem p;
-    struct kb_case c = case_of("16x4x8", NULL, NULL);
+    struct kb_case c = case_of("16x4x8", "");
     c.fill = fill;
     resolve(&c, &p);
     float data[4][512];

@@ -75,30 +75,17 @@ static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err
     return true;
 }
 
-static bool shape_of_axes(const int64_t *values, int64_t shape[KB_MAX_RANK], int *rank) {
-    memcpy(shape, values, 2 * sizeof *shape);
-    *rank = 2;
-    return true;
-}
-
 static void macros(const struct kb_case *c, struct kb_arena *arena,
                    struct kb_strings *out) {
-    kb_strings_add(out, arena, "KB_T");
-    kb_strings_add(out, arena, kb_dtype_cxx(c->dtype));
-    kb_strings_add(out, arena, "KB_SOURCE");
-    kb_strings_add(out, arena, kb_arena_printf(arena, "%d", is_packed(c)));
+    const struct kb_macro list[] = {
+        {.name = "KB_SOURCE", .value = is_packed(c)},
+    };
+    kb_macros_add(c, list, KB_COUNT(list), arena, out);
 }
 
 static void fill(const struct kb_problem *p, int t, uint64_t seed, int64_t first,
                  int64_t count, void *data) {
-    const struct kb_tensor_spec *spec = &p->tensors[t];
-    const struct kb_fill_key key = {
-        .seed = seed,
-        .tensor = spec->name,
-        .fill = p->c->fill,
-        .row = spec->shape[spec->rank - 1],
-    };
-    kb_fill_range(&key, spec->dtype, first, count, data);
+    kb_problem_fill(p, t, p->c->fill, seed, first, count, data);
 }
 
 /* ---- reference -------------------------------------------------------------------------
@@ -181,7 +168,6 @@ const struct kb_op kb_op_mla_kv_pack_quantize = {
     .n_fills = KB_COUNT(fills),
     .axes = axes,
     .n_axes = KB_COUNT(axes),
-    .shape_of_axes = shape_of_axes,
     .batch = "tokens",
     .fast_math_factor = 1,
     .resolve = resolve,

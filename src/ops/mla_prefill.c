@@ -125,12 +125,17 @@ static bool check_heads(const struct kb_mla *m, struct kb_err *err) {
     return true;
 }
 
+/* What 8 bits give is bf16. */
+static enum kb_dtype result_dtype(enum kb_dtype dtype) {
+    return dtype == KB_FP16 ? KB_FP16 : KB_BF16;
+}
+
 static bool add_tensors(const struct kb_mla *m, struct kb_problem *p, struct kb_err *err) {
     int64_t query[] = {m->q_tokens, m->heads, KB_MLA_QK},
             key[] = {m->kv_tokens, m->kv_heads, KB_MLA_QK},
             value[] = {m->kv_tokens, m->kv_heads, m->v_pitch},
             out[] = {m->q_tokens, m->heads, KB_MLA_V}, cum = m->sequences + 1;
-    enum kb_dtype result = m->dtype == KB_FP16 ? KB_FP16 : KB_BF16;
+    enum kb_dtype result = result_dtype(m->dtype);
     if (!kb_problem_tensor(p, "query", KB_IN, m->dtype, 3, query, KB_RULE_BOUND, err) ||
         !kb_problem_tensor(p, "key", KB_IN, m->dtype, 3, key, KB_RULE_BOUND, err) ||
         !kb_problem_tensor(p, "value", KB_IN, m->dtype, 3, value, KB_RULE_BOUND, err) ||
@@ -188,27 +193,14 @@ static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err
     return true;
 }
 
-static bool shape_of_axes(const int64_t *values, int64_t shape[KB_MAX_RANK], int *rank) {
-    memcpy(shape, values, 3 * sizeof *shape);
-    *rank = 3;
-    return true;
-}
-
 static void macros(const struct kb_case *c, struct kb_arena *arena,
                    struct kb_strings *out) {
-    const struct {
-        const char *name;
-        int param;
-    } words[] = {{"KB_CAUSAL", PARAM_CAUSAL}, {"KB_LSE", PARAM_LSE}};
-    kb_strings_add(out, arena, "KB_T");
-    kb_strings_add(out, arena, kb_dtype_cxx(c->dtype));
-    kb_strings_add(out, arena, "KB_OUT");
-    kb_strings_add(out, arena, kb_dtype_cxx(c->dtype == KB_FP16 ? KB_FP16 : KB_BF16));
-    for (size_t i = 0; i < KB_COUNT(words); i++) {
-        kb_strings_add(out, arena, words[i].name);
-        kb_strings_add(out, arena,
-                       kb_arena_printf(arena, "%d", (int)number(c, words[i].param)));
-    }
+    const struct kb_macro list[] = {
+        {.name = "KB_OUT", .type = kb_dtype_cxx(result_dtype(c->dtype))},
+        {.name = "KB_CAUSAL", .value = (int)number(c, PARAM_CAUSAL)},
+        {.name = "KB_LSE", .value = (int)number(c, PARAM_LSE)},
+    };
+    kb_macros_add(c, list, KB_COUNT(list), arena, out);
 }
 
 /* tokenspeed's test of its fp8 kernel, for outputs and lse alike. */
@@ -288,7 +280,6 @@ const struct kb_op kb_op_mla_prefill = {
     .n_fills = KB_COUNT(fills),
     .axes = axes,
     .n_axes = KB_COUNT(axes),
-    .shape_of_axes = shape_of_axes,
     .fast_math_factor = 1, /* what it changes is far below the rounding of P */
     .resolve = resolve,
     .macros = macros,

@@ -69,20 +69,13 @@ void kb_mla_fill(const struct kb_problem *p, int t, uint64_t seed, int64_t first
                  int64_t count, void *data) {
     struct kb_mla m = kb_mla_of(p->c);
     enum kb_fill fill = p->c->fill;
-    const struct kb_tensor_spec *spec = &p->tensors[t];
     if (t == KB_MLA_CUM_Q || t == KB_MLA_CUM_KV) {
         fill_cum(t == KB_MLA_CUM_Q ? m.q_lens : m.kv_lens, first, count, data);
         return;
     }
     bool own = is_measured(fill) || fill == KB_FILL_NAN || fill == KB_FILL_ZEROS ||
                fill == KB_FILL_LARGE;
-    const struct kb_fill_key key = {
-        .seed = seed,
-        .tensor = spec->name,
-        .fill = own ? KB_FILL_NORMAL : fill,
-        .row = spec->shape[2],
-    };
-    kb_fill_range(&key, m.dtype, first, count, data);
+    kb_problem_fill(p, t, own ? KB_FILL_NORMAL : fill, seed, first, count, data);
     bool query = t == KB_MLA_QUERY;
     if (query && (is_measured(fill) || fill == KB_FILL_ZEROS))
         for (int64_t i = 0; i < count; i++)

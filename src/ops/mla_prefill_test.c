@@ -1,50 +1,14 @@
 /* mla_prefill_test.c - problem, fills, reference and bound of mla_prefill. */
 #include "ops/mla_prefill.h"
+#include "ops/op_fixture.h"
 
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-/* set: "key=value,key=value" */
 static struct kb_case case_of(const char *shape, enum kb_dtype dtype, const char *set) {
-    struct kb_case c;
-    struct kb_err err = {0};
-    char text[256], *rest = text;
-    kb_case_start(&c, kb_op_find("mla_prefill"));
-    c.dtype = dtype;
-    assert_true(kb_shape_parse(shape, c.shape, &c.rank));
-    snprintf(text, sizeof text, "%s", set);
-    for (char *item; (item = strsep(&rest, ",")) != NULL;) {
-        char *value = strchr(item, '=');
-        if (!value)
-            continue;
-        *value = '\0';
-        if (!kb_case_set(&c, item, value + 1, &err))
-            fail_msg("%s", err.msg);
-    }
-    return c;
-}
-
-static void resolve(const struct kb_case *c, struct kb_problem *p) {
-    struct kb_err err = {0};
-    if (!kb_case_resolve(c, p, &err))
-        fail_msg("%s", err.msg);
+    return op_case("mla_prefill", shape, dtype, set);
 }
 
 static void assert_refused(const char *shape, const char *set, const char *message) {
     struct kb_case c = case_of(shape, KB_BF16, set);
-    struct kb_problem p;
-    struct kb_err err = {0};
-    assert_false(kb_case_resolve(&c, &p, &err));
-    assert_int_equal(err.kind, KB_INPUT);
-    if (!strstr(err.msg, message))
-        fail_msg("\"%s\" lacks \"%s\"", err.msg, message);
+    assert_case_refused(&c, message);
 }
 
 /* ---- the problem -----------------------------------------------------------------------

@@ -155,33 +155,16 @@ static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err
     return true;
 }
 
-static bool shape_of_axes(const int64_t *values, int64_t shape[KB_MAX_RANK], int *rank) {
-    shape[0] = values[0];
-    shape[1] = values[1];
-    *rank = 2;
-    return true;
-}
-
 static void macros(const struct kb_case *c, struct kb_arena *arena,
                    struct kb_strings *out) {
-    const struct {
-        const char *name;
-        int param;
-    } numbers[] = {
-        {"KB_MODE", PARAM_MODE},
-        {"KB_TIES", PARAM_TIES},
-        {"KB_NORM", PARAM_NORM},
-        {"KB_SCALE", PARAM_SCALE},
+    const struct kb_macro list[] = {
+        {.name = "KB_SCALE_T", .type = kb_dtype_cxx(scale_dtype_of(c))},
+        {.name = "KB_MODE", .value = number(c, PARAM_MODE)},
+        {.name = "KB_TIES", .value = number(c, PARAM_TIES)},
+        {.name = "KB_NORM", .value = number(c, PARAM_NORM)},
+        {.name = "KB_SCALE", .value = number(c, PARAM_SCALE)},
     };
-    kb_strings_add(out, arena, "KB_T");
-    kb_strings_add(out, arena, kb_dtype_cxx(c->dtype));
-    kb_strings_add(out, arena, "KB_SCALE_T");
-    kb_strings_add(out, arena, kb_dtype_cxx(scale_dtype_of(c)));
-    for (size_t i = 0; i < KB_COUNT(numbers); i++) {
-        kb_strings_add(out, arena, numbers[i].name);
-        kb_strings_add(out, arena,
-                       kb_arena_printf(arena, "%d", number(c, numbers[i].param)));
-    }
+    kb_macros_add(c, list, KB_COUNT(list), arena, out);
 }
 
 /* The peers' own, by the logits' dtype: their reference rounds as mode=eager does. */
@@ -291,7 +274,6 @@ const struct kb_op kb_op_moe_routing = {
     .n_fills = KB_COUNT(fills),
     .axes = axes,
     .n_axes = KB_COUNT(axes),
-    .shape_of_axes = shape_of_axes,
     .batch = "tokens",
     .fast_math_factor = KB_ROUTE_FAST_MATH,
     .resolve = resolve,

@@ -167,23 +167,17 @@ static struct near scaled(struct near p, double scale) {
     return w;
 }
 
-static double round_to(enum kb_dtype dtype, double v) {
-    return kb_decode(dtype, kb_encode(dtype, v));
-}
-
-/* How far the rounded value moves when `v` is off by `err`. */
 static double step_of(enum kb_dtype dtype, double v, double err) {
-    double rounded = round_to(dtype, v);
-    return fmax(rounded - round_to(dtype, v - err), round_to(dtype, v + err) - rounded);
+    return kb_rounding_step(dtype, v, err, 1);
 }
 
 /* R(R(p) R(scale)) of a 16-bit dtype. */
 static struct near rounded(enum kb_dtype dtype, struct near p, double scale) {
-    double s = round_to(dtype, scale), v = round_to(dtype, p.value) * s;
+    double s = kb_round(dtype, scale), v = kb_round(dtype, p.value) * s;
     double step = step_of(dtype, p.value, p.err) * fabs(s);
     double far_step =
         step_of(dtype, p.value, p.err * KB_ROUTE_FAST_MATH) * fabs(s) / KB_ROUTE_FAST_MATH;
-    struct near w = {.value = round_to(dtype, v)};
+    struct near w = {.value = kb_round(dtype, v)};
     if (!isfinite(v)) {
         w.err = isinf(s) && (step > 0 || far_step > 0) ? INFINITY : 0;
         return w;

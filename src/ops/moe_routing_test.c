@@ -1,45 +1,13 @@
 /* moe_routing_test.c - op moe_routing: the problem, what is refused, the order of ids, the
  * weights, and what special numbers make of them. The inputs and the bound have tests of
  * their own. */
-#include "op.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "ops/op_fixture.h"
 
 enum { LOGITS, SCALE, WEIGHTS, IDS };
 enum { MAX_SLOTS = 32 };
 
 static struct kb_case case_of(const char *shape, enum kb_dtype dtype, const char *set) {
-    struct kb_case c;
-    struct kb_arena arena = {0};
-    struct kb_strings pairs = {0};
-    struct kb_err err = {0};
-    kb_case_start(&c, kb_op_find("moe_routing"));
-    c.dtype = dtype;
-    assert_true(kb_shape_parse(shape, c.shape, &c.rank));
-    kb_split(&arena, set, ',', &pairs);
-    for (size_t i = 0; *set && i < pairs.count; i++) {
-        const char *equals = strchr(pairs.items[i], '=');
-        size_t length = (size_t)(equals - pairs.items[i]);
-        const char *key = kb_arena_strndup(&arena, pairs.items[i], length);
-        if (!kb_case_set(&c, key, equals + 1, &err))
-            fail_msg("%s", err.msg);
-    }
-    kb_arena_free(&arena);
-    return c;
-}
-
-static void resolve(const struct kb_case *c, struct kb_problem *p) {
-    struct kb_err err = {0};
-    if (!kb_case_resolve(c, p, &err))
-        fail_msg("%s", err.msg);
+    return op_case("moe_routing", shape, dtype, set);
 }
 
 static void assert_refused(const char *shape, const char *set, const char *message) {
@@ -235,7 +203,7 @@ static void axes_make_the_shape(void **state) {
     int rank = 0;
     const struct kb_op *op = kb_op_find("moe_routing");
     assert_int_equal(op->n_axes, 2);
-    assert_true(op->shape_of_axes((const int64_t[]){83, 128}, shape, &rank));
+    assert_true(kb_op_shape(op, (const int64_t[]){83, 128}, shape, &rank));
     assert_int_equal(rank, 2);
     assert_int_equal(shape[0], 83);
     assert_int_equal(shape[1], 128);

@@ -268,29 +268,14 @@ static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err
     return true;
 }
 
-static bool shape_of_axes(const int64_t *values, int64_t shape[KB_MAX_RANK], int *rank) {
-    memcpy(shape, values, 4 * sizeof *shape);
-    *rank = 4;
-    return true;
-}
-
 static void macros(const struct kb_case *c, struct kb_arena *arena,
                    struct kb_strings *out) {
-    const struct {
-        const char *name;
-        int param;
-    } words[] = {
-        {"KB_STYLE", PARAM_STYLE},
-        {"KB_ROUND", PARAM_ROUND},
-        {"KB_TABLE", PARAM_TABLE},
+    const struct kb_macro list[] = {
+        {.name = "KB_STYLE", .value = (int)number(c, PARAM_STYLE)},
+        {.name = "KB_ROUND", .value = (int)number(c, PARAM_ROUND)},
+        {.name = "KB_TABLE", .value = (int)number(c, PARAM_TABLE)},
     };
-    kb_strings_add(out, arena, "KB_T");
-    kb_strings_add(out, arena, kb_dtype_cxx(c->dtype));
-    for (size_t i = 0; i < KB_COUNT(words); i++) {
-        kb_strings_add(out, arena, words[i].name);
-        kb_strings_add(out, arena,
-                       kb_arena_printf(arena, "%d", (int)number(c, words[i].param)));
-    }
+    kb_macros_add(c, list, KB_COUNT(list), arena, out);
 }
 
 /* sglang's of the fused kernel in bf16, vLLM's in fp16. */
@@ -452,7 +437,6 @@ const struct kb_op kb_op_qknorm_rope = {
     .n_fills = KB_COUNT(fills),
     .axes = axes,
     .n_axes = KB_COUNT(axes),
-    .shape_of_axes = shape_of_axes,
     .batch = "tokens",
     .fast_math_factor = KB_QKR_FAST_MATH,
     .resolve = resolve,

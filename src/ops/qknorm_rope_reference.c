@@ -59,18 +59,8 @@ void *kb_qkr_prepare(const struct kb_problem *p, const void *const *in) {
     return f;
 }
 
-static double round_to(enum kb_dtype dtype, double v) {
-    return kb_decode(dtype, kb_encode(dtype, v));
-}
-
-/* How far the rounded value moves when v is off by err. */
-static double step_of(enum kb_dtype dtype, double v, double err) {
-    double rounded = round_to(dtype, v);
-    return fmax(rounded - round_to(dtype, v - err), round_to(dtype, v + err) - rounded);
-}
 static double rounding_err(enum kb_dtype dtype, double v, double err) {
-    double near = step_of(dtype, v, err), far = step_of(dtype, v, err * KB_QKR_FAST_MATH);
-    return 3 * fmax(near, far / KB_QKR_FAST_MATH);
+    return 3 * kb_rounding_step(dtype, v, err, KB_QKR_FAST_MATH);
 }
 
 /* ---- the norm --------------------------------------------------------------------------
@@ -81,13 +71,13 @@ static void weigh(const struct kb_qkr *q, double x, double w, double r, double r
     double scaled = x * r, off = fabs(scaled) * relative;
     if (q->round == KB_QKR_ROUND_SCALED) {
         off = rounding_err(q->dtype, scaled, off);
-        scaled = round_to(q->dtype, scaled);
+        scaled = kb_round(q->dtype, scaled);
     }
     *y = scaled * w;
     *err = off * fabs(w) + fabs(*y) * 2 * eps + steps;
     if (q->round != KB_QKR_ROUND_ONCE) {
         *err = rounding_err(q->dtype, *y, *err);
-        *y = round_to(q->dtype, *y);
+        *y = kb_round(q->dtype, *y);
     }
 }
 
@@ -136,8 +126,8 @@ static void turn(const struct kb_qkr *q, const struct frequencies *f, int64_t to
         double off = 2 * eps + out->angle[k];
         out->c_err[k] = rounding_err(q->dtype, out->c[k], off);
         out->s_err[k] = rounding_err(q->dtype, out->s[k], off);
-        out->c[k] = round_to(q->dtype, out->c[k]);
-        out->s[k] = round_to(q->dtype, out->s[k]);
+        out->c[k] = kb_round(q->dtype, out->c[k]);
+        out->s[k] = kb_round(q->dtype, out->s[k]);
         out->angle[k] = 0;
     }
 }

@@ -259,23 +259,15 @@ static bool first_rows(const struct kb_problem *p, int64_t rows, struct kb_case 
 
 static void macros(const struct kb_case *c, struct kb_arena *arena,
                    struct kb_strings *out) {
-    const struct {
-        const char *name;
-        int value;
-    } numbers[] = {
-        {"KB_ROUND", (int)number(c, PARAM_ROUND)},
-        {"KB_LAYOUT", (int)number(c, PARAM_LAYOUT)},
-        {"KB_SCALE_LAYOUT", (int)number(c, PARAM_SCALE_LAYOUT)},
-        {"KB_UE8M0", (int)number(c, PARAM_UE8M0)},
-        {"KB_CLAMP", number(c, PARAM_CLAMP) > 0},
-        {"KB_MASK", (int)number(c, PARAM_MASK)},
+    const struct kb_macro list[] = {
+        {.name = "KB_ROUND", .value = (int)number(c, PARAM_ROUND)},
+        {.name = "KB_LAYOUT", .value = (int)number(c, PARAM_LAYOUT)},
+        {.name = "KB_SCALE_LAYOUT", .value = (int)number(c, PARAM_SCALE_LAYOUT)},
+        {.name = "KB_UE8M0", .value = (int)number(c, PARAM_UE8M0)},
+        {.name = "KB_CLAMP", .value = number(c, PARAM_CLAMP) > 0},
+        {.name = "KB_MASK", .value = (int)number(c, PARAM_MASK)},
     };
-    kb_strings_add(out, arena, "KB_T");
-    kb_strings_add(out, arena, kb_dtype_cxx(c->dtype));
-    for (size_t i = 0; i < KB_COUNT(numbers); i++) {
-        kb_strings_add(out, arena, numbers[i].name);
-        kb_strings_add(out, arena, kb_arena_printf(arena, "%d", numbers[i].value));
-    }
+    kb_macros_add(c, list, KB_COUNT(list), arena, out);
 }
 
 /* The peers' own: no code off by two or more, which is one and a half steps from what is

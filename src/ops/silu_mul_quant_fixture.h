@@ -2,44 +2,13 @@
 #ifndef KB_OPS_SILU_MUL_QUANT_FIXTURE_H
 #define KB_OPS_SILU_MUL_QUANT_FIXTURE_H
 
+#include "ops/op_fixture.h"
 #include "ops/silu_mul_quant.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 /* "scale_layout=packed,ue8m0=yes", or "". */
 static inline struct kb_case case_of(const char *shape, enum kb_dtype dtype,
                                      const char *set) {
-    struct kb_case c;
-    struct kb_arena arena = {0};
-    struct kb_strings parts = {0};
-    struct kb_err err = {0};
-    kb_case_start(&c, kb_op_find("silu_mul_quant"));
-    c.dtype = dtype;
-    assert_true(kb_shape_parse(shape, c.shape, &c.rank));
-    kb_split(&arena, set, ',', &parts);
-    for (size_t i = 0; *set && i < parts.count; i++) {
-        const char *equals = strchr(parts.items[i], '=');
-        char *key =
-            kb_arena_strndup(&arena, parts.items[i], (size_t)(equals - parts.items[i]));
-        if (!kb_case_set(&c, key, equals + 1, &err))
-            fail_msg("%s", err.msg);
-    }
-    kb_arena_free(&arena);
-    return c;
-}
-
-static inline void resolve(const struct kb_case *c, struct kb_problem *p) {
-    struct kb_err err = {0};
-    if (!kb_case_resolve(c, p, &err))
-        fail_msg("%s", err.msg);
+    return op_case("silu_mul_quant", shape, dtype, set);
 }
 
 /* A case, its inputs and what was asked of its reference last. */

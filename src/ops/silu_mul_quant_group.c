@@ -15,6 +15,7 @@
  *
  * Where forms differ in kind - y about to overflow, 0 * inf or a small number * inf - all
  * of the group is not judged. */
+#include "ops/activation.h"
 #include "ops/silu_mul_quant.h"
 
 #include <math.h>
@@ -27,42 +28,9 @@
 
 enum { PATTERNS = 65536, TABLE_PAYS = PATTERNS };
 
-static const double eps = 0x1p-24;         /* one rounding in fp32, relative */
-static const double steps = 0x1p-148;      /* two subnormal steps of fp32 */
-static const double nothing = 0x1p-152;    /* too small for any fp32 kernel to see */
-static const double normal_min = 0x1p-126; /* of fp32 */
-
-/* What multiplies up, and how far a right kernel's may be from it. */
-struct factor {
-    double value, err;
-};
-
-static struct factor silu(double x) {
-    double sigmoid = 1 / (1 + exp(-x)), a = x * sigmoid;
-    double err = fabs(a) * eps * (8 + (4 + 4 * fabs(x)) * (1 - sigmoid)) + steps;
-    if (sigmoid < normal_min)
-        err = 4 * fabs(a) + steps;
-    return (struct factor){a, err};
-}
-
-static double round_to(enum kb_dtype dtype, double v) {
-    return kb_decode(dtype, kb_encode(dtype, v));
-}
-
-/* How far the rounded value moves when `v` is off by `err`. */
-static double step_of(enum kb_dtype dtype, double v, double err) {
-    double rounded = round_to(dtype, v);
-    double down = rounded - round_to(dtype, v - err);
-    double up = round_to(dtype, v + err) - rounded;
-    return fmax(down, up);
-}
-
-static double step_or_far_step(enum kb_dtype dtype, double v, double err) {
-    double far_step = step_of(dtype, v, err * KB_SMQ_FAST_MATH);
-    if (far_step == 0)
-        return 0;
-    return fmax(step_of(dtype, v, err), far_step / KB_SMQ_FAST_MATH);
-}
+static const double eps = 0x1p-24;      /* one rounding in fp32, relative */
+static const double steps = 0x1p-148;   /* two subnormal steps of fp32 */
+static const double nothing = 0x1p-152; /* too small for any fp32 kernel to see */
 
 /* Comparisons keep NaN; the gate has no limit below. */
 static double clamp_gate(const struct kb_smq *q, double x) {
@@ -73,13 +41,13 @@ static double clamp_up(const struct kb_smq *q, double u) {
     return u > q->limit ? q->limit : u < -q->limit ? -q->limit : u;
 }
 
-static struct factor factor_of(const struct kb_smq *q, double gate) {
-    struct factor f = silu(clamp_gate(q, gate));
+static struct kb_factor factor_of(const struct kb_smq *q, double gate) {
+    struct kb_factor f = kb_silu_factor(clamp_gate(q, gate));
     if (q->round != KB_SMQ_ROUND_BOTH)
         return f;
-    return (struct factor){
-        .value = round_to(q->dtype, f.value),
-        .err = step_or_far_step(q->dtype, f.value, f.err),
+    return (struct kb_factor){
+        .value = kb_round(q->dtype, f.value),
+        .err = kb_rounding_step(q->dtype, f.value, f.err, KB_SMQ_FAST_MATH),
     };
 }
 
@@ -94,11 +62,11 @@ static double overflow_of(const struct kb_smq *q) {
  * fp32: far down it is, whatever the form of the kernel. */
 static enum kb_smq_kind kind_of(const struct kb_smq *q, double x, double u, double product,
                                 double err) {
-    struct factor f = factor_of(q, x);
+    struct kb_factor f = factor_of(q, x);
     if (isnan(f.value) || isnan(u))
         return KB_SMQ_NAN;
     if (isinf(u) && isfinite(f.value)) {
-        double plain = fabs(silu(clamp_gate(q, x)).value);
+        double plain = fabs(kb_silu_factor(clamp_gate(q, x)).value);
         if (plain < nothing || (f.value == 0 && f.err == 0))
             return KB_SMQ_NAN;
         return fabs(f.value) <= f.err ? KB_SMQ_UNSURE : KB_SMQ_INFINITE;
@@ -113,11 +81,11 @@ static enum kb_smq_kind kind_of(const struct kb_smq *q, double x, double u, doub
 
 /* The factors of a group's gates, which are 16 bits each. */
 static void factors_at(const struct kb_smq *q, const void *input, int64_t gate,
-                       const struct factor *table, double *value, double *err) {
+                       const struct kb_factor *table, double *value, double *err) {
     uint16_t patterns[KB_SMQ_GROUP_MAX];
     memcpy(patterns, (const char *)input + 2 * gate, (size_t)q->group * sizeof *patterns);
     for (int64_t i = 0; i < q->group; i++) {
-        struct factor f =
+        struct kb_factor f =
             table ? table[patterns[i]] : factor_of(q, kb_decode(q->dtype, patterns[i]));
         value[i] = f.value;
         err[i] = f.err;
@@ -154,8 +122,9 @@ static void round_group(const struct kb_smq *q, struct kb_smq_group *g) {
         room[i] = own < below ? own : below;
     }
     for (int64_t i = 0; i < n; i++)
-        err[i] =
-            room[i] > 0 || err[i] == 0 ? 0 : step_or_far_step(q->dtype, exact[i], err[i]);
+        err[i] = room[i] > 0 || err[i] == 0
+                     ? 0
+                     : kb_rounding_step(q->dtype, exact[i], err[i], KB_SMQ_FAST_MATH);
 }
 
 /* What is not finite takes its value from here: infinite y keep their sign, of which the
@@ -225,7 +194,7 @@ void *kb_smq_prepare(const struct kb_problem *p, const void *const *in) {
     struct kb_smq q = kb_smq_of(p->c);
     if (p->tensors[KB_SMQ_CODES].elements < TABLE_PAYS)
         return NULL;
-    struct factor *table = malloc(PATTERNS * sizeof *table);
+    struct kb_factor *table = malloc(PATTERNS * sizeof *table);
     for (uint32_t x = 0; table && x < PATTERNS; x++)
         table[x] = factor_of(&q, kb_decode(q.dtype, x));
     return table;

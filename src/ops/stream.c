@@ -61,22 +61,15 @@ static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err
 
 static void macros(const struct kb_case *c, struct kb_arena *arena,
                    struct kb_strings *out) {
-    kb_strings_add(out, arena, "KB_T");
-    kb_strings_add(out, arena, kb_dtype_cxx(c->dtype));
-    kb_strings_add(out, arena, "KB_PATTERN");
-    kb_strings_add(out, arena, kb_arena_printf(arena, "%d", pattern_of(c)));
+    const struct kb_macro list[] = {
+        {.name = "KB_PATTERN", .value = pattern_of(c)},
+    };
+    kb_macros_add(c, list, KB_COUNT(list), arena, out);
 }
 
 static void fill(const struct kb_problem *p, int t, uint64_t seed, int64_t first,
                  int64_t count, void *data) {
-    const struct kb_tensor_spec *spec = &p->tensors[t];
-    const struct kb_fill_key key = {
-        .seed = seed,
-        .tensor = spec->name,
-        .fill = p->c->fill,
-        .row = spec->shape[spec->rank - 1],
-    };
-    kb_fill_range(&key, spec->dtype, first, count, data);
+    kb_problem_fill(p, t, p->c->fill, seed, first, count, data);
 }
 
 static void reference(const struct kb_problem *p, const void *const *in,

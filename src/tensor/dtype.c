@@ -282,6 +282,10 @@ ALWAYS_INLINE void store(unsigned char *data, size_t bytes, int64_t i, uint32_t 
         memcpy(at, &bits, sizeof bits);
 }
 
+double kb_round(enum kb_dtype dtype, double value) {
+    return kb_decode(dtype, kb_encode(dtype, value));
+}
+
 uint32_t kb_bits_at(enum kb_dtype dtype, const void *data, int64_t i) {
     return load(data, dtypes[dtype].bytes, i);
 }
