@@ -182,13 +182,16 @@ static void each_mistake_has_its_words(void **state) {
          "--method: unknown method \"colt\", did you mean \"cold\"?"},
         {"--method cupti", "--method: method \"cupti\" is not in this version; there are "
                            "graph, pdl, cold, hot"},
-        {"--format xml",
-         "--format: format \"xml\" is not in this version; there are json, jsonl, csv, md"},
-        {"-o r.xml", "-o: r.xml: extension \"xml\" is not in this version; there are json, "
-                     "jsonl, csv, md"},
+        {"--format html", "--format: format \"html\" is not in this version; there are "
+                          "json, jsonl, csv, md, xml"},
+        {"-o r.html",
+         "-o: r.html: extension \"html\" is not in this version; there are json, "
+         "jsonl, csv, md, xml"},
         {"-o r.jsn", "-o: r.jsn: unknown extension \"jsn\", did you mean \"json\"?"},
-        {"-o report", "-o: report: has no extension, wanted .json, .jsonl, .csv or .md"},
-        {"-o .json", "-o: .json: has no extension, wanted .json, .jsonl, .csv or .md"},
+        {"-o report",
+         "-o: report: has no extension, wanted .json, .jsonl, .csv, .md or .xml"},
+        {"-o .json",
+         "-o: .json: has no extension, wanted .json, .jsonl, .csv, .md or .xml"},
         {"-o a.md -o a.md", "-o: a.md is given twice"},
         {"--device 0,x",
          "--device: \"x\" is no device, wanted a GPU's number, all or host"},

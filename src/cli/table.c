@@ -10,7 +10,7 @@ static const char *const later[] = {
     "gate",     "diff",     "merge",   "new",        "selftest",
     "cache",    "--resume", "--shard", "--baseline", "--samples",
     "--strict", "--cross",  "--trust", "--all",      "--schedule-seed",
-    "cupti",    "launch",   "xml",     "html",
+    "cupti",    "launch",   "html",
 };
 
 bool kb_is_later(const char *word) {
@@ -274,14 +274,14 @@ const struct kb_option kb_options[] = {
     {.name = "--output",
      .letter = 'o',
      .arg = "FILE",
-     .brief = "-o FILE ...  (.json .jsonl .csv .md)",
+     .brief = "-o FILE ...  (.json .jsonl .csv .md .xml)",
      .type = KB_O_OWN,
      .take = kb_take_output,
      .group = KB_G_REPORT,
      .files = "*",
      .help = "write a report, its form by the extension; may be repeated"},
     {.name = "--format",
-     .arg = "json|jsonl|csv|md",
+     .arg = "json|jsonl|csv|md|xml",
      .brief = "--format F",
      .type = KB_O_OWN,
      .take = kb_take_format,

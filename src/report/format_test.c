@@ -6,15 +6,7 @@
 
 /* A report of the three rows in one form. */
 static const char *report_as(struct place *p, enum kb_format format, bool complete) {
-    struct kb_journal *journal = three_rows(p, complete);
-    struct kb_rows *rows = NULL;
-    struct kb_err err = {0};
-    size_t size;
-    assert_true(kb_rows_of_journal(journal, &rows, &err));
-    assert_true(kb_report_write(format, p->target, rows, &err));
-    kb_rows_close(rows);
-    kb_journal_close(journal, false);
-    return whole_file(p, p->target, &size);
+    return report_of(p, three_rows(p, complete), format);
 }
 
 static void json_has_the_fields_of_the_schema(void **state) {

@@ -5,15 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-/* What a first pass over the rows finds: which columns the table needs. */
-struct survey {
-    struct kb_tally tally;
-    bool many_builds, many_devices, many_variants;
-    char build[64], device[16], variant[64];
-    bool has[KB_METHOD_COUNT];
-    int first; /* the first method that was timed; -1: none */
-};
-
 /* Text that can be nothing but text: no markup, no cell, no mention, no reference. */
 static void add_safe(const char *text, struct kb_buf *out) {
     struct kb_buf safe = {0};
@@ -29,40 +20,7 @@ static void add_safe(const char *text, struct kb_buf *out) {
     kb_buf_free(&safe);
 }
 
-static bool differs(char *first, size_t size, const char *text) {
-    text = text ? text : "-";
-    if (!*first)
-        kb_text_copy(first, size, text);
-    return strncmp(first, text, size - 1) != 0;
-}
-
-static bool look_over(struct kb_rows *rows, struct survey *s, struct kb_err *err) {
-    struct kb_arena arena = {0};
-    struct kb_row row;
-    struct kb_err why = {0};
-    while (kb_rows_next(rows, &arena, &row, &why)) {
-        kb_tally_add(&s->tally, &row);
-        s->many_builds |= differs(s->build, sizeof s->build, row.build);
-        s->many_devices |= differs(s->device, sizeof s->device, row.device);
-        s->many_variants |= differs(s->variant, sizeof s->variant, row.variant);
-        for (int m = 0; m < KB_METHOD_COUNT; m++)
-            s->has[m] |= row.times[m].there;
-        kb_arena_reset(&arena);
-    }
-    kb_arena_free(&arena);
-    kb_rows_rewind(rows);
-    s->first = -1;
-    for (int m = KB_METHOD_COUNT - 1; m >= 0; m--)
-        s->first = s->has[m] ? m : s->first;
-    return !why.kind || kb_fail(err, why.kind, "%s", why.msg);
-}
-
-static const char *member(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(kb_json_get(object, name));
-    return text ? text : "";
-}
-
-static void add_head(const struct survey *s, struct kb_rows *rows, struct kb_buf *out) {
+static void add_head(const struct kb_survey *s, struct kb_rows *rows, struct kb_buf *out) {
     const cJSON *header = kb_rows_header(rows), *device;
     kb_buf_puts(out, "**kbench** ");
     for (int v = 0; v < KB_VERDICT_COUNT; v++) {
@@ -82,19 +40,19 @@ static void add_head(const struct survey *s, struct kb_rows *rows, struct kb_buf
         kb_buf_puts(out, "; **not complete**");
     kb_buf_puts(out, "\n\n");
     cJSON_ArrayForEach(device, kb_json_get(header, "devices")) {
-        add_safe(member(device, "name"), out);
-        if (*member(device, "driver")) {
+        add_safe(kb_member_text(device, "name"), out);
+        if (*kb_member_text(device, "driver")) {
             kb_buf_puts(out, ", driver ");
-            add_safe(member(device, "driver"), out);
+            add_safe(kb_member_text(device, "driver"), out);
         }
         kb_buf_puts(out, "; ");
     }
     kb_buf_puts(out, "kbench ");
-    add_safe(member(header, "kbench"), out);
+    add_safe(kb_member_text(header, "kbench"), out);
     kb_buf_puts(out, "\n\n");
 }
 
-static void add_columns(const struct survey *s, struct kb_buf *out) {
+static void add_columns(const struct kb_survey *s, struct kb_buf *out) {
     struct kb_buf rule = {0};
     kb_buf_puts(out, "| | case |");
     kb_buf_puts(&rule, "|---|---|");
@@ -126,7 +84,7 @@ static void add_cell(const char *text, struct kb_buf *out) {
     kb_buf_puts(out, " |");
 }
 
-static void add_times(const struct survey *s, const struct kb_row *row,
+static void add_times(const struct kb_survey *s, const struct kb_row *row,
                       struct kb_buf *out) {
     for (int m = 0; m < KB_METHOD_COUNT; m++) {
         const struct kb_time *t = &row->times[m];
@@ -145,7 +103,8 @@ static void add_times(const struct survey *s, const struct kb_row *row,
     }
 }
 
-static void add_row(const struct survey *s, const struct kb_row *row, struct kb_buf *out) {
+static void add_row(const struct kb_survey *s, const struct kb_row *row,
+                    struct kb_buf *out) {
     struct kb_buf variant = {0}, id = {0}, sampled = {0};
     enum kb_verdict verdict = kb_reason_verdict(row->reason);
     bool bad = kb_row_is_repeated(row);
@@ -211,37 +170,35 @@ static void add_failure(const struct kb_row *row, struct kb_buf *out) {
     kb_buf_free(&words);
 }
 
-/* One pass over the rows: the table, or the failures. */
-static bool add_pass(const struct survey *s, struct kb_rows *rows, struct kb_sink *sink,
-                     bool failures, struct kb_err *err) {
-    struct kb_arena arena = {0};
-    struct kb_row row;
-    struct kb_err why = {0};
-    while (kb_rows_next(rows, &arena, &row, &why)) {
-        if (!failures)
-            add_row(s, &row, &sink->text);
-        else if (kb_row_is_repeated(&row))
-            add_failure(&row, &sink->text);
-        kb_arena_reset(&arena);
-        kb_sink_room(sink);
-    }
-    kb_arena_free(&arena);
-    return !why.kind || kb_fail(err, why.kind, "%s", why.msg);
+struct markdown {
+    const struct kb_survey *survey;
+    struct kb_buf *out;
+};
+
+static void visit_row(void *context, const struct kb_row *row) {
+    const struct markdown *md = context;
+    add_row(md->survey, row, md->out);
+}
+
+static void visit_failure(void *context, const struct kb_row *row) {
+    const struct markdown *md = context;
+    if (kb_row_is_repeated(row))
+        add_failure(row, md->out);
 }
 
 bool kb_write_markdown(struct kb_rows *rows, struct kb_sink *sink, struct kb_err *err) {
     struct kb_arena arena = {0};
-    struct survey *s = kb_arena_alloc(&arena, sizeof *s);
-    bool ok = look_over(rows, s, err);
+    struct kb_survey *s = kb_arena_alloc(&arena, sizeof *s);
+    struct markdown md = {.survey = s, .out = &sink->text};
+    bool ok = kb_survey_rows(rows, s, err);
     if (ok) {
         add_head(s, rows, &sink->text);
         add_columns(s, &sink->text);
-        ok = add_pass(s, rows, sink, false, err);
+        ok = kb_rows_visit(rows, sink, visit_row, &md, err);
     }
-    if (ok && s->tally.rows > s->tally.count[KB_PASS] + s->tally.count[KB_SKIP]) {
+    if (ok && kb_survey_repeated(s)) {
         kb_buf_putc(&sink->text, '\n');
-        kb_rows_rewind(rows);
-        ok = add_pass(s, rows, sink, true, err);
+        ok = kb_rows_visit(rows, sink, visit_failure, &md, err);
     }
     kb_arena_free(&arena);
     return ok;

@@ -42,6 +42,37 @@ void kb_sink_room(struct kb_sink *sink);
 /* A writer: the whole report from the rows, from the first on. False with `err` set where
  * the rows cannot be read; failures of the sink are the sink's. */
 typedef bool kb_writer(struct kb_rows *rows, struct kb_sink *sink, struct kb_err *err);
-kb_writer kb_write_json, kb_write_jsonl, kb_write_csv, kb_write_markdown;
+kb_writer kb_write_json, kb_write_jsonl, kb_write_csv, kb_write_markdown, kb_write_junit;
+
+/* ---- what writers share, in survey.c and markup.c --------------------------------------
+ */
+
+/* Each row from the first on; `sink`, if there is one, is given room after each. False with
+ * `err` set where they cannot be read. */
+typedef void kb_visit(void *context, const struct kb_row *row);
+bool kb_rows_visit(struct kb_rows *rows, struct kb_sink *sink, kb_visit *visit,
+                   void *context, struct kb_err *err);
+
+/* What a first pass over the rows finds: sums, and which columns a table of them needs. */
+struct kb_survey {
+    struct kb_tally tally;
+    bool many_builds, many_devices, many_variants;
+    char build[64], device[16], variant[64]; /* the first row's */
+    bool has[KB_METHOD_COUNT];
+    int first;       /* the first method that was timed; -1: none */
+    double ms_total; /* of all rows */
+};
+bool kb_survey_rows(struct kb_rows *rows, struct kb_survey *survey, struct kb_err *err);
+/* Rows that a report tells again, with what is wrong. */
+int64_t kb_survey_repeated(const struct kb_survey *survey);
+/* A text of a header or end line; "" if there is none. */
+const char *kb_member_text(const cJSON *object, const char *name);
+/* "NVIDIA H200 sm_90", unescaped, of a header's device. */
+void kb_member_device(const cJSON *device, struct kb_buf *out);
+
+/* Text as XML and HTML hold it, between tags and in quotes: nothing but text, one line; and
+ * of many lines. */
+void kb_markup(const char *text, struct kb_buf *out);
+void kb_markup_lines(const char *text, struct kb_buf *out);
 
 #endif

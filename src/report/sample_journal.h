@@ -94,6 +94,45 @@ static inline void write_file(const char *path, const char *data, size_t size) {
     close(fd);
 }
 
+/* A report made of a journal, which is closed, in one form. */
+static inline const char *report_of(struct place *p, struct kb_journal *journal,
+                                    enum kb_format format) {
+    struct kb_rows *rows = NULL;
+    struct kb_err err = {0};
+    size_t size;
+    assert_true(kb_rows_of_journal(journal, &rows, &err));
+    assert_true(kb_report_write(format, p->target, rows, &err));
+    kb_rows_close(rows);
+    kb_journal_close(journal, false);
+    return whole_file(p, p->target, &size);
+}
+
+/* Names that try to be markup, formulas, cells, commands of a terminal or of a CI system.
+ */
+static inline struct kb_journal *hostile_rows(struct place *p) {
+    static const char *const names[] = {
+        "<script>alert(1)</script>/1x2/bf16",
+        "\"><img src=x onerror=alert(1)>/1x2/bf16",
+        "\x1b[31m|x|\r\n::error::y/1x2/bf16",
+        "=cmd|' /C calc'!A0/1x2/bf16",
+        "]]>&lt;\xef\xbf\xbf%0A\xe2\x80\xae/1x2/bf16",
+    };
+    struct kb_journal *journal = open_journal(p);
+    struct kb_tally *tally = kb_arena_alloc(&p->arena, sizeof *tally);
+    struct kb_err err = {0};
+    for (size_t i = 0; i < KB_COUNT(names); i++) {
+        struct kb_row row = sample_row();
+        row.case_id = row.build = row.variant = row.op = row.repeat = names[i];
+        sample_time(&row, KB_GRAPH, 1220.1 + (double)i);
+        if (i % 2)
+            sample_end(&row, KB_R_COMPILE, names[i]);
+        assert_true(kb_journal_add(journal, &row, &err));
+        kb_tally_add(tally, &row);
+    }
+    assert_true(kb_journal_finish(journal, tally, true, NULL, 0.83, &err));
+    return journal;
+}
+
 /* Rows read to the end; -1 where an error ends them. */
 static inline int count_rows(struct kb_rows *rows, struct kb_err *err) {
     struct kb_arena arena = {0};

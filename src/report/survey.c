@@ -1,0 +1,71 @@
+/* survey.c - passes over the rows of a journal, and what the first of them finds. */
+#include "report/parts.h"
+
+#include <string.h>
+
+bool kb_rows_visit(struct kb_rows *rows, struct kb_sink *sink, kb_visit *visit,
+                   void *context, struct kb_err *err) {
+    struct kb_arena arena = {0};
+    struct kb_row row;
+    struct kb_err why = {0};
+    kb_rows_rewind(rows);
+    while (kb_rows_next(rows, &arena, &row, &why)) {
+        visit(context, &row);
+        kb_arena_reset(&arena);
+        if (sink)
+            kb_sink_room(sink);
+    }
+    kb_arena_free(&arena);
+    return !why.kind || kb_fail(err, why.kind, "%s", why.msg);
+}
+
+static bool differs(char *first, size_t size, const char *text) {
+    text = text ? text : "-";
+    if (!*first)
+        kb_text_copy(first, size, text);
+    return strncmp(first, text, size - 1) != 0;
+}
+
+static void look_at(void *context, const struct kb_row *row) {
+    struct kb_survey *s = context;
+    kb_tally_add(&s->tally, row);
+    s->many_builds |= differs(s->build, sizeof s->build, row->build);
+    s->many_devices |= differs(s->device, sizeof s->device, row->device);
+    s->many_variants |= differs(s->variant, sizeof s->variant, row->variant);
+    for (int m = 0; m < KB_METHOD_COUNT; m++)
+        s->has[m] |= row->times[m].there;
+    s->ms_total += row->ms_total;
+}
+
+bool kb_survey_rows(struct kb_rows *rows, struct kb_survey *survey, struct kb_err *err) {
+    bool ok = kb_rows_visit(rows, NULL, look_at, survey, err);
+    survey->first = -1;
+    for (int m = KB_METHOD_COUNT - 1; m >= 0; m--)
+        survey->first = survey->has[m] ? m : survey->first;
+    return ok;
+}
+
+int64_t kb_survey_repeated(const struct kb_survey *survey) {
+    const struct kb_tally *t = &survey->tally;
+    return t->rows - t->count[KB_PASS] - t->count[KB_SKIP];
+}
+
+const char *kb_member_text(const cJSON *object, const char *name) {
+    const char *text = cJSON_GetStringValue(kb_json_get(object, name));
+    return text ? text : "";
+}
+
+void kb_member_device(const cJSON *device, struct kb_buf *out) {
+    int64_t sm, cores;
+    if (!kb_streq(kb_member_text(device, "backend"), "host")) {
+        kb_buf_puts(out, kb_member_text(device, "name"));
+        if (kb_json_i64(kb_json_get(device, "sm"), &sm))
+            kb_buf_printf(out, " sm_%lld", (long long)sm);
+        return;
+    }
+    kb_buf_puts(out, "host");
+    if (kb_json_i64(kb_json_get(device, "cores"), &cores))
+        kb_buf_printf(out, ", %lld cores", (long long)cores);
+    if (*kb_member_text(device, "compiler"))
+        kb_buf_printf(out, ", %s", kb_member_text(device, "compiler"));
+}
