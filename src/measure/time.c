@@ -1,12 +1,12 @@
 /* time.c - how long a checked kernel takes: warm up, sample until the median's interval is
  * narrow enough, check the timed output again. */
-#include "session.h"
+#include "sampling.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MIN_SAMPLES = 10, MAX_SAMPLES = 4096, FIRST_BATCH = 8, MAX_BATCH = 64 };
+enum { FIRST_BATCH = 8, MAX_BATCH = 64 };
 enum { WARM_NS = 300000000 };
 /* Clocks of a device that idles stay up for some seconds (seen on an H200: for 3 s at
  * least). What is new is a timer's code, graphs and buffers, which a launch of each brings
@@ -15,27 +15,15 @@ enum { STAYS_WARM_NS = 1000000000, FRESH_BATCH = 2 };
 /* Looking at the clocks takes a little: between samples it is done no more often. */
 enum { WATCH_NS = 20000000 };
 
-struct samples {
-    double *ns; /* room for MAX_SAMPLES */
-    int64_t n;
-};
-
-/* What was seen of the device while samples were taken. */
-struct seen {
-    uint64_t throttle;
-    bool contended;
-    int64_t at_ns; /* when we looked last */
-};
-
 /* The asked relative half-width: kernels over 20 us repeat well enough for half a percent.
  */
-static double precision_for(const struct kb_job *job, double median_ns) {
+double kb_precision_for(const struct kb_job *job, double median_ns) {
     if (job->precision > 0)
         return job->precision;
     return median_ns > 20e3 ? 0.005 : 0.01;
 }
 
-static void watch_clocks(struct kb_session *s, struct kb_time *out, struct seen *seen) {
+void kb_watch_clocks(struct kb_session *s, struct kb_time *out, struct kb_seen *seen) {
     struct kb_clocks clocks = {0};
 
     if (!s->backend->clocks || kb_now_ns() - seen->at_ns < WATCH_NS)
@@ -53,8 +41,8 @@ static void watch_clocks(struct kb_session *s, struct kb_time *out, struct seen 
 }
 
 /* `n` samples; a time that no kernel can take is the device's error. */
-static bool sample(struct kb_session *s, struct kb_timer *timer, int n, double *ns,
-                   struct kb_err *err) {
+bool kb_sample(struct kb_session *s, struct kb_timer *timer, int n, double *ns,
+               struct kb_err *err) {
     if (!s->backend->timer_sample(timer, n, ns, err))
         return false;
     s->busy_ns = kb_now_ns();
@@ -68,15 +56,15 @@ static bool sample(struct kb_session *s, struct kb_timer *timer, int n, double *
 
 /* Until two batches in a row agree within 1 %, or for 0.3 s: clocks rise from idle. Where
  * they are up already a few launches do. */
-static bool warm_up(struct kb_session *s, struct kb_timer *timer, struct kb_err *err) {
+bool kb_warm_up(struct kb_session *s, struct kb_timer *timer, struct kb_err *err) {
     int64_t start = kb_now_ns();
     double ns[FIRST_BATCH], last = 0;
 
     if (s->busy_ns && start - s->busy_ns < STAYS_WARM_NS)
-        return sample(s, timer, FRESH_BATCH, ns, err);
+        return kb_sample(s, timer, FRESH_BATCH, ns, err);
     do {
         double sum = 0;
-        if (!sample(s, timer, FIRST_BATCH, ns, err))
+        if (!kb_sample(s, timer, FIRST_BATCH, ns, err))
             return false;
         for (int i = 0; i < FIRST_BATCH; i++)
             sum += ns[i];
@@ -99,13 +87,13 @@ static double median_of(const double *ns, int64_t n) {
 /* Why sampling may end, or NULL. The interval is one of samples that do not depend on when
  * they were taken: while the halves are further apart than it is wide they do depend, and
  * it is too narrow. */
-static const char *reached(const struct samples *all, const struct kb_stats *stats,
-                           const struct kb_job *job, double tick_ns) {
-    double target = precision_for(job, stats->median) * stats->median;
+const char *kb_sampling_reached(const struct kb_samples *all, const struct kb_stats *stats,
+                                const struct kb_job *job, double tick_ns) {
+    double target = kb_precision_for(job, stats->median) * stats->median;
     double wanted = fmax(target, tick_ns / 2), half = (stats->high - stats->low) / 2;
     int64_t middle = all->n / 2;
 
-    if (all->n < MIN_SAMPLES || !(half <= wanted))
+    if (all->n < KB_MIN_SAMPLES || !(half <= wanted))
         return NULL;
     double first = median_of(all->ns, middle);
     double second = median_of(all->ns + middle, all->n - middle);
@@ -118,18 +106,18 @@ static const char *reached(const struct samples *all, const struct kb_stats *sta
  * left allows. */
 static int next_batch(int64_t n, double spent_s, double limit_s) {
     double left = (limit_s - spent_s) / spent_s * (double)n;
-    int64_t batch = n < MIN_SAMPLES ? MIN_SAMPLES - n : n / 2;
+    int64_t batch = n < KB_MIN_SAMPLES ? KB_MIN_SAMPLES - n : n / 2;
 
     batch = batch < MAX_BATCH ? batch : MAX_BATCH;
     if (left < (double)batch)
         batch = left > 1 ? (int64_t)left : 1;
-    return (int)(n + batch > MAX_SAMPLES ? MAX_SAMPLES - n : batch);
+    return (int)(n + batch > KB_MAX_SAMPLES ? KB_MAX_SAMPLES - n : batch);
 }
 
 /* Sample until precise, or say why not. */
 static bool collect(struct kb_session *s, const struct kb_job *job, struct kb_timer *timer,
-                    double tick_ns, struct samples *all, struct kb_time *out,
-                    struct seen *seen, struct kb_err *err) {
+                    double tick_ns, struct kb_samples *all, struct kb_time *out,
+                    struct kb_seen *seen, struct kb_err *err) {
     double limit_s = job->max_time_s > 0 ? job->max_time_s : 5;
     int64_t start = kb_now_ns();
     struct kb_arena arena = {0};
@@ -137,24 +125,24 @@ static bool collect(struct kb_session *s, const struct kb_job *job, struct kb_ti
     int batch = FIRST_BATCH;
 
     do {
-        if (!sample(s, timer, batch, all->ns + all->n, err)) {
+        if (!kb_sample(s, timer, batch, all->ns + all->n, err)) {
             kb_arena_free(&arena);
             return false;
         }
         all->n += batch;
-        watch_clocks(s, out, seen);
+        kb_watch_clocks(s, out, seen);
         kb_stats_of(all->ns, all->n, &arena, &stats);
         kb_arena_reset(&arena);
         double spent_s = (double)(kb_now_ns() - start) / 1e9;
-        out->stopped = reached(all, &stats, job, tick_ns);
-        if (!out->stopped && all->n >= MAX_SAMPLES)
+        out->stopped = kb_sampling_reached(all, &stats, job, tick_ns);
+        if (!out->stopped && all->n >= KB_MAX_SAMPLES)
             out->stopped = "samples";
         if (!out->stopped && spent_s > limit_s)
             out->stopped = "time";
         batch = next_batch(all->n, spent_s, limit_s);
     } while (!out->stopped);
     seen->at_ns = 0; /* and once when all is done */
-    watch_clocks(s, out, seen);
+    kb_watch_clocks(s, out, seen);
     kb_arena_free(&arena);
     out->median_ns = stats.median;
     out->low_ns = stats.low;
@@ -165,7 +153,7 @@ static bool collect(struct kb_session *s, const struct kb_job *job, struct kb_ti
 }
 
 /* At most 64 medians of neighbours in time: what a report keeps of the samples. */
-static void keep_blocks(const struct samples *all, struct kb_time *out) {
+static void keep_blocks(const struct kb_samples *all, struct kb_time *out) {
     int64_t blocks = all->n < KB_BLOCK_MEDIANS ? all->n : KB_BLOCK_MEDIANS;
 
     for (int64_t b = 0; b < blocks; b++) {
@@ -174,9 +162,9 @@ static void keep_blocks(const struct samples *all, struct kb_time *out) {
     }
 }
 
-static void describe_time(const struct samples *all, const struct kb_timer_facts *facts,
-                          const struct seen *seen, struct kb_arena *arena,
-                          struct kb_time *out) {
+void kb_time_describe(const struct kb_samples *all, const struct kb_timer_facts *facts,
+                      const struct kb_seen *seen, struct kb_arena *arena,
+                      struct kb_time *out) {
     struct kb_buf words = {0};
 
     out->there = true;
@@ -198,7 +186,7 @@ static void describe_time(const struct samples *all, const struct kb_timer_facts
 }
 
 /* The set that is looked at after timing: one that a kernel cannot guess. */
-static int any_set(const struct kb_job *job, enum kb_method method, int sets) {
+int kb_any_set(const struct kb_job *job, enum kb_method method, int sets) {
     uint32_t random[4];
 
     kb_philox(job->seed, (uint64_t)method, (uint64_t)sets, random);
@@ -211,25 +199,25 @@ bool kb_time_plan(struct kb_session *s, const struct kb_job *job,
                   struct kb_err *err) {
     struct kb_timer_facts facts = {0};
     struct kb_timer *timer = NULL;
-    struct samples all = {0};
-    struct seen seen = {0};
+    struct kb_samples all = {0};
+    struct kb_seen seen = {0};
     bool ok = false;
 
     *out = (struct kb_time){.ceiling_ns = NAN, .gb_per_s = NAN, .floor_ns = NAN};
-    all.ns = malloc(MAX_SAMPLES * sizeof *all.ns);
+    all.ns = malloc(KB_MAX_SAMPLES * sizeof *all.ns);
     if (!all.ns)
         kb_out_of_memory();
     if (!s->backend->floor(s->device, method, &out->floor_ns, err) ||
         !s->backend->timer_open(s->device, timed->code, timed->plan, timed->initial, method,
                                 job->sets, &timer, &facts, err))
         goto out;
-    if (!warm_up(s, timer, err) ||
+    if (!kb_warm_up(s, timer, err) ||
         !collect(s, job, timer, facts.tick_ns, &all, out, &seen, err))
         goto out;
     if (check &&
-        !s->backend->timer_result(timer, any_set(job, method, facts.sets), check, err))
+        !s->backend->timer_result(timer, kb_any_set(job, method, facts.sets), check, err))
         goto out;
-    describe_time(&all, &facts, &seen, arena, out);
+    kb_time_describe(&all, &facts, &seen, arena, out);
     ok = true;
 out:
     if (timer)
@@ -264,9 +252,9 @@ static bool tells_bytes(const struct kb_problem *problem, enum kb_method method,
 }
 
 /* What the bytes make of a time, beside the stream kernel's. */
-static bool finish_time(struct kb_session *s, const struct kb_job *job,
-                        const struct kb_problem *problem, enum kb_method method,
-                        struct kb_arena *arena, struct kb_row *row, struct kb_err *err) {
+bool kb_time_finish(struct kb_session *s, const struct kb_job *job,
+                    const struct kb_problem *problem, enum kb_method method,
+                    struct kb_arena *arena, struct kb_row *row, struct kb_err *err) {
     const struct kb_device_info *device = s->backend->info(s->device);
     struct kb_time *t = &row->times[method];
 
@@ -283,10 +271,10 @@ static bool finish_time(struct kb_session *s, const struct kb_job *job,
 }
 
 /* The timed kernel must have computed what was checked, and left its inputs alone. */
-static bool timed_output_right(const struct kb_problem *problem,
-                               const struct kb_slab *initial, const struct kb_slab *result,
-                               const struct kb_slab *check, enum kb_method method,
-                               struct kb_arena *arena, struct kb_row *row) {
+bool kb_timed_output_right(const struct kb_problem *problem, const struct kb_slab *initial,
+                           const struct kb_slab *result, const struct kb_slab *check,
+                           enum kb_method method, struct kb_arena *arena,
+                           struct kb_row *row) {
     for (int t = 0; t < problem->n_tensors; t++) {
         bool input = problem->tensors[t].role == KB_IN;
         const struct kb_slab *wanted = input ? initial : result;
@@ -319,7 +307,7 @@ static bool time_method(struct kb_session *s, const struct kb_job *job,
     struct kb_err why = {0};
 
     if (kb_time_plan(s, job, timed, method, check, arena, time, &why))
-        return finish_time(s, job, problem, method, arena, row, err);
+        return kb_time_finish(s, job, problem, method, arena, row, err);
     *time = (struct kb_time){0};
     kb_at(&why, "not timed by %s", kb_method_word(method));
     if (kb_ends_case(s, &why)) {
@@ -330,7 +318,7 @@ static bool time_method(struct kb_session *s, const struct kb_job *job,
     return true;
 }
 
-static bool launches_nothing(const struct kb_plan *plan) {
+bool kb_launches_nothing(const struct kb_plan *plan) {
     for (int i = 0; i < plan->n_launches; i++) {
         const int64_t *grid = plan->launches[i].grid;
         if (grid[0] != 0 && grid[1] != 0 && grid[2] != 0)
@@ -346,6 +334,23 @@ static bool is_inplace(const struct kb_problem *problem) {
     return false;
 }
 
+void kb_time_warn(const struct kb_problem *problem, struct kb_arena *arena,
+                  struct kb_row *row) {
+    if (is_inplace(problem))
+        kb_row_warn(row, arena,
+                    "timed in place: each launch reads what the last one on its buffers "
+                    "left; the output was checked on buffers that were put back");
+}
+
+void kb_time_close(struct kb_session *session, bool right, struct kb_row *row) {
+    /* The times of a kernel that turned out wrong, or ended with its device, are none. */
+    if (!right)
+        memset(row->times, 0, sizeof row->times);
+    if (row->times[KB_GRAPH].there)
+        row->limited_by =
+            limited_by(row, &row->times[KB_GRAPH], session->backend->info(session->device));
+}
+
 bool kb_session_time(struct kb_session *session, const struct kb_job *job,
                      const struct kb_problem *problem, const struct kb_plan *plan,
                      struct kb_code *code, const struct kb_slab *initial,
@@ -356,12 +361,9 @@ bool kb_session_time(struct kb_session *session, const struct kb_job *job,
     struct kb_err why = {0};
     bool checked = row->reason == KB_R_NONE, ok = true;
 
-    if (launches_nothing(plan))
+    if (kb_launches_nothing(plan))
         return true; /* so there is nothing to time */
-    if (is_inplace(problem))
-        kb_row_warn(row, arena,
-                    "timed in place: each launch reads what the last one on its buffers "
-                    "left; the output was checked on buffers that were put back");
+    kb_time_warn(problem, arena, row);
     check = kb_session_take(session, KB_SPARE_WORK);
     if (!kb_slab_like(&check, initial, 0, &why)) {
         kb_at(&why, "not timed");
@@ -374,15 +376,10 @@ bool kb_session_time(struct kb_session *session, const struct kb_job *job,
             continue;
         ok = time_method(session, job, problem, &timed, method, &check, arena, row, err);
         if (ok && checked && row->times[m].there &&
-            !timed_output_right(problem, initial, result, &check, method, arena, row))
+            !kb_timed_output_right(problem, initial, result, &check, method, arena, row))
             break;
     }
     kb_session_give(session, KB_SPARE_WORK, &check);
-    /* The times of a kernel that turned out wrong, or ended with its device, are none. */
-    if (!ok || (checked && row->reason != KB_R_NONE))
-        memset(row->times, 0, sizeof row->times);
-    if (row->times[KB_GRAPH].there)
-        row->limited_by =
-            limited_by(row, &row->times[KB_GRAPH], session->backend->info(session->device));
+    kb_time_close(session, ok && !(checked && row->reason != KB_R_NONE), row);
     return ok;
 }

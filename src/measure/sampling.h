@@ -1,0 +1,59 @@
+/* sampling.h - the steps of timing, for what times one plan (time.c) and for what times
+ * several side by side (group_time.c). Internal to the measure layer. */
+#ifndef KB_SAMPLING_H
+#define KB_SAMPLING_H
+
+#include "session.h"
+
+enum { KB_MIN_SAMPLES = 10, KB_MAX_SAMPLES = 4096 };
+
+struct kb_samples {
+    double *ns; /* room for KB_MAX_SAMPLES */
+    int64_t n;
+};
+
+/* What was seen of the device while samples were taken. */
+struct kb_seen {
+    uint64_t throttle;
+    bool contended;
+    int64_t at_ns; /* when we looked last */
+};
+
+/* `n` samples; a time that no kernel can take is the device's error. */
+bool kb_sample(struct kb_session *s, struct kb_timer *timer, int n, double *ns,
+               struct kb_err *err);
+/* Until two batches in a row agree within 1 %, or for 0.3 s: clocks rise from idle. Where
+ * they are up already a few launches do. */
+bool kb_warm_up(struct kb_session *s, struct kb_timer *timer, struct kb_err *err);
+/* Look at the clocks, unless that was done a moment ago. */
+void kb_watch_clocks(struct kb_session *s, struct kb_time *out, struct kb_seen *seen);
+/* The asked relative half-width. */
+double kb_precision_for(const struct kb_job *job, double median_ns);
+/* Why sampling may end, or NULL. */
+const char *kb_sampling_reached(const struct kb_samples *all, const struct kb_stats *stats,
+                                const struct kb_job *job, double tick_ns);
+/* All of a time that samples, timer and clocks tell; out->median_ns and the interval,
+ * out->stopped are there. */
+void kb_time_describe(const struct kb_samples *all, const struct kb_timer_facts *facts,
+                      const struct kb_seen *seen, struct kb_arena *arena,
+                      struct kb_time *out);
+/* What the bytes make of row->times[method], beside the stream kernel's. */
+bool kb_time_finish(struct kb_session *s, const struct kb_job *job,
+                    const struct kb_problem *problem, enum kb_method method,
+                    struct kb_arena *arena, struct kb_row *row, struct kb_err *err);
+/* The set that is looked at after timing: one that a kernel cannot guess. */
+int kb_any_set(const struct kb_job *job, enum kb_method method, int sets);
+/* The timed kernel must have computed what was checked, and left its inputs alone; else the
+ * row's reason says so. */
+bool kb_timed_output_right(const struct kb_problem *problem, const struct kb_slab *initial,
+                           const struct kb_slab *result, const struct kb_slab *check,
+                           enum kb_method method, struct kb_arena *arena,
+                           struct kb_row *row);
+bool kb_launches_nothing(const struct kb_plan *plan);
+/* Before the first method: what is to be known of timing this problem. */
+void kb_time_warn(const struct kb_problem *problem, struct kb_arena *arena,
+                  struct kb_row *row);
+/* After the last one: no times of what turned out wrong, what limits the rest. */
+void kb_time_close(struct kb_session *session, bool right, struct kb_row *row);
+
+#endif
