@@ -41,6 +41,7 @@ struct kb_options {
     int64_t host_sm;
     struct kb_strings builds;   /* empty: precise */
     struct kb_strings variants; /* empty: the default; "all" */
+    struct kb_strings defines;  /* "NAME=A,B,C": values of a macro, each a build */
     const char *kernel;         /* a user's file */
     int mode;                   /* enum kb_mode, or -1: bench on a GPU, check without */
     const char *sanitize;

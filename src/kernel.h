@@ -35,6 +35,7 @@ struct kb_expr_env {
     int64_t sm, sm_count, smem_per_block;
     const struct kb_expr_let *lets;
     int n_lets;
+    const struct kb_strings *defines; /* "NAME=VALUE"; whole numbers of them are names */
 };
 /* Syntax, names (the op's and the device's) and types, without values. */
 bool kb_expr_check(const char *text, const struct kb_op *op, struct kb_err *err);
@@ -70,6 +71,7 @@ struct kb_variant {
     struct kb_strings dtypes;   /* empty: all of the op's */
     struct kb_strings backends; /* empty: both */
     struct kb_strings defines;  /* "NAME=VALUE" */
+    const char *lacks;          /* a macro that a build sets and it has not; NULL: none */
     const char *arch;           /* "90a" or NULL */
     int64_t align;              /* bytes that tensor bases must be multiples of; 0: 16 */
     struct kb_scratch_text scratch[KB_MAX_SCRATCH];
@@ -107,6 +109,9 @@ bool kb_kernel_load(const char *path, struct kb_arena *arena, struct kb_kernel *
                     struct kb_complaints *c);
 bool kb_kernel_has_op(const struct kb_kernel *kernel, const char *op);
 int kb_kernel_variant(const struct kb_kernel *kernel, const char *name); /* -1 if none */
+/* Adds the names of the macros in the `defines` of its variants, each once. */
+void kb_kernel_macros(const struct kb_kernel *kernel, struct kb_arena *arena,
+                      struct kb_strings *out);
 
 /* ---- plans ----------------------------------------------------------------------------
  */
@@ -184,7 +189,9 @@ bool kb_plan_default(const struct kb_kernel *kernel, const struct kb_problem *pr
                      struct kb_arena *arena, struct kb_plan *out, struct kb_err *err);
 
 /* ---- builds ---------------------------------------------------------------------------
- * A named set of compiler flags. `precise` is "-std=c++17". */
+ * A named set of compiler flags. `precise` is "-std=c++17". A macro of the kernel's contract
+ * that its flags set (-DKB_THREADS=128) has that value in the contract's expressions, too;
+ * "precise+KB_THREADS=128" is precise with that flag. */
 struct kb_build {
     const char *name;
     struct kb_strings flags; /* resolved for sm */
@@ -192,11 +199,24 @@ struct kb_build {
     bool from_nvcc;          /* aot, aot-fast-math */
 };
 /* "precise", "fast-math", "auto" (fast-math below sm_100), "aot", "aot-fast-math" or
- * NAME=FLAGS. `trusted` flags (the user's own command line) are not held against the
+ * NAME=FLAGS, each with +MACRO=VALUE behind its name any number of times. `trusted` flags (the user's own command line) are not held against the
  * allow-list. */
 bool kb_build_parse(const char *text, bool trusted, struct kb_arena *arena,
                     struct kb_build *out, struct kb_err *err);
 void kb_build_resolve(struct kb_build *build, int64_t sm, struct kb_arena *arena);
 extern const char *const kb_build_names[]; /* NULL-terminated */
+/* How long the name is in what kb_build_parse takes, its macros with it: all but =FLAGS. */
+size_t kb_build_label(const char *text);
+/* `text` with one macro more, of "NAME=VALUE". */
+const char *kb_build_with(const char *text, const char *define, struct kb_arena *arena);
+/* "NAME=VALUE" of an identifier and a word that a label can hold. */
+bool kb_build_is_define(const char *text);
+/* Is it the named build, whatever macros it sets? */
+bool kb_build_is(const char *name, const char *named);
+/* The kernel with the macros of its contract that the build sets. Variants that lack one
+ * are not for such a build. The kernel itself where there are none. */
+const struct kb_kernel *kb_kernel_with(const struct kb_kernel *kernel,
+                                       const struct kb_build *build,
+                                       struct kb_arena *arena);
 
 #endif

@@ -86,6 +86,20 @@ void kb_offer_builds(struct kb_arena *arena, struct kb_strings *out) {
         add(kb_build_names[i], arena, out);
 }
 
+/* A macro up to its values, of kernels that have one. */
+void kb_offer_defines(struct kb_arena *arena, struct kb_strings *out) {
+    for (int i = 0; i < kb_op_count; i++) {
+        struct kb_kernel *kernel = kb_arena_alloc(arena, sizeof *kernel);
+        struct kb_complaints c = {0};
+        struct kb_strings macros = {0};
+        if (kb_kernel_builtin(kb_ops[i], arena, kernel, &c))
+            kb_kernel_macros(kernel, arena, &macros);
+        for (size_t m = 0; m < macros.count; m++)
+            add(kb_arena_printf(arena, "%s=", macros.items[m]), arena, out);
+        kb_complaints_free(&c);
+    }
+}
+
 void kb_offer_variants(struct kb_arena *arena, struct kb_strings *out) {
     add("all", arena, out);
     for (int i = 0; i < kb_op_count; i++) {

@@ -6,16 +6,39 @@
 /* ---- builds ----------------------------------------------------------------------------
  */
 
+/* Each text with each value of the macro, "NAME=A,B". */
+static void sweep(const char *macro, struct kb_arena *arena, struct kb_strings *texts) {
+    struct kb_strings before = *texts, values = {0};
+    size_t len = strcspn(macro, "=");
+    *texts = (struct kb_strings){0};
+    kb_split(arena, macro + len + 1, ',', &values);
+    for (size_t i = 0; i < before.count; i++)
+        for (size_t v = 0; v < values.count; v++) {
+            const char *define =
+                kb_arena_printf(arena, "%.*s=%s", (int)len, macro, values.items[v]);
+            kb_strings_add(texts, arena, kb_build_with(before.items[i], define, arena));
+        }
+}
+
 static void plan_builds(struct kb_run_plan *plan, struct kb_complaints *c) {
-    static const char *const by_default[] = {"precise"};
-    const struct kb_strings *asked = &plan->options->builds;
-    const char *const *texts = asked->count ? asked->items : by_default;
-    size_t n = asked->count ? asked->count : KB_COUNT(by_default);
-    for (size_t i = 0; i < n; i++) {
+    const struct kb_strings *defines = &plan->options->defines;
+    struct kb_strings texts = {0};
+    for (size_t i = 0; i < plan->options->builds.count; i++)
+        kb_strings_add(&texts, &plan->arena, plan->options->builds.items[i]);
+    if (!texts.count)
+        kb_strings_add(&texts, &plan->arena, "precise");
+    for (size_t i = 0; i < defines->count && texts.count <= KB_MAX_BUILDS; i++)
+        sweep(defines->items[i], &plan->arena, &texts);
+    if (texts.count > KB_MAX_BUILDS) {
+        kb_complain_option(c, "--define", "%zu builds and more, at most %d are taken",
+                           texts.count, KB_MAX_BUILDS);
+        return;
+    }
+    for (size_t i = 0; i < texts.count; i++) {
         struct kb_build *build = &plan->builds[plan->n_builds];
         struct kb_err err = {0};
         bool twice = false;
-        if (!kb_build_parse(texts[i], true, &plan->arena, build, &err)) {
+        if (!kb_build_parse(texts.items[i], true, &plan->arena, build, &err)) {
             kb_complain_option(c, "--build", "%s", err.msg);
             continue;
         }
@@ -25,7 +48,7 @@ static void plan_builds(struct kb_run_plan *plan, struct kb_complaints *c) {
             kb_complain_option(c, "--build", "%s is given twice", build->name);
             continue;
         }
-        plan->build_texts[plan->n_builds++] = texts[i];
+        plan->build_texts[plan->n_builds++] = texts.items[i];
     }
 }
 
@@ -98,8 +121,49 @@ static void check_variants(struct kb_run_plan *plan, const struct kb_strings *kn
     }
 }
 
+/* ---- macros ----------------------------------------------------------------------------
+ */
+
+/* Of --define: the first macro that the kernel's contract does not have; NULL: none. */
+static const char *lacked(const struct kb_run_plan *plan, const struct kb_kernel *kernel,
+                          struct kb_arena *arena) {
+    const struct kb_strings *asked = &plan->options->defines;
+    struct kb_strings macros = {0};
+    kb_kernel_macros(kernel, arena, &macros);
+    for (size_t i = 0; i < asked->count; i++) {
+        const char *define = asked->items[i];
+        const char *name = kb_arena_strndup(arena, define, strcspn(define, "="));
+        if (!kb_strings_has(&macros, name))
+            return name;
+    }
+    return NULL;
+}
+
+/* A macro that no kernel of the run has is an error; so is one that each has not. */
+static void check_macros(struct kb_run_plan *plan, const struct kb_strings *known,
+                         struct kb_complaints *c) {
+    const struct kb_strings *asked = &plan->options->defines;
+    int before = c->count;
+    bool some = !asked->count;
+    for (size_t i = 0; i < asked->count; i++) {
+        struct kb_buf what = {0};
+        const char *define = asked->items[i];
+        const char *name = kb_arena_strndup(&plan->arena, define, strcspn(define, "="));
+        if (kb_strings_has(known, name))
+            continue;
+        kb_unknown(&what, "macro", name, known->items, known->count);
+        kb_complain_option(c, "--define", "%s%s", kb_buf_text(&what),
+                           known->count ? "" : "; the contract has no \"defines\"");
+        kb_buf_free(&what);
+    }
+    for (int i = 0; i < plan->n_ops; i++)
+        some = some || plan->ops[i].variants.count;
+    if (!some && c->count == before)
+        kb_complain_option(c, "--define", "no kernel of the run has all of these macros");
+}
+
 static void plan_variants(struct kb_run_plan *plan, struct kb_complaints *c) {
-    struct kb_strings known = {0};
+    struct kb_strings known = {0}, macros = {0};
     int before = c->count;
     for (int i = 0; i < plan->n_ops && c->count == before; i++) {
         struct kb_plan_op *entry = &plan->ops[i];
@@ -111,9 +175,18 @@ static void plan_variants(struct kb_run_plan *plan, struct kb_complaints *c) {
         for (int v = 0; v < kernel->n_variants; v++)
             if (!kb_strings_has(&known, kernel->variants[v].name))
                 kb_strings_add(&known, &plan->arena, kernel->variants[v].name);
+        const char *lacks = lacked(plan, kernel, &plan->arena);
+        kb_kernel_macros(kernel, &plan->arena, &macros);
         measure_variants(plan, kernel);
         choose_variants(plan, entry, kernel);
-        if (!entry->variants.count)
+        if (lacks) {
+            entry->variants = (struct kb_strings){0};
+            kb_strings_add(
+                &plan->notes, &plan->arena,
+                kb_arena_printf(&plan->arena,
+                                "%s has no macro %s: its %lld cases are left out",
+                                entry->op->name, lacks, (long long)entry->cases));
+        } else if (!entry->variants.count)
             kb_strings_add(&plan->notes, &plan->arena,
                            kb_arena_printf(&plan->arena,
                                            "%s has no such variant: its %lld cases are "
@@ -121,6 +194,8 @@ static void plan_variants(struct kb_run_plan *plan, struct kb_complaints *c) {
                                            entry->op->name, (long long)entry->cases));
     }
     check_variants(plan, &known, c);
+    if (c->count == before)
+        check_macros(plan, &macros, c);
 }
 
 /* ---- the plan --------------------------------------------------------------------------

@@ -142,6 +142,15 @@ const struct kb_option kb_options[] = {
      .offer = kb_offer_builds,
      .help = "compiler flags: precise (the default), another of kbench list builds, or "
              "NAME=FLAGS"},
+    {.name = "--define",
+     .arg = "MACRO=A,B,...",
+     .brief = "--define MACRO=A,B",
+     .type = KB_O_OWN,
+     .take = kb_take_defines,
+     .group = KB_G_WHAT,
+     .offer = kb_offer_defines,
+     .help = "sweep a macro of the kernel's contract: each value beside each build, as "
+             "precise+MACRO=A; given again, they multiply"},
     {.name = "--variant",
      .arg = "NAME,...|all",
      .type = KB_O_LIST,

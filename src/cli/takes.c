@@ -183,6 +183,41 @@ bool kb_take_builds(const char *value, struct kb_arena *arena, struct kb_options
     return true;
 }
 
+/* Each value must do in a build's name, where it stands behind the macro's. */
+static bool are_values(const char *macro, const struct kb_strings *values,
+                       struct kb_arena *arena, struct kb_buf *what) {
+    for (size_t i = 0; i < values->count; i++) {
+        const char *define = kb_arena_printf(arena, "%s=%s", macro, values->items[i]);
+        if (kb_build_is_define(define))
+            continue;
+        kb_buf_printf(what, "\"%.64s\" is no MACRO=VALUE: letters, digits, _ . and -",
+                      define);
+        return false;
+    }
+    return true;
+}
+
+bool kb_take_defines(const char *value, struct kb_arena *arena, struct kb_options *out,
+                     struct kb_buf *what) {
+    size_t len = strcspn(value, "=");
+    const char *macro = kb_arena_strndup(arena, value, len);
+    struct kb_strings values = {0};
+    if (!value[len]) {
+        kb_buf_printf(what, "\"%.64s\" has no values, wanted MACRO=A,B,...", value);
+        return false;
+    }
+    for (size_t i = 0; i < out->defines.count; i++)
+        if (!strncmp(out->defines.items[i], value, len + 1)) {
+            kb_buf_printf(what, "%.64s is given twice: its values go into one list", macro);
+            return false;
+        }
+    kb_split(arena, value + len + 1, ',', &values);
+    if (!are_values(macro, &values, arena, what))
+        return false;
+    kb_strings_add(&out->defines, arena, value);
+    return true;
+}
+
 static const char *const sanitizers[] = {"address", "undefined", "thread"};
 
 void kb_offer_sanitizers(struct kb_arena *arena, struct kb_strings *out) {

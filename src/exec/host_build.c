@@ -330,7 +330,7 @@ bool host_build(struct kb_device *device, const struct kb_plan *plan,
     struct host_job job = {
         .device = device, .plan = plan, .arena = &arena, .entries = &plan->all_entries};
     struct host_binary *binary = NULL;
-    if (!kb_streq(build->name, "precise"))
+    if (!kb_build_is(build->name, "precise"))
         return kb_fail(err, KB_UNSUPPORTED,
                        "build %s: builds other than precise exist on a GPU only",
                        build->name);

@@ -140,11 +140,23 @@ static void add_types(const struct kb_nvrtc_job *job, struct kb_arena *arena,
     }
 }
 
+/* A macro that a flag sets is among the contract's, with that value, where it has it. */
+static bool defines(const struct kb_nvrtc_job *job, const char *flag) {
+    size_t len = strcspn(flag, "=");
+    for (size_t i = 0; kb_starts_with(flag, "-D") && i < job->defines.count; i++) {
+        const char *define = job->defines.items[i];
+        if (!strncmp(define, flag + 2, len - 2) && define[len - 2] == '=')
+            return true;
+    }
+    return false;
+}
+
 void kb_nvrtc_options(const struct kb_nvrtc_job *job, struct kb_arena *arena,
                       struct kb_strings *out) {
     kb_strings_add(out, arena, kb_arena_printf(arena, "--gpu-architecture=%s", job->arch));
     for (size_t i = 0; i < job->flags.count; i++)
-        kb_strings_add(out, arena, job->flags.items[i]);
+        if (!defines(job, job->flags.items[i]))
+            kb_strings_add(out, arena, job->flags.items[i]);
     for (size_t i = 0; i < job->defines.count; i++)
         kb_strings_add(out, arena, kb_arena_printf(arena, "-D%s", job->defines.items[i]));
     add_types(job, arena, out);

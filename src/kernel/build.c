@@ -113,6 +113,56 @@ static bool check_name(const char *name, struct kb_err *err) {
     return true;
 }
 
+/* ---- macros in a name ------------------------------------------------------------------
+ */
+
+size_t kb_build_label(const char *text) {
+    size_t n = strcspn(text, "+=");
+    while (text[n] == '+') {
+        n += 1 + strcspn(text + n + 1, "+=");
+        if (text[n] == '=')
+            n += 1 + strcspn(text + n + 1, "+=");
+    }
+    return n;
+}
+
+bool kb_build_is(const char *name, const char *base) {
+    size_t len = strcspn(name, "+");
+    return strlen(base) == len && !memcmp(name, base, len);
+}
+
+const char *kb_build_with(const char *text, const char *define, struct kb_arena *arena) {
+    size_t label = kb_build_label(text);
+    return kb_arena_printf(arena, "%.*s+%s%s", (int)label, text, define, text + label);
+}
+
+bool kb_build_is_define(const char *text) {
+    static const char value[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789_.-";
+    size_t n = strcspn(text, "=");
+    if (text[n] != '=' || !is_macro(text, true) || n > MAX_NAME)
+        return false;
+    size_t len = strlen(text + n + 1);
+    return len && len <= MAX_NAME && !text[n + 1 + strspn(text + n + 1, value)];
+}
+
+/* The macros of a label, from `text` to `end`, as flags. */
+static bool add_macros(struct kb_build *build, const char *text, const char *end,
+                       struct kb_arena *arena, struct kb_err *err) {
+    while (text < end) {
+        size_t len = strcspn(text + 1, "+=");
+        if (text[1 + len] == '=')
+            len += 1 + strcspn(text + 2 + len, "+=");
+        const char *define = kb_arena_strndup(arena, text + 1, len);
+        if (!kb_build_is_define(define))
+            return kb_fail(err, KB_INPUT, "build %s: \"+%s\" is no +MACRO=VALUE",
+                           build->name, define);
+        kb_strings_add(&build->flags, arena, kb_arena_printf(arena, "-D%s", define));
+        text += 1 + len;
+    }
+    return true;
+}
+
 static bool add_flag(struct kb_build *build, const char *flag, bool trusted,
                      struct kb_arena *arena, struct kb_err *err) {
     if (!*flag)
@@ -142,32 +192,41 @@ static bool parse_flags(const char *text, bool trusted, struct kb_arena *arena,
     return true;
 }
 
+static bool unknown_build(const char *name, struct kb_err *err) {
+    const char *near = kb_suggest(name, kb_build_names, N_NAMED);
+    if (near)
+        return kb_fail(err, KB_INPUT, "unknown build \"%s\", did you mean \"%s\"?", name,
+                       near);
+    return kb_fail(err, KB_INPUT,
+                   "unknown build \"%s\"; there are precise, fast-math, auto, aot, "
+                   "aot-fast-math and NAME=FLAGS",
+                   name);
+}
+
 bool kb_build_parse(const char *text, bool trusted, struct kb_arena *arena,
                     struct kb_build *out, struct kb_err *err) {
-    const char *equals = strchr(text, '=');
-    *out = (struct kb_build){0};
-    for (int i = 0; i < N_NAMED; i++)
-        if (kb_streq(text, named[i].name)) {
-            out->name = named[i].name;
+    size_t label = kb_build_label(text), base = strcspn(text, "+=");
+    const char *name = kb_arena_strndup(arena, text, base);
+    *out = (struct kb_build){.name = kb_arena_strndup(arena, text, label)};
+    for (int i = 0; !text[label] && i < N_NAMED; i++)
+        if (kb_streq(name, named[i].name)) {
             out->from_nvcc = named[i].from_nvcc;
             set_named(out, named[i].fast_math, arena);
-            return true;
+            return add_macros(out, text + base, text + label, arena, err);
         }
-    if (!equals) {
-        const char *near = kb_suggest(text, kb_build_names, N_NAMED);
-        if (near)
-            return kb_fail(err, KB_INPUT, "unknown build \"%s\", did you mean \"%s\"?",
-                           text, near);
-        return kb_fail(err, KB_INPUT,
-                       "unknown build \"%s\"; there are precise, fast-math, auto, aot, "
-                       "aot-fast-math and NAME=FLAGS",
-                       text);
-    }
-    out->name = kb_arena_strndup(arena, text, (size_t)(equals - text));
-    return check_name(out->name, err) && parse_flags(equals + 1, trusted, arena, out, err);
+    if (!text[label])
+        return unknown_build(name, err);
+    return check_name(name, err) &&
+           parse_flags(text + label + 1, trusted, arena, out, err) &&
+           add_macros(out, text + base, text + label, arena, err);
 }
 
 void kb_build_resolve(struct kb_build *build, int64_t sm, struct kb_arena *arena) {
-    if (kb_streq(build->name, named[AUTO].name))
-        set_named(build, sm < AUTO_PRECISE_FROM_SM, arena);
+    struct kb_strings before = build->flags;
+    if (!kb_build_is(build->name, named[AUTO].name))
+        return;
+    set_named(build, sm < AUTO_PRECISE_FROM_SM, arena);
+    for (size_t i = 0; i < before.count; i++)
+        if (kb_starts_with(before.items[i], "-D"))
+            kb_strings_add(&build->flags, arena, before.items[i]);
 }

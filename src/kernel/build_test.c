@@ -33,6 +33,11 @@ static void builds_have_these_flags(void **state) {
         {"div=--prec-div=false", "div", "-std=c++17 --prec-div=false", true, false},
         {"e=", "e", "-std=c++17", false, false},
         {"any=--time=x", "any", "-std=c++17 --time=x", false, false}, /* the user's own */
+        {"precise+KB_N=64", "precise+KB_N=64", "-std=c++17 -DKB_N=64", false, false},
+        {"aot-fast-math+A=1+B=x_2", "aot-fast-math+A=1+B=x_2",
+         "-std=c++17 --use_fast_math -DA=1 -DB=x_2", true, true},
+        {"auto+A=-1", "auto+A=-1", "-std=c++17 --use_fast_math -DA=-1", true, false},
+        {"mine+A=1=-DX=a+b -g", "mine+A=1", "-std=c++17 -DX=a+b -g -DA=1", false, false},
     };
     (void)state;
     for (size_t i = 0; i < KB_COUNT(table); i++) {

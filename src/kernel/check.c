@@ -37,6 +37,7 @@ static bool check(struct kb_contract *r, const cJSON *node, const char *text,
             .problem = &r->samples[i].problem,
             .lets = r->lets,
             .n_lets = r->n_lets,
+            .defines = &r->variant->defines,
         };
         struct kb_err err = {0};
         if (kb_expr_check_env(text, &env, is_float, &err))
@@ -62,6 +63,11 @@ void kb_check_new_name(struct kb_contract *r, const cJSON *node, const char *nam
     bool taken = kb_is_device_name(name) || kb_is_function(name);
     for (int i = 0; i < r->n_lets; i++)
         taken = taken || kb_streq(r->lets[i].name, name);
+    for (size_t i = 0; i < r->variant->defines.count; i++) {
+        const char *define = r->variant->defines.items[i];
+        size_t len = strcspn(define, "=");
+        taken = taken || (!strncmp(define, name, len) && !name[len]);
+    }
     for (int i = 0; i < r->n_samples; i++) {
         const struct kb_problem *p = &r->samples[i].problem;
         taken = taken || kb_problem_find(p, name) >= 0;
@@ -86,7 +92,11 @@ static bool is_scratch(const struct kb_contract *r, const char *name) {
 
 static bool is_number(const struct kb_contract *r, const char *text) {
     const struct kb_expr_env env = {
-        .problem = &r->samples[0].problem, .lets = r->lets, .n_lets = r->n_lets};
+        .problem = &r->samples[0].problem,
+        .lets = r->lets,
+        .n_lets = r->n_lets,
+        .defines = &r->variant->defines,
+    };
     struct kb_err err = {0};
     bool is_float;
     return kb_expr_check_env(text, &env, &is_float, &err);

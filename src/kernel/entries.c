@@ -104,6 +104,7 @@ static bool is_ruled_out(const char *when, const struct kb_expr_env *device,
     int depth = 0;
     env.problem = &no_names;
     env.n_lets = 0;
+    env.defines = NULL;
     for (const char *at = when; *at; at++) {
         depth += (*at == '(') - (*at == ')');
         if (!depth && (*at == '?' || (*at == '|' && at[1] == '|')))
@@ -168,6 +169,7 @@ static void add_launches(struct turns *t) {
     const char *entry;
     name_params(t);
     env.problem = &t->sample.problem;
+    env.defines = &t->v.defines;
     kb_lets_make(&t->v, &env, lets, t->scrap);
     /* What is wrong with macros was said where the contract was read. */
     bool ok = kb_macros_make(&t->v, &t->sample.c, t->scrap, &pairs, &err);
@@ -204,7 +206,8 @@ void kb_entries_all(const struct kb_kernel *kernel, const struct kb_expr_env *de
     for (size_t o = 0; o < kernel->ops.count; o++)
         for (int i = 0; i < kernel->n_variants; i++) {
             const struct kb_variant *v = &kernel->variants[i];
-            bool here = !v->backends.count || kb_strings_has(&v->backends, "host");
+            bool here = !v->lacks &&
+                        (!v->backends.count || kb_strings_has(&v->backends, "host"));
             struct turns t = {
                 .v = *v, .device = device, .arena = arena, .scrap = &scrap, .out = out};
             if (!here || !kb_arch_takes(v->arch, device->sm) ||

@@ -28,6 +28,12 @@ bool kb_is_device_name(const char *name) {
     return false;
 }
 
+/* Of a macro "NAME=VALUE" whose value is a whole number. */
+static bool macro_value(const char *define, int64_t *value) {
+    const char *equals = strchr(define, '=');
+    return equals && kb_parse_i64(equals + 1, value);
+}
+
 bool kb_expr_unknown(struct kb_expr_parser *p, const struct kb_expr_operand *v) {
     struct kb_arena arena = {0};
     struct kb_strings known = {0};
@@ -39,6 +45,13 @@ bool kb_expr_unknown(struct kb_expr_parser *p, const struct kb_expr_operand *v) 
         kb_strings_add(&known, &arena, env->lets[i].name);
     for (size_t i = 0; i < KB_COUNT(device_names); i++)
         kb_strings_add(&known, &arena, device_names[i]);
+    for (size_t i = 0; env->defines && i < env->defines->count; i++) {
+        const char *define = env->defines->items[i];
+        int64_t value;
+        if (macro_value(define, &value))
+            kb_strings_add(&known, &arena,
+                           kb_arena_strndup(&arena, define, strcspn(define, "=")));
+    }
     for (size_t i = 0; i < kb_expr_n_functions; i++)
         kb_strings_add(&known, &arena, kb_expr_functions[i]);
     const char *near = kb_suggest(name, known.items, known.count);
@@ -88,6 +101,12 @@ bool kb_expr_look_up(struct kb_expr_parser *p, bool live, struct kb_expr_operand
             return !live || !let->error ||
                    kb_expr_fail(p, out->at, "%s: %s", let->name, let->error);
         }
+    for (size_t i = 0; env->defines && i < env->defines->count; i++) {
+        const char *define = env->defines->items[i];
+        if (strcspn(define, "=") == out->len && !memcmp(define, text, out->len) &&
+            macro_value(define, &out->i))
+            return true;
+    }
     out->type = KB_EXPR_UNKNOWN;
     return true;
 }

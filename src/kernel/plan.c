@@ -65,6 +65,8 @@ static bool takes(struct planner *p, const char *backend) {
     if (!kb_kernel_has_op(p->kernel, op))
         return kb_fail(p->err, KB_UNSUPPORTED, "%s: its `ops` are %s, not %s",
                        p->kernel->name, joined(&p->kernel->ops, p->arena), op);
+    if (v->lacks)
+        return not_for(p, "its `defines` have no %s", v->lacks);
     if (v->backends.count && !kb_strings_has(&v->backends, backend))
         return not_for(p, "its `backends` are %s, not %s", joined(&v->backends, p->arena),
                        backend);
@@ -283,7 +285,8 @@ static bool make_launches(const struct kb_kernel *kernel, int variant,
     p->env = (struct kb_expr_env){.problem = problem,
                                   .sm = p->device->sm,
                                   .sm_count = p->device->sm_count,
-                                  .smem_per_block = p->device->smem_per_block};
+                                  .smem_per_block = p->device->smem_per_block,
+                                  .defines = &p->v->defines};
     *p->plan = (struct kb_plan){.kernel = kernel, .variant = p->v};
     if (!takes(p, backend))
         return false;

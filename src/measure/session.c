@@ -106,6 +106,7 @@ bool kb_session_plan(struct kb_session *session, const char *backend,
         !kb_build_parse(job->build, job->trusted_flags, arena, &out->build, err))
         return false;
     kb_build_resolve(&out->build, limits->sm, arena);
+    out->kernel = kb_kernel_with(out->kernel, &out->build, arena);
     bool ok = find_plan(backend, limits, job, arena, out, err);
     out->plan.alone = job->single;
     return ok;
