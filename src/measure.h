@@ -202,6 +202,8 @@ void kb_stats_of(const double *samples, int64_t n, struct kb_arena *arena,
 
 enum { KB_BLOCK_MEDIANS = 64 };
 
+#include "speed.h"
+
 #include "row.h"
 
 #endif

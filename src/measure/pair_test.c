@@ -1,0 +1,347 @@
+/* pair_test.c - ratios, intervals and verdicts on times whose truth is known: lognormal, in
+ * two modes, drifting, depending on their neighbours. */
+#include "measure.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/* ---- devices with noise ---------------------------------------------------------------
+ */
+
+static double uniform(uint64_t seed, int64_t i) {
+    uint32_t r[4];
+
+    kb_philox(seed, 1, (uint64_t)i, r);
+    return (r[0] + 0.5) / 4294967296.0;
+}
+
+static double normal(uint64_t seed, int64_t i) {
+    uint32_t r[4];
+
+    kb_philox(seed, 2, (uint64_t)i, r);
+    return sqrt(-2 * log((r[0] + 0.5) / 4294967296.0)) *
+           cos(6.283185307179586 * (r[1] + 0.5) / 4294967296.0);
+}
+
+/* What visit `i` takes longer than it should, as a logarithm; `state` goes from visit to
+ * visit. */
+struct noise {
+    const char *name;
+    double (*at)(uint64_t seed, int64_t i, double *state);
+};
+
+static double lognormal(uint64_t seed, int64_t i, double *state) {
+    (void)state;
+    return 0.02 * normal(seed, i);
+}
+
+/* A clock that is 5 % lower now and then, for a while. */
+static double two_modes(uint64_t seed, int64_t i, double *state) {
+    if (uniform(seed, i) < 0.1)
+        *state = 0.05 - *state;
+    return *state + 0.005 * normal(seed, i);
+}
+
+/* By a tenth from the first visit to the hundredth: a device that gets warm. */
+static double drifting(uint64_t seed, int64_t i, double *state) {
+    (void)state;
+    return 0.001 * (double)i + 0.01 * normal(seed, i);
+}
+
+static double correlated(uint64_t seed, int64_t i, double *state) {
+    *state = 0.95 * *state + 0.006 * normal(seed, i);
+    return *state;
+}
+
+/* One in 50 takes half as long again. */
+static double with_outliers(uint64_t seed, int64_t i, double *state) {
+    (void)state;
+    return (uniform(seed, i) < 0.02 ? 0.4 : 0) + 0.01 * normal(seed, i);
+}
+
+static const struct noise noises[] = {
+    {"lognormal", lognormal},   {"in two modes", two_modes},      {"drifting", drifting},
+    {"correlated", correlated}, {"with outliers", with_outliers},
+};
+
+enum { BLOCKS = 24, LONG = 64 };
+
+/* Blocks of A and B, B taking `slower` times as long. */
+static void measure(const struct noise *noise, uint64_t seed, double slower, int64_t blocks,
+                    double *a, double *b) {
+    double state = 0;
+
+    for (int64_t k = 0; k < blocks; k++) {
+        int order[4];
+        double sums[2] = {0};
+        kb_speed_order(seed, k, 2, order);
+        for (int v = 0; v < 4; v++)
+            sums[order[v]] += 1000 * exp(noise->at(seed, 4 * k + v, &state)) *
+                              (order[v] == 1 ? slower : 1);
+        a[k] = sums[0] / 2;
+        b[k] = sums[1] / 2;
+    }
+}
+
+static double p_of(const struct noise *noise, uint64_t seed) {
+    double a[BLOCKS], b[BLOCKS], d[BLOCKS];
+
+    measure(noise, seed, 1, BLOCKS, a, b);
+    for (int i = 0; i < BLOCKS; i++)
+        d[i] = log(b[i] / a[i]);
+    return kb_signed_ranks_p(d, BLOCKS);
+}
+
+static void assert_near(double got, double want, double within) {
+    if (!(fabs(got - want) <= within))
+        fail_msg("got %.17g, wanted %.17g", got, want);
+}
+
+/* ---- tests ----------------------------------------------------------------------------
+ */
+
+static void p_is_what_it_says_whatever_the_noise(void **state) {
+    enum { TRIALS = 4000 };
+    (void)state;
+    for (size_t k = 0; k < KB_COUNT(noises); k++) {
+        int at_5_percent = 0, at_1_in_1000 = 0;
+        for (uint64_t t = 0; t < TRIALS; t++) {
+            double p = p_of(&noises[k], 1000 + t);
+            at_5_percent += p <= 0.05;
+            at_1_in_1000 += p <= 0.001;
+        }
+        /* 200 and 4 are expected at most; less than 4 standard deviations more. */
+        if (at_5_percent > 255 || at_5_percent < 130 || at_1_in_1000 > 12)
+            fail_msg("%s: %d of %d at 5 %%, %d at 1 in 1000", noises[k].name, at_5_percent,
+                     TRIALS, at_1_in_1000);
+    }
+}
+
+static void compare(const struct noise *noise, uint64_t seed, double slower, int64_t blocks,
+                    struct kb_speed *out) {
+    const struct kb_speed_rule rule = kb_speed_rule_for(100);
+    double a[LONG], b[LONG];
+
+    measure(noise, seed, slower, blocks, a, b);
+    kb_speed_paired(a, b, blocks, seed, out);
+    out->verdict = kb_speed_judge(out, &rule);
+}
+
+/* 100 runs of 100 rows: one in ten such tests of p alone would be past the level. */
+static void equal_builds_are_neither_faster_nor_slower(void **state) {
+    (void)state;
+    for (size_t k = 0; k < KB_COUNT(noises); k++) {
+        for (uint64_t t = 0; t < 2000; t++) {
+            struct kb_speed s;
+            if (p_of(&noises[k], 77000 + t) > kb_speed_rule_for(100).level)
+                continue;
+            compare(&noises[k], 77000 + t, 1, BLOCKS, &s);
+            if (s.verdict == KB_FASTER || s.verdict == KB_SLOWER)
+                fail_msg("%s, seed %d: %s by %g", noises[k].name, (int)t,
+                         kb_speed_word(s.verdict), s.ratio);
+        }
+    }
+}
+
+static void three_percent_are_found_95_times_in_100(void **state) {
+    (void)state;
+    for (size_t k = 0; k < KB_COUNT(noises); k++) {
+        int slower = 0, faster = 0;
+        for (uint64_t t = 0; t < 50; t++) {
+            struct kb_speed up, down;
+            compare(&noises[k], 5000 + t, 1.03, LONG, &up);
+            compare(&noises[k], 5000 + t, 1 / 1.03, LONG, &down);
+            slower += up.verdict == KB_SLOWER;
+            faster += down.verdict == KB_FASTER;
+        }
+        if (slower + faster < 95)
+            fail_msg("%s: %d of 50 slower, %d of 50 faster", noises[k].name, slower,
+                     faster);
+    }
+}
+
+static void interval_holds_the_truth_95_times_in_100(void **state) {
+    (void)state;
+    for (size_t k = 0; k < KB_COUNT(noises); k++) {
+        int held = 0;
+        for (uint64_t t = 0; t < 100; t++) {
+            struct kb_speed s;
+            compare(&noises[k], 9000 + t, 1.02, 48, &s);
+            held += s.low <= 1.02 && 1.02 <= s.high;
+        }
+        if (held < 88)
+            fail_msg("%s: in %d of 100", noises[k].name, held);
+    }
+}
+
+static void half_a_percent_is_the_same_where_noise_is_small(void **state) {
+    struct kb_speed s;
+    (void)state;
+    compare(&noises[2], 3, 1.005, LONG, &s);
+    assert_int_equal(s.verdict, KB_SAME);
+    assert_near(s.ratio, 1.005, 0.004);
+}
+
+static void same_bits_from_the_same_seed(void **state) {
+    struct kb_speed one, two;
+    (void)state;
+    compare(&noises[0], 3, 1.01, LONG, &one);
+    compare(&noises[0], 3, 1.01, LONG, &two);
+    assert_memory_equal(&one.low, &two.low, sizeof one.low);
+    assert_memory_equal(&one.high, &two.high, sizeof one.high);
+}
+
+/* Three differences up: of the 8 ways of signs 1 is as far on this side, and 1 on that. */
+static void p_of_three_is_a_quarter(void **state) {
+    const double up[] = {1, 2, 3}, tied[] = {1, 1, 1, -1}, mixed[] = {3, -1, 2};
+    const double none[] = {0, 0};
+    (void)state;
+    assert_near(kb_signed_ranks_p(up, 3), 0.25, 1e-12);
+    /* ranks 2.5 each: at most one of four is down in 5 of 16 ways */
+    assert_near(kb_signed_ranks_p(tied, 4), 0.625, 1e-12);
+    assert_near(kb_signed_ranks_p(mixed, 3), 0.5, 1e-12);
+    assert_near(kb_signed_ranks_p(none, 2), 1, 1e-12);
+}
+
+static void many_blocks_give_about_the_p_of_counting(void **state) {
+    double d[600];
+    (void)state;
+    for (int i = 0; i < 600; i++)
+        d[i] = normal(4, i) + 0.1;
+    double counted = kb_signed_ranks_p(d, 512), estimated = kb_signed_ranks_p(d, 600);
+    assert_true(counted < 0.2 && estimated < 0.2);
+    assert_true(estimated > 0 && fabs(log(estimated / counted)) < 3);
+}
+
+static void orders_are_palindromes_and_all_come_up(void **state) {
+    int first[3] = {0};
+    (void)state;
+    for (int64_t block = 0; block < 300; block++) {
+        int order[6], seen = 0;
+        kb_speed_order(9, block, 3, order);
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(order[i], order[5 - i]);
+            seen |= 1 << order[i];
+        }
+        assert_int_equal(seen, 7);
+        first[order[0]]++;
+    }
+    for (int i = 0; i < 3; i++)
+        assert_in_range(first[i], 70, 130);
+}
+
+static void few_blocks_are_unclear(void **state) {
+    const struct kb_speed_rule rule = kb_speed_rule_for(1);
+    const double a[] = {1, 1, 1, 1, 1}, b[] = {2, 2, 2, 2, 2};
+    struct kb_speed s;
+    (void)state;
+    kb_speed_paired(a, b, 5, 1, &s);
+    assert_near(s.ratio, 2, 1e-12);
+    assert_int_equal(kb_speed_judge(&s, &rule), KB_UNCLEAR);
+    kb_speed_paired(a, b, 0, 1, &s);
+    assert_int_equal(kb_speed_judge(&s, &rule), KB_NOT_COMPARED);
+}
+
+static void verdicts_turn_at_the_margin(void **state) {
+    const struct kb_speed_rule rule = {.margin = 0.01, .level = 1e-5};
+    static const struct {
+        double ratio, low, high, p;
+        enum kb_speed_verdict verdict;
+    } cases[] = {
+        {1.0101, 1.0100, 1.0102, 1e-5, KB_SLOWER},
+        {1.0100, 1.0099, 1.0100, 1e-9, KB_SAME},
+        {1.0101, 1.0100, 1.0102, 1.1e-5, KB_UNCLEAR},
+        {0.9900, 0.9895, 0.9905, 1e-5, KB_FASTER},
+        {1 / 1.01, 1 / 1.01, 1.0, 1e-5, KB_SAME},
+        {0.9990, 0.9890, 1.0090, 0.5, KB_UNCLEAR},
+        {1.0200, 0.9990, 1.0400, NAN, KB_UNCLEAR},
+        {1.0200, 1.0010, 1.0400, NAN, KB_SLOWER},
+        {0.9800, 0.9600, 0.9990, NAN, KB_FASTER},
+        {1.0005, 1.0001, 1.0009, NAN, KB_SAME},
+    };
+    (void)state;
+    for (size_t i = 0; i < KB_COUNT(cases); i++) {
+        struct kb_speed s = {true, cases[i].ratio, cases[i].low, cases[i].high, cases[i].p,
+                             24,   KB_NOT_COMPARED};
+        enum kb_speed_verdict got = kb_speed_judge(&s, &rule);
+        if (got != cases[i].verdict)
+            fail_msg("%d: got %s, wanted %s", (int)i, kb_speed_word(got),
+                     kb_speed_word(cases[i].verdict));
+    }
+}
+
+static void more_rows_want_a_smaller_p(void **state) {
+    (void)state;
+    assert_near(kb_speed_rule_for(1).level, 1e-5, 1e-12);
+    assert_near(kb_speed_rule_for(100).level, 1e-5, 1e-12);
+    assert_near(kb_speed_rule_for(1000).level, 1e-6, 1e-12);
+}
+
+static void interval_is_no_narrower_than_the_tick(void **state) {
+    double a[8], b[8];
+    struct kb_speed s;
+    (void)state;
+    for (int i = 0; i < 8; i++)
+        a[i] = b[i] = 100;
+    kb_speed_paired(a, b, 8, 1, &s);
+    assert_near(s.high - s.low, 0, 1e-12);
+    kb_speed_widen(&s, 0.02);
+    assert_near(s.high, 1.02, 1e-12);
+    assert_near(s.low, 1 / 1.02, 1e-12);
+}
+
+static void two_reports_are_compared_by_their_samples(void **state) {
+    const struct kb_speed_rule rule = kb_speed_rule_for(1);
+    double a[64], b[48];
+    struct kb_speed s;
+    int held = 0;
+    (void)state;
+    for (uint64_t t = 0; t < 20; t++) {
+        for (int i = 0; i < 64; i++)
+            a[i] = 500 * exp(0.01 * normal(100 + t, i));
+        for (int i = 0; i < 48; i++)
+            b[i] = 550 * exp(0.01 * normal(200 + t, i));
+        kb_speed_unpaired(a, 64, b, 48, 7, &s);
+        held += s.low <= 1.1 && 1.1 <= s.high;
+        assert_true(isnan(s.p));
+        assert_int_equal(kb_speed_judge(&s, &rule), KB_SLOWER);
+    }
+    assert_in_range(held, 16, 20);
+}
+
+static void words_come_back(void **state) {
+    enum kb_speed_verdict v;
+    (void)state;
+    for (int i = KB_FASTER; i < KB_SPEED_COUNT; i++) {
+        assert_true(kb_speed_parse(kb_speed_word((enum kb_speed_verdict)i), &v));
+        assert_int_equal(v, i);
+    }
+    assert_false(kb_speed_parse("", &v));
+    assert_false(kb_speed_parse("faster", &v));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(p_is_what_it_says_whatever_the_noise),
+        cmocka_unit_test(equal_builds_are_neither_faster_nor_slower),
+        cmocka_unit_test(three_percent_are_found_95_times_in_100),
+        cmocka_unit_test(interval_holds_the_truth_95_times_in_100),
+        cmocka_unit_test(half_a_percent_is_the_same_where_noise_is_small),
+        cmocka_unit_test(same_bits_from_the_same_seed),
+        cmocka_unit_test(p_of_three_is_a_quarter),
+        cmocka_unit_test(many_blocks_give_about_the_p_of_counting),
+        cmocka_unit_test(orders_are_palindromes_and_all_come_up),
+        cmocka_unit_test(few_blocks_are_unclear),
+        cmocka_unit_test(verdicts_turn_at_the_margin),
+        cmocka_unit_test(more_rows_want_a_smaller_p),
+        cmocka_unit_test(interval_is_no_narrower_than_the_tick),
+        cmocka_unit_test(two_reports_are_compared_by_their_samples),
+        cmocka_unit_test(words_come_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
