@@ -21,6 +21,8 @@ enum kb_quality {
 };
 const char *kb_quality_word(enum kb_quality quality);
 
+enum { KB_MAX_RUNS = 32 };
+
 struct kb_time {
     bool there;
     double median_ns, low_ns, high_ns, min_ns, p99_ns; /* p99 NAN if unknown */
@@ -40,6 +42,9 @@ struct kb_time {
     const char *throttle; /* words by comma, "" none */
     double samples_ns[KB_BLOCK_MEDIANS];
     int n_samples;
+    double runs_ns[KB_MAX_RUNS]; /* medians of the process runs that it is of; median_ns is
+                                    their median */
+    int n_runs;                  /* 0: one run */
 };
 
 enum { KB_MAX_OUTPUTS = 4, KB_MAX_SHIFTS = 2, KB_MAX_BATCH = 2 };

@@ -112,6 +112,8 @@ static struct kb_time full_time(double median_ns) {
         .sm_mhz_max = 1980,
         .throttle = "power,thermal",
         .samples_ns = {median_ns, median_ns + 1.5, median_ns - 1.25},
+        .runs_ns = {median_ns, median_ns + 2.5},
+        .n_runs = 2,
         .n_samples = 3,
     };
 }

@@ -206,6 +206,20 @@ static void samples_of(struct kb_fields *f, const cJSON *object, struct kb_time 
     }
 }
 
+static void runs_of(struct kb_fields *f, const cJSON *object, struct kb_time *t) {
+    const cJSON *item;
+
+    if (!kb_json_get(object, "runs_ns"))
+        return;
+    cJSON_ArrayForEach(item, kb_field_array(f, object, "runs_ns")) {
+        if (t->n_runs == KB_MAX_RUNS || !cJSON_IsNumber(item)) {
+            kb_field_wrong(f, "runs_ns");
+            return;
+        }
+        t->runs_ns[t->n_runs++] = item->valuedouble;
+    }
+}
+
 static void time_of(struct kb_fields *f, const cJSON *object, struct kb_time *t) {
     static const char *const qualities[] = {
 #define X(id, word) word,
@@ -235,6 +249,7 @@ static void time_of(struct kb_fields *f, const cJSON *object, struct kb_time *t)
     t->sm_mhz_min = (int)kb_field_whole_or(f, object, "sm_mhz_min", 0, INT_MAX, 0);
     t->throttle = commas_of(f, object, "throttle");
     samples_of(f, object, t);
+    runs_of(f, object, t);
 }
 
 static void triple_of(struct kb_fields *f, const cJSON *object, const char *name,

@@ -155,6 +155,15 @@ static cJSON *output_item(const struct kb_output_report *o) {
     return object;
 }
 
+static void add_runs(cJSON *object, const struct kb_time *t) {
+    if (t->n_runs == 0)
+        return;
+    cJSON *runs = kb_json_array();
+    for (int i = 0; i < t->n_runs; i++)
+        kb_json_push(runs, kb_json_f64_item(t->runs_ns[i], NS_DIGITS));
+    kb_json_add(object, "runs_ns", runs);
+}
+
 static cJSON *time_item(const struct kb_time *t) {
     cJSON *object = kb_json_object(), *interval = kb_json_array(),
           *samples = kb_json_array();
@@ -188,6 +197,7 @@ static cJSON *time_item(const struct kb_time *t) {
     for (int i = 0; i < t->n_samples; i++)
         kb_json_push(samples, kb_json_f64_item(t->samples_ns[i], NS_DIGITS));
     kb_json_add(object, "samples_ns", samples);
+    add_runs(object, t);
     return object;
 }
 

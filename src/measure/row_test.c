@@ -110,6 +110,8 @@ static void assert_same_time(const struct kb_time *a, const struct kb_time *b) {
     assert_string_equal(a->throttle, b->throttle);
     assert_int_equal(a->n_samples, b->n_samples);
     assert_memory_equal(a->samples_ns, b->samples_ns, sizeof a->samples_ns);
+    assert_int_equal(a->n_runs, b->n_runs);
+    assert_memory_equal(a->runs_ns, b->runs_ns, sizeof a->runs_ns);
 }
 
 static void assert_same_strings(const struct kb_strings *a, const struct kb_strings *b) {
