@@ -8,7 +8,7 @@
 
 /* ---- what the next runs are held against -------------------------------------------- */
 
-static bool keep_outputs(struct life *l, struct kb_err *err) {
+bool kb_life_keep_outputs(struct life *l, struct kb_err *err) {
     const struct kb_slab *work = &l->work;
     size_t bytes[KB_MAX_TENSORS] = {0};
     int n = l->asked.problem.n_tensors;
@@ -348,7 +348,7 @@ bool kb_life_again(struct life *l) {
         l->row->orders = host ? 3 : 2;
         return true;
     }
-    if (!keep_outputs(l, &err))
+    if (!kb_life_keep_outputs(l, &err))
         return kb_life_stop_err(l, &err, KB_R_MEMORY);
     struct kb_part *made = kb_arena_array(l->arena, KB_MAX_PARTS, sizeof *made);
     parts.parts = made;

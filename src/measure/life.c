@@ -355,11 +355,11 @@ static void phase_time(struct life *l) {
     l->row->ms_time = (double)(kb_now_ns() - start) / 1e6;
 }
 
-static void live(struct life *l) {
+bool kb_life_check(struct life *l) {
     bool timed = l->job->mode == KB_BENCH && l->session->backend->timer_open;
 
     if (!phase_plan(l) || !phase_build(l) || l->job->mode == KB_BUILD_ONLY)
-        return;
+        return false;
     int64_t start = kb_now_ns();
     bool ran = phase_fill(l) && phase_launch(l);
     if (ran) {
@@ -370,13 +370,12 @@ static void live(struct life *l) {
     const struct kb_output_report *wide = further ? kb_life_prove(l) : NULL;
     right = right && (!further || (kb_life_again(l) && kb_life_trust(l, wide)));
     l->row->ms_check = (double)(kb_now_ns() - start) / 1e6;
-    if (timed && (right || (ran && l->job->time_failing)) && !l->session->dead)
-        phase_time(l);
+    return timed && (right || (ran && l->job->time_failing)) && !l->session->dead;
 }
 
-void kb_session_run(struct kb_session *session, const struct kb_job *job,
-                    struct kb_arena *arena, struct kb_row *row) {
-    struct life l = {
+void kb_life_begin(struct life *l, struct kb_session *session, const struct kb_job *job,
+                   struct kb_arena *arena, struct kb_row *row) {
+    *l = (struct life){
         .session = session,
         .job = job,
         .arena = arena,
@@ -384,16 +383,28 @@ void kb_session_run(struct kb_session *session, const struct kb_job *job,
         .initial = kb_session_take(session, KB_SPARE_INITIAL),
         .work = kb_session_take(session, KB_SPARE_WORK),
         .first = kb_session_take(session, KB_SPARE_FIRST),
+        .start_ns = kb_now_ns(),
     };
-    int64_t start = kb_now_ns();
-
     kb_row_begin(job, session->backend->info(session->device), arena, row);
-    live(&l);
-    row->repeat = kb_repeat_line(job, row->variant, arena);
-    row->ms_total = (double)(kb_now_ns() - start) / 1e6;
-    free(l.prepared);
-    kb_session_give(session, KB_SPARE_WORK, &l.work);
-    kb_session_give(session, KB_SPARE_FIRST, &l.first);
-    kb_slab_free(&l.second);
-    kb_session_give(session, KB_SPARE_INITIAL, &l.initial);
+}
+
+void kb_life_end(struct life *l) {
+    l->row->repeat = kb_repeat_line(l->job, l->row->variant, l->arena);
+    l->row->ms_total = (double)(kb_now_ns() - l->start_ns) / 1e6;
+    free(l->prepared);
+    l->prepared = NULL;
+    kb_session_give(l->session, KB_SPARE_WORK, &l->work);
+    kb_session_give(l->session, KB_SPARE_FIRST, &l->first);
+    kb_slab_free(&l->second);
+    kb_session_give(l->session, KB_SPARE_INITIAL, &l->initial);
+}
+
+void kb_session_run(struct kb_session *session, const struct kb_job *job,
+                    struct kb_arena *arena, struct kb_row *row) {
+    struct life l;
+
+    kb_life_begin(&l, session, job, arena, row);
+    if (kb_life_check(&l))
+        phase_time(&l);
+    kb_life_end(&l);
 }

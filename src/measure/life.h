@@ -24,7 +24,19 @@ struct life {
     const struct kb_further *further; /* the run besides the first that is under way */
     /* Rows of each output that are checked; none: all. */
     struct kb_sampled samples[KB_MAX_TENSORS];
+    int64_t start_ns;
 };
+
+/* A life in its three parts, for who has several at hand (group.c): kb_session_run is these
+ * with the timing between them. `l` stays where it is. */
+void kb_life_begin(struct life *l, struct kb_session *session, const struct kb_job *job,
+                   struct kb_arena *arena, struct kb_row *row);
+/* All phases up to the timing; whether the kernel is to be timed. */
+bool kb_life_check(struct life *l);
+/* The rest of the row; memory goes back to the session. */
+void kb_life_end(struct life *l);
+/* The outputs of l->work into l->first. */
+bool kb_life_keep_outputs(struct life *l, struct kb_err *err);
 
 /* End the case early with this verdict: returns false. */
 bool kb_life_stop(struct life *l, enum kb_reason reason, const char *fmt, ...)
