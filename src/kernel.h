@@ -89,6 +89,7 @@ struct kb_kernel {
     bool user;        /* by --kernel */
     struct kb_hash source_hash;
     struct kb_strings ops;
+    struct kb_strings unused; /* macros of ops and variants that its code does not use */
     struct kb_variant variants[KB_MAX_VARIANTS];
     int n_variants;
 };
@@ -155,7 +156,8 @@ struct kb_plan {
     struct kb_launch launches[KB_MAX_LAUNCHES]; /* a grid with a 0 launches nothing */
     int n_scratch;
     struct kb_scratch scratch[KB_MAX_SCRATCH];
-    struct kb_strings defines; /* -D macros of op and contract, "KB_T=__nv_bfloat16" */
+    struct kb_strings defines; /* -D macros of op and contract that the code may use,
+                                  "KB_T=__nv_bfloat16" */
     /* All entry instantiations of the file for any case of its ops (dtypes x word
      * parameters), this plan's own among them: what the host backend puts in one
      * translation unit. Only this plan's own where the source itself uses the macros. */

@@ -29,6 +29,50 @@ void kb_kernel_macros(const struct kb_kernel *kernel, struct kb_arena *arena,
     }
 }
 
+/* ---- which of them the code can see
+ * ------------------------------------------------------ Those that entries alone use are
+ * replaced there; without them dtypes and words that come to the same entries come to the
+ * same code, which is compiled once. */
+
+/* Another file, or a name put together of two, may be any macro's. kb.cuh and CUDA's own
+ * know none of them. */
+static bool hides_names(const struct kb_kernel *kernel) {
+    for (const char *at = strstr(kernel->text, "include"); at;
+         at = strstr(at + 1, "include")) {
+        const char *name = at + strlen("include");
+        name += strspn(name, " \t");
+        if (!kb_starts_with(name, "<cuda") && !kb_starts_with(name, "\"kb.cuh\""))
+            return true;
+    }
+    return strstr(kernel->text, "##") != NULL;
+}
+
+static void drop_name(struct kb_strings *names, const char *name, size_t len) {
+    for (size_t i = 0; i < names->count; i++)
+        if (!strncmp(names->items[i], name, len) && !names->items[i][len])
+            names->items[i] = names->items[--names->count];
+}
+
+void kb_unused_macros(const struct kb_kernel *kernel, const struct kb_sample *samples,
+                      int n_samples, struct kb_arena *arena, struct kb_strings *out) {
+    size_t at = 0, begin;
+    if (hides_names(kernel))
+        return;
+    kb_kernel_macros(kernel, arena, out);
+    for (int i = 0; i < n_samples; i++) {
+        struct kb_strings pairs = {0};
+        samples[i].c.op->macros(&samples[i].c, arena, &pairs);
+        for (size_t k = 0; k < pairs.count; k += 2)
+            if (!kb_strings_has(out, pairs.items[k]))
+                kb_strings_add(out, arena, pairs.items[k]);
+    }
+    while (kb_source_next(kernel->text, kernel->size, &at, &begin))
+        drop_name(out, kernel->text + begin, at - begin);
+}
+
+/* ---- as a build sets them --------------------------------------------------------------
+ */
+
 /* The list is the variant's own from then on. */
 static void set_macro(struct kb_variant *v, const char *name, size_t len, const char *value,
                       struct kb_arena *arena) {

@@ -31,7 +31,7 @@ static const char swept[] =
     "  \"plain\": { \"entry\": \"k<KB_T, 64, 2>\", \"grid\": 1, \"block\": 64,\n"
     "    \"args\": [\"input\", \"out\"] } } }\n"
     "*/\n"
-    "template <class T, int n, int m> __global__ void k(const T *in, T *out) {}\n";
+    "template <class T, int n, int m> __global__ void k(const T *in, T *out) { KB_N; }\n";
 
 struct fixture {
     struct kb_arena arena;
@@ -85,7 +85,6 @@ static void a_build_gives_a_macro_another_value(void **state) {
         assert_int_equal(f.plan.launches[0].grid[0], 4);
         assert_int_equal(f.plan.launches[0].block[0], 128);
         assert_true(kb_strings_has(&f.plan.defines, "KB_N=128"));
-        assert_true(kb_strings_has(&f.plan.defines, "KB_WORD=fast"));
         f.with = &f.kernel; /* which is as it was */
         assert_true(plan(&f, 0));
         assert_int_equal(f.plan.launches[0].block[0], 256);
@@ -183,6 +182,41 @@ static void a_macro_in_a_label_is_a_name_and_a_word(void **state) {
     }
 }
 
+/* What the code of a file comes to, of the macros that there are. */
+static size_t defines_of(const char *code) {
+    struct fixture f = {0};
+    struct kb_complaints c = {0};
+    const char *text = kb_arena_printf(
+        &f.arena,
+        "/* kbench { \"ops\": [\"silu\"], \"variants\": { \"v\": { \"defines\": { "
+        "\"KB_N\": 2 "
+        "}, \"entry\": \"k<KB_T, KB_N>\", \"grid\": 1, \"block\": 1, \"args\": [\"input\", "
+        "\"out\"] } } } */ %s template <class T, int n> __global__ void k(T *a, T *b) {}",
+        code);
+    assert_true(kb_case_parse("silu/8x128/bf16", &f.arena, &f.c, &c));
+    assert_true(kb_case_resolve(&f.c, &f.problem, &f.err));
+    assert_true(
+        kb_kernel_parse("mine.cu", text, strlen(text), "given", &f.arena, &f.kernel, &c));
+    f.with = &f.kernel;
+    assert_true(plan(&f, 0));
+    size_t count = f.plan.defines.count;
+    kb_arena_free(&f.arena);
+    return count;
+}
+
+static void macros_that_entries_alone_use_are_no_flags(void **state) {
+    size_t all = defines_of("#include \"mine.h\"\n");
+    (void)state;
+    assert_int_equal(defines_of(""), 0);
+    assert_int_equal(defines_of("// KB_N\n"), 0);
+    assert_int_equal(defines_of("#include \"kb.cuh\"\n#include <cuda_fp16.h>\n"), 0);
+    assert_int_equal(defines_of("#if KB_N > 1\n#endif\n"), 1);
+    assert_int_equal(defines_of("int a = KB_N + KB_ACT;\n"), 2);
+    assert_true(all > 4);
+    assert_int_equal(defines_of("#include <mine.h>\n"), all);
+    assert_int_equal(defines_of("#define X(a) KB_##a\n"), all);
+}
+
 static void a_let_cannot_have_the_name_of_a_macro(void **state) {
     struct kb_arena arena = {0};
     struct kb_kernel kernel;
@@ -211,6 +245,7 @@ int main(void) {
         cmocka_unit_test(macros_are_listed_once),
         cmocka_unit_test(a_label_is_all_but_the_flags),
         cmocka_unit_test(a_macro_in_a_label_is_a_name_and_a_word),
+        cmocka_unit_test(macros_that_entries_alone_use_are_no_flags),
         cmocka_unit_test(a_let_cannot_have_the_name_of_a_macro),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,6 +65,7 @@ bool kb_kernel_parse(const char *path, const char *text, size_t size, const char
     kb_source_kernels(text, size, arena, &r.functions);
     kb_contract_read(&r);
     kb_json_free(&r.doc);
+    kb_unused_macros(out, r.samples, r.n_samples, arena, &out->unused);
     return c->count == before;
 }
 

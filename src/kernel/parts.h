@@ -43,6 +43,11 @@ void kb_lets_make(const struct kb_variant *variant, struct kb_expr_env *env,
 bool kb_is_function(const char *name);    /* ceil_div, ... */
 bool kb_is_device_name(const char *name); /* dtype_bytes, sm, ... */
 
+/* Macros of the ops and the variants that the code of a file does not use. None where other
+ * files than kb.cuh are included. */
+void kb_unused_macros(const struct kb_kernel *kernel, const struct kb_sample *samples,
+                      int n_samples, struct kb_arena *arena, struct kb_strings *out);
+
 /* ---- source text ------------------------------------------------------------------------
  */
 

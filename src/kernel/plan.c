@@ -264,9 +264,10 @@ static void list_entries(struct planner *p, const char *backend) {
         if (!kb_strings_has(&plan->all_entries, plan->launches[i].entry))
             kb_strings_add(&plan->all_entries, p->arena, plan->launches[i].entry);
     for (size_t i = 0; i < p->macros.count; i += 2)
-        kb_strings_add(
-            &plan->defines, p->arena,
-            kb_arena_printf(p->arena, "%s=%s", p->macros.items[i], p->macros.items[i + 1]));
+        if (!kb_strings_has(&p->kernel->unused, p->macros.items[i]))
+            kb_strings_add(&plan->defines, p->arena,
+                           kb_arena_printf(p->arena, "%s=%s", p->macros.items[i],
+                                           p->macros.items[i + 1]));
     if (kb_streq(backend, "host") && !kb_entries_fixed(p->kernel, &p->macros))
         kb_entries_all(p->kernel, &p->env, p->arena, &plan->all_entries);
     /* In the same order for every plan of the file: the list is part of the code's key. */
