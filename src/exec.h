@@ -53,6 +53,13 @@ struct kb_code_info {
     char note[256]; /* what the cache had to say: an entry damaged, a folder refused; "" */
 };
 
+/* How a plan fills the device: of the launch with the most threads. */
+struct kb_occupancy {
+    int blocks_per_sm; /* at once; 0: not known, and the rest is 0 */
+    double share;      /* of the threads that a multiprocessor can hold */
+    double waves;      /* blocks of the grid over those that run at once */
+};
+
 /* A kernel that misbehaved in a way that the backend can name; KB_FOUND_NOTHING is the
  * usual. */
 enum kb_finding {
@@ -199,6 +206,9 @@ struct kb_backend {
     bool (*floor)(struct kb_device *device, enum kb_method method, double *ns,
                   struct kb_err *err);
     void (*clocks)(struct kb_device *device, struct kb_clocks *out);
+    /* Not known is no error: blocks_per_sm is 0. NULL on host. */
+    void (*occupancy)(struct kb_device *device, struct kb_code *code,
+                      const struct kb_plan *plan, struct kb_occupancy *out);
 };
 /* Compiling for a GPU that is not there: what `kb_cuda.build` does up to loading, into the
  * same cache. For `make nvrtc` and for compiling a suite ahead without opening devices. */

@@ -87,6 +87,8 @@ struct kb_row {
     int64_t grid[3], block[3];
     int n_launches;
     double ms_total, ms_build, ms_check, ms_time;
+    struct kb_occupancy occupancy;
+    const struct kb_against *against;   /* another build or variant; NULL: none, or A */
     const struct kb_smallest *smallest; /* that still fails; NULL: not looked for */
     const char *repeat;                 /* the command that repeats it */
 };

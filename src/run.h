@@ -34,6 +34,7 @@ struct kb_job {
     bool single;         /* part of a one-case run: keep compile logs and details */
     bool loaded_only;    /* do not compile: NO_COMPILE where its code is not loaded */
     bool one_run;        /* a first run that is right will do */
+    int64_t compared;    /* rows of the run that are held against another, for the level */
     const char *repeat_options; /* options that the repeat line must carry, "" if none */
 };
 void kb_job_print(const struct kb_job *job, struct kb_buf *out);
@@ -57,6 +58,15 @@ const struct kb_device_info *kb_worker_device(const struct kb_worker *worker);
  * of the row are in `arena`. False only if no worker can be started any more. */
 bool kb_worker_run(struct kb_worker *worker, const struct kb_job *job, int64_t timeout_ms,
                    struct kb_arena *arena, struct kb_row *row, struct kb_err *err);
+/* The same for jobs of one case, which differ in build and variant: each is checked, then
+ * those that passed are timed side by side, and each row but the first says what it is
+ * beside the first (row->against). timeout_ms is for each. Where the worker does not live
+ * to the end of that they are run one by one, and `against` says why. rows[i] with its
+ * strings in `arena`. */
+enum { KB_MAX_GROUP = 64 };
+bool kb_worker_run_group(struct kb_worker *worker, const struct kb_job *jobs, int n,
+                         int64_t timeout_ms, struct kb_arena *arena, struct kb_row *rows,
+                         struct kb_err *err);
 int kb_worker_restarts(const struct kb_worker *worker);
 void kb_worker_end(struct kb_worker *worker);
 /* End it with all that it has started: async-signal-safe, for Ctrl-C. */

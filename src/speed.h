@@ -35,6 +35,15 @@ struct kb_speed {
     enum kb_speed_verdict verdict;
 };
 
+/* What a row says of its kernel, which is B, beside another one of the same case: A. */
+struct kb_against {
+    const char *build, *variant; /* A's; variant NULL: none was chosen */
+    int same_code;               /* machine code and launches; -1: not known */
+    int64_t elements, differing; /* of outputs, by their bits; elements -1: not compared */
+    const char *why;             /* they were not run side by side; NULL: they were */
+    struct kb_speed speeds[KB_METHOD_COUNT];
+};
+
 /* ---- the rule -------------------------------------------------------------------------
  * FASTER and SLOWER want two things: p at most `level`, and a ratio past the margin, so
  * that neither noise nor a difference that nobody cares about is one. SAME wants the 95 %

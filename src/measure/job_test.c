@@ -30,6 +30,7 @@ static const struct kb_job full_job = {
     .single = true,
     .loaded_only = true,
     .one_run = true,
+    .compared = 144,
     .repeat_options = "--host-sm 100",
 };
 
@@ -62,6 +63,7 @@ static void assert_same_job(const struct kb_job *a, const struct kb_job *b) {
     assert_int_equal(a->single, b->single);
     assert_int_equal(a->loaded_only, b->loaded_only);
     assert_int_equal(a->one_run, b->one_run);
+    assert_true(a->compared == b->compared);
     assert_same_text(a->repeat_options, b->repeat_options);
 }
 

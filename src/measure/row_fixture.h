@@ -31,6 +31,17 @@ static const struct kb_smallest smallest = {
     .done = true,
 };
 
+static const struct kb_against against = {
+    .build = "precise",
+    .variant = "vec8",
+    .same_code = 0,
+    .elements = 42496,
+    .differing = 11,
+    .why = "the worker ended",
+    .speeds = {{true, 0.975, 0.97, 0.98, 1.25e-7, 24, KB_FASTER},
+               {true, 1.5, NAN, NAN, NAN, 5, KB_UNCLEAR}},
+};
+
 static struct kb_output_report bound_output(void) {
     return (struct kb_output_report){
         .name = "out",
@@ -181,6 +192,8 @@ static struct kb_row full_row(struct kb_arena *arena) {
         .ms_build = 47.5,
         .ms_check = 12.25,
         .ms_time = 700.5,
+        .occupancy = {6, 0.75, 1.625},
+        .against = &against,
         .smallest = &smallest,
         .repeat = "kbench --case silu/83x1024/bf16/round=act --seed 1",
     };

@@ -278,6 +278,10 @@ static void code_of(struct kb_fields *f, const cJSON *object, struct kb_row *row
     c->spill_bytes = kb_field_whole_or(f, object, "spill_bytes", 0, INT64_MAX, -1);
     c->shared_bytes = kb_field_whole_or(f, object, "shared_bytes", 0, INT64_MAX, -1);
     c->code_bytes = kb_field_whole_or(f, object, "code_bytes", 0, INT64_MAX, -1);
+    row->occupancy.blocks_per_sm =
+        (int)kb_field_whole_or(f, object, "blocks_per_sm", 0, INT_MAX, 0);
+    row->occupancy.share = kb_field_number(f, object, "occupancy", 0);
+    row->occupancy.waves = kb_field_number(f, object, "waves", 0);
     c->compile_ms = kb_field_number(f, object, "compile_ms", 0);
     c->load_ms = kb_field_number(f, object, "load_ms", 0);
     c->cached = kb_field_bool(f, object, "cached");
@@ -403,6 +407,8 @@ bool kb_row_parse(const char *name, const char *text, size_t size, struct kb_are
     times_of(&f, doc.root, out);
     if (kb_json_get(doc.root, "code"))
         code_of(&f, kb_field_object(&f, doc.root, "code"), out);
+    if (kb_json_get(doc.root, "against"))
+        out->against = kb_against_of(&f, kb_field_object(&f, doc.root, "against"));
     if (kb_json_get(doc.root, "smallest"))
         out->smallest = kb_smallest_of(&f, kb_field_object(&f, doc.root, "smallest"));
     const cJSON *ms = kb_field_object(&f, doc.root, "spent_ms");

@@ -9,6 +9,9 @@
 cJSON *kb_local_item(const struct kb_local *local);
 const struct kb_local *kb_local_of(struct kb_fields *f, const cJSON *object);
 
+cJSON *kb_against_item(const struct kb_against *against);
+const struct kb_against *kb_against_of(struct kb_fields *f, const cJSON *object);
+
 cJSON *kb_smallest_item(const struct kb_smallest *smallest);
 const struct kb_smallest *kb_smallest_of(struct kb_fields *f, const cJSON *object);
 

@@ -223,6 +223,11 @@ static cJSON *code_item(const struct kb_row *row) {
         kb_json_add_i64(object, "shared_bytes", c->shared_bytes);
     if (c->code_bytes >= 0)
         kb_json_add_i64(object, "code_bytes", c->code_bytes);
+    if (row->occupancy.blocks_per_sm > 0) {
+        kb_json_add_i64(object, "blocks_per_sm", row->occupancy.blocks_per_sm);
+        kb_json_add_f64(object, "occupancy", row->occupancy.share, 4);
+        kb_json_add_f64(object, "waves", row->occupancy.waves, 4);
+    }
     kb_json_add_f64(object, "compile_ms", c->compile_ms, 4);
     kb_json_add_f64(object, "load_ms", c->load_ms, 4);
     kb_json_add_bool(object, "cached", c->cached);
@@ -341,6 +346,8 @@ void kb_row_print(const struct kb_row *row, struct kb_buf *out) {
     kb_json_add_f64(ms, "check", row->ms_check, 4);
     kb_json_add_f64(ms, "time", row->ms_time, 4);
     kb_json_add(object, "spent_ms", ms);
+    if (row->against)
+        kb_json_add(object, "against", kb_against_item(row->against));
     if (row->smallest)
         kb_json_add(object, "smallest", kb_smallest_item(row->smallest));
     kb_json_add_text(object, "repeat", row->repeat);

@@ -114,6 +114,25 @@ static void assert_same_time(const struct kb_time *a, const struct kb_time *b) {
     assert_memory_equal(a->runs_ns, b->runs_ns, sizeof a->runs_ns);
 }
 
+static void assert_same_against(const struct kb_against *a, const struct kb_against *b) {
+    assert_string_equal(a->build, b->build);
+    assert_string_equal(a->variant, b->variant);
+    assert_string_equal(a->why, b->why);
+    assert_int_equal(a->same_code, b->same_code);
+    assert_int_equal(a->elements, b->elements);
+    assert_int_equal(a->differing, b->differing);
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        const struct kb_speed *s = &a->speeds[m], *t = &b->speeds[m];
+        assert_int_equal(s->there, t->there);
+        assert_true(s->ratio == t->ratio);
+        assert_true(s->p == t->p || (isnan(s->p) && isnan(t->p)));
+        assert_true(s->low == t->low || (isnan(s->low) && isnan(t->low)));
+        assert_true(s->high == t->high || (isnan(s->high) && isnan(t->high)));
+        assert_int_equal(s->n, t->n);
+        assert_int_equal(s->verdict, t->verdict);
+    }
+}
+
 static void assert_same_strings(const struct kb_strings *a, const struct kb_strings *b) {
     assert_int_equal(a->count, b->count);
     for (size_t i = 0; i < a->count; i++)
@@ -171,6 +190,10 @@ static void every_field_of_a_row_comes_back(void **state) {
     assert_true(back.proved);
     assert_int_equal(back.impostors.tried, 7);
     assert_int_equal(back.impostors.left_out, 2);
+    assert_same_against(row.against, back.against);
+    assert_int_equal(row.occupancy.blocks_per_sm, back.occupancy.blocks_per_sm);
+    assert_true(row.occupancy.share == back.occupancy.share);
+    assert_true(row.occupancy.waves == back.occupancy.waves);
     assert_same_strings(&row.impostors.let_through, &back.impostors.let_through);
     assert_true(back.bytes == row.bytes && back.flops == row.flops);
     assert_string_equal(back.limited_by, "latency");
