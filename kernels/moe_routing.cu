@@ -16,6 +16,8 @@
 //          the lanes' best by one warp-wide reduction, and the softmax goes along with the
 //          rounds. For few tokens, where the time is one token's.
 // warp   - the same for any number of experts and all words; warp_wide with more registers.
+// before - warp for scale=before: it selects from products in fp32, whatever the logits are;
+//          before_wide with more registers.
 // chain  - what a framework without fusion runs: topk, softmax, gather, product and cast,
 //          each to memory in the logits' dtype: right for mode=eager only.
 //
@@ -57,6 +59,22 @@
       "why":   "the same with more registers, for more than 256 experts",
       "when":  "scale != before && experts > 256",
       "entry": "routing_warp<KB_T, 32>",
+      "grid":  "ceil_div(tokens, 4)", "block": 128, "pdl": true,
+      "args":  ["logits", "per_expert_scale", "weights", "ids", "i64 tokens", "i32 experts",
+                "i32 topk", "i32 scale_type", "i32 ties == high", "i32 mode == eager",
+                "i32 norm == all", "i32 norm == scaled"] },
+    "before": {
+      "why":   "warp, of products with the scale in fp32: scale=before, up to 256 experts",
+      "when":  "scale == before && experts <= 256",
+      "entry": "routing_warp<KB_T, 8, true>",
+      "grid":  "ceil_div(tokens, 4)", "block": 128, "pdl": true,
+      "args":  ["logits", "per_expert_scale", "weights", "ids", "i64 tokens", "i32 experts",
+                "i32 topk", "i32 scale_type", "i32 ties == high", "i32 mode == eager",
+                "i32 norm == all", "i32 norm == scaled"] },
+    "before_wide": {
+      "why":   "the same with more registers, for more than 256 experts",
+      "when":  "scale == before && experts > 256",
+      "entry": "routing_warp<KB_T, 32, true>",
       "grid":  "ceil_div(tokens, 4)", "block": 128, "pdl": true,
       "args":  ["logits", "per_expert_scale", "weights", "ids", "i64 tokens", "i32 experts",
                 "i32 topk", "i32 scale_type", "i32 ties == high", "i32 mode == eager",
@@ -445,18 +463,51 @@ __global__ void __launch_bounds__(128)
 
 /* ---- warp ------------------------------------------------------------------------------- */
 
+/* What is selected from and what the softmax is of: the logits, or their products with the
+ * scale, of which every NaN is the same. */
+template <class T, bool kBefore> struct scores {
+    using order = ::order<T>;
+    const T *row;
+
+    KB_DEVICE scores(const T *row, const void *, int) : row(row) {
+    }
+    KB_DEVICE float of(int e) const {
+        return to_f32(row[e]);
+    }
+    KB_DEVICE typename order::key key(int e, unsigned place) const {
+        return order::make(row[e], place);
+    }
+};
+template <class T> struct scores<T, true> {
+    using order = ::order<float>;
+    const T *row;
+    const void *scale;
+    int scale_type;
+
+    KB_DEVICE scores(const T *row, const void *scale, int scale_type)
+        : row(row), scale(scale), scale_type(scale_type) {
+    }
+    KB_DEVICE float of(int e) const { // never fused into a sum
+        float product = kb_mul(to_f32(row[e]), scale_at(scale, scale_type, e));
+        return product == product ? product : __uint_as_float(0x7fffffffu);
+    }
+    KB_DEVICE order::key key(int e, unsigned place) const {
+        return order::make(of(e), place);
+    }
+};
+
 /* Slot j of the selection in lane j, and the best of all in `best`. Places are experts, all
  * their bits turned over for ties=high. */
-template <class T, int kItems, class Order = order<T>>
-KB_DEVICE typename Order::key select(const T *row, int experts, int topk, unsigned turn,
-                                     typename Order::key &best) {
+template <int kItems, class Scores, class Order = typename Scores::order>
+KB_DEVICE typename Order::key select(const Scores &from, int experts, int topk,
+                                     unsigned turn, typename Order::key &best) {
     using key = typename Order::key;
     int lane = threadIdx.x % 32;
     key k[kItems], mine = Order::kPad;
 #pragma unroll
     for (int i = 0; i < kItems; i++) {
         int e = i * 32 + lane;
-        k[i] = e < experts ? Order::make(row[e], e ^ turn) : Order::kPad;
+        k[i] = e < experts ? from.key(e, e ^ turn) : Order::kPad;
     }
     sort<0, kItems>(k);
     for (int slot = 0; slot < topk; slot++) {
@@ -474,28 +525,29 @@ KB_DEVICE typename Order::key select(const T *row, int experts, int topk, unsign
 }
 
 /* For up to 32 * kMaxItems experts. */
-template <class T, int kMaxItems>
-KB_DEVICE typename order<T>::key select_any(const T *row, int experts, int topk,
-                                            unsigned turn, typename order<T>::key &best) {
+template <int kMaxItems, class Scores, class Order = typename Scores::order>
+KB_DEVICE typename Order::key select_any(const Scores &from, int experts, int topk,
+                                         unsigned turn, typename Order::key &best) {
     if (experts <= 16 * kMaxItems)
-        return select<T, kMaxItems / 2>(row, experts, topk, turn, best);
-    return select<T, kMaxItems>(row, experts, topk, turn, best);
+        return select<kMaxItems / 2>(from, experts, topk, turn, best);
+    return select<kMaxItems>(from, experts, topk, turn, best);
 }
 
 KB_DEVICE unsigned turn_of(int ties_high) {
     return ties_high ? kMaxExperts - 1 : 0;
 }
 
-template <class T, int kMaxItems>
+template <class T, int kMaxItems, bool kBefore = false>
 __global__ void __launch_bounds__(128)
     routing_warp(const T *logits, const void *per_expert_scale, float *weights, int *ids,
                  long long tokens, int experts, int topk, int scale_type, int ties_high,
                  int eager, int norm_all, int norm_scaled) {
-    using order = order<T>;
+    using order = typename scores<T, kBefore>::order;
     using key = typename order::key;
     int lane = threadIdx.x % 32;
     long long token = blockIdx.x * 4ll + threadIdx.x / 32;
     const T *row = logits + token * experts;
+    const scores<T, kBefore> from(row, per_expert_scale, scale_type);
     unsigned turn = turn_of(ties_high);
     key best = order::kPad;
 
@@ -503,9 +555,9 @@ __global__ void __launch_bounds__(128)
     kb_wait_inputs();
     if (token >= tokens)
         return;
-    key k = select_any<T, kMaxItems>(row, experts, topk, turn, best);
+    key k = select_any<kMaxItems>(from, experts, topk, turn, best);
     unsigned expert = lane < topk ? order::place(k) ^ turn : 0;
-    float scale = scale_at(per_expert_scale, scale_type, expert);
+    float scale = kBefore ? 1.0f : scale_at(per_expert_scale, scale_type, expert);
     float l = order::logit(k), m = order::logit(best);
     if (m != m) // NaN first: the next that is none
         m = max_of_lanes(l, topk);
@@ -513,7 +565,7 @@ __global__ void __launch_bounds__(128)
     if (norm_all) {
         d = 0.0f;
         for (int e = lane; e < experts; e += 32)
-            d += exp_of(to_f32(row[e]) - m);
+            d += exp_of(from.of(e) - m);
     }
     d = sum_of_lanes(d, norm_all ? 32 : topk);
     if (!eager)
@@ -544,7 +596,8 @@ __global__ void __launch_bounds__(128)
     kb_wait_inputs();
     if (token >= tokens)
         return;
-    auto k = select_any<T, 32>(logits + token * experts, experts, topk, turn, best);
+    const scores<T, false> from(logits + token * experts, nullptr, 0);
+    auto k = select_any<32>(from, experts, topk, turn, best);
     if (lane < topk) {
         selected[token * topk + lane] = from_f32<T>(order<T>::logit(k));
         ids[token * topk + lane] = (int)(order<T>::place(k) ^ turn);

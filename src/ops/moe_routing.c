@@ -24,8 +24,9 @@
  *     norm=all       d is over all experts, selected or not
  *     norm=scaled    weights are divided by their sum again, after the scale
  *     scale=none     there is no scale
- *     scale=before   the logits are multiplied by the scale, in fp32, and then selected;
- *                    the weights are not multiplied
+ *     scale=before   the logits are multiplied by the scale, and the products, rounded to
+ *                    fp32, are what is selected from and what l is; the weights are not
+ *                    multiplied. A product that is NaN is +NaN, all of them alike
  *
  * Cost. The logits once, 8 bytes a slot, the scale once. Operations as a sorting network's
  * comparisons, E log2(E)^2 / 2, and 6 a slot. */
@@ -280,6 +281,7 @@ const struct kb_op kb_op_moe_routing = {
     .macros = macros,
     .fill = kb_routing_fill,
     .reference = kb_routing_reference,
+    .low_precision = kb_routing_low_precision,
     .peer_tolerance = peer_tolerance,
     .sources = kb_routing_sources,
     .conventions = conventions,

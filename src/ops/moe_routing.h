@@ -34,6 +34,9 @@ struct kb_routing kb_routing_of(const struct kb_case *c);
 void kb_routing_reference(const struct kb_problem *p, const void *const *in,
                           const void *prepared, int t, int64_t first, int64_t count,
                           double *want, double *bound);
+bool kb_routing_low_precision(const struct kb_problem *p, const void *const *in,
+                              const void *prepared, int t, int64_t first, int64_t count,
+                              double *got);
 int kb_routing_sources(const struct kb_problem *p, const void *const *in, int t, int64_t i,
                        struct kb_source *out);
 void kb_routing_fill(const struct kb_problem *p, int t, uint64_t seed, int64_t first,

@@ -79,10 +79,13 @@ static uint32_t sortable(uint32_t bits) {
     return bits >> 31 ? ~bits : bits | 0x80000000u;
 }
 
+/* Products that are NaN have no sign or payload that all machines agree on. */
 static uint32_t order_of(const struct row *row, int64_t expert) {
     enum kb_dtype dtype = row->r->dtype;
-    if (row->r->scale == KB_SCALE_BEFORE)
-        return sortable(kb_encode(KB_FP32, score_of(row, expert)));
+    if (row->r->scale == KB_SCALE_BEFORE) {
+        double score = score_of(row, expert);
+        return sortable(isnan(score) ? 0x7fffffffu : kb_encode(KB_FP32, score));
+    }
     return sortable(kb_bits_at(dtype, row->logits, row->first + expert)
                     << (32 - 8 * kb_dtype_bytes(dtype)));
 }
@@ -112,6 +115,7 @@ static void select_best(struct row *row) {
 
 /* The sum that probabilities are divided by, of the experts that it is over. */
 struct sum {
+    bool low;                    /* sums are rounded to bf16 at each step */
     double max, value, relative; /* relative: its error, in e */
 };
 
@@ -126,15 +130,24 @@ static void add_to(struct sum *sum, double score) {
         sum->relative += p * error_of_exp(x);
 }
 
+static int64_t terms_of(const struct kb_routing *r) {
+    return r->norm == KB_NORM_ALL ? r->experts : r->topk;
+}
+
+/* Of the i-th that the sum is over. */
+static double term_score(const struct row *row, int64_t i) {
+    const struct kb_routing *r = row->r;
+    return score_of(row, r->norm == KB_NORM_ALL ? i : expert_of(r, row->best[i]));
+}
+
 static struct sum sum_of(const struct row *row) {
     const struct kb_routing *r = row->r;
-    bool all = r->norm == KB_NORM_ALL;
-    int64_t n = all ? r->experts : r->topk;
+    int64_t n = terms_of(r);
     struct sum sum = {.max = -INFINITY};
     for (int64_t i = 0; i < n; i++) /* fmax passes NaN over */
-        sum.max = fmax(sum.max, score_of(row, all ? i : expert_of(r, row->best[i])));
+        sum.max = fmax(sum.max, term_score(row, i));
     for (int64_t i = 0; i < n; i++)
-        add_to(&sum, score_of(row, all ? i : expert_of(r, row->best[i])));
+        add_to(&sum, term_score(row, i));
     sum.relative = sum.relative / sum.value + (double)(n - 1);
     if (r->mode == KB_MODE_FP32 && !(sum.value > 0)) {
         sum.value = 1;
@@ -192,14 +205,23 @@ static struct near rounded(enum kb_dtype dtype, struct near p, double scale) {
     return w;
 }
 
+/* Does a sum that was rounded to bf16 at each step show what it lost? Not where there is
+ * next to nothing beside a peak. */
+static bool shows(double low, double sum) {
+    return fabs(low - sum) > 0x1p-12 * fabs(sum);
+}
+
 /* Divided by the sum of all. */
-static void normalise(struct near *w, int n) {
-    double sum = 0, err = 0, size = 0;
+static void normalise(struct near *w, int n, bool in_bf16) {
+    double sum = 0, low = 0, err = 0, size = 0;
     for (int i = 0; i < n; i++) {
         sum += w[i].value;
+        low = kb_round(KB_BF16, low + w[i].value);
         size += fabs(w[i].value);
         err += w[i].err;
     }
+    if (in_bf16 && shows(low, sum))
+        sum = low;
     err += (n - 1) * eps * size;
     bool unsure = !isnan(sum) && (!(err < fabs(sum) / 2) || size > 0x1p126);
     for (int i = 0; i < n; i++) {
@@ -224,10 +246,11 @@ static bool is_allowed(const struct row *row, const int32_t *ids, int j) {
     return true;
 }
 
-/* All weights of a row. `ids` are those that the kernel chose, or NULL. */
-static void weigh(const struct row *row, const int32_t *ids, struct near *w) {
+/* All weights of a row, `sum` being what its probabilities are divided by. `ids` are those
+ * that the kernel chose, or NULL. */
+static void weigh(const struct row *row, struct sum sum, const int32_t *ids,
+                  struct near *w) {
     const struct kb_routing *r = row->r;
-    struct sum sum = sum_of(row);
     for (int j = 0; j < r->topk; j++) {
         int64_t expert = ids ? ids[j] : expert_of(r, row->best[j]);
         if (ids && !is_allowed(row, ids, j)) {
@@ -241,7 +264,7 @@ static void weigh(const struct row *row, const int32_t *ids, struct near *w) {
                                                                : p;
     }
     if (r->norm == KB_NORM_SCALED)
-        normalise(w, r->topk);
+        normalise(w, r->topk, sum.low);
 }
 
 /* ---- ids -------------------------------------------------------------------------------
@@ -276,7 +299,7 @@ void kb_routing_reference(const struct kb_problem *p, const void *const *in,
             row.first = token * r.experts;
             select_best(&row);
             if (t == KB_ROUTE_WEIGHTS)
-                weigh(&row, chosen ? chosen + token * r.topk : NULL, slots);
+                weigh(&row, sum_of(&row), chosen ? chosen + token * r.topk : NULL, slots);
         }
         struct near slot = t == KB_ROUTE_IDS ? id_of(&row, (int)j) : slots[j];
         want[i] = slot.value;
@@ -284,18 +307,65 @@ void kb_routing_reference(const struct kb_problem *p, const void *const *in,
     }
 }
 
-/* The expert that belongs there, whatever the kernel has. */
+/* ---- sums in bf16 ----------------------------------------------------------------------
+ */
+
+static struct sum low_sum_of(const struct row *row) {
+    struct sum sum = sum_of(row);
+    double low = 0;
+    for (int64_t i = 0; i < terms_of(row->r); i++)
+        low = kb_round(KB_BF16, low + exp(term_score(row, i) - sum.max));
+    sum.low = true;
+    if (shows(low, sum.value))
+        sum.value = low;
+    return sum;
+}
+
+bool kb_routing_low_precision(const struct kb_problem *p, const void *const *in,
+                              const void *prepared, int t, int64_t first, int64_t count,
+                              double *got) {
+    (void)prepared;
+    struct kb_routing r = kb_routing_of(p->c);
+    const int32_t *chosen = r.ties == KB_TIES_ANY ? in[KB_ROUTE_IDS] : NULL;
+    struct row row = {.r = &r, .logits = in[KB_ROUTE_LOGITS]};
+    struct near slots[MAX];
+    row.scale = r.scale == KB_SCALE_NONE ? NULL : in[KB_ROUTE_SCALE];
+    if (t != KB_ROUTE_WEIGHTS || terms_of(&r) < 2)
+        return false;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t token = (first + i) / r.topk, j = (first + i) % r.topk;
+        if (i == 0 || j == 0) {
+            row.first = token * r.experts;
+            select_best(&row);
+            weigh(&row, low_sum_of(&row), chosen ? chosen + token * r.topk : NULL, slots);
+        }
+        got[i] = slots[j].value;
+    }
+    return true;
+}
+
+/* ---- what an element is made of --------------------------------------------------------
+ */
+
+/* The expert that belongs there, whatever the kernel has; of a weight what the softmax is
+ * by, too. */
 int kb_routing_sources(const struct kb_problem *p, const void *const *in, int t, int64_t i,
                        struct kb_source *out) {
     struct kb_routing r = kb_routing_of(p->c);
     struct row row = {.r = &r, .logits = in[KB_ROUTE_LOGITS]};
+    bool weight = t == KB_ROUTE_WEIGHTS;
     row.scale = r.scale == KB_SCALE_NONE ? NULL : in[KB_ROUTE_SCALE];
     row.first = i / r.topk * r.experts;
     select_best(&row);
     int64_t expert = expert_of(&r, row.best[i % r.topk]);
     int n = 0;
     out[n++] = (struct kb_source){"logit", r.dtype, logit_of(&row, expert)};
-    if (row.scale && t == KB_ROUTE_WEIGHTS)
+    if (row.scale && (weight || r.scale == KB_SCALE_BEFORE))
         out[n++] = (struct kb_source){"scale", r.scale_dtype, scale_of(&row, expert)};
+    if (weight) {
+        struct sum sum = sum_of(&row);
+        out[n++] = (struct kb_source){"largest", KB_FP32, sum.max};
+        out[n++] = (struct kb_source){"sum", KB_FP32, sum.value};
+    }
     return n;
 }

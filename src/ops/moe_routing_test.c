@@ -1,14 +1,7 @@
 /* moe_routing_test.c - op moe_routing: the problem, what is refused, the order of ids, the
  * weights, and what special numbers make of them. The inputs and the bound have tests of
  * their own. */
-#include "ops/op_fixture.h"
-
-enum { LOGITS, SCALE, WEIGHTS, IDS };
-enum { MAX_SLOTS = 32 };
-
-static struct kb_case case_of(const char *shape, enum kb_dtype dtype, const char *set) {
-    return op_case("moe_routing", shape, dtype, set);
-}
+#include "ops/moe_routing_fixture.h"
 
 static void assert_refused(const char *shape, const char *set, const char *message) {
     struct kb_case c = case_of(shape, KB_BF16, set);
@@ -25,47 +18,6 @@ static double name_value(const struct kb_problem *p, const char *name) {
             return p->names[i].value;
     fail_msg("no name %s", name);
     return NAN;
-}
-
-/* ---- one row ---------------------------------------------------------------------------
- */
-
-/* A row of fp32 logits, its scale, and what the reference makes of them. */
-struct routed {
-    struct kb_case c;
-    struct kb_problem p;
-    double ids[MAX_SLOTS], weights[MAX_SLOTS], id_bounds[MAX_SLOTS], bounds[MAX_SLOTS];
-};
-
-/* `scale` NULL: all 1; `chosen` NULL: the kernel's ids are not known. */
-static void route(struct routed *r, int experts, const float *logits, const float *scale,
-                  const char *set, const int32_t *chosen) {
-    float ones[1024];
-    char shape[24];
-    for (int e = 0; e < 1024; e++)
-        ones[e] = 1;
-    snprintf(shape, sizeof shape, "1x%d", experts);
-    r->c = case_of(shape, KB_FP32, set);
-    resolve(&r->c, &r->p);
-    const void *in[] = {logits, scale ? scale : ones, NULL, chosen};
-    int64_t slots = r->p.tensors[IDS].elements;
-    assert_true(slots <= MAX_SLOTS);
-    r->c.op->reference(&r->p, in, NULL, IDS, 0, slots, r->ids, r->id_bounds);
-    r->c.op->reference(&r->p, in, NULL, WEIGHTS, 0, slots, r->weights, r->bounds);
-}
-
-static void assert_ids(const struct routed *r, const int *want) {
-    for (int j = 0; j < (int)r->p.tensors[IDS].elements; j++)
-        if (r->ids[j] != want[j])
-            fail_msg("slot %d: expert %g, not %d", j, r->ids[j], want[j]);
-}
-
-static void assert_weights(const struct routed *r, const double *want, double rtol) {
-    for (int j = 0; j < (int)r->p.tensors[WEIGHTS].elements; j++)
-        if (!(isnan(want[j]) ? isnan(r->weights[j])
-                             : r->weights[j] == want[j] ||
-                                   fabs(r->weights[j] - want[j]) <= rtol * fabs(want[j])))
-            fail_msg("slot %d: weight %.9g, not %.9g", j, r->weights[j], want[j]);
 }
 
 /* ---- the problem -----------------------------------------------------------------------
@@ -222,9 +174,6 @@ static void the_peers_tolerance_is_by_the_logits_dtype(void **state) {
 
 /* ---- ids -------------------------------------------------------------------------------
  */
-
-static const float golden_logits[] = {1, 2, 2, -1, 0.5f, 2, 0.0f, -0.0f};
-static const float golden_scale[] = {1, 0.5f, 2, 1, 1, 1.5f, 1, 1};
 
 static void golden_values(void **state) {
     (void)state;
@@ -399,15 +348,6 @@ static void normalised_after_the_scale_they_sum_to_1(void **state) {
                    1e-14);
 }
 
-static void scaled_before_the_selection_other_experts_are_chosen(void **state) {
-    (void)state;
-    struct routed r;
-    route(&r, 8, golden_logits, golden_scale, "topk=3,scale=before", NULL);
-    assert_ids(&r, (const int[]){2, 5, 0}); /* 4, 3, and the first of two 1 */
-    double sum = 1 + exp(-1) + exp(-3);
-    assert_weights(&r, (const double[]){1 / sum, exp(-1) / sum, exp(-3) / sum}, 1e-14);
-}
-
 static void a_peak_leaves_the_others_nothing_and_in_order(void **state) {
     (void)state;
     float logits[16];
@@ -552,20 +492,6 @@ static void any_split_of_the_outputs_gives_the_same(void **state) {
     }
 }
 
-static void a_weight_is_made_of_a_logit_and_a_scale(void **state) {
-    (void)state;
-    struct routed r;
-    struct kb_source s[KB_MAX_SOURCES];
-    const void *in[] = {golden_logits, golden_scale, NULL, NULL};
-    route(&r, 8, golden_logits, golden_scale, "topk=4", NULL);
-    assert_int_equal(r.c.op->sources(&r.p, in, WEIGHTS, 2, s), 2); /* expert 5 */
-    assert_string_equal(s[0].name, "logit");
-    assert_string_equal(s[1].name, "scale");
-    assert_true(s[0].value == 2 && s[1].value == 1.5);
-    assert_int_equal(r.c.op->sources(&r.p, in, IDS, 3, s), 1);
-    assert_true(s[0].value == 1);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_shape_gives_tokens_experts_tensors_and_cost),
@@ -589,7 +515,6 @@ int main(void) {
         cmocka_unit_test(weights_without_a_scale_sum_to_1),
         cmocka_unit_test(over_all_experts_those_not_selected_count_too),
         cmocka_unit_test(normalised_after_the_scale_they_sum_to_1),
-        cmocka_unit_test(scaled_before_the_selection_other_experts_are_chosen),
         cmocka_unit_test(a_peak_leaves_the_others_nothing_and_in_order),
         cmocka_unit_test(a_nan_is_alone_in_its_slot_and_the_others_are_not_divided),
         cmocka_unit_test(a_negative_nan_comes_last),
@@ -597,7 +522,6 @@ int main(void) {
         cmocka_unit_test(op_by_op_one_nan_makes_a_row_nan),
         cmocka_unit_test(where_a_flush_makes_nan_of_infinity_nothing_is_judged),
         cmocka_unit_test(op_by_op_the_share_the_scale_and_the_product_are_rounded),
-        cmocka_unit_test(a_weight_is_made_of_a_logit_and_a_scale),
         cmocka_unit_test(any_split_of_the_outputs_gives_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,8 @@
  * Experts follow each other. */
 #include "ops/silu_mul_quant.h"
 
+#include <math.h>
+
 static int64_t groups_up(const struct kb_smq *q) {
     return q->scale_layout == KB_SMQ_PACKED ? (q->groups + 3) / 4 * 4 : q->groups;
 }
@@ -66,24 +68,41 @@ static struct kb_source source_of(const char *name, enum kb_dtype dtype, const v
     return (struct kb_source){name, dtype, kb_decode(dtype, kb_bits_at(dtype, data, i))};
 }
 
-/* A code of its gate, its up and the scale that is stored for it; a scale of a whole group,
- * which is no number. */
+/* The column of the largest |y| of a group, the first of equals or of what is no number. */
+static int64_t largest_of(const struct kb_smq *q, const void *input, int64_t token,
+                          int64_t group) {
+    struct kb_smq_group g = {.kind = KB_SMQ_FINITE};
+    int64_t at = 0;
+    kb_smq_group_at(q, input, NULL, token, group, &g);
+    for (int64_t i = 1; i < q->group && !isnan(g.y[at]); i++)
+        if (!(fabs(g.y[i]) <= fabs(g.y[at])))
+            at = i;
+    return group * q->group + at;
+}
+
+/* A code is made of its gate, its up and the scale that is stored for it; a scale of those
+ * that make the group's largest, where it is no padding. */
 int kb_smq_sources(const struct kb_problem *p, const void *const *in, int t, int64_t i,
                    struct kb_source *out) {
     struct kb_smq q = kb_smq_of(p->c);
-    struct kb_smq_place place = kb_smq_place_of(&q, t == KB_SMQ_SCALES ? i : 0);
+    bool code = t == KB_SMQ_CODES;
+    const void *input = in[KB_SMQ_INPUT], *scales = in[KB_SMQ_SCALES];
     int64_t token = i / q.hidden, col = i % q.hidden;
-    const struct kb_tensor_spec *scales = &p->tensors[KB_SMQ_SCALES];
+    struct kb_smq_place place = {token / q.rows, token % q.rows, col / q.group};
     int n = 0;
-    if (t == KB_SMQ_CODES) {
-        const void *input = in[KB_SMQ_INPUT];
-        place = (struct kb_smq_place){token / q.rows, token % q.rows, col / q.group};
+    if (!code) {
+        place = kb_smq_place_of(&q, i);
+        token = place.expert * q.rows + place.row;
+    }
+    if (place.row < q.rows && place.group < q.groups) {
+        if (!code)
+            col = largest_of(&q, input, token, place.group);
         out[n++] =
             source_of("gate", q.dtype, input, kb_smq_half(&q, token, KB_SMQ_GATE) + col);
         out[n++] = source_of("up", q.dtype, input, kb_smq_half(&q, token, KB_SMQ_UP) + col);
     }
-    if (t == KB_SMQ_CODES && in[KB_SMQ_SCALES])
-        out[n++] = source_of("y_s", scales->dtype, in[KB_SMQ_SCALES],
+    if (code && scales)
+        out[n++] = source_of("y_s", p->tensors[KB_SMQ_SCALES].dtype, scales,
                              kb_smq_element_of(&q, place));
     if (q.mask != KB_SMQ_MASK_NONE)
         out[n++] = source_of("masked_m", KB_I32, in[KB_SMQ_COUNTS], place.expert);

@@ -200,8 +200,27 @@ static void a_code_is_made_of_its_gate_its_up_and_its_scale(void **state) {
     assert_string_equal(sources[0].name, "gate");
     assert_true(sources[0].value == 3 && sources[1].value == -7);
     assert_true(sources[2].value == 0.25 && sources[3].value == 4);
-    assert_int_equal(r.c.op->sources(&r.p, r.in, KB_SMQ_SCALES, 5 * 3, sources), 1);
-    assert_true(sources[0].value == 4);
+    run_free(&r);
+}
+
+/* The fill's numbers are less than 8 times 8; of the padding there is no gate. */
+static void a_scale_is_made_of_what_makes_its_largest(void **state) {
+    (void)state;
+    struct run r;
+    struct kb_source sources[KB_MAX_SOURCES];
+    run_make(&r, "10x768", KB_BF16, "scale_layout=col_tma,mask=full,experts=2");
+    put(&r, 5, 130, 9, -8);
+    ((int32_t *)(void *)r.data[KB_SMQ_COUNTS])[1] = 4;
+    int64_t second_expert = 3 * 8, second_group = 8;
+    assert_int_equal(
+        r.c.op->sources(&r.p, r.in, KB_SMQ_SCALES, second_expert + second_group, sources),
+        3);
+    assert_true(sources[0].value == 9 && sources[1].value == -8 && sources[2].value == 4);
+    put(&r, 5, 140, NAN, 1);
+    r.c.op->sources(&r.p, r.in, KB_SMQ_SCALES, second_expert + second_group, sources);
+    assert_true(isnan(sources[0].value) && sources[1].value == 1);
+    assert_int_equal(r.c.op->sources(&r.p, r.in, KB_SMQ_SCALES, 5, sources), 1);
+    assert_string_equal(sources[0].name, "masked_m");
     run_free(&r);
 }
 
@@ -216,6 +235,7 @@ int main(void) {
         cmocka_unit_test(every_scale_has_one_place),
         cmocka_unit_test(scales_lie_by_rows_by_columns_and_in_bytes),
         cmocka_unit_test(a_code_is_made_of_its_gate_its_up_and_its_scale),
+        cmocka_unit_test(a_scale_is_made_of_what_makes_its_largest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
