@@ -102,7 +102,9 @@ void kb_rows_close(struct kb_rows *rows);
       kb_write_jsonl)                                                                      \
     X(KB_FORMAT_CSV, "csv", "a line per row, for spreadsheets", kb_write_csv)              \
     X(KB_FORMAT_MD, "md", "Markdown, for a comment on a change", kb_write_markdown)        \
-    X(KB_FORMAT_XML, "xml", "JUnit XML, a test case per row, for CI", kb_write_junit)
+    X(KB_FORMAT_XML, "xml", "JUnit XML, a test case per row, for CI", kb_write_junit)      \
+    X(KB_FORMAT_HTML, "html", "a page with plots, which needs nothing beside it",          \
+      kb_write_html)
 
 enum kb_format {
 #define X(id, word, help, writer) id,

@@ -182,16 +182,13 @@ static void each_mistake_has_its_words(void **state) {
          "--method: unknown method \"colt\", did you mean \"cold\"?"},
         {"--method cupti", "--method: method \"cupti\" is not in this version; there are "
                            "graph, pdl, cold, hot"},
-        {"--format html", "--format: format \"html\" is not in this version; there are "
-                          "json, jsonl, csv, md, xml"},
-        {"-o r.html",
-         "-o: r.html: extension \"html\" is not in this version; there are json, "
-         "jsonl, csv, md, xml"},
+        {"--format htm", "--format: unknown format \"htm\", did you mean \"html\"?"},
+        {"-o r.htm", "-o: r.htm: unknown extension \"htm\", did you mean \"html\"?"},
         {"-o r.jsn", "-o: r.jsn: unknown extension \"jsn\", did you mean \"json\"?"},
         {"-o report",
-         "-o: report: has no extension, wanted .json, .jsonl, .csv, .md or .xml"},
+         "-o: report: has no extension, wanted .json, .jsonl, .csv, .md, .xml or .html"},
         {"-o .json",
-         "-o: .json: has no extension, wanted .json, .jsonl, .csv, .md or .xml"},
+         "-o: .json: has no extension, wanted .json, .jsonl, .csv, .md, .xml or .html"},
         {"-o a.md -o a.md", "-o: a.md is given twice"},
         {"--device 0,x",
          "--device: \"x\" is no device, wanted a GPU's number, all or host"},

@@ -7,10 +7,9 @@ const char *const kb_backend_words[] = {"auto", "cuda", "host", NULL};
 static const char *const color_words[] = {"auto", "always", "never", NULL};
 
 static const char *const later[] = {
-    "gate",     "diff",     "merge",   "new",        "selftest",
-    "cache",    "--resume", "--shard", "--baseline", "--samples",
-    "--strict", "--cross",  "--trust", "--all",      "--schedule-seed",
-    "cupti",    "launch",   "html",
+    "gate",     "diff",    "merge",           "new",       "selftest", "cache",
+    "--resume", "--shard", "--baseline",      "--samples", "--strict", "--cross",
+    "--trust",  "--all",   "--schedule-seed", "cupti",     "launch",
 };
 
 bool kb_is_later(const char *word) {
@@ -283,14 +282,14 @@ const struct kb_option kb_options[] = {
     {.name = "--output",
      .letter = 'o',
      .arg = "FILE",
-     .brief = "-o FILE ...  (.json .jsonl .csv .md .xml)",
+     .brief = "-o FILE ...  (.json .jsonl .csv .md .xml .html)",
      .type = KB_O_OWN,
      .take = kb_take_output,
      .group = KB_G_REPORT,
      .files = "*",
      .help = "write a report, its form by the extension; may be repeated"},
     {.name = "--format",
-     .arg = "json|jsonl|csv|md|xml",
+     .arg = "json|jsonl|csv|md|xml|html",
      .brief = "--format F",
      .type = KB_O_OWN,
      .take = kb_take_format,

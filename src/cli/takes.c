@@ -108,7 +108,8 @@ bool kb_take_output(const char *value, struct kb_arena *arena, struct kb_options
     if (dot && dot[1] && dot != value)
         know_formats("extension", dot + 1, what);
     else
-        kb_buf_puts(what, "has no extension, wanted .json, .jsonl, .csv, .md or .xml");
+        kb_buf_puts(what,
+                    "has no extension, wanted .json, .jsonl, .csv, .md, .xml or .html");
     return false;
 }
 

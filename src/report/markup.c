@@ -11,7 +11,7 @@ static bool is_no_character(const char *p) {
 /* `text` is free of control characters and valid UTF-8. */
 static void add(const char *text, struct kb_buf *out) {
     for (const char *p = text; *p; p++) {
-        if (strchr("&<>\"'", *p)) {
+        if (strchr("&<>\"'", (unsigned char)*p)) {
             kb_buf_printf(out, "&#%d;", *p);
         } else if (*p == '\xef' && is_no_character(p)) {
             kb_buf_printf(out, "\\xef\\xbf\\x%02x", (unsigned char)p[2]);

@@ -42,7 +42,8 @@ void kb_sink_room(struct kb_sink *sink);
 /* A writer: the whole report from the rows, from the first on. False with `err` set where
  * the rows cannot be read; failures of the sink are the sink's. */
 typedef bool kb_writer(struct kb_rows *rows, struct kb_sink *sink, struct kb_err *err);
-kb_writer kb_write_json, kb_write_jsonl, kb_write_csv, kb_write_markdown, kb_write_junit;
+kb_writer kb_write_json, kb_write_jsonl, kb_write_csv, kb_write_markdown, kb_write_junit,
+    kb_write_html;
 
 /* ---- what writers share, in survey.c and markup.c --------------------------------------
  */

@@ -1,0 +1,49 @@
+/* html.h - between the files that make a report's HTML page. */
+#ifndef KB_REPORT_HTML_H
+#define KB_REPORT_HTML_H
+
+#include "report/parts.h"
+
+/* In html_style.c: the page's style, and the script that sorts and filters its table. */
+extern const char kb_html_style[], kb_html_script[];
+
+/* In html_table.c: the table of all rows. */
+bool kb_html_table(const struct kb_survey *survey, struct kb_rows *rows,
+                   struct kb_sink *sink, struct kb_err *err);
+
+/* In html_plots.c: figures, drawn by gnuplot; where it cannot draw, a line that says why.
+ * False where the rows cannot be read. */
+bool kb_html_plots(const struct kb_survey *survey, struct kb_rows *rows,
+                   struct kb_sink *sink, struct kb_err *err);
+
+/* ---- drawing, in draw.c ----------------------------------------------------------------
+ */
+
+/* A folder with the files that gnuplot reads: data, and one script with all figures. */
+struct kb_drawing {
+    struct kb_temp temp;
+    struct kb_buf script;
+    int n_figures, n_files;
+    bool failed; /* a file could not be written; `err` says why */
+    struct kb_err err;
+};
+bool kb_draw_begin(struct kb_drawing *drawing, struct kb_err *err);
+/* The next figure: all that is added to the script from here on is of it. */
+void kb_draw_figure(struct kb_drawing *drawing);
+/* An axis, 'x' or 'y': its label, which is no name of the report's; and that it is
+ * logarithmic from `low` to `high` > `low` > 0. */
+void kb_draw_label(struct kb_drawing *drawing, char axis, const char *text);
+void kb_draw_log_axis(struct kb_drawing *drawing, char axis, double low, double high);
+/* A file of data; returns its number: the script reads it as 'N.dat'. */
+int kb_draw_data(struct kb_drawing *drawing, const struct kb_buf *data);
+/* A name as data files may hold it, in quotes: what is not plain becomes '?'. */
+void kb_draw_name(const char *name, struct kb_buf *out);
+/* Run gnuplot over the script. False with `err` where there is none, or it failed. */
+bool kb_draw_run(struct kb_drawing *drawing, struct kb_err *err);
+/* A figure as an <svg> element whose ids are no other figure's. */
+bool kb_draw_svg(const struct kb_drawing *drawing, int figure, struct kb_buf *out,
+                 struct kb_err *err);
+/* Safe on a zeroed drawing. */
+void kb_draw_end(struct kb_drawing *drawing);
+
+#endif

@@ -1,0 +1,159 @@
+/* html_table.c - all rows of a report as a table of its page. */
+#include "report/html.h"
+
+#include <math.h>
+#include <string.h>
+
+struct table {
+    const struct kb_survey *survey;
+    struct kb_buf *out;
+};
+
+/* ---- heads -----------------------------------------------------------------------------
+ */
+
+static void head(const char *text, const char *class, struct kb_buf *out) {
+    kb_buf_printf(out, "<th scope=\"col\"%s>%s</th>", class, text);
+}
+
+static void add_heads(const struct kb_survey *s, struct kb_buf *out) {
+    static const char number[] = " class=\"n\"";
+    kb_buf_puts(out, "<thead><tr>");
+    head("verdict", "", out);
+    head("case", "", out);
+    if (s->many_devices)
+        head("device", "", out);
+    if (s->many_builds)
+        head("build", "", out);
+    head("variant", "", out);
+    head("err/bound", number, out);
+    head("max ulp", number, out);
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        if (!s->has[m])
+            continue;
+        struct kb_buf text = {0};
+        kb_buf_printf(&text, "%s us", kb_method_word((enum kb_method)m));
+        head(kb_buf_text(&text), number, out);
+        kb_buf_free(&text);
+        if (m != s->first)
+            continue;
+        head("GB/s", number, out);
+        head("ceiling", number, out);
+    }
+    head("registers", number, out);
+    if (s->tally.rows > s->tally.count[KB_PASS])
+        head("why", "", out);
+    kb_buf_puts(out, "</tr></thead>\n");
+}
+
+/* ---- cells -----------------------------------------------------------------------------
+ */
+
+static void text_cell(const char *text, const char *class, struct kb_buf *out) {
+    kb_buf_printf(out, "<td%s>", class);
+    kb_markup(text, out);
+    kb_buf_puts(out, "</td>");
+}
+
+/* `value` is what sorting goes by. */
+static void number_cell(const char *text, double value, const char *note,
+                        struct kb_buf *out) {
+    kb_buf_puts(out, "<td class=\"n\" data-v=\"");
+    if (isinf(value))
+        kb_buf_puts(out, value > 0 ? "Infinity" : "-Infinity");
+    else if (!isnan(value))
+        kb_buf_printf(out, "%.8g", value);
+    kb_buf_printf(out, "\">%s%s%s</td>", text, *note ? " " : "", note);
+}
+
+static void add_times(const struct kb_survey *s, const struct kb_row *row,
+                      struct kb_buf *out) {
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        const struct kb_time *t = &row->times[m];
+        if (!s->has[m])
+            continue;
+        double ns = t->there ? t->median_ns : (double)NAN;
+        bool odd = t->there && t->quality != KB_Q_OK;
+        number_cell(kb_cell_us(ns).text, ns, odd ? kb_quality_word(t->quality) : "", out);
+        if (m != s->first)
+            continue;
+        double rate = t->there ? t->gb_per_s : (double)NAN;
+        double share = t->there && isfinite(t->ceiling_ns) ? t->ceiling : (double)NAN;
+        number_cell(kb_cell_rate(rate).text, rate, "", out);
+        number_cell(kb_cell_percent(share).text, share, "", out);
+    }
+}
+
+static void add_case(const struct kb_row *row, struct kb_buf *out) {
+    struct kb_buf id = {0}, sampled = {0};
+    kb_buf_puts(&id, row->case_id);
+    kb_sampled_words(row, &sampled);
+    if (sampled.len)
+        kb_buf_printf(&id, " (%s)", kb_buf_text(&sampled));
+    text_cell(kb_buf_text(&id), "", out);
+    kb_buf_free(&id);
+    kb_buf_free(&sampled);
+}
+
+static void add_row(void *context, const struct kb_row *row) {
+    const struct table *table = context;
+    const struct kb_survey *s = table->survey;
+    struct kb_buf *out = table->out, words = {0};
+    enum kb_verdict verdict = kb_reason_verdict(row->reason);
+    int registers = row->built ? row->code.registers : -1;
+    kb_buf_printf(out, "<tr data-verdict=\"%s\"><td class=\"%s\">%s</td>",
+                  kb_verdict_key(verdict), kb_verdict_key(verdict),
+                  kb_verdict_word(verdict));
+    add_case(row, out);
+    if (s->many_devices)
+        text_cell(row->device, "", out);
+    if (s->many_builds)
+        text_cell(row->build, "", out);
+    kb_variant_words(row, &words);
+    text_cell(kb_buf_text(&words), "", out);
+    number_cell(kb_cell_ratio(kb_row_error(row)).text, kb_row_error(row), "", out);
+    number_cell(kb_cell_ratio(kb_row_ulp(row)).text, kb_row_ulp(row), "", out);
+    add_times(s, row, out);
+    double count = registers > 0 ? (double)registers : (double)NAN;
+    number_cell(kb_cell_number(count).text, count, "", out);
+    if (s->tally.rows > s->tally.count[KB_PASS]) {
+        kb_buf_clear(&words);
+        kb_row_words(row, &words);
+        text_cell(kb_buf_text(&words), " class=\"why\"", out);
+    }
+    kb_buf_puts(out, "</tr>\n");
+    kb_buf_free(&words);
+}
+
+/* ---- the section -----------------------------------------------------------------------
+ */
+
+/* Shown by the script, without which they would do nothing. */
+static void add_controls(const struct kb_survey *s, struct kb_buf *out) {
+    kb_buf_puts(out,
+                "<div id=\"controls\" hidden><input id=\"filter\" type=\"search\" "
+                "aria-label=\"filter rows\" placeholder=\"words that a row has, -words "
+                "that it has not\">");
+    for (int v = 0; v < KB_VERDICT_COUNT; v++) {
+        const char *key = kb_verdict_key((enum kb_verdict)v);
+        if (s->tally.count[v])
+            kb_buf_printf(out,
+                          "<label class=\"%s\"><input type=\"checkbox\" checked "
+                          "value=\"%s\"> %s</label>",
+                          key, key, kb_verdict_word((enum kb_verdict)v));
+    }
+    kb_buf_puts(out, "<span class=\"soft\" id=\"shown\"></span></div>\n");
+}
+
+bool kb_html_table(const struct kb_survey *survey, struct kb_rows *rows,
+                   struct kb_sink *sink, struct kb_err *err) {
+    struct table table = {.survey = survey, .out = &sink->text};
+    kb_buf_puts(table.out, "<section><h2>Rows</h2>\n");
+    add_controls(survey, table.out);
+    kb_buf_puts(table.out, "<div class=\"scroll\"><table id=\"rows\">\n");
+    add_heads(survey, table.out);
+    kb_buf_puts(table.out, "<tbody>\n");
+    bool ok = kb_rows_visit(rows, sink, add_row, &table, err);
+    kb_buf_puts(table.out, "</tbody></table></div></section>\n");
+    return ok;
+}

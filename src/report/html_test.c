@@ -1,0 +1,135 @@
+/* html_test.c - the page made from a journal: what it holds, and what no name can add. */
+#include "report/html.h"
+#include "report/sample_journal.h"
+
+/* No gnuplot is found: what is drawn has tests of its own. */
+static int make_bare_place(void **state) {
+    setenv("PATH", "/nonexistent", 1);
+    return make_place(state);
+}
+
+#define BARE(name) cmocka_unit_test_setup_teardown(name, make_bare_place, free_place)
+
+static int count(const char *text, const char *what) {
+    int n = 0;
+    for (const char *p = text; (p = strstr(p, what)); p += strlen(what))
+        n++;
+    return n;
+}
+
+static void the_page_has_summary_environment_failures_and_rows(void **state) {
+    struct place *p = *state;
+    const char *text = report_of(p, three_rows(p, true), KB_FORMAT_HTML);
+    assert_non_null(strstr(text, "<title>kbench: 1 pass, 1 FAIL, 1 ERROR</title>"));
+    assert_non_null(strstr(text, "<li class=\"fail\"><b>1</b> FAIL</li>"));
+    assert_non_null(strstr(text,
+                           "<dt>device 0</dt><dd>NVIDIA H200 sm_90, 132 SMs, L2 63 MB, "
+                           "driver 580.159.04, NVRTC 13.0, clocks not locked</dd>"));
+    assert_non_null(strstr(text, "repeat    kbench --case gelu_tanh/83x1024/bf16"));
+    assert_int_equal(count(text, "<tr data-verdict="), 3);
+    assert_int_equal(count(text, "<article "), 2);
+    assert_non_null(strstr(text, "<td class=\"n\" data-v=\"1220.1\">1.22</td>"));
+    assert_non_null(strstr(text, "<td class=\"n\" data-v=\"\">-</td>"));
+}
+
+static void the_page_of_a_run_that_was_broken_off_says_so(void **state) {
+    struct place *p = *state;
+    const char *text = report_of(p, three_rows(p, false), KB_FORMAT_HTML);
+    assert_non_null(strstr(text, "Not complete: the run did not get to its end (SIGINT)"));
+    text = report_of(p, three_rows(p, true), KB_FORMAT_HTML);
+    assert_null(strstr(text, "Not complete"));
+}
+
+static void names_are_text_and_nothing_is_fetched(void **state) {
+    struct place *p = *state;
+    const char *text = report_of(p, hostile_rows(p), KB_FORMAT_HTML);
+    assert_int_equal(count(text, "<script"), 1);
+    assert_null(strstr(text, "<img"));
+    assert_null(strstr(text, "\033"));
+    assert_null(strstr(text, "\xe2\x80\xae"));
+    assert_null(strstr(text, "http:"));
+    assert_null(strstr(text, "https:"));
+    assert_non_null(strstr(text, "&#60;script&#62;alert(1)&#60;/script&#62;"));
+    assert_non_null(strstr(text, "&#34;&#62;&#60;img src=x onerror=alert(1)&#62;"));
+}
+
+static void the_script_alone_may_run(void **state) {
+    struct place *p = *state;
+    char nonce[2][64];
+    for (int i = 0; i < 2; i++) {
+        const char *text = report_of(p, three_rows(p, true), KB_FORMAT_HTML);
+        const char *policy = strstr(text, "script-src 'nonce-");
+        const char *script = strstr(text, "<script nonce=\"");
+        assert_non_null(strstr(text, "default-src 'none';"));
+        assert_true(policy && script);
+        policy += strlen("script-src 'nonce-");
+        script += strlen("<script nonce=\"");
+        assert_int_equal(strcspn(policy, "'"), 32);
+        assert_memory_equal(policy, script, 33 - 1);
+        kb_text_copy(nonce[i], 33, script);
+    }
+    assert_string_not_equal(nonce[0], nonce[1]);
+}
+
+static void without_gnuplot_a_line_says_so(void **state) {
+    struct place *p = *state;
+    const char *text = report_of(p, three_rows(p, true), KB_FORMAT_HTML);
+    const char *line = strstr(text, "<p class=\"note\">No plots: ");
+    assert_non_null(line);
+    assert_non_null(strstr(line, "gnuplot"));
+    assert_null(strstr(text, "<svg"));
+}
+
+/* ---- drawing ---------------------------------------------------------------------------
+ */
+
+static void a_name_in_data_is_no_command(void **state) {
+    (void)state;
+    struct kb_buf out = {0};
+    kb_draw_name("a\"`b`$(c)<d>\n\xe2\x80\xae\\", &out);
+    assert_string_equal(kb_buf_text(&out), "\"a?"
+                                           "?b?"
+                                           "?(c)?d?"
+                                           "?"
+                                           "?"
+                                           "?"
+                                           "?"
+                                           "?\"");
+    kb_buf_free(&out);
+}
+
+static void figures_come_back_with_ids_of_their_own(void **state) {
+    (void)state;
+    struct kb_drawing drawing;
+    struct kb_buf svg = {0};
+    struct kb_err err = {0};
+    assert_true(kb_draw_begin(&drawing, &err));
+    char path[512];
+    static const char text[] =
+        "<?xml version=\"1.0\"?>\n<svg><title>f3</title><path id='gpPt1'/>"
+        "<use xlink:href='#gpPt1' clip-path='url(#gpPt1)'/></svg>\n";
+    snprintf(path, sizeof path, "%s/3.svg", drawing.temp.path);
+    write_file(path, text, strlen(text));
+    assert_true(kb_draw_svg(&drawing, 3, &svg, &err));
+    assert_string_equal(kb_buf_text(&svg), "<svg><path id='f3-gpPt1'/><use xlink:href='#f3-"
+                                           "gpPt1' clip-path='url(#f3-gpPt1)'/></svg>\n");
+    write_file(path, text, strlen(text) - 9); /* cut off */
+    assert_false(kb_draw_svg(&drawing, 3, &svg, &err));
+    assert_int_equal(err.kind, KB_IO);
+    kb_buf_free(&svg);
+    kb_draw_end(&drawing);
+    assert_false(kb_is_folder(path));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        BARE(the_page_has_summary_environment_failures_and_rows),
+        BARE(the_page_of_a_run_that_was_broken_off_says_so),
+        BARE(names_are_text_and_nothing_is_fetched),
+        BARE(the_script_alone_may_run),
+        BARE(without_gnuplot_a_line_says_so),
+        cmocka_unit_test(a_name_in_data_is_no_command),
+        cmocka_unit_test(figures_come_back_with_ids_of_their_own),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
