@@ -23,6 +23,7 @@ struct kb_device_info {
     char compiler[64]; /* host: "g++ 12.2" */
     int cores;         /* host */
     bool clocks_locked;
+    int lock_mhz;   /* the SM clock to lock to; 0: not known */
     char note[512]; /* why `auto` took this one: "no NVIDIA driver (libcuda.so.1 not found)"
                      */
 };
@@ -126,7 +127,11 @@ struct kb_run_result {
     X(KB_GRAPH, "graph", "time per node of a captured graph over rotating buffer sets")    \
     X(KB_PDL, "pdl", "graph, with programmatic edges between the nodes")                   \
     X(KB_COLD, "cold", "one launch between events after a clean L2 flush")                 \
-    X(KB_HOT, "hot", "one launch between events, no flush")
+    X(KB_HOT, "hot", "one launch between events, no flush")                                \
+    X(KB_CUPTI, "cupti",                                                                   \
+      "from the start to the end of a launch by the GPU's own clock, which CUPTI "         \
+      "tells, over rotating buffer sets")                                                  \
+    X(KB_LAUNCH, "launch", "what queueing a launch takes of the host's time")
 
 enum kb_method {
 #define X(id, word, help) id,
@@ -142,7 +147,8 @@ struct kb_timer_facts {
     int64_t footprint_bytes; /* all sets together */
     int launches_per_sample; /* a sample is a mean over these */
     double tick_ns;          /* resolution of one sample (timer's tick / launches) */
-    const char *cache;       /* "rotated", "flushed", "warm" */
+    const char *cache;       /* "rotated", "flushed", "warm"; "none": no GPU time */
+    double timer_ns;         /* what the timer reads around nothing; NAN: not known */
 };
 #define KB_THROTTLE_UNKNOWN (UINT64_C(1) << 63) /* NVML gave no answer */
 
@@ -150,6 +156,7 @@ struct kb_clocks {
     int sm_mhz, memory_mhz; /* 0: not known */
     uint64_t throttle;      /* NVML clocks-event reasons, idle and settings left out */
     int other_processes;    /* that compute on the same GPU; -1: not known */
+    char others[256];       /* who they are: "pid 4711 (python3)" by comma */
 };
 void kb_throttle_words(uint64_t reasons, struct kb_buf *out); /* "power,thermal" */
 
@@ -200,6 +207,11 @@ struct kb_backend {
      * timed launch leaves out, and a tensor changed in place was changed once. */
     bool (*timer_result)(struct kb_timer *timer, int set, struct kb_slab *out,
                          struct kb_err *err);
+    /* Energy of one launch: launches without a pause for `seconds` at least, by the GPU's
+     * counter. NULL where there are no timers. KB_UNSUPPORTED: no counter, or a method
+     * whose launches are not all that runs (cold, launch). */
+    bool (*timer_energy)(struct kb_timer *timer, double seconds, double *joules,
+                         struct kb_err *err);
     void (*timer_close)(struct kb_timer *timer);
     /* The same sample of an empty kernel, by method: the timer's floor. Cached per device.
      */
@@ -219,6 +231,18 @@ bool kb_compiler_open(const struct kb_exec_options *options, struct kb_compiler 
 bool kb_compiler_build(struct kb_compiler *compiler, int64_t sm, const struct kb_plan *plan,
                        const struct kb_build *build, struct kb_code_info *info,
                        struct kb_err *err);
+/* Several, the builds that nvcc compiles a few at a time. They have the same kernel file,
+ * defines, architecture and build, and differ in their entries. */
+enum { KB_MAX_TOGETHER = 16 };
+struct kb_compiled {
+    const struct kb_plan *plan;
+    struct kb_code_info info;
+    struct kb_err err;
+    bool ok;
+};
+void kb_compiler_build_together(struct kb_compiler *compiler, int64_t sm,
+                                const struct kb_build *build, struct kb_compiled *items,
+                                int n);
 void kb_compiler_close(struct kb_compiler *compiler);
 
 extern const struct kb_backend kb_cuda, kb_host;

@@ -180,8 +180,7 @@ static void each_mistake_has_its_words(void **state) {
         {"--mode bnch", "--mode: unknown mode \"bnch\", did you mean \"bench\"?"},
         {"--method graph,colt",
          "--method: unknown method \"colt\", did you mean \"cold\"?"},
-        {"--method cupti", "--method: method \"cupti\" is not in this version; there are "
-                           "graph, pdl, cold, hot"},
+        {"--method cuti", "--method: unknown method \"cuti\", did you mean \"cupti\"?"},
         {"--format htm", "--format: unknown format \"htm\", did you mean \"html\"?"},
         {"-o r.htm", "-o: r.htm: unknown extension \"htm\", did you mean \"html\"?"},
         {"-o r.jsn", "-o: r.jsn: unknown extension \"jsn\", did you mean \"json\"?"},

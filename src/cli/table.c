@@ -214,7 +214,7 @@ const struct kb_option kb_options[] = {
      .help = "run under sanitizers, on the host: address, undefined; or thread"},
 
     {.name = "--method",
-     .arg = "graph,pdl,cold,hot",
+     .arg = "graph,pdl,cold,hot,cupti,launch",
      .type = KB_O_OWN,
      .take = kb_take_methods,
      .group = KB_G_TIME,

@@ -97,6 +97,20 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+double kb_least_step(double *ns, int n) {
+    double least = 0;
+    qsort(ns, (size_t)n, sizeof *ns, by_value);
+    for (int i = 1; i < n; i++) {
+        double step = ns[i] - ns[i - 1];
+        /* Times come as floats of milliseconds: less is their rounding. */
+        if (step > 0.5 && (least == 0 || step < least))
+            least = step;
+    }
+    if (least == 0)
+        least = ns[0] > 1 ? ns[0] : 1;
+    return least;
+}
+
 /* The times between events are multiples of a tick that no call tells: the least difference
  * between many short ones is it, or a small multiple. */
 static bool measure_tick(struct kb_device *device, struct kb_clockwork *c,
@@ -113,16 +127,8 @@ static bool measure_tick(struct kb_device *device, struct kb_clockwork *c,
     for (int i = 0; i < TICK_PAIRS; i++)
         if (!kb_clockwork_between(device, i, i + 1, &ns[i], err))
             return false;
-    qsort(ns, TICK_PAIRS, sizeof *ns, by_value);
-    c->tick_ns = 0;
-    for (int i = 1; i < TICK_PAIRS; i++) {
-        double step = ns[i] - ns[i - 1];
-        /* Times come as floats of milliseconds: less is their rounding. */
-        if (step > 0.5 && (c->tick_ns == 0 || step < c->tick_ns))
-            c->tick_ns = step;
-    }
-    if (c->tick_ns == 0) /* all the same: the tick is at least as long as what was timed */
-        c->tick_ns = ns[0] > 1 ? ns[0] : 1;
+    c->tick_ns = kb_least_step(ns, TICK_PAIRS);
+    c->pair_ns = ns[TICK_PAIRS / 2];
     return true;
 }
 
@@ -148,6 +154,7 @@ void kb_clockwork_free(struct kb_device *device) {
     if (!c)
         return;
     kb_sets_drop_idle(device);
+    kb_cupti_stop(&c->cupti);
     for (size_t i = 0; i < KB_COUNT(c->events); i++)
         if (c->events[i])
             device->cu.EventDestroy(c->events[i]);
@@ -180,6 +187,12 @@ bool kb_clockwork_release(struct kb_device *device, bool *late, struct kb_err *e
     *late = c->flags[1] != 0;
     c->lates += *late;
     return ok;
+}
+
+bool kb_clockwork_forget(struct kb_device *device, struct kb_err *err) {
+    CUresult rc = device->cu.CtxResetPersistingL2Cache();
+    return !rc || rc == CUDA_ERROR_NOT_SUPPORTED ||
+           kb_cuda_fail(&device->cu, rc, "timer", err);
 }
 
 bool kb_clockwork_flush(struct kb_device *device, struct kb_err *err) {

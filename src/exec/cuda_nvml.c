@@ -4,8 +4,9 @@
 
 #include <dlfcn.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { TOO_SMALL = 7, CLOCK_SM = 1, CLOCK_MEMORY = 2, MAX_PROCESSES = 64 };
+enum { TOO_SMALL = 7, CLOCK_SM = 1, CLOCK_MEMORY = 2 };
 
 /* Reasons for a clock that throttle nothing: no work, and what somebody asked for. */
 enum { IDLE = 0x1, CLOCK_SETTING = 0x2, DISPLAY_SETTING = 0x100 };
@@ -16,8 +17,32 @@ static bool find(void *library, const char *symbol, void *function) {
     return address != NULL;
 }
 
+/* Who computes on a device; -1: not known. */
+static int list_processes(const struct kb_nvml *nvml, void *device, unsigned *pids,
+                          int max) {
+    struct kb_nvml_process processes[KB_NVML_PROCESSES];
+    unsigned count = KB_NVML_PROCESSES;
+    int rc = nvml->DeviceGetProcesses(device, &count, processes);
+    if (rc && rc != TOO_SMALL)
+        return -1;
+    count = count < (unsigned)max ? count : (unsigned)max;
+    for (unsigned i = 0; i < count; i++)
+        pids[i] = processes[i].pid;
+    return (int)count;
+}
+
+static void look_before(struct kb_nvml *nvml) {
+    void *device;
+    nvml->n_before = nvml->DeviceByIndex ? 0 : -1;
+    for (unsigned i = 0; nvml->n_before >= 0 && nvml->DeviceByIndex(i, &device) == 0; i++) {
+        int n = list_processes(nvml, device, nvml->before + nvml->n_before,
+                               KB_NVML_PROCESSES - nvml->n_before);
+        nvml->n_before = n < 0 ? -1 : nvml->n_before + n;
+    }
+}
+
 void kb_nvml_load(struct kb_nvml *out) {
-    *out = (struct kb_nvml){0};
+    *out = (struct kb_nvml){.n_before = -1};
     void *library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
     if (!library)
         return;
@@ -25,7 +50,12 @@ void kb_nvml_load(struct kb_nvml *out) {
 #define X(name, symbol, args) all = find(library, symbol, &out->name) && all;
     KB_NVML_FUNCTIONS(X)
 #undef X
+#define X(name, symbol, args) find(library, symbol, &out->name);
+    KB_NVML_MAYBE(X)
+#undef X
     out->there = all && out->Init() == 0;
+    if (out->there)
+        look_before(out);
 }
 
 void kb_nvml_close(struct kb_nvml *nvml) {
@@ -73,15 +103,82 @@ bool kb_nvml_locked(const struct kb_nvml *nvml) {
            set != standard;
 }
 
-/* Those that compute here beside us. We are one of them, under a number of our own where a
- * container hides the machine's. */
-static int count_others(const struct kb_nvml *nvml) {
-    struct kb_nvml_process processes[MAX_PROCESSES];
-    unsigned count = MAX_PROCESSES;
-    int rc = nvml->DeviceGetProcesses(nvml->device, &count, processes);
-    if (rc && rc != TOO_SMALL)
-        return -1;
-    return count ? (int)count - 1 : 0;
+int kb_nvml_lock_mhz(const struct kb_nvml *nvml) {
+    unsigned mhz;
+    if (!nvml->device)
+        return 0;
+    if (nvml->DeviceGetDefaultApplicationsClock(nvml->device, CLOCK_SM, &mhz) == 0 && mhz)
+        return (int)mhz;
+    if (!nvml->DeviceGetMaxClockInfo ||
+        nvml->DeviceGetMaxClockInfo(nvml->device, CLOCK_SM, &mhz))
+        return 0;
+    return (int)mhz;
+}
+
+bool kb_nvml_energy(const struct kb_nvml *nvml, int64_t *mj) {
+    unsigned long long value;
+    if (!nvml->device || !nvml->DeviceGetTotalEnergy ||
+        nvml->DeviceGetTotalEnergy(nvml->device, &value))
+        return false;
+    *mj = (int64_t)value;
+    return true;
+}
+
+/* ---- who else computes here ------------------------------------------------------------
+ */
+
+static bool has_pid(const unsigned *pids, int n, unsigned pid) {
+    for (int i = 0; i < n; i++)
+        if (pids[i] == pid)
+            return true;
+    return false;
+}
+
+/* Which of them we are; -1: none, or not known. */
+static int find_self(const struct kb_nvml *nvml, const unsigned *pids, int n) {
+    int self = -1, later = 0;
+    for (int i = 0; i < n; i++)
+        if (pids[i] == (unsigned)getpid())
+            return i;
+    if (n == 1 && nvml->n_before <= 0)
+        return 0;
+    for (int i = 0; i < n && nvml->n_before >= 0; i++) {
+        if (has_pid(nvml->before, nvml->n_before, pids[i]))
+            continue;
+        self = i;
+        later++;
+    }
+    return later == 1 ? self : -1;
+}
+
+static void name_process(const struct kb_nvml *nvml, unsigned pid, struct kb_buf *out) {
+    char name[256] = "";
+    kb_buf_printf(out, "%spid %u", out->len ? ", " : "", pid);
+    if (!nvml->SystemGetProcessName || nvml->SystemGetProcessName(pid, name, sizeof name) ||
+        !*name)
+        return;
+    name[sizeof name - 1] = '\0';
+    const char *slash = strrchr(name, '/');
+    kb_buf_puts(out, " (");
+    kb_escape(out, slash ? slash + 1 : name, strlen(slash ? slash + 1 : name));
+    kb_buf_putc(out, ')');
+}
+
+static void find_others(const struct kb_nvml *nvml, struct kb_clocks *out) {
+    unsigned pids[KB_NVML_PROCESSES];
+    struct kb_buf names = {0};
+    int n = list_processes(nvml, nvml->device, pids, KB_NVML_PROCESSES);
+    int self = n > 0 ? find_self(nvml, pids, n) : -1;
+    out->other_processes = n > 0 ? n - 1 : n;
+    if (out->other_processes > 0) {
+        for (int i = 0; i < n; i++)
+            if (i != self)
+                name_process(nvml, pids[i], &names);
+        if (self < 0)
+            kb_buf_puts(&names, ", one of them this one");
+        kb_text_copy(out->others, sizeof out->others, kb_buf_text(&names));
+    }
+    kb_buf_free(&names);
 }
 
 void kb_nvml_clocks(const struct kb_nvml *nvml, struct kb_clocks *out) {
@@ -93,5 +190,5 @@ void kb_nvml_clocks(const struct kb_nvml *nvml, struct kb_clocks *out) {
     out->memory_mhz = clock_mhz(nvml, CLOCK_MEMORY);
     if (nvml->DeviceGetThrottleReasons(nvml->device, &reasons) == 0)
         out->throttle = reasons & ~(uint64_t)(IDLE | CLOCK_SETTING | DISPLAY_SETTING);
-    out->other_processes = count_others(nvml);
+    find_others(nvml, out);
 }

@@ -5,6 +5,8 @@
 
 #include "exec.h"
 
+enum { KB_NVML_PROCESSES = 64 };
+
 struct kb_nvml_memory {
     unsigned long long total, free, used;
 };
@@ -32,11 +34,24 @@ struct kb_nvml_process {
     X(DeviceGetProcesses, "nvmlDeviceGetComputeRunningProcesses_v3",                       \
       (void *, unsigned *, struct kb_nvml_process *))
 
+/* Those that some devices or drivers lack. */
+#define KB_NVML_MAYBE(X)                                                                   \
+    X(DeviceGetTotalEnergy, "nvmlDeviceGetTotalEnergyConsumption",                         \
+      (void *, unsigned long long *))                                                      \
+    X(DeviceGetMaxClockInfo, "nvmlDeviceGetMaxClockInfo", (void *, int, unsigned *))       \
+    X(DeviceByIndex, "nvmlDeviceGetHandleByIndex_v2", (unsigned, void **))                 \
+    X(SystemGetProcessName, "nvmlSystemGetProcessName", (unsigned, char *, unsigned))
+
 struct kb_nvml {
     bool there;
     void *device; /* NULL: it could not be had */
+    /* Who computed on a GPU when it was loaded, which is before this process does: where a
+     * container numbers processes by itself, that tells who of those seen later it is. */
+    int n_before; /* -1: not known */
+    unsigned before[KB_NVML_PROCESSES];
 #define X(name, symbol, args) int(*name) args;
     KB_NVML_FUNCTIONS(X)
+    KB_NVML_MAYBE(X)
 #undef X
 };
 
@@ -46,6 +61,11 @@ void kb_nvml_close(struct kb_nvml *nvml);
 void kb_nvml_select(struct kb_nvml *nvml, const char *pci_bus_id);
 bool kb_nvml_driver(const struct kb_nvml *nvml, char *out, size_t size); /* "580.159.04" */
 bool kb_nvml_free_bytes(const struct kb_nvml *nvml, int64_t *out);
+/* Millijoules since the driver was loaded. */
+bool kb_nvml_energy(const struct kb_nvml *nvml, int64_t *mj);
+/* The SM clock that nvidia-smi -lgc is best told: the factory's for applications, else the
+ * highest; 0: not known. */
+int kb_nvml_lock_mhz(const struct kb_nvml *nvml);
 /* Two of its questions take half a millisecond each: not for between samples. */
 bool kb_nvml_locked(const struct kb_nvml *nvml);
 void kb_nvml_clocks(const struct kb_nvml *nvml, struct kb_clocks *out);

@@ -2,6 +2,7 @@
  * ahead, its launches' output read back. */
 #include "cuda_timer.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,11 @@ static bool is_graph(enum kb_method method) {
     return method == KB_GRAPH || method == KB_PDL;
 }
 
+/* Each launch on the set after the last one's. */
+static bool is_rotated(enum kb_method method) {
+    return is_graph(method) || method == KB_CUPTI;
+}
+
 /* ---- open and close --------------------------------------------------------------------
  */
 
@@ -30,7 +36,7 @@ static int count_sets(struct kb_device *device, const struct kb_slab *initial,
         bytes += initial->slots[i].bytes;
         spaced += initial->slots[i].bytes + 512;
     }
-    if (!is_graph(method) || !bytes)
+    if (!is_rotated(method) || !bytes)
         return 1;
     if (wanted > 0)
         return wanted < MAX_SETS ? wanted : MAX_SETS;
@@ -55,24 +61,45 @@ static bool has_pdl(const struct kb_device *device, const struct kb_plan *plan,
 }
 
 static void tell_facts(const struct kb_timer *timer, struct kb_timer_facts *facts) {
-    const struct kb_device *device = timer->device;
+    static const char *const caches[KB_METHOD_COUNT] = {
+        [KB_GRAPH] = "rotated", [KB_PDL] = "rotated",   [KB_COLD] = "flushed",
+        [KB_HOT] = "warm",      [KB_CUPTI] = "rotated", [KB_LAUNCH] = "none",
+    };
+    const struct kb_clockwork *c = timer->device->clockwork;
     size_t bytes = timer->tensors->bytes + timer->scratch->bytes;
-    int launches = is_graph(timer->method) ? kb_timer_launches(timer, 0) : 1;
+    int launches = is_graph(timer->method)      ? kb_timer_launches(timer, 0)
+                   : timer->method == KB_LAUNCH ? timer->turns
+                                                : 1;
     *facts = (struct kb_timer_facts){
         .sets = timer->n_sets,
         .footprint_bytes = (int64_t)bytes * timer->n_sets,
         .launches_per_sample = launches,
-        .tick_ns = device->clockwork->tick_ns / launches,
-        .cache = is_graph(timer->method)    ? "rotated"
-                 : timer->method == KB_COLD ? "flushed"
-                                            : "warm",
+        .tick_ns = c->tick_ns / launches,
+        .cache = caches[timer->method],
+        .timer_ns = c->pair_ns / launches,
     };
+    if (timer->method == KB_CUPTI) {
+        facts->tick_ns = c->cupti_tick_ns;
+        facts->timer_ns = NAN; /* nothing leaves no stamps */
+    } else if (timer->method == KB_LAUNCH) {
+        facts->tick_ns = 1.0 / launches;
+        facts->timer_ns = timer->clock_ns / launches;
+    }
 }
 
 /* Code that was never launched may not be on the device yet, and a capture must not be what
  * loads it. */
 static bool warm_up(struct kb_timer *timer, struct kb_err *err) {
     return kb_timer_launch(timer, 0, err) && kb_cuda_sync(timer->device, err);
+}
+
+/* What a method needs before its first sample. */
+static bool prepare(struct kb_timer *timer, struct kb_err *err) {
+    if (is_graph(timer->method))
+        return kb_timer_make_graphs(timer, err);
+    if (timer->method == KB_CUPTI)
+        return kb_stamps_trace(timer, err);
+    return timer->method != KB_LAUNCH || kb_stamps_count_calls(timer, err);
 }
 
 static bool open_timer(struct kb_timer *timer, const struct kb_slab *initial, int sets,
@@ -88,8 +115,7 @@ static bool open_timer(struct kb_timer *timer, const struct kb_slab *initial, in
                         &timer->tensors, err) &&
            kb_sets_open(device, initial, timer->n_tensors, timer->plan.n_scratch,
                         timer->n_sets, &timer->scratch, err) &&
-           warm_up(timer, err) &&
-           (!is_graph(timer->method) || kb_timer_make_graphs(timer, err));
+           warm_up(timer, err) && prepare(timer, err);
 }
 
 bool kb_timer_open(struct kb_device *device, struct kb_code *code,
@@ -123,6 +149,8 @@ void kb_timer_close(struct kb_timer *timer) {
         return;
     struct kb_device *device = timer->device;
     kb_timer_free_graphs(timer);
+    if (device->clockwork)
+        kb_stamps_untrace(timer);
     struct kb_sets *both[] = {timer->tensors, timer->scratch};
     for (size_t i = 0; i < KB_COUNT(both); i++) {
         if (both[i] && both[i]->fresh == timer)
@@ -163,6 +191,8 @@ static bool queue_launches(struct kb_timer *timer, int n, struct kb_err *err) {
  * more behind it, a cold copy of 12 MB takes 6.9 us, with quartiles 9 % apart, and 6.2 us
  * with quartiles 4 % apart where four launches are queued at a time. */
 static int batch_size(const struct kb_timer *timer) {
+    if (timer->method == KB_COLD)
+        return 1; /* what the L2 keeps is reset by the host, before each launch */
     int per_sample = 3 + timer->plan.n_launches + timer->plan.n_scratch;
     if (is_graph(timer->method))
         return GRAPH_BATCH;
@@ -183,15 +213,21 @@ static bool read_times(struct kb_timer *timer, int n, double *ns, struct kb_err 
     return true;
 }
 
-/* One batch behind one hold, again and smaller where the hold ran out. */
-static bool sample_batch(struct kb_timer *timer, int *n, double *ns, struct kb_err *err) {
+static bool queue_batch(struct kb_timer *timer, int n, struct kb_err *err) {
+    return is_graph(timer->method) ? queue_graphs(timer, n, err)
+                                   : queue_launches(timer, n, err);
+}
+
+/* One batch between events behind one hold, again and smaller where the hold ran out. */
+static bool sample_events(struct kb_timer *timer, int *n, double *ns, struct kb_err *err) {
     struct kb_device *device = timer->device;
+    *n = *n < batch_size(timer) ? *n : batch_size(timer);
     for (int i = 0; i < LATE_TRIES; i++) {
         bool late = true;
-        if (!kb_clockwork_hold(device, err))
+        if ((timer->method == KB_COLD && !kb_clockwork_forget(device, err)) ||
+            !kb_clockwork_hold(device, err))
             return false;
-        bool queued = is_graph(timer->method) ? queue_graphs(timer, *n, err)
-                                              : queue_launches(timer, *n, err);
+        bool queued = queue_batch(timer, *n, err);
         if (!kb_clockwork_release(device, &late, queued ? err : &(struct kb_err){0}) ||
             !queued)
             return false;
@@ -206,14 +242,22 @@ static bool sample_batch(struct kb_timer *timer, int *n, double *ns, struct kb_e
         kb_method_word(timer->method));
 }
 
+static bool sample_batch(struct kb_timer *timer, int *n, double *ns, struct kb_err *err) {
+    if (timer->method == KB_CUPTI)
+        return kb_stamps_traced(timer, n, ns, err);
+    if (timer->method != KB_LAUNCH)
+        return sample_events(timer, n, ns, err);
+    *n = 1;
+    return kb_stamps_called(timer, ns, err);
+}
+
 bool kb_timer_sample(struct kb_timer *timer, int n, double *ns, struct kb_err *err) {
     timer->tensors->fresh = NULL;
     timer->scratch->fresh = NULL;
     if (!kb_cuda_current(timer->device, err))
         return false;
     for (int done = 0; done < n;) {
-        int batch = batch_size(timer);
-        batch = batch < n - done ? batch : n - done;
+        int batch = n - done;
         if (!sample_batch(timer, &batch, ns + done, err))
             return false;
         done += batch;
@@ -224,17 +268,26 @@ bool kb_timer_sample(struct kb_timer *timer, int n, double *ns, struct kb_err *e
 /* ---- what the launches leave -----------------------------------------------------------
  */
 
-/* Each set from its initial state through one more launch, in the way that is timed. */
+/* One launch on each set, in the way that is timed. */
+static bool queue_each(struct kb_timer *timer, struct kb_err *err) {
+    bool ok = true;
+    if (is_graph(timer->method))
+        return kb_timer_rotate(timer, err);
+    if (timer->method == KB_COLD)
+        ok = kb_clockwork_forget(timer->device, err) &&
+             kb_clockwork_flush(timer->device, err);
+    for (int set = 0; set < timer->n_sets && ok; set++)
+        ok = kb_timer_launch(timer, set, err);
+    return ok;
+}
+
+/* Each set from its initial state. */
 static bool rotate_once(struct kb_timer *timer, struct kb_err *err) {
     struct kb_device *device = timer->device;
     if (!kb_sets_reset(device, timer->tensors, timer->n_sets, err) ||
         !kb_sets_reset(device, timer->scratch, timer->n_sets, err))
         return false;
-    bool queued = is_graph(timer->method) ? kb_timer_rotate(timer, err)
-                  : timer->method == KB_COLD
-                      ? kb_clockwork_flush(device, err) && kb_timer_launch(timer, 0, err)
-                      : kb_timer_launch(timer, 0, err);
-    if (!queued || !kb_cuda_sync(device, err))
+    if (!queue_each(timer, err) || !kb_cuda_sync(device, err))
         return false;
     timer->tensors->fresh = timer;
     timer->scratch->fresh = timer;
@@ -263,6 +316,16 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+struct kb_launch kb_timer_empty(void) {
+    return (struct kb_launch){
+        .entry = "kb_empty",
+        .grid = {1, 1, 1},
+        .block = {32, 1, 1},
+        .cluster = {1, 1, 1},
+        .pdl = true,
+    };
+}
+
 static bool measure_floor(struct kb_device *device, enum kb_method method, double *ns,
                           struct kb_err *err) {
     struct kb_code code = {.n_launches = 1};
@@ -275,13 +338,7 @@ static bool measure_floor(struct kb_device *device, enum kb_method method, doubl
         kb_out_of_memory();
     code.functions[0] = device->clockwork->code->functions[KB_EMPTY];
     plan->n_launches = 1;
-    plan->launches[0] = (struct kb_launch){
-        .entry = "kb_empty",
-        .grid = {1, 1, 1},
-        .block = {32, 1, 1},
-        .cluster = {1, 1, 1},
-        .pdl = true,
-    };
+    plan->launches[0] = kb_timer_empty();
     bool ok =
         kb_timer_open(device, &code, plan, &nothing, method, 0, &timer, &facts, err) &&
         kb_timer_sample(timer, FLOOR_SAMPLES, samples, err); /* clocks rise */

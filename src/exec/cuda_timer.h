@@ -1,10 +1,12 @@
 /* cuda_timer.h - inside of timing on the GPU.
  *
  * cuda_clockwork.c holds what all timers of a device share (events, the hold, the flush),
- * cuda_sets.c the buffers, cuda_graph.c captures, cuda_timer.c is the timer itself. */
+ * cuda_sets.c the buffers, cuda_graph.c captures, cuda_stamps.c samples by other clocks
+ * than events, cuda_energy.c energy, cuda_timer.c is the timer itself. */
 #ifndef KB_EXEC_CUDA_TIMER_H
 #define KB_EXEC_CUDA_TIMER_H
 
+#include "cuda_cupti.h"
 #include "cuda_device.h"
 
 /* ---- what timers of a device share ------------------------------------------------------
@@ -21,6 +23,10 @@ struct kb_clockwork {
     size_t flush_bytes;
     unsigned lates;                   /* holds that ran out */
     double tick_ns;                   /* the least difference of two times between events */
+    double pair_ns;                   /* between two events with nothing in between */
+    struct kb_cupti cupti;            /* loaded at the first use */
+    int traced;                       /* timers that are open with it */
+    double cupti_tick_ns;             /* 0: not measured yet */
     double floor_ns[KB_METHOD_COUNT]; /* 0: not measured yet */
     struct kb_sets *sets;
 };
@@ -33,6 +39,9 @@ bool kb_clockwork_hold(struct kb_device *device, struct kb_err *err);
 /* Let it go and wait for the end of the queue. *late: it had let go by itself, so what was
  * queued behind it did not wait for the whole of it. */
 bool kb_clockwork_release(struct kb_device *device, bool *late, struct kb_err *err);
+/* Lines that kernels asked the L2 to keep are lines like all others from here on: else the
+ * flush goes past them. At once, not queued. */
+bool kb_clockwork_forget(struct kb_device *device, struct kb_err *err);
 /* Queue: read twice the L2's size, so that nothing of use and nothing dirty is left in it.
  * On an H200, copies of 4 KB to 192 MB take the same cold time after reading it once, after
  * this, and after writing and reading it three times, which takes 133 us and not 48. */
@@ -40,6 +49,9 @@ bool kb_clockwork_flush(struct kb_device *device, struct kb_err *err);
 bool kb_clockwork_record(struct kb_device *device, int event, struct kb_err *err);
 bool kb_clockwork_between(struct kb_device *device, int from, int to, double *ns,
                           struct kb_err *err);
+/* The least difference between times that is more than their rounding; sorts them. All the
+ * same: the step is at least as long as what was timed. */
+double kb_least_step(double *ns, int n);
 
 /* ---- buffer sets ------------------------------------------------------------------------
  * Copies of some slots of a slab, one after the other, and a pristine one behind them. */
@@ -83,6 +95,9 @@ struct kb_timer {
      * `turns` times over (more than once only where there is one graph) */
     CUgraphExec *graphs, rotation; /* rotation: each set once, made where turns > 1 */
     int n_graphs, turns, next;
+    /* cupti: the next launch's set is `next`; launch: a sample is `turns` of them */
+    bool traced;
+    double clock_ns; /* of reading the host's clock */
 };
 /* Queue one launch of the plan over set `set`. */
 bool kb_timer_launch(const struct kb_timer *timer, int set, struct kb_err *err);
@@ -96,6 +111,17 @@ int kb_timer_first(const struct kb_timer *timer, int graph);
 int kb_timer_launches(const struct kb_timer *timer, int graph);
 /* Queue each set once. */
 bool kb_timer_rotate(struct kb_timer *timer, struct kb_err *err);
+/* The launch that does nothing. */
+struct kb_launch kb_timer_empty(void);
+
+/* Trace with CUPTI from here on, as long as a timer wants it. */
+bool kb_stamps_trace(struct kb_timer *timer, struct kb_err *err);
+void kb_stamps_untrace(struct kb_timer *timer);
+/* Up to *n samples by CUPTI's stamps; *n: how many there are. */
+bool kb_stamps_traced(struct kb_timer *timer, int *n, double *ns, struct kb_err *err);
+/* Before the first sample of the host's time, and one. */
+bool kb_stamps_count_calls(struct kb_timer *timer, struct kb_err *err);
+bool kb_stamps_called(struct kb_timer *timer, double *ns, struct kb_err *err);
 
 bool kb_timer_open(struct kb_device *device, struct kb_code *code,
                    const struct kb_plan *plan, const struct kb_slab *initial,
@@ -103,6 +129,8 @@ bool kb_timer_open(struct kb_device *device, struct kb_code *code,
                    struct kb_timer_facts *facts, struct kb_err *err);
 bool kb_timer_sample(struct kb_timer *timer, int n, double *ns, struct kb_err *err);
 bool kb_timer_result(struct kb_timer *timer, int set, struct kb_slab *out,
+                     struct kb_err *err);
+bool kb_timer_energy(struct kb_timer *timer, double seconds, double *joules,
                      struct kb_err *err);
 void kb_timer_close(struct kb_timer *timer);
 bool kb_timer_floor(struct kb_device *device, enum kb_method method, double *ns,

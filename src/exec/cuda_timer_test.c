@@ -1,6 +1,8 @@
 /* cuda_timer_test.c - what the cuda backend's timers time, by a clock that counts. */
 #include "stub_fixture.h"
 
+#include <math.h>
+
 /* ---- timers ----------------------------------------------------------------------------
  */
 
@@ -126,6 +128,138 @@ static void cold_and_hot_time_the_launch_and_not_the_flush(void **state) {
     kb_cuda.timer_close(hot);
 }
 
+static void what_a_kernel_has_the_l2_keep_is_gone_before_each_cold_launch(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    double ns[5];
+    open_device(f);
+    add_launch(f, "keep<1>", 0);
+    build(f);
+    make_slab(f, 64, 0);
+    struct kb_timer *cold = open_timer(f, KB_COLD, 0, &facts);
+    expect_samples(f, cold, 1000);
+    struct kb_timer *hot = open_timer(f, KB_HOT, 0, &facts);
+    expect_samples(f, hot, 500);
+    setenv("KB_STUB", "reset=801", 1); /* not supported: then nothing is kept */
+    assert_true(kb_cuda.timer_sample(cold, 2, ns, &f->err));
+    setenv("KB_STUB", "reset=1", 1);
+    assert_false(kb_cuda.timer_sample(cold, 2, ns, &f->err));
+    expect_error(f, KB_DEVICE, "timer: invalid value");
+    kb_cuda.timer_close(cold);
+    kb_cuda.timer_close(hot);
+}
+
+static void cupti_times_kernels_by_their_own_stamps(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    ready(f, 100000);
+    struct kb_timer *timer = open_timer(f, KB_CUPTI, 0, &facts);
+    assert_int_equal(facts.sets, 32);
+    assert_int_equal(facts.launches_per_sample, 1);
+    assert_string_equal(facts.cache, "rotated");
+    assert_true(facts.tick_ns > 0 && isnan(facts.timer_ns));
+    expect_samples(f, timer, 900); /* 50 ns at both ends are not the kernel's */
+    kb_cuda.timer_close(timer);
+    timer = open_timer(f, KB_CUPTI, 3, &facts); /* traced again, and other sets */
+    expect_samples(f, timer, 900);
+    kb_cuda.timer_close(timer);
+}
+
+static void cupti_times_a_chain_from_its_first_start_to_its_last_end(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    size_t bytes[] = {64, 64};
+    open_device(f);
+    add_launch(f, "bump<1>", 0);
+    add_launch(f, "other<1>", 0);
+    build(f);
+    f->plan->n_scratch = 1;
+    f->plan->scratch[0] = (struct kb_scratch){64, KB_SCRATCH_ZERO};
+    assert_true(kb_slab_make(&f->slab, KB_SLAB_SHARED, 2, bytes, 0, &f->err));
+    struct kb_timer *timer = open_timer(f, KB_CUPTI, 2, &facts);
+    expect_samples(f, timer, 2000); /* of 2100, with the zeroes in front */
+    kb_cuda.timer_close(timer);
+}
+
+static void cupti_that_lost_kernels_gives_no_number(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    double ns[32];
+    ready(f, 64);
+    struct kb_timer *timer = open_timer(f, KB_CUPTI, 1, &facts);
+    setenv("KB_STUB", "dropped=1", 1);
+    assert_false(kb_cuda.timer_sample(timer, 32, ns, &f->err));
+    expect_error(f, KB_UNSUPPORTED, "kernels where 33 ran");
+    setenv("KB_STUB", "", 1);
+    assert_true(kb_cuda.timer_sample(timer, 32, ns, &f->err));
+    kb_cuda.timer_close(timer);
+}
+
+static void cupti_that_is_taken_or_not_there_says_so(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    struct kb_timer *timer;
+    struct kb_cupti cupti;
+    static const char *const nowhere[] = {"libcupti-of-nobody.so", NULL};
+    static const char *const another[] = {"libc.so.6", NULL};
+    setenv("KB_STUB", "cupti=39", 1);
+    ready(f, 64);
+    assert_false(kb_cuda.timer_open(f->device, f->code, f->plan, &f->slab, KB_CUPTI, 0,
+                                    &timer, &facts, &f->err));
+    expect_error(f, KB_UNSUPPORTED,
+                 "CUPTI: CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED (39)");
+    assert_false(kb_cupti_load_from(nowhere, &cupti, &f->err));
+    expect_error(f, KB_UNSUPPORTED, "libcupti.so not found");
+    assert_false(cupti.there);
+    assert_false(kb_cupti_load_from(another, &cupti, &f->err));
+    expect_error(f, KB_UNSUPPORTED, "it has no cupti");
+}
+
+/* Only while a timer of its is open: a trace costs time. */
+static void cupti_traces_only_for_its_own_timers(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    ready(f, 64);
+    struct kb_timer *a = open_timer(f, KB_CUPTI, 1, &facts);
+    struct kb_timer *b = open_timer(f, KB_CUPTI, 1, &facts);
+    kb_cuda.timer_close(a);
+    expect_samples(f, b, 900);
+    assert_true(f->device->clockwork->cupti.traced);
+    kb_cuda.timer_close(b);
+    assert_false(f->device->clockwork->cupti.traced);
+}
+
+static void launch_times_what_the_host_takes(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    double ns[20];
+    ready(f, 64);
+    struct kb_timer *timer = open_timer(f, KB_LAUNCH, 0, &facts);
+    assert_int_equal(facts.launches_per_sample, 32); /* 1 us each: far below 2 ms */
+    assert_string_equal(facts.cache, "none");
+    assert_true(facts.timer_ns > 0 && facts.tick_ns == 1.0 / 32);
+    unsigned char before = *(unsigned char *)(uintptr_t)kb_sets_at(timer->tensors, 0, 0);
+    assert_true(kb_cuda.timer_sample(timer, 20, ns, &f->err));
+    unsigned char after = *(unsigned char *)(uintptr_t)kb_sets_at(timer->tensors, 0, 0);
+    assert_int_equal((unsigned char)(after - before), (unsigned char)(20 * 32));
+    for (int i = 0; i < 20; i++) /* by the host's clock: the stub's says 1000 */
+        assert_true(ns[i] > 0 && ns[i] < 1e6 && fabs(ns[i] - 1000) > 1e-6);
+    kb_cuda.timer_close(timer);
+}
+
+static void what_events_read_around_nothing_is_told(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    ready(f, 64);
+    kb_cuda.timer_close(open_timer(f, KB_HOT, 0, &facts));
+    assert_true(facts.timer_ns == 0); /* events take nothing here */
+    f->device->clockwork->pair_ns = 1800;
+    kb_cuda.timer_close(open_timer(f, KB_COLD, 0, &facts));
+    assert_true(facts.timer_ns == 1800);
+    kb_cuda.timer_close(open_timer(f, KB_GRAPH, 0, &facts));
+    assert_true(facts.timer_ns == 1800.0 / facts.launches_per_sample);
+}
+
 static void chain_is_timed_as_a_whole_with_its_zeroes(void **state) {
     struct fixture *f = *state;
     struct kb_timer_facts facts;
@@ -246,14 +380,20 @@ static void kept_sets_make_room_for_a_case_that_needs_it(void **state) {
 }
 
 static void floor_is_an_empty_kernel_by_the_same_method(void **state) {
-    static const double want[] = {
-        [KB_GRAPH] = 500, [KB_PDL] = 400, [KB_COLD] = 500, [KB_HOT] = 500};
+    static const double want[] = {[KB_GRAPH] = 500,
+                                  [KB_PDL] = 400,
+                                  [KB_COLD] = 500,
+                                  [KB_HOT] = 500,
+                                  [KB_CUPTI] = 400};
     struct fixture *f = *state;
     open_device(f);
     for (int m = 0; m < KB_METHOD_COUNT; m++) {
         double ns = 0;
         assert_true(kb_cuda.floor(f->device, (enum kb_method)m, &ns, &f->err));
-        assert_true(ns >= want[m] - 0.01 && ns < want[m] + 3000.0 / 1000 + 0.01);
+        if (m == KB_LAUNCH)
+            assert_true(ns > 0); /* the host's time is real here, too */
+        else
+            assert_true(ns >= want[m] - 0.01 && ns < want[m] + 3000.0 / 1000 + 0.01);
     }
 }
 
@@ -291,6 +431,14 @@ int main(int argc, char **argv) {
         TEST(pdl_has_programmatic_edges_and_graph_has_none),
         TEST(pdl_is_unsupported_where_plan_or_device_have_none),
         TEST(cold_and_hot_time_the_launch_and_not_the_flush),
+        TEST(what_a_kernel_has_the_l2_keep_is_gone_before_each_cold_launch),
+        TEST(cupti_times_kernels_by_their_own_stamps),
+        TEST(cupti_times_a_chain_from_its_first_start_to_its_last_end),
+        TEST(cupti_that_lost_kernels_gives_no_number),
+        TEST(cupti_that_is_taken_or_not_there_says_so),
+        TEST(cupti_traces_only_for_its_own_timers),
+        TEST(launch_times_what_the_host_takes),
+        TEST(what_events_read_around_nothing_is_told),
         TEST(chain_is_timed_as_a_whole_with_its_zeroes),
         TEST(result_is_one_launch_from_the_initial_state_in_every_set),
         TEST(timers_over_equal_tensors_share_memory_but_not_results),

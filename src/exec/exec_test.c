@@ -8,7 +8,7 @@
 
 static void methods_are_known_by_their_words(void **state) {
     (void)state;
-    static const char *const words[] = {"graph", "pdl", "cold", "hot"};
+    static const char *const words[] = {"graph", "pdl", "cold", "hot", "cupti", "launch"};
     enum kb_method method = KB_GRAPH;
     for (int i = 0; i < KB_METHOD_COUNT; i++) {
         assert_string_equal(kb_method_word((enum kb_method)i), words[i]);
@@ -17,7 +17,7 @@ static void methods_are_known_by_their_words(void **state) {
     }
     assert_false(kb_method_parse("Graph", &method));
     assert_false(kb_method_parse("", &method));
-    assert_int_equal(method, KB_HOT);
+    assert_int_equal(method, KB_LAUNCH);
 }
 
 static void throttling_is_told_in_words_each_once(void **state) {

@@ -23,6 +23,7 @@ static const char source[] __attribute__((unused)) =
     "{ m.p[0][0] += N; }\n"
     "template <int N> __global__ void two(unsigned char *p, int n) { p[n] += N; }\n"
     "template <int N> __global__ void other(unsigned char *p) { p[0] *= N; }\n"
+    "template <int N> __global__ void keep(unsigned char *p) { p[0] *= N; }\n"
     "__global__ void plain(float *p) { p[0] = __expf(p[0]); }\n";
 
 /* ---- one of everything for each test ---------------------------------------------------
@@ -130,15 +131,23 @@ static inline void ready(struct fixture *f, size_t bytes) {
  */
 
 static inline void make_stub(const char *folder) {
-    char include[PATH_MAX], library[PATH_MAX];
+    char include[PATH_MAX], library[PATH_MAX], cupti[PATH_MAX];
     struct kb_buf output = {0};
     struct kb_limits limits = {.wall_ms = 60000};
     struct kb_err err = {0};
     int status = 1;
     snprintf(include, sizeof include, "-I%s/include", kb_cuda_home());
     snprintf(library, sizeof library, "%s/libcuda.so.1", folder);
-    const char *argv[] = {"cc",    "-shared", "-fPIC", "-D_GNU_SOURCE",
-                          include, "-o",      library, "tools/stub/cuda.c",
+    snprintf(cupti, sizeof cupti, "%s/libcupti.so.13", folder);
+    const char *argv[] = {"cc",
+                          "-shared",
+                          "-fPIC",
+                          "-D_GNU_SOURCE",
+                          include,
+                          "-o",
+                          library,
+                          "tools/stub/cuda.c",
+                          "tools/stub/cupti.c",
                           NULL};
     if (!kb_run_command((char *const *)argv, NULL, &limits, &output, &status, &err) ||
         status) {
@@ -146,6 +155,8 @@ static inline void make_stub(const char *folder) {
                 kb_buf_text(&output));
         exit(1);
     }
+    if (symlink("libcuda.so.1", cupti)) /* one library: they share the clock */
+        exit(1);
     kb_buf_free(&output);
 }
 

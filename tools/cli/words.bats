@@ -31,7 +31,7 @@ load common
         has_line "$group *"
     done
     has_line "commands run (the default)  list  help"
-    for later in gate diff merge selftest resume shard baseline cupti xml html; do
+    for later in gate diff merge selftest resume shard baseline xml html; do
         [[ $output != *$later* ]] || { echo "$later is not there yet"; return 1; }
     done
     for ((i = 0; i < ${#lines[@]}; i++)); do
@@ -128,7 +128,7 @@ load common
 @test "what comes in a later version says so" {
     for line in "gate a.json --baseline b.json" "diff a b" "merge a b" "new op" "selftest" \
         "cache gc" "--op silu --shape 7x16 --strict" "--op silu --shape 7x16 --resume" \
-        "--op silu --shape 7x16 --method cupti" "--op silu --shape 7x16 -o r.html"; do
+        "--op silu --shape 7x16 -o r.html"; do
         # shellcheck disable=SC2086 - words
         kbench $line
         status_is 4
