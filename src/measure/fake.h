@@ -35,6 +35,10 @@ struct fake_script {
     void *context;
     bool skips_nan;   /* leaves elements unwritten that are to be NaN */
     const char *note; /* of the cache, with a build */
+    /* Builds that are slower, by a factor, or wrong, by their names; machine code has a
+     * hash of the build's flags then. */
+    const char *slow_build, *wrong_build;
+    double slower;
 };
 
 struct kb_device {
@@ -43,14 +47,17 @@ struct kb_device {
     const char *case_id;
     int runs, timers_opened, timers_open, streams_timed, clocks_read;
     int64_t samples; /* of the kernel, over all its timers */
+    const struct kb_timer *last;
+    int turns; /* how often another timer was sampled than the one before */
 };
 struct kb_code {
-    bool is_stream;
+    bool is_stream, is_slow, is_wrong;
 };
 struct kb_timer {
     struct kb_device *device;
     const struct kb_slab *initial;
-    bool is_stream;
+    bool is_stream, is_wrong;
+    double slower;
     int64_t next;
 };
 
@@ -61,12 +68,18 @@ static const struct kb_device_info *fake_info(struct kb_device *device) {
 static bool fake_build(struct kb_device *device, const struct kb_plan *plan,
                        const struct kb_build *build, struct kb_code **out,
                        struct kb_code_info *info, struct kb_err *err) {
-    (void)build, (void)err;
+    (void)err;
     *out = calloc(1, sizeof **out);
     if (!*out)
         kb_out_of_memory();
     (*out)->is_stream = strstr(plan->kernel->path, "stream") != NULL;
+    const struct fake_script *s = device->script;
+    (*out)->is_slow = s->slow_build && kb_streq(s->slow_build, build->name);
+    (*out)->is_wrong = s->wrong_build && kb_streq(s->wrong_build, build->name);
     *info = (struct kb_code_info){.registers = -1, .arch = "none"};
+    if ((s->slow_build || s->wrong_build) && build->flags.count)
+        kb_text_copy(info->code_hash, sizeof info->code_hash,
+                     build->flags.items[build->flags.count - 1]);
     kb_text_copy(info->note, sizeof info->note, device->script->note);
     return true;
 }
@@ -144,14 +157,16 @@ static bool fake_run(struct kb_device *device, struct kb_code *code,
                      const struct kb_plan *plan, struct kb_slab *slab,
                      const struct kb_run_options *options, struct kb_run_result *result,
                      struct kb_err *err) {
-    (void)code, (void)plan;
+    (void)plan;
     *result = (struct kb_run_result){
         .wall_ns = 1, .runs = 1 + options->repeats, .late = options->late};
     if (device->script->run_err)
         return kb_fail(err, device->script->run_err, "the fake run fails");
     if (options->from)
         memcpy(slab->data, options->from->data, slab->bytes);
-    return fake_compute(device, slab, device->runs++, options, err);
+    bool ok = fake_compute(device, slab, device->runs++, options, err);
+    *(unsigned char *)kb_slab_at(slab, slab->slots[1].bytes > 0) ^= code->is_wrong ? 64 : 0;
+    return ok;
 }
 
 static bool fake_timer_open(struct kb_device *device, struct kb_code *code,
@@ -169,7 +184,13 @@ static bool fake_timer_open(struct kb_device *device, struct kb_code *code,
     *out = calloc(1, sizeof **out);
     if (!*out)
         kb_out_of_memory();
-    **out = (struct kb_timer){device, initial, code->is_stream, 0};
+    **out = (struct kb_timer){
+        .device = device,
+        .initial = initial,
+        .is_stream = code->is_stream,
+        .is_wrong = code->is_wrong,
+        .slower = code->is_slow ? s->slower : 1,
+    };
     *facts = (struct kb_timer_facts){
         .sets = sets ? sets : 7,
         .footprint_bytes =
@@ -196,8 +217,10 @@ static bool fake_timer_sample(struct kb_timer *timer, int n, double *ns,
         }
         if (s->fail_at && timer->next >= s->fail_at)
             return kb_fail(err, KB_DEVICE, "the fake device is lost");
-        ns[i] = s->ns(timer->next++);
+        ns[i] = s->ns(timer->next++) * timer->slower;
         timer->device->samples++;
+        timer->device->turns += timer != timer->device->last;
+        timer->device->last = timer;
     }
     return true;
 }
@@ -282,7 +305,7 @@ static void fake_open(struct fake *f, const struct fake_script *script) {
 }
 
 /* Run the job; every timer that it opened must be closed again. True if all is well. */
-static bool fake_go(struct fake *f) {
+static inline bool fake_go(struct fake *f) {
     f->device.case_id = f->job.case_id;
     f->device.runs = 0;
     kb_session_run(&f->session, &f->job, &f->arena, &f->row);

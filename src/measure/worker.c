@@ -187,21 +187,33 @@ static bool exchange(struct kb_worker *w, const struct kb_buf *job, int64_t time
     return ok;
 }
 
+/* One frame to a worker that lives, one back. False where it gave none: `why`; *up: there
+ * is a worker at all, else `err`. */
+static bool ask(struct kb_worker *w, const struct kb_buf *text, int64_t timeout_ms,
+                struct kb_buf *reply, struct kb_buf *log, bool *up, struct kb_err *why,
+                struct kb_err *err) {
+    bool ok = false, taken = false;
+
+    *up = true;
+    /* One that died before it took the job is no case's fault: once more. */
+    for (int i = 0; i < 2 && *up && !taken; i++) {
+        if (w->up && (i > 0 || kb_child_has_ended(&w->child)))
+            drop(w);
+        *up = w->up || restart(w, err);
+        ok = *up && exchange(w, text, timeout_ms, reply, log, &taken, why);
+    }
+    return ok;
+}
+
 bool kb_worker_run(struct kb_worker *worker, const struct kb_job *job, int64_t timeout_ms,
                    struct kb_arena *arena, struct kb_row *row, struct kb_err *err) {
     struct kb_buf text = {0}, reply = {0}, log = {0};
     struct kb_err why = {0};
-    bool up = true, ok = false, taken = false;
+    bool up;
 
     kb_job_print(job, &text);
-    /* One that died before it took the job is no case's fault: once more. */
-    for (int i = 0; i < 2 && up && !taken; i++) {
-        if (worker->up && (i > 0 || kb_child_has_ended(&worker->child)))
-            drop(worker);
-        up = worker->up || restart(worker, err);
-        ok = up && exchange(worker, &text, timeout_ms, &reply, &log, &taken, &why);
-    }
-    ok = ok && kb_row_parse("row", reply.data, reply.len, arena, row, &why);
+    bool ok = ask(worker, &text, timeout_ms, &reply, &log, &up, &why, err) &&
+              kb_row_parse("row", reply.data, reply.len, arena, row, &why);
     if (up && !ok) {
         kb_row_begin(job, &worker->device, arena, row);
         explain(worker, timeout_ms, &why, &log, arena, row);
@@ -210,6 +222,75 @@ bool kb_worker_run(struct kb_worker *worker, const struct kb_job *job, int64_t t
         /* Its context is spoiled: it ends itself, we do not wait for that. */
         row->text = kb_arena_printf(arena, "%s; went on with a new worker", row->text);
         drop(worker);
+    }
+    kb_buf_free(&text);
+    kb_buf_free(&reply);
+    kb_buf_free(&log);
+    return up;
+}
+
+/* ---- several jobs of one case ---------------------------------------------------------
+ */
+
+static bool parse_rows(const struct kb_buf *reply, struct kb_arena *arena,
+                       struct kb_row *rows, int n, struct kb_err *err) {
+    size_t at = 0;
+    int i = 0;
+
+    for (; i < n && at < reply->len; i++) {
+        const char *line = reply->data + at, *end = memchr(line, '\n', reply->len - at);
+        size_t len = end ? (size_t)(end - line) : reply->len - at;
+        if (!kb_row_parse("row", line, len, arena, &rows[i], err))
+            return false;
+        at += len + 1;
+    }
+    return i == n || kb_fail(err, KB_CRASH, "%d rows of %d", i, n);
+}
+
+/* Which of them the worker could not bear is found by running them alone. */
+static bool run_alone(struct kb_worker *w, const struct kb_job *jobs, int n,
+                      int64_t timeout_ms, const char *why, struct kb_arena *arena,
+                      struct kb_row *rows, struct kb_err *err) {
+    for (int i = 0; i < n; i++) {
+        if (!kb_worker_run(w, &jobs[i], timeout_ms, arena, &rows[i], err))
+            return false;
+        if (i == 0)
+            continue;
+        struct kb_against *against = kb_arena_alloc(arena, sizeof *against);
+        *against = (struct kb_against){
+            .build = rows[0].build,
+            .variant = rows[0].variant,
+            .same_code = -1,
+            .elements = -1,
+            .why = why,
+        };
+        rows[i].against = against;
+    }
+    return true;
+}
+
+bool kb_worker_run_group(struct kb_worker *worker, const struct kb_job *jobs, int n,
+                         int64_t timeout_ms, struct kb_arena *arena, struct kb_row *rows,
+                         struct kb_err *err) {
+    struct kb_buf text = {0}, reply = {0}, log = {0};
+    struct kb_err why = {0};
+    bool up;
+
+    if (n == 1)
+        return kb_worker_run(worker, jobs, timeout_ms, arena, rows, err);
+    for (int i = 0; i < n; i++) {
+        kb_buf_puts(&text, i ? "\n" : "");
+        kb_job_print(&jobs[i], &text);
+    }
+    bool ok = ask(worker, &text, timeout_ms * n, &reply, &log, &up, &why, err) &&
+              parse_rows(&reply, arena, rows, n, &why);
+    if (up && !ok) {
+        struct kb_row end = {0};
+        explain(worker, timeout_ms * n, &why, &log, arena, &end);
+        drop(worker);
+        up = run_alone(worker, jobs, n, timeout_ms,
+                       kb_arena_printf(arena, "not side by side: %s", end.text), arena,
+                       rows, err);
     }
     kb_buf_free(&text);
     kb_buf_free(&reply);

@@ -4,6 +4,7 @@
  * Commands come on fd 3 and replies go to fd 4, in frames that carry the nonce of the
  * first. */
 #include "brood.h"
+#include "group.h"
 #include "hello.h"
 #include "session.h"
 
@@ -11,6 +12,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -75,11 +77,39 @@ static bool open_device(const struct kb_worker_options *o, struct kb_session *s,
     return true;
 }
 
+/* A job a line, and a row a line: one, or those of one case side by side. */
+static bool do_jobs(struct kb_session *s, const struct kb_buf *in, struct kb_arena *arena,
+                    struct kb_buf *out, struct kb_err *err) {
+    size_t lines = 1;
+    int n = 0;
+
+    for (size_t i = 0; i < in->len; i++)
+        lines += in->data[i] == '\n';
+    if (lines > KB_MAX_GROUP)
+        return kb_fail(err, KB_INPUT, "%zu jobs at once", lines);
+    struct kb_job *jobs = kb_arena_array(arena, lines, sizeof *jobs);
+    struct kb_row *rows = kb_arena_array(arena, lines, sizeof *rows);
+    for (size_t at = 0; at < in->len;) {
+        const char *line = in->data + at, *end = memchr(line, '\n', in->len - at);
+        size_t len = end ? (size_t)(end - line) : in->len - at;
+        if (!kb_job_parse(line, len, arena, &jobs[n++], err))
+            return false;
+        at += len + 1;
+    }
+    if (n == 1)
+        kb_session_run(s, jobs, arena, rows);
+    else
+        kb_session_run_group(s, jobs, n, arena, rows);
+    for (int i = 0; i < n && (n == 1 || !s->dead); i++) {
+        kb_row_print(&rows[i], out);
+        kb_buf_puts(out, i + 1 < n ? "\n" : "");
+    }
+    return true;
+}
+
 static bool serve(struct kb_session *s, uint64_t nonce, struct kb_err *err) {
     struct kb_arena arena = {0};
     struct kb_buf in = {0}, out = {0};
-    struct kb_job job;
-    struct kb_row *row;
     bool ok = true;
 
     while (!s->dead) {
@@ -88,13 +118,9 @@ static bool serve(struct kb_session *s, uint64_t nonce, struct kb_err *err) {
         kb_arena_reset(&arena);
         if (!kb_frame_read(COMMANDS, nonce, 0, &in, err))
             break; /* the parent is done with us, or gone */
-        if (!kb_job_parse(in.data, in.len, &arena, &job, err)) {
-            ok = false;
+        ok = do_jobs(s, &in, &arena, &out, err);
+        if (!ok || !out.len) /* a device that was lost under several takes them along */
             break;
-        }
-        row = kb_arena_alloc(&arena, sizeof *row);
-        kb_session_run(s, &job, &arena, row);
-        kb_row_print(row, &out);
         if (!kb_frame_write(REPLIES, nonce, out.data, out.len, err))
             break;
     }

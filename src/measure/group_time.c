@@ -1,0 +1,383 @@
+/* group_time.c - builds and variants timed in turns over the same buffers: blocks in which
+ * each is visited twice, in an order that is drawn and then its reverse, until each time
+ * and each difference is as precise as was asked. */
+#include "group.h"
+#include "sampling.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* 24 blocks are the fewest whose signed ranks reach the level of 1000 rows and more. A
+ * visit lasts long enough that what is queued in front of it is a small part; a graph's
+ * sample alone does. */
+enum { MIN_BLOCKS = 24, MAX_BLOCKS = 512, VISIT_NS = 500000, MAX_VISIT = 8, PROBE = 4 };
+
+struct lane { /* a member while it is timed */
+    struct kb_member *member;
+    struct kb_timer *timer;
+    struct kb_timer_facts facts;
+    struct kb_samples all;
+    struct kb_seen seen;
+    struct kb_time time;
+    double blocks_ns[MAX_BLOCKS]; /* mean of its two visits */
+};
+
+struct race { /* all of them, by one method */
+    struct kb_group *group;
+    const struct kb_job *job;
+    enum kb_method method;
+    int n;
+    struct lane *lanes;
+    int per_visit; /* samples */
+    int64_t blocks, most_blocks;
+    uint64_t seed;
+};
+
+/* ---- open and close -------------------------------------------------------------------
+ */
+
+static uint64_t seed_of(const struct kb_job *job, enum kb_method method) {
+    struct kb_hasher *hasher = kb_hasher_make();
+    uint64_t seed;
+
+    kb_hasher_text(hasher, job->case_id);
+    kb_hasher_text(hasher, kb_method_word(method));
+    kb_hasher_add(hasher, &job->seed, sizeof job->seed);
+    struct kb_hash hash = kb_hasher_end(hasher);
+    memcpy(&seed, &hash, sizeof seed);
+    return seed;
+}
+
+/* What a member's buffers begin with, into g->initial: filled anew only where another's
+ * scratch is another. */
+static bool make_initial(struct kb_group *g, const struct kb_member *m,
+                         struct kb_err *err) {
+    const struct kb_plan *plan = &m->life.asked.plan;
+
+    if (g->filled && kb_same_scratch(&g->filled->life.asked.plan, plan))
+        return true;
+    kb_session_give(g->session, KB_SPARE_INITIAL, &g->initial);
+    g->initial = kb_session_take(g->session, KB_SPARE_INITIAL);
+    g->filled = NULL;
+    if (!kb_session_slab(g->session, &m->life.asked.problem, plan, m->life.job->seed,
+                         &g->initial, err))
+        return false;
+    g->filled = m;
+    return true;
+}
+
+static bool open_lane(struct race *race, struct lane *lane, struct kb_err *err) {
+    struct kb_session *s = race->group->session;
+    const struct life *l = &lane->member->life;
+
+    lane->time = (struct kb_time){.ceiling_ns = NAN, .gb_per_s = NAN, .floor_ns = NAN};
+    if (!make_initial(race->group, lane->member, err) ||
+        !s->backend->floor(s->device, race->method, &lane->time.floor_ns, err) ||
+        !s->backend->timer_open(s->device, l->built->code, &l->asked.plan,
+                                &race->group->initial, race->method, race->job->sets,
+                                &lane->timer, &lane->facts, err))
+        return false;
+    lane->all.ns = malloc(KB_MAX_SAMPLES * sizeof *lane->all.ns);
+    if (!lane->all.ns)
+        kb_out_of_memory();
+    return kb_warm_up(s, lane->timer, err);
+}
+
+static void close_lane(struct race *race, struct lane *lane) {
+    if (lane->timer)
+        race->group->session->backend->timer_close(lane->timer);
+    free(lane->all.ns);
+    lane->timer = NULL;
+    lane->all.ns = NULL;
+}
+
+/* A number that cannot be had is a warning, the end of the device is none. */
+static bool told(struct race *race, struct kb_member *m, struct kb_err *why,
+                 struct kb_err *err) {
+    kb_at(why, "not timed by %s", kb_method_word(race->method));
+    if (why->kind == KB_DEVICE || kb_ends_case(race->group->session, why)) {
+        *err = *why;
+        return false;
+    }
+    kb_row_warn(m->life.row, race->group->arena, why->msg);
+    return true;
+}
+
+/* Those that can be timed by this method. Timers hold copies of what they begin with. */
+static bool open_lanes(struct race *race, struct kb_err *err) {
+    struct kb_group *g = race->group;
+
+    for (int i = 0; i < g->n; i++) {
+        struct kb_member *m = &g->members[i];
+        struct lane *lane = &race->lanes[race->n];
+        struct kb_err why = {0};
+        if (!m->to_time)
+            continue;
+        lane->member = m;
+        if (open_lane(race, lane, &why)) {
+            race->n++;
+            continue;
+        }
+        close_lane(race, lane);
+        if (!told(race, m, &why, err))
+            return false;
+    }
+    return true;
+}
+
+/* ---- blocks ---------------------------------------------------------------------------
+ */
+
+static bool plan_visits(struct race *race, struct kb_err *err) {
+    double ns[PROBE];
+    int64_t start = kb_now_ns();
+
+    if (!kb_sample(race->group->session, race->lanes[0].timer, PROBE, ns, err))
+        return false;
+    int64_t each = (kb_now_ns() - start) / PROBE + 1;
+    int64_t samples = VISIT_NS / each;
+    race->per_visit = samples < 1 ? 1 : samples > MAX_VISIT ? MAX_VISIT : (int)samples;
+    race->most_blocks = KB_MAX_SAMPLES / 2 / race->per_visit;
+    if (race->most_blocks > MAX_BLOCKS)
+        race->most_blocks = MAX_BLOCKS;
+    return true;
+}
+
+static bool visit(struct race *race, struct lane *lane, struct kb_err *err) {
+    double *ns = lane->all.ns + lane->all.n, sum = 0;
+
+    if (!kb_sample(race->group->session, lane->timer, race->per_visit, ns, err))
+        return false;
+    for (int i = 0; i < race->per_visit; i++)
+        sum += ns[i];
+    lane->all.n += race->per_visit;
+    lane->blocks_ns[race->blocks] += sum / race->per_visit / 2;
+    kb_watch_clocks(race->group->session, &lane->time, &lane->seen);
+    return true;
+}
+
+static bool run_block(struct race *race, struct kb_err *err) {
+    int order[2 * KB_MAX_GROUP];
+
+    kb_speed_order(race->seed, race->blocks, race->n, order);
+    for (int v = 0; v < 2 * race->n; v++)
+        if (!visit(race, &race->lanes[order[v]], err))
+            return false;
+    race->blocks++;
+    return true;
+}
+
+static const char *lane_reached(const struct race *race, const struct lane *lane) {
+    struct kb_arena arena = {0};
+    struct kb_stats stats;
+
+    kb_stats_of(lane->all.ns, lane->all.n, &arena, &stats);
+    const char *why =
+        kb_sampling_reached(&lane->all, &stats, race->job, lane->facts.tick_ns);
+    kb_arena_free(&arena);
+    return why;
+}
+
+static bool has_first(const struct race *race) {
+    return race->n > 0 && !race->lanes[0].member->against;
+}
+
+static void compare_lane(const struct race *race, const struct lane *b,
+                         struct kb_speed *out) {
+    const struct lane *a = &race->lanes[0];
+    double tick_a = a->facts.tick_ns / a->blocks_ns[0];
+    double tick_b = b->facts.tick_ns / b->blocks_ns[0];
+
+    kb_speed_paired(a->blocks_ns, b->blocks_ns, race->blocks, race->seed, out);
+    kb_speed_widen(out, fmax(tick_a, tick_b) / 2);
+}
+
+/* Whether the difference is known as well as each of the two times is to be. */
+static bool narrow(const struct race *race, const struct lane *b) {
+    const struct lane *a = &race->lanes[0];
+    double target = kb_precision_for(race->job, a->blocks_ns[0]) / 2;
+    double tick =
+        fmax(a->facts.tick_ns / a->blocks_ns[0], b->facts.tick_ns / b->blocks_ns[0]);
+    struct kb_speed speed;
+
+    compare_lane(race, b, &speed);
+    return (speed.high - speed.low) / 2 <= fmax(target, tick / 2) * speed.ratio;
+}
+
+static bool settled(const struct race *race) {
+    for (int i = 0; i < race->n; i++)
+        if (!lane_reached(race, &race->lanes[i]))
+            return false;
+    for (int i = 1; has_first(race) && i < race->n; i++)
+        if (!narrow(race, &race->lanes[i]))
+            return false;
+    return true;
+}
+
+/* When it ends does not depend on which of them is ahead, or the verdicts would be too
+ * bold. */
+static bool collect(struct race *race, const char **stopped, struct kb_err *err) {
+    double limit_s = (race->job->max_time_s > 0 ? race->job->max_time_s : 5) * race->n;
+    int64_t start = kb_now_ns(), look = MIN_BLOCKS;
+
+    *stopped = NULL;
+    while (!*stopped) {
+        if (!run_block(race, err))
+            return false;
+        bool late = (double)(kb_now_ns() - start) / 1e9 > limit_s;
+        bool full = race->blocks >= race->most_blocks;
+        if (race->blocks >= look && settled(race))
+            *stopped = "precision";
+        else if (full)
+            *stopped = "samples";
+        else if (late)
+            *stopped = "time";
+        if (race->blocks >= look)
+            look = race->blocks + race->blocks / 4;
+    }
+    return true;
+}
+
+/* ---- what it came to ------------------------------------------------------------------
+ */
+
+static void describe_lane(struct race *race, struct lane *lane, const char *stopped) {
+    struct kb_arena arena = {0};
+    struct kb_stats stats;
+    struct kb_time *t = &lane->time;
+    const char *reached = lane_reached(race, lane);
+
+    kb_stats_of(lane->all.ns, lane->all.n, &arena, &stats);
+    kb_arena_free(&arena);
+    lane->seen.at_ns = 0; /* and once when all is done */
+    kb_watch_clocks(race->group->session, t, &lane->seen);
+    t->stopped = reached ? reached : stopped;
+    t->median_ns = stats.median;
+    t->low_ns = stats.low;
+    t->high_ns = stats.high;
+    t->min_ns = stats.min;
+    t->p99_ns = stats.p99;
+    kb_time_describe(&lane->all, &lane->facts, &lane->seen, race->group->arena, t);
+}
+
+/* The timed kernel's output, once more: false where it cannot be had. */
+static bool look_again(struct race *race, struct lane *lane, struct kb_err *err) {
+    struct kb_group *g = race->group;
+    struct kb_member *m = lane->member;
+    struct kb_slab check = kb_session_take(g->session, KB_SPARE_WORK);
+    int set = kb_any_set(race->job, race->method, lane->facts.sets);
+
+    bool ok = make_initial(g, m, err) && kb_slab_like(&check, &g->initial, 0, err) &&
+              g->session->backend->timer_result(lane->timer, set, &check, err);
+    if (ok && m->life.row->reason == KB_R_NONE &&
+        !kb_timed_output_right(&m->life.asked.problem, &g->initial, kb_member_result(g, m),
+                               &check, race->method, g->arena, m->life.row))
+        m->to_time = false;
+    kb_session_give(g->session, KB_SPARE_WORK, &check);
+    return ok;
+}
+
+static void judge(const struct race *race) {
+    struct kb_speed_rule rule = kb_speed_rule_for(race->job->compared);
+
+    for (int i = 1; has_first(race) && i < race->n; i++) {
+        struct kb_against *against = race->lanes[i].member->against;
+        struct kb_speed *speed = &against->speeds[race->method];
+        compare_lane(race, &race->lanes[i], speed);
+        speed->verdict =
+            against->same_code == 1 ? KB_IDENTICAL : kb_speed_judge(speed, &rule);
+    }
+}
+
+/* Times into rows, and what their bytes make of them: after the timers' memory is free. */
+static bool finish(struct race *race, struct kb_err *err) {
+    for (int i = 0; i < race->n; i++) {
+        struct lane *lane = &race->lanes[i];
+        const struct life *l = &lane->member->life;
+        l->row->times[race->method] = lane->time;
+        if (!kb_time_finish(race->group->session, l->job, &l->asked.problem, race->method,
+                            race->group->arena, l->row, err))
+            return false;
+    }
+    return true;
+}
+
+static bool run_race(struct race *race, struct kb_err *err) {
+    const char *stopped;
+
+    if (race->n == 0)
+        return true;
+    if (!plan_visits(race, err) || !collect(race, &stopped, err))
+        return false;
+    for (int i = 0; i < race->n; i++) {
+        describe_lane(race, &race->lanes[i], stopped);
+        if (!look_again(race, &race->lanes[i], err))
+            return false;
+    }
+    judge(race);
+    return true;
+}
+
+static bool time_method(struct kb_group *g, enum kb_method method, struct kb_err *err) {
+    struct race race = {
+        .group = g,
+        .job = g->job,
+        .method = method,
+        .lanes = calloc((size_t)g->n, sizeof *race.lanes),
+        .seed = seed_of(g->job, method),
+    };
+    struct kb_err why = {0};
+
+    if (!race.lanes)
+        kb_out_of_memory();
+    bool ok = open_lanes(&race, err);
+    bool ran = ok && run_race(&race, &why);
+    if (ok && !ran) /* all of them together */
+        for (int i = 0; ok && i < race.n; i++) {
+            struct kb_err copy = why;
+            ok = told(&race, race.lanes[i].member, &copy, err);
+        }
+    for (int i = 0; i < g->n; i++)
+        close_lane(&race, &race.lanes[i]);
+    ok = ok && (!ran || finish(&race, err));
+    free(race.lanes);
+    return ok;
+}
+
+/* What turned out wrong while it was timed has no times, and no ratio to anything. */
+static void close_member(struct kb_group *g, struct kb_member *m, double ms) {
+    const struct kb_row *first = g->members[0].life.row;
+    struct kb_row *row = m->life.row;
+
+    if (m->timed) {
+        row->ms_time = ms;
+        row->ms_total += ms;
+        kb_time_close(g->session, m->to_time, row);
+    }
+    for (int k = 0; m->against && k < KB_METHOD_COUNT; k++)
+        if (!row->times[k].there || !first->times[k].there)
+            m->against->speeds[k] = (struct kb_speed){0};
+}
+
+bool kb_group_time(struct kb_group *g, struct kb_err *err) {
+    int64_t start = kb_now_ns();
+    int timed = 0;
+    bool ok = true;
+
+    for (int i = 0; i < g->n; i++) {
+        struct kb_member *m = &g->members[i];
+        m->to_time = m->to_time && !kb_launches_nothing(&m->life.asked.plan);
+        m->timed = m->to_time;
+        timed += m->timed;
+        if (m->timed)
+            kb_time_warn(&m->life.asked.problem, g->arena, m->life.row);
+    }
+    for (int k = 0; ok && timed && k < KB_METHOD_COUNT; k++)
+        if (g->job->methods & 1u << k)
+            ok = time_method(g, (enum kb_method)k, err);
+    double ms = timed ? (double)(kb_now_ns() - start) / 1e6 / timed : 0;
+    for (int i = 0; ok && i < g->n; i++)
+        close_member(g, &g->members[i], ms);
+    return ok;
+}
