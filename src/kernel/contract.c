@@ -31,6 +31,19 @@ void kb_contract_complain_key(struct kb_contract *r, const cJSON *node, const ch
     va_end(args);
 }
 
+/* What is wrong in one variant with something of the file is not said again for the next.
+ */
+static int begin_shared(struct kb_contract *r, bool shared) {
+    r->in_shared = shared;
+    r->quiet = shared && r->shared_wrong;
+    return r->c->count;
+}
+
+static void end_shared(struct kb_contract *r, int before) {
+    r->wrong_here = r->wrong_here || (r->in_shared && r->c->count > before);
+    r->in_shared = r->quiet = false;
+}
+
 /* ---- values ----------------------------------------------------------------------------
  */
 
@@ -121,19 +134,60 @@ static void args_of(struct kb_contract *r, const cJSON *node, struct kb_launch_t
 static const char *const launch_keys[] = {"entry",       "grid", "block",   "args", "smem",
                                           "cooperative", "pdl",  "cluster", "why"};
 
+/* What the file may give to all launches. */
+enum field { GRID, BLOCK, CLUSTER, SMEM, COOPERATIVE, PDL, ARGS, FIELDS };
+static const char *const fields[FIELDS] = {
+    [GRID] = "grid",
+    [BLOCK] = "block",
+    [CLUSTER] = "cluster",
+    [SMEM] = "smem",
+    [COOPERATIVE] = "cooperative",
+    [PDL] = "pdl",
+    [ARGS] = "args",
+};
+
+static void field_of(struct kb_contract *r, enum field field, const cJSON *node,
+                     struct kb_launch_text *out) {
+    switch (field) {
+    case GRID:
+        dims_of(r, node, out->grid);
+        break;
+    case BLOCK:
+        dims_of(r, node, out->block);
+        break;
+    case CLUSTER:
+        dims_of(r, node, out->cluster);
+        break;
+    case SMEM:
+        out->smem = expr_of(r, node);
+        break;
+    case COOPERATIVE:
+        out->cooperative = bool_of(r, node);
+        break;
+    case PDL:
+        out->pdl = bool_of(r, node);
+        break;
+    default:
+        args_of(r, node, out);
+    }
+}
+
+/* A launch's own fields, or the file's. */
 static void launch_of(struct kb_contract *r, const cJSON *object,
                       struct kb_launch_text *out) {
     const cJSON *entry = need(r, object, "entry");
     out->entry = text_of(r, entry);
     if (out->entry)
         kb_check_entry(r, entry, out->entry);
-    dims_of(r, need(r, object, "grid"), out->grid);
-    dims_of(r, need(r, object, "block"), out->block);
-    dims_of(r, kb_json_get(object, "cluster"), out->cluster);
-    out->smem = expr_of(r, kb_json_get(object, "smem"));
-    out->cooperative = bool_of(r, kb_json_get(object, "cooperative"));
-    out->pdl = bool_of(r, kb_json_get(object, "pdl"));
-    args_of(r, need(r, object, "args"), out);
+    for (enum field f = GRID; f < FIELDS; f++) {
+        const cJSON *own = kb_json_get(object, fields[f]);
+        const cJSON *shared = own ? NULL : kb_json_get(r->doc.root, fields[f]);
+        if (!own && !shared && (f == GRID || f == BLOCK || f == ARGS))
+            need(r, object, fields[f]);
+        int before = begin_shared(r, shared != NULL);
+        field_of(r, f, own ? own : shared, out);
+        end_shared(r, before);
+    }
 }
 
 static void chain_of(struct kb_contract *r, const cJSON *object, const cJSON *node) {
@@ -183,15 +237,11 @@ static void lets_of(struct kb_contract *r, const cJSON *object) {
     }
 }
 
-/* Those of the file come after a variant's own and may use them. What is wrong with them in
- * one variant is not said again for the next. */
+/* Those of the file come after a variant's own and may use them. */
 static void shared_lets_of(struct kb_contract *r) {
-    int before = r->c->count;
-    r->in_shared = true;
-    r->quiet = r->shared_wrong;
+    int before = begin_shared(r, true);
     lets_of(r, kb_json_get(r->doc.root, "let"));
-    r->shared_wrong = r->shared_wrong || r->c->count > before;
-    r->in_shared = r->quiet = false;
+    end_shared(r, before);
 }
 
 static enum kb_scratch_start start_of(struct kb_contract *r, const cJSON *node) {
@@ -374,6 +424,7 @@ static void variants_of(struct kb_contract *r, const cJSON *file) {
         r->variant = &r->kernel->variants[r->kernel->n_variants++];
         r->n_lets = 0;
         variant_of(r, object);
+        r->shared_wrong = r->shared_wrong || r->wrong_here;
     }
 }
 
@@ -402,8 +453,9 @@ static void op_of(struct kb_contract *r, const cJSON *item) {
 }
 
 void kb_contract_read(struct kb_contract *r) {
-    static const char *const keys[] = {"ops",     "why", "dtypes",
-                                       "defines", "let", "variants"};
+    static const char *const keys[] = {
+        "ops",  "why",  "dtypes",  "defines", "let",         "grid",    "block",
+        "args", "smem", "cluster", "pdl",     "cooperative", "variants"};
     const cJSON *file = r->doc.root, *item;
     if (!is_object(r, file, "an object"))
         return;

@@ -18,7 +18,9 @@ struct kb_contract {
     struct kb_variant *variant;
     struct kb_expr_let lets[KB_MAX_LETS]; /* their types */
     int n_lets;
-    bool in_shared, shared_wrong, quiet; /* reading the file's let, once for each variant */
+    /* reading what the file gives to each variant: what an earlier one said is not said
+     * again */
+    bool in_shared, wrong_here, shared_wrong, quiet;
 };
 
 /* The whole document, into r->kernel. */
