@@ -80,6 +80,15 @@ struct kb_look {
     bool verbose;
 };
 
+/* A column by the word that --columns takes, or what --sort takes: "case" and "verdict" as
+ * well. A method's word is its time. */
+struct kb_column_choice {
+    int kind, method;
+};
+bool kb_column_parse(const char *word, bool to_sort, struct kb_column_choice *out);
+void kb_column_words(bool to_sort, struct kb_arena *arena, struct kb_strings *out);
+enum { KB_MAX_COLUMNS = 24 };
+
 /* The table of a suite. Rows are printed as they finish, so all widths come from the plan.
  */
 struct kb_table_plan {
@@ -91,6 +100,8 @@ struct kb_table_plan {
     int n_methods;
     int n_variants;     /* of each case; 0: ops differ in it */
     const char *shared; /* more of what all rows share: "kernel act.cu"; "" */
+    int n_columns;      /* those that were asked for; 0: by default */
+    struct kb_column_choice columns[KB_MAX_COLUMNS];
     int64_t n_cases;
 };
 struct kb_column {
@@ -98,7 +109,6 @@ struct kb_column {
     int leaves; /* order in which it goes where there is no room; 0: it stays */
     char head[16];
 };
-enum { KB_MAX_COLUMNS = 16 };
 struct kb_table {
     struct kb_table_plan plan;
     struct kb_look look;
@@ -115,6 +125,19 @@ void kb_table_failure(const struct kb_table *table, const struct kb_row *row,
                       struct kb_buf *out);
 void kb_table_summary(const struct kb_table *table, const struct kb_tally *tally,
                       double seconds, struct kb_buf *out);
+
+/* Lines of the table in the order of a column, the worst first: errors and times from the
+ * largest, rates and ceilings from the smallest, names by their letters; those that have
+ * nothing there last, equal ones as they came. */
+struct kb_sorter {
+    struct kb_arena arena;
+    struct kb_column_choice by;
+    struct kb_sorted *items;
+    size_t n, cap;
+};
+void kb_sorter_add(struct kb_sorter *sorter, const struct kb_row *row, const char *line);
+void kb_sorter_print(struct kb_sorter *sorter, struct kb_buf *out);
+void kb_sorter_free(struct kb_sorter *sorter);
 
 /* The screen of a single case. */
 struct kb_single {

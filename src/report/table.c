@@ -1,6 +1,6 @@
 /* table.c - the table of a suite, row by row as they finish; its widths come from the plan.
  */
-#include "screen.h"
+#include "report/columns.h"
 
 #include <math.h>
 #include <string.h>
@@ -8,37 +8,6 @@
 enum {
     VERDICT_WIDTH = 4, /* longer verdicts eat into the room of their id */
     QUALITY_ROOM = 11, /* of "  throttled", which follows the columns of a bad timing */
-};
-
-enum kind {
-    C_DEVICE,
-    C_BUILD,
-    C_VARIANT,
-    C_ERROR,
-    C_ULP,
-    C_TIME,
-    C_RATE,
-    C_CEILING,
-    C_REGISTERS,
-    C_SPILLED,
-    C_SHARED,
-    C_CODE,
-    C_COMPILED,
-};
-
-static const struct {
-    const char *head;
-    int width;
-    bool left;
-    int leaves;
-} kinds[] = {
-    [C_DEVICE] = {"device", 6, true, 0},        [C_BUILD] = {"build", 7, true, 0},
-    [C_VARIANT] = {"variant", 7, true, 3},      [C_ERROR] = {"err/bound", 9, false, 6},
-    [C_ULP] = {"max ulp", 7, false, 1},         [C_TIME] = {"us", 8, false, 0},
-    [C_RATE] = {"GB/s", 6, false, 2},           [C_CEILING] = {"ceiling", 7, false, 5},
-    [C_REGISTERS] = {"registers", 9, false, 4}, [C_SPILLED] = {"spilled", 7, false, 3},
-    [C_SHARED] = {"shared", 7, false, 2},       [C_CODE] = {"code", 7, false, 1},
-    [C_COMPILED] = {"compiled", 8, false, 0},
 };
 
 static const char *const colors[] = {
@@ -57,14 +26,14 @@ void kb_verdict_words(enum kb_verdict verdict, bool color, struct kb_buf *out) {
 /* ---- the plan --------------------------------------------------------------------------
  */
 
-static void add_column(struct kb_table *table, enum kind kind, const char *head, int width,
-                       int method, int leaves) {
+static void add_column(struct kb_table *table, enum kb_column_kind kind, const char *head,
+                       int width, int method, int leaves) {
     struct kb_column *column = &table->columns[table->n_columns++];
     *column = (struct kb_column){
         .kind = (int)kind,
         .method = method,
         .leaves = leaves,
-        .width = width > kinds[kind].width ? width : kinds[kind].width,
+        .width = width > kb_column_info(kind)->width ? width : kb_column_info(kind)->width,
     };
     struct kb_buf text = {0};
     kb_buf_puts(&text, head);
@@ -73,8 +42,11 @@ static void add_column(struct kb_table *table, enum kind kind, const char *head,
     kb_buf_free(&text);
 }
 
-static void add(struct kb_table *table, enum kind kind) {
-    add_column(table, kind, kinds[kind].head, 0, 0, kinds[kind].leaves);
+static void add(struct kb_table *table, enum kb_column_kind kind) {
+    const struct kb_column_info *info = kb_column_info(kind);
+    /* Rate and ceiling are those of the first method. */
+    int method = table->plan.n_methods ? (int)table->plan.methods[0] : 0;
+    add_column(table, kind, info->head, 0, method, info->leaves);
 }
 
 static int build_width(const struct kb_facts *facts) {
@@ -85,18 +57,21 @@ static int build_width(const struct kb_facts *facts) {
     return width;
 }
 
+static void add_time(struct kb_table *table, enum kb_method method, int leaves) {
+    struct kb_buf head = {0};
+    kb_buf_printf(&head, "%s us", kb_method_word(method));
+    add_column(table, KB_C_TIME, kb_buf_text(&head), 0, (int)method, leaves);
+    kb_buf_free(&head);
+}
+
 static void add_times(struct kb_table *table) {
     const struct kb_table_plan *plan = &table->plan;
     for (int i = 0; i < plan->n_methods; i++) {
-        struct kb_buf head = {0};
-        kb_buf_printf(&head, "%s us", kb_method_word(plan->methods[i]));
-        add_column(table, C_TIME, kb_buf_text(&head), 0, (int)plan->methods[i],
-                   i > 0 ? 4 : 0);
-        kb_buf_free(&head);
+        add_time(table, plan->methods[i], i > 0 ? 4 : 0);
         if (i > 0)
-            continue; /* rate and ceiling are the first method's */
-        add(table, C_RATE);
-        add(table, C_CEILING);
+            continue;
+        add(table, KB_C_RATE);
+        add(table, KB_C_CEILING);
     }
 }
 
@@ -123,6 +98,44 @@ static bool drop_column(struct kb_table *table) {
     return true;
 }
 
+static void add_by_default(struct kb_table *table) {
+    const struct kb_table_plan *plan = &table->plan;
+    if (plan->many_devices)
+        add(table, KB_C_DEVICE);
+    if (plan->many_builds)
+        add_column(table, KB_C_BUILD, "build", build_width(plan->facts), 0, 0);
+    add_column(table, KB_C_VARIANT, "variant", plan->variant_width, 0,
+               plan->many_variants ? 0 : kb_column_info(KB_C_VARIANT)->leaves);
+    if (plan->layout == KB_LAYOUT_BUILD) {
+        for (enum kb_column_kind k = KB_C_REGISTERS; k <= KB_C_COMPILED; k++)
+            add(table, k);
+        return;
+    }
+    add_column(table, KB_C_ERROR, "err/bound", 0, 0,
+               plan->layout == KB_LAYOUT_BENCH ? kb_column_info(KB_C_ERROR)->leaves : 0);
+    add(table, KB_C_ULP);
+    if (plan->layout == KB_LAYOUT_BENCH)
+        add_times(table);
+}
+
+/* Those that were asked for stay, however narrow the terminal is. */
+static void add_asked(struct kb_table *table) {
+    const struct kb_table_plan *plan = &table->plan;
+    for (int i = 0; i < plan->n_columns; i++) {
+        const struct kb_column_choice *choice = &plan->columns[i];
+        if (choice->kind == KB_C_TIME)
+            add_time(table, (enum kb_method)choice->method, 0);
+        else
+            add(table, (enum kb_column_kind)choice->kind);
+        struct kb_column *column = &table->columns[table->n_columns - 1];
+        int width = choice->kind == KB_C_BUILD     ? build_width(plan->facts)
+                    : choice->kind == KB_C_VARIANT ? plan->variant_width
+                                                   : 0;
+        column->width = width > column->width ? width : column->width;
+        column->leaves = 0;
+    }
+}
+
 void kb_table_make(struct kb_table *table, const struct kb_table_plan *plan,
                    const struct kb_look *look) {
     *table = (struct kb_table){
@@ -130,22 +143,10 @@ void kb_table_make(struct kb_table *table, const struct kb_table_plan *plan,
         .look = *look,
         .case_width = VERDICT_WIDTH + 2 + plan->id_width,
     };
-    if (plan->many_devices)
-        add(table, C_DEVICE);
-    if (plan->many_builds)
-        add_column(table, C_BUILD, "build", build_width(plan->facts), 0, 0);
-    add_column(table, C_VARIANT, "variant", plan->variant_width, 0,
-               plan->many_variants ? 0 : kinds[C_VARIANT].leaves);
-    if (plan->layout == KB_LAYOUT_BUILD) {
-        for (enum kind k = C_REGISTERS; k <= C_COMPILED; k++)
-            add(table, k);
-    } else {
-        add_column(table, C_ERROR, "err/bound", 0, 0,
-                   plan->layout == KB_LAYOUT_BENCH ? kinds[C_ERROR].leaves : 0);
-        add(table, C_ULP);
-        if (plan->layout == KB_LAYOUT_BENCH)
-            add_times(table);
-    }
+    if (plan->n_columns)
+        add_asked(table);
+    else
+        add_by_default(table);
     while (look->width > 0 && table_width(table) > look->width && drop_column(table))
         continue;
 }
@@ -153,77 +154,19 @@ void kb_table_make(struct kb_table *table, const struct kb_table_plan *plan,
 /* ---- rows ------------------------------------------------------------------------------
  */
 
-static struct kb_cell count_cell(int64_t value) {
-    return kb_cell_number(value < 0 ? (double)NAN : (double)value);
-}
-
-static struct kb_cell bytes_cell(int64_t bytes) {
-    return kb_cell_bytes(bytes < 0 ? (double)NAN : (double)bytes);
-}
-
-static struct kb_cell number_cell(const struct kb_column *column,
-                                  const struct kb_row *row) {
-    const struct kb_time *t = &row->times[column->method];
-    const struct kb_code_info *code = &row->code;
-    switch ((enum kind)column->kind) {
-    case C_ERROR:
-        return kb_cell_ratio(kb_row_error(row));
-    case C_ULP:
-        return kb_cell_ratio(kb_row_ulp(row));
-    case C_TIME:
-        return kb_cell_us(t->there ? t->median_ns : (double)NAN);
-    case C_RATE:
-        return kb_cell_rate(t->there ? t->gb_per_s : (double)NAN);
-    case C_CEILING:
-        return kb_cell_percent(t->there && isfinite(t->ceiling_ns) ? t->ceiling
-                                                                   : (double)NAN);
-    case C_REGISTERS:
-        return count_cell(row->built ? code->registers : -1);
-    case C_SPILLED:
-        return bytes_cell(row->built ? code->spill_bytes : -1);
-    case C_SHARED:
-        return bytes_cell(row->built ? code->shared_bytes : -1);
-    case C_CODE:
-        return bytes_cell(row->built ? code->code_bytes : -1);
-    case C_COMPILED:
-    default:
-        return kb_cell_ms(row->built && !code->cached ? code->compile_ms : (double)NAN);
-    }
-}
-
-/* A grid with a 0 in it: there is nothing to run, and no variant did. */
-static bool launches_nothing(const struct kb_row *row) {
-    return row->built && row->n_launches == 1 &&
-           (!row->grid[0] || !row->grid[1] || !row->grid[2]);
-}
-
-static void text_cell(const struct kb_column *column, bool many_variants,
-                      const struct kb_row *row, struct kb_buf *out) {
-    struct kb_buf text = {0};
-    if (column->kind == C_DEVICE)
-        kb_buf_puts(&text, row->device);
-    else if (column->kind == C_BUILD)
-        kb_buf_puts(&text, row->build);
-    else if (launches_nothing(row) && !many_variants)
-        kb_buf_putc(&text, '-');
-    else
-        kb_variant_words(row, &text);
-    kb_escape(out, kb_buf_text(&text), text.len);
-    kb_buf_free(&text);
-}
-
 static void add_cells(const struct kb_table *table, const struct kb_row *row,
                       struct kb_buf *out) {
     for (int i = 0; i < table->n_columns; i++) {
         const struct kb_column *column = &table->columns[i];
         struct kb_buf text = {0};
-        if (kinds[column->kind].left)
-            text_cell(column, table->plan.many_variants, row, &text);
+        bool left = kb_column_info((enum kb_column_kind)column->kind)->left;
+        if (left)
+            kb_column_text(column, table->plan.many_variants, row, &text);
         else
-            kb_buf_puts(&text, number_cell(column, row).text);
+            kb_buf_puts(&text, kb_column_cell(column, row).text);
         int pad = column->width - kb_columns(kb_buf_text(&text));
         pad = pad > 0 ? pad : 0;
-        if (kinds[column->kind].left)
+        if (left)
             kb_buf_printf(out, "  %s%*s", kb_buf_text(&text),
                           i + 1 < table->n_columns ? pad : 0, "");
         else
@@ -343,7 +286,8 @@ void kb_table_head(const struct kb_table *table, struct kb_buf *out) {
     kb_buf_printf(out, "\n\n%*s", table->case_width, "");
     for (int i = 0; i < table->n_columns; i++) {
         const struct kb_column *column = &table->columns[i];
-        int width = kinds[column->kind].left ? -column->width : column->width;
+        int width = kb_column_info((enum kb_column_kind)column->kind)->left ? -column->width
+                                                                            : column->width;
         if (i + 1 == table->n_columns && width < 0)
             width = 0;
         kb_buf_printf(out, "  %*s", width, column->head);
