@@ -28,4 +28,5 @@ const struct kb_backend kb_cuda = {
     .timer_close = kb_timer_close,
     .floor = kb_timer_floor,
     .clocks = clocks,
+    .occupancy = kb_cuda_occupancy,
 };

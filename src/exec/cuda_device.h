@@ -73,6 +73,9 @@ bool kb_cuda_launch(struct kb_device *device, const struct kb_code *code,
 /* Whether any launch of the plan does anything. */
 bool kb_cuda_launches(const struct kb_plan *plan);
 
+void kb_cuda_occupancy(struct kb_device *device, struct kb_code *code,
+                       const struct kb_plan *plan, struct kb_occupancy *out);
+
 /* Whether a tool that knows each allocation's ends watches this process
  * (compute-sanitizer): run then gives each tensor one of its own. */
 bool kb_cuda_watched(void);

@@ -49,6 +49,9 @@
     X(EventDestroy, "cuEventDestroy_v2")                                                   \
     X(EventRecord, "cuEventRecord")                                                        \
     X(EventElapsedTime, "cuEventElapsedTime")                                              \
+    X(OccupancyMaxActiveBlocksPerMultiprocessor,                                           \
+      "cuOccupancyMaxActiveBlocksPerMultiprocessor")                                       \
+    X(OccupancyMaxActiveClusters, "cuOccupancyMaxActiveClusters")                          \
     X(LaunchKernelEx, "cuLaunchKernelEx")                                                  \
     X(GraphInstantiate, "cuGraphInstantiateWithFlags")                                     \
     X(GraphUpload, "cuGraphUpload")                                                        \

@@ -136,6 +136,9 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute which, CUdevice dev
     case CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE:
         *value = 1 << 20;
         break;
+    case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR:
+        *value = 2048;
+        break;
     case CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X:
         *value = 2147483647;
         break;
@@ -367,6 +370,23 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, voi
         device.sticky =
             (int)stub_script("launch", 0); /* seen at the next call, as on a GPU */
     return rc;
+}
+
+/* As many as there is room for threads, or two clusters. */
+CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, CUfunction function,
+                                                     int threads, size_t dynamic) {
+    (void)function;
+    (void)dynamic;
+    if (stub_script("occupancy", 0))
+        return CUDA_ERROR_INVALID_VALUE;
+    *blocks = 2048 / threads;
+    return CUDA_SUCCESS;
+}
+CUresult cuOccupancyMaxActiveClusters(int *clusters, CUfunction function,
+                                      const CUlaunchConfig *config) {
+    (void)function;
+    *clusters = config->numAttrs == 1 ? 2 : 0;
+    return CUDA_SUCCESS;
 }
 
 CUresult cuStreamCreate(CUstream *out, unsigned flags) {
