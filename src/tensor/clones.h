@@ -9,7 +9,7 @@
 #include <features.h>
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__)
-#define KB_CLONES __attribute__((target_clones("avx2", "default")))
+#define KB_CLONES __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
 #else
 #define KB_CLONES
 #endif

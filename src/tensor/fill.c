@@ -161,6 +161,24 @@ static inline double tail_quantile(uint32_t word) {
     return word < upper ? quantile : -quantile;
 }
 
+/* Indices of the words that are tails, in order, and how many: eight flags are looked at as
+ * one number, which is 0 for two thirds of them. */
+static inline int find_tails(const uint32_t *words, int64_t count, int tails[CHUNK]) {
+    unsigned char flags[CHUNK + 8];
+    int n = 0;
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++)
+        flags[i] = words[i] - tail_words >= UINT32_MAX - 2 * tail_words + 1;
+    memset(flags + count, 0, 8);
+    for (int64_t i = 0; i < count; i += 8) {
+        uint64_t eight;
+        memcpy(&eight, flags + i, sizeof eight);
+        for (; eight; eight &= eight - 1)
+            tails[n++] = (int)i + __builtin_ctzll(eight) / 8;
+    }
+    return n;
+}
+
 /* The centre's formula for all, then the other one for the one in twenty that it is wrong
  * for: loops that vectorise. */
 KB_CLONES
@@ -168,20 +186,17 @@ static void normals(const uint32_t *words, int64_t count, double *out) {
     int tails[CHUNK];
     uint32_t edge[CHUNK];
     double quantiles[CHUNK];
-    int n_tails = 0;
 #pragma omp simd
     for (int64_t i = 0; i < count; i++)
         out[i] = centre_quantile(words[i]);
-    for (int64_t i = 0; i < count; i++) {
-        tails[n_tails] = (int)i;
-        edge[n_tails] = words[i];
-        n_tails += words[i] < tail_words || ~words[i] < tail_words;
-    }
+    int n_tails = find_tails(words, count, tails);
+    for (int t = 0; t < n_tails; t++)
+        edge[t] = words[tails[t]];
 #pragma omp simd
     for (int t = 0; t < n_tails; t++)
         quantiles[t] = tail_quantile(edge[t]);
     for (int t = 0; t < n_tails; t++)
-        out[tails[t]] = quantiles[t]; // cppcheck-suppress uninitvar - n_tails of them are
+        out[tails[t]] = quantiles[t];
 }
 
 /* ---- fills that are numbers

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ELEMENTS_PER_THREAD = 1 << 17, COPY_BLOCK = 1 << 18 };
+enum { ELEMENTS_PER_THREAD = 1 << 15, COPY_BLOCK = 1 << 18 };
 
 int kb_threads(int64_t elements) {
     int64_t wanted = elements / ELEMENTS_PER_THREAD + 1, most = omp_get_max_threads();
@@ -13,16 +13,21 @@ int kb_threads(int64_t elements) {
     return (int)(wanted < most ? wanted : most);
 }
 
+static int64_t copy_blocks(size_t bytes) {
+    return (int64_t)(bytes / COPY_BLOCK + (bytes % COPY_BLOCK > 0));
+}
+
 /* A thread for each block: of memory one core moves a tenth of what all of them do. Of new
  * memory most of the time is its page faults, which more threads take at once. */
 static int copy_threads(size_t bytes) {
-    return kb_threads((int64_t)(bytes / COPY_BLOCK) * ELEMENTS_PER_THREAD);
+    return kb_threads((int64_t)((bytes ? bytes - 1 : 0) / COPY_BLOCK) *
+                      ELEMENTS_PER_THREAD);
 }
 
 void kb_copy(void *to, const void *from, size_t bytes) {
     const unsigned char *in = from;
     unsigned char *out = to;
-    int64_t blocks = (int64_t)(bytes / COPY_BLOCK) + 1;
+    int64_t blocks = copy_blocks(bytes);
 
 #pragma omp parallel for schedule(static) num_threads(copy_threads(bytes))
     for (int64_t b = 0; b < blocks; b++) {
@@ -33,7 +38,7 @@ void kb_copy(void *to, const void *from, size_t bytes) {
 
 bool kb_same(const void *a, const void *b, size_t bytes) {
     const unsigned char *x = a, *y = b;
-    int64_t blocks = (int64_t)(bytes / COPY_BLOCK) + 1, other = 0;
+    int64_t blocks = copy_blocks(bytes), other = 0;
 
 #pragma omp parallel for schedule(static) reduction(+ : other)                                 \
     num_threads(copy_threads(bytes))
