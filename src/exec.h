@@ -23,7 +23,7 @@ struct kb_device_info {
     char compiler[64]; /* host: "g++ 12.2" */
     int cores;         /* host */
     bool clocks_locked;
-    int lock_mhz;   /* the SM clock to lock to; 0: not known */
+    char lock[64];  /* the command that locks them, "nvidia-smi -i 0 -lgc 1980"; "" */
     char note[512]; /* why `auto` took this one: "no NVIDIA driver (libcuda.so.1 not found)"
                      */
 };
@@ -108,6 +108,10 @@ struct kb_run_options {
     /* Where no child maps slabs: what is there before the launches, by a slab of the same
      * layout, so that it need not be copied. NULL: what the slab holds. */
     const struct kb_slab *from;
+    /* The same of single slots, whose bits are set in `taken`: they hold what the slots of
+     * these numbers hold in `inputs`, which may lie elsewhere there. */
+    const struct kb_slab *inputs;
+    uint64_t taken;
 };
 struct kb_run_result {
     enum kb_finding finding;

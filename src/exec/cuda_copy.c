@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { STAGE_BYTES = 4 << 20, DIRECT_BYTES = 128 << 10 };
+enum { STAGE_BYTES = 8 << 20, DIRECT_BYTES = 128 << 10 };
 
 static bool make_stages(struct kb_device *device) {
     const struct kb_cuda *cu = &device->cu;

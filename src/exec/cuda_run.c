@@ -45,6 +45,32 @@ static bool launch_all(struct kb_device *device, struct kb_code *code,
                           err);
 }
 
+static bool is_taken(const struct kb_slab *slab, const struct kb_run_options *options,
+                     int slot) {
+    return options->taken >> slot & 1 && slab->slots[slot].bytes;
+}
+
+/* The slab, but for slots that are taken from another one. */
+static bool upload(struct kb_device *device, const struct kb_slab *slab,
+                   const struct kb_run_options *options, struct kb_err *err) {
+    const unsigned char *data = (options->from ? options->from : slab)->data;
+    size_t done = 0;
+
+    for (int i = 0; i < slab->n_slots; i++) {
+        const struct kb_slot *slot = &slab->slots[i];
+        if (!is_taken(slab, options, i))
+            continue;
+        if (!kb_cuda_upload(device, device->slab + done, data + done, slot->offset - done,
+                            err) ||
+            !kb_cuda_upload(device, device->slab + slot->offset,
+                            kb_slab_at(options->inputs, i), slot->bytes, err))
+            return false;
+        done = slot->offset + slot->bytes;
+    }
+    return kb_cuda_upload(device, device->slab + done, data + done, slab->bytes - done,
+                          err);
+}
+
 static bool run_on_slab(struct kb_device *device, struct kb_code *code,
                         const struct kb_plan *plan, struct kb_slab *slab,
                         const struct kb_run_options *options, struct kb_run_result *result,
@@ -52,10 +78,9 @@ static bool run_on_slab(struct kb_device *device, struct kb_code *code,
     struct kb_on_device at = {.n_slots = slab->n_slots, .slab = slab};
     for (int i = 0; i < slab->n_slots; i++)
         at.slots[i] = slab->slots[i].bytes ? device->slab + slab->slots[i].offset : 0;
-    const struct kb_slab *from = options->from ? options->from : slab;
     if (!options->from)
         start_scratch(plan, slab);
-    if (!kb_cuda_upload(device, device->slab, from->data, slab->bytes, err))
+    if (!upload(device, slab, options, err))
         return false;
     int64_t start_ns = kb_now_ns();
     if (!launch_all(device, code, plan, &at, options, result, err) ||
@@ -148,6 +173,10 @@ bool kb_cuda_run(struct kb_device *device, struct kb_code *code, const struct kb
     *result = (struct kb_run_result){0};
     if (options->from && (nothing || device->watched))
         kb_copy(slab->data, options->from->data, slab->bytes);
+    for (int i = 0; i < slab->n_slots && (nothing || device->watched); i++)
+        if (is_taken(slab, options, i))
+            kb_copy(kb_slab_at(slab, i), kb_slab_at(options->inputs, i),
+                    slab->slots[i].bytes);
     if (nothing)
         return true;
     if (!kb_cuda_current(device, err) || !kb_cuda_prepare(device, code, plan, err))

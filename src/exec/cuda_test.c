@@ -255,6 +255,36 @@ static void run_begins_with_what_another_slab_holds_where_it_is_told_to(void **s
     kb_slab_free(&out);
 }
 
+/* Tensor 0 is launched on, 1 is taken from a slab where it lies 16 bytes further on. */
+static void
+slots_that_are_taken_hold_what_another_slab_has_and_the_rest_stays(void **state) {
+    struct fixture *f = *state;
+    const size_t bytes[] = {64, 5 << 20}, shifts[] = {0, 16};
+    struct kb_slab out = {.fd = -1}, wanted = {.fd = -1}, from = {.fd = -1};
+    struct kb_run_result result;
+    ready(f, 64);
+    assert_true(kb_slab_make(&from, KB_SLAB_PRIVATE, 2, bytes, 0, &f->err));
+    assert_true(kb_slab_place(&from, 2, bytes, shifts, &f->err));
+    kb_poison(kb_slab_at(&from, 1), bytes[1], 1);
+    const struct kb_run_options options = {.inputs = &from, .taken = 2};
+    for (int nothing = 0; nothing < 2; nothing++) {
+        assert_true(kb_slab_make(&out, KB_SLAB_PRIVATE, 2, bytes, 0, &f->err));
+        kb_poison(kb_slab_at(&out, 0), bytes[0], 0);
+        assert_true(kb_slab_copy(&wanted, &out, &f->err));
+        kb_poison(kb_slab_at(&wanted, 1), bytes[1], 1);
+        if (nothing)
+            f->plan->launches[0].grid[0] = 0;
+        assert_true(
+            kb_cuda.run(f->device, f->code, f->plan, &out, &options, &result, &f->err));
+        if (!nothing)
+            ++*(unsigned char *)kb_slab_at(&wanted, 0);
+        assert_memory_equal(out.data, wanted.data, out.bytes); /* guards as well */
+        kb_slab_free(&out);
+        kb_slab_free(&wanted);
+    }
+    kb_slab_free(&from);
+}
+
 static void chain_launches_in_order_and_an_empty_grid_not_at_all(void **state) {
     struct fixture *f = *state;
     open_device(f);
@@ -440,6 +470,7 @@ int main(int argc, char **argv) {
         TEST(run_gives_back_what_the_launches_left),
         TEST(slabs_of_all_sizes_go_both_ways_whole),
         TEST(run_begins_with_what_another_slab_holds_where_it_is_told_to),
+        TEST(slots_that_are_taken_hold_what_another_slab_has_and_the_rest_stays),
         TEST(chain_launches_in_order_and_an_empty_grid_not_at_all),
         TEST(scratch_starts_as_the_contract_says),
         TEST(under_a_memory_checker_each_tensor_is_an_allocation_of_its_own),

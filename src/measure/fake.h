@@ -164,6 +164,10 @@ static bool fake_run(struct kb_device *device, struct kb_code *code,
         return kb_fail(err, device->script->run_err, "the fake run fails");
     if (options->from)
         memcpy(slab->data, options->from->data, slab->bytes);
+    for (int i = 0; i < slab->n_slots; i++)
+        if (options->taken >> i & 1 && slab->slots[i].bytes)
+            memcpy(kb_slab_at(slab, i), kb_slab_at(options->inputs, i),
+                   slab->slots[i].bytes);
     bool ok = fake_compute(device, slab, device->runs++, options, err);
     *(unsigned char *)kb_slab_at(slab, slab->slots[1].bytes > 0) ^= code->is_wrong ? 64 : 0;
     return ok;

@@ -52,6 +52,8 @@ static struct kb_run_options options_of(const struct life *l, const struct kb_fu
         .late_bytes = f->late_bytes,
         .ahead = f->ways & KB_BY_AHEAD && on_host(l),
         .twice = kb_further_twice(l, f),
+        .inputs = &l->initial,
+        .taken = kb_further_taken(l, f),
     };
 
     if (f->ways & KB_BY_ORDER) {

@@ -50,7 +50,9 @@ int64_t kb_further_align(const struct life *l, bool *element);
 
 /* Lay l->work out for the run; false with the row's verdict. */
 bool kb_further_lay(struct life *l, const struct kb_further *f);
-/* What it begins with. */
+/* Slots that the backend takes from where the case has them, by their bits. */
+uint64_t kb_further_taken(const struct life *l, const struct kb_further *f);
+/* What it begins with, but for those. */
 void kb_further_fill(struct life *l, const struct kb_further *f);
 /* The same once more, but for outputs and what the contract keeps, over the case's own
  * slots. */

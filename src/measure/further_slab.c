@@ -142,6 +142,22 @@ const char *kb_further_slot_name(struct life *l, int slot) {
 
 /* ---- what it begins with ------------------------------------------------------------ */
 
+/* Large inputs go to a device from where they are. What lies ahead of such a run changes
+ * them, and parts move them to other slots. */
+uint64_t kb_further_taken(const struct life *l, const struct kb_further *f) {
+    enum { LARGE = 1 << 20 };
+    const struct kb_part *parts[KB_MAX_PARTS];
+    uint64_t taken = 0;
+
+    if (l->session->backend->maps_slabs || f->ways & KB_BY_AHEAD ||
+        l->initial.bytes < LARGE || kb_further_joined(l, f, parts))
+        return 0;
+    for (int t = 0; t < n_tensors(l); t++)
+        if (l->asked.problem.tensors[t].role == KB_IN)
+            taken |= UINT64_C(1) << t;
+    return taken;
+}
+
 static void copy_slot(const struct life *l, int slot, struct kb_slab *slab, int to) {
     size_t bytes = l->initial.slots[slot].bytes;
 
@@ -184,8 +200,10 @@ void kb_further_fill(struct life *l, const struct kb_further *f) {
     int n = l->initial.n_slots, n_joined = kb_further_joined(l, f, parts);
     bool other = f->ways & (KB_BY_ORDER | KB_BY_LATE);
 
+    uint64_t taken = kb_further_taken(l, f);
     for (int i = 0; i < n; i++)
-        copy_slot(l, i, slab, own_slot(l, i, n_joined));
+        if (!(taken >> i & 1))
+            copy_slot(l, i, slab, own_slot(l, i, n_joined));
     if (other)
         kb_poison_outputs(&l->asked.problem, slab, 1);
     for (int k = 0; k < n_joined; k++) {

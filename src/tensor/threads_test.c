@@ -15,8 +15,8 @@ static void threads_follow_the_size_of_the_work(void **state) {
     (void)state;
     omp_set_num_threads(8);
     assert_int_equal(kb_threads(0), 1);
-    assert_int_equal(kb_threads((1 << 17) - 1), 1);
-    assert_int_equal(kb_threads(3 << 17), 4);
+    assert_int_equal(kb_threads((1 << 15) - 1), 1);
+    assert_int_equal(kb_threads(3 << 15), 4);
     assert_int_equal(kb_threads((int64_t)1 << 40), 8);
 }
 
