@@ -46,6 +46,7 @@ struct kb_options {
     int mode;                   /* enum kb_mode, or -1: bench on a GPU, check without */
     const char *sanitize;
     int64_t sample_rows;                     /* 0: as the cases say */
+    const char *load, *dump;                 /* a file to read inputs from, a folder */
     enum kb_method methods[KB_METHOD_COUNT]; /* in the order asked for */
     int n_methods;
     double precision;   /* 0: by default */

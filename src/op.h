@@ -173,6 +173,12 @@ struct kb_op {
      * Those that the case has itself, or that do not resolve, are passed over. */
     const struct kb_convention *conventions;
     int n_conventions;
+    /* Optional: whether tensor `t`, of whole numbers, may hold what is in `data`, which
+     * comes from a file and not from fill: places and counts past its rows would lead
+     * kernels and reference out of the tensors. KB_INPUT says which element, and what was
+     * wanted. */
+    bool (*accepts)(const struct kb_problem *p, int t, const void *data,
+                    struct kb_err *err);
 };
 
 /* The list of ops: one line each in src/op/list.c. */

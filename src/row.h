@@ -58,6 +58,7 @@ struct kb_row {
     int64_t shape[KB_MAX_RANK];
     struct kb_strings set, axes; /* "key=value"; axes "tokens=83" */
     uint64_t seed;
+    const char *load;    /* the file that the inputs came from; NULL: they were filled */
     int64_t sample_rows; /* that were to be checked of each output; 0: all */
     enum kb_reason reason;
     const char *text;    /* the reason in words, NULL for PASS */

@@ -35,11 +35,23 @@ struct kb_job {
     bool loaded_only;    /* do not compile: NO_COMPILE where its code is not loaded */
     bool one_run;        /* a first run that is right will do */
     int64_t compared;    /* rows of the run that are held against another, for the level */
+    const char
+        *load; /* a file that the inputs come from, as kb_load_inputs; NULL: filled */
+    const char *dump;   /* a folder to leave the case's tensors in, as kb_life_dump; NULL */
+    const char *kbench; /* version for those files; NULL: unknown */
     const char *repeat_options; /* options that the repeat line must carry, "" if none */
 };
 void kb_job_print(const struct kb_job *job, struct kb_buf *out);
 bool kb_job_parse(const char *text, size_t size, struct kb_arena *arena, struct kb_job *out,
                   struct kb_err *err);
+
+/* Inputs of a case from a safetensors file: each that it has, of its name, dtype and shape.
+ * What a dump holds beside them (out.NAME, want.NAME, bound.NAME, rows.NAME) is passed
+ * over, any other tensor refused. The check reads no more than the header and the small
+ * tensors of whole numbers. KB_INPUT says what the file has and what the case wants. */
+bool kb_load_check(const char *path, const struct kb_problem *problem, struct kb_err *err);
+bool kb_load_inputs(const char *path, const struct kb_problem *problem,
+                    struct kb_slab *slab, struct kb_err *err);
 
 /* A process that has a device open. `backend` auto: cuda if it opens, else host with a
  * note. */

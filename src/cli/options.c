@@ -307,6 +307,11 @@ static void check_together(const struct kb_options *o, struct kb_complaints *c) 
         kb_complain_option(c, "--mode",
                            "nothing can be timed on the host: its threads are "
                            "CPU fibers");
+    if (o->load && o->query.fuzz)
+        kb_complain_option(c, "--load", "random cases have inputs of their own");
+    if (o->dump && (o->mode == KB_LIST || o->mode == KB_BUILD_ONLY))
+        kb_complain_option(c, "--dump", "nothing is run by --mode %s",
+                           kb_mode_word((enum kb_mode)o->mode));
     bool timed = o->mode < 0 || o->mode == KB_BENCH;
     if (o->n_methods && !timed)
         kb_complain_option(c, "--method", "nothing is timed by --mode %s",

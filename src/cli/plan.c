@@ -201,7 +201,20 @@ static void plan_variants(struct kb_run_plan *plan, struct kb_complaints *c) {
 /* ---- the plan --------------------------------------------------------------------------
  */
 
-static void count_cases(struct kb_run_plan *plan) {
+/* A file of inputs must fit each case, or nothing is run. */
+static void check_load(const struct kb_run_plan *plan, const struct kb_case *c,
+                       struct kb_arena *arena, struct kb_complaints *complaints) {
+    struct kb_problem *problem = kb_arena_alloc(arena, sizeof *problem);
+    const char *file = plan->options->load;
+    struct kb_err err = {0};
+
+    if (kb_complaints_full(complaints))
+        kb_complain_option(complaints, "--load", "%s does not fit", c->id);
+    else if (!kb_case_resolve(c, problem, &err) || !kb_load_check(file, problem, &err))
+        kb_complain_option(complaints, "--load", "%s", err.msg);
+}
+
+static void count_cases(struct kb_run_plan *plan, struct kb_complaints *c) {
     struct kb_arena arena = {0};
     struct kb_case one;
     plan->ops = kb_arena_array(&plan->arena, (size_t)kb_op_count, sizeof *plan->ops);
@@ -212,6 +225,8 @@ static void count_cases(struct kb_run_plan *plan) {
             entry->op = one.op;
         }
         entry->cases++;
+        if (plan->options->load)
+            check_load(plan, &one, &arena, c);
         kb_arena_reset(&arena);
     }
     kb_arena_free(&arena);
@@ -232,7 +247,7 @@ void kb_run_plan_make(const struct kb_options *options, struct kb_run_plan *plan
     plan_builds(plan, c);
     if (!has_cases)
         return;
-    count_cases(plan);
+    count_cases(plan, c);
     plan_variants(plan, c);
     for (int i = 0; i < plan->n_ops; i++) {
         int n = (int)plan->ops[i].variants.count;
@@ -323,6 +338,9 @@ bool kb_run_plan_next(struct kb_run_plan *plan, struct kb_arena *arena,
         .sets = (int)o->sets,
         .time_failing = o->time_failing,
         .sample_rows = o->sample_rows ? o->sample_rows : now->sample_rows,
+        .load = o->load,
+        .dump = o->dump,
+        .kbench = o->dump ? kb_version() : NULL,
         .repeat_options = repeat_options(o, now, arena),
     };
     plan->now_build = (plan->now_build + 1) % plan->n_builds;

@@ -79,6 +79,8 @@ static const char *shared_words(struct kb_run *run) {
         kb_buf_printf(&text, " | tolerance %s", o->query.tolerance);
     if (o->sample_rows)
         kb_buf_printf(&text, " | sample %lld rows", (long long)o->sample_rows);
+    if (o->load)
+        kb_buf_printf(&text, " | inputs of %s", o->load);
     if (o->sanitize)
         kb_buf_printf(&text, " | sanitize %s", o->sanitize);
     if (o->query.fuzz)
@@ -312,8 +314,9 @@ static bool open_run(struct kb_run *run, int argc, char *const argv[], struct kb
     const struct kb_options *o = run->options;
     const char *target = o->outputs.count ? o->outputs.items[0] : NULL;
     struct kb_buf note = {0};
-    bool ok =
-        check_outputs(o, &run->arena, err) && kb_fleet_open(o, &run->fleet, &note, err);
+    bool ok = check_outputs(o, &run->arena, err) &&
+              (!o->dump || kb_folder_make(o->dump, err)) &&
+              kb_fleet_open(o, &run->fleet, &note, err);
     if (ok && note.len)
         kb_terminal_note(&run->terminal, "%s: %s", note.data,
                          o->mode == KB_BUILD ? "built for the CPU, nothing run"

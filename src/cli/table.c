@@ -205,6 +205,26 @@ const struct kb_option kb_options[] = {
          "and 1, primes, powers of two and their neighbours; parameters and fills, too, "
          "but for those that --set and --fill name; the same ones for the same --seed; "
          "the first that fail are made smaller"},
+    {.name = "--load",
+     .arg = "FILE",
+     .brief = "--load FILE",
+     .type = KB_O_TEXT,
+     .at = AT(load),
+     .group = KB_G_CHECK,
+     .files = "*.safetensors",
+     .help =
+         "inputs from a safetensors file instead of the fill: each of the case's, by its "
+         "name, dtype and shape; a file of --dump is one"},
+    {.name = "--dump",
+     .arg = "FOLDER",
+     .brief = "--dump FOLDER",
+     .type = KB_O_TEXT,
+     .at = AT(dump),
+     .group = KB_G_CHECK,
+     .files = "*",
+     .help =
+         "leave a safetensors file of each row there: inputs, out.NAME of each output, and "
+         "in fp64 want.NAME and bound.NAME, what the reference says of it"},
     {.name = "--sanitize",
      .arg = "address,undefined",
      .type = KB_O_OWN,

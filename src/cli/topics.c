@@ -79,6 +79,27 @@ static void case_keys(struct kb_page *page) {
                   "true: left out unless --tag names one of the tags, or --case a case");
 }
 
+/* What stands in a file of --dump. */
+static void dump_names(struct kb_page *page) {
+    kb_page_heading(page, "tensors in files");
+    kb_page_text(page,
+                 "--dump FOLDER leaves a safetensors file for each row that was checked, "
+                 "ID.VARIANT.BUILD.DEVICE.safetensors with commas for the slashes; --load "
+                 "FILE takes inputs from one, or from one that was made elsewhere. Its "
+                 "__metadata__ has case, seed and what ran.");
+    kb_page_entry(page, "NAME", "", "an input, as the kernel found it");
+    kb_page_entry(page, "out.NAME", "", "an output, as the kernel left it");
+    kb_page_entry(
+        page, "want.NAME", "",
+        "F64: the reference, before rounding; of exact outputs the bits as a number");
+    kb_page_entry(
+        page, "bound.NAME", "",
+        "F64: the error allowed beyond half an ulp of the dtype; -1 where nothing "
+        "may be written, inf where any value is right");
+    kb_page_entry(page, "rows.NAME", "",
+                  "I64: which rows want and bound are of, where a sample was checked");
+}
+
 static void page_cases(struct kb_page *page) {
     struct kb_buf dtypes = {0};
     kb_page_text(page,
@@ -111,6 +132,7 @@ static void page_cases(struct kb_page *page) {
         kb_buf_printf(&dtypes, "%s%s", i ? " " : "", kb_dtype_name((enum kb_dtype)i));
     kb_page_entry(page, kb_buf_text(&dtypes), "", "or half, float32 and the like");
     kb_buf_free(&dtypes);
+    dump_names(page);
 }
 
 /* Of each quality, in the order of the enum. */

@@ -45,6 +45,8 @@ const char *kb_repeat_line(const struct kb_job *job, const char *variant,
     if (variant && !job->kernel)
         put_option(&text, "--variant", variant);
     kb_buf_printf(&text, " --seed %llu", (unsigned long long)job->seed);
+    if (job->load)
+        put_option(&text, "--load", job->load);
     if (job->sample_rows)
         kb_buf_printf(&text, " --sample %lld", (long long)job->sample_rows);
     if (job->repeat_options && *job->repeat_options)
@@ -110,6 +112,7 @@ void kb_row_begin(const struct kb_job *job, const struct kb_device_info *device,
         .tags = copy_of(arena, job->tags),
         .origin = copy_of(arena, job->origin),
         .seed = job->seed,
+        .load = copy_of(arena, job->load),
         .sample_rows = job->sample_rows,
         .repeat = kb_repeat_line(job, job->variant, arena),
     };

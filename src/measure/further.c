@@ -71,9 +71,9 @@ static struct kb_run_options options_of(const struct life *l, const struct kb_fu
 }
 
 /* Whether turned inputs are inputs of the op: adversarial fills put things where the op can
- * bear them, a NaN behind a mask. */
+ * bear them, a NaN behind a mask. So may whoever wrote a file. */
 static bool may_be_turned(const struct life *l) {
-    return l->asked.c.fill == l->asked.c.op->fills[0];
+    return !l->job->load && l->asked.c.fill == l->asked.c.op->fills[0];
 }
 
 /* A few rows of each output of a launch over turned inputs, by the reference. */

@@ -51,6 +51,9 @@ void kb_job_print(const struct kb_job *job, struct kb_buf *out) {
     kb_json_add_bool(object, "loaded_only", job->loaded_only);
     kb_json_add_bool(object, "one_run", job->one_run);
     kb_json_add_i64(object, "compared", job->compared);
+    kb_json_add_text(object, "load", job->load);
+    kb_json_add_text(object, "dump", job->dump);
+    kb_json_add_text(object, "kbench", job->kbench);
     kb_json_add_text(object, "repeat_options", job->repeat_options);
     kb_json_print(object, out);
     cJSON_Delete(object);
@@ -88,6 +91,9 @@ bool kb_job_parse(const char *text, size_t size, struct kb_arena *arena, struct 
         .loaded_only = kb_field_bool(&f, root, "loaded_only"),
         .one_run = kb_field_bool(&f, root, "one_run"),
         .compared = kb_field_whole(&f, root, "compared", 0, INT64_MAX),
+        .load = kb_field_maybe(&f, root, "load"),
+        .dump = kb_field_maybe(&f, root, "dump"),
+        .kbench = kb_field_maybe(&f, root, "kbench"),
         .repeat_options = kb_field_maybe(&f, root, "repeat_options"),
     };
     if (!kb_parse_u64(kb_field_text(&f, root, "seed"), &out->seed))

@@ -31,6 +31,9 @@ static const struct kb_job full_job = {
     .loaded_only = true,
     .one_run = true,
     .compared = 144,
+    .load = "/tmp/my inputs.safetensors",
+    .dump = "folder",
+    .kbench = "0.1.0 9ab2c1f",
     .repeat_options = "--host-sm 100",
 };
 
@@ -64,6 +67,9 @@ static void assert_same_job(const struct kb_job *a, const struct kb_job *b) {
     assert_int_equal(a->loaded_only, b->loaded_only);
     assert_int_equal(a->one_run, b->one_run);
     assert_true(a->compared == b->compared);
+    assert_same_text(a->load, b->load);
+    assert_same_text(a->dump, b->dump);
+    assert_same_text(a->kbench, b->kbench);
     assert_same_text(a->repeat_options, b->repeat_options);
 }
 
@@ -166,9 +172,11 @@ static void a_job_without_a_field_names_it(void **state) {
     struct kb_buf text = {0};
 
     kb_job_print(&full_job, &text);
-    check_fields(&text,
-                 "tags origin atol rtol kernel variant precision max_time_s repeat_options",
-                 read_job);
+    check_fields(
+        &text,
+        "tags origin atol rtol kernel variant precision max_time_s load dump kbench "
+        "repeat_options",
+        read_job);
     kb_buf_free(&text);
 }
 

@@ -126,6 +126,9 @@ static bool phase_fill(struct life *l) {
     if (!kb_session_slab(l->session, &l->asked.problem, &l->asked.plan, l->job->seed,
                          &l->initial, &err))
         return kb_life_stop_err(l, &err, KB_R_MEMORY);
+    /* The file was held against the case before: it has changed since. */
+    if (l->job->load && !kb_load_inputs(l->job->load, &l->asked.problem, &l->initial, &err))
+        return kb_life_stop(l, KB_R_IO, "%s", err.msg);
     return true;
 }
 
@@ -365,6 +368,8 @@ bool kb_life_check(struct life *l) {
     if (ran) {
         kb_life_guards(l, &l->work);
         phase_compare(l);
+        if (l->job->dump)
+            kb_life_dump(l);
     }
     bool right = ran && l->row->reason == KB_R_NONE, further = right && !l->job->one_run;
     const struct kb_output_report *wide = further ? kb_life_prove(l) : NULL;

@@ -68,6 +68,11 @@ void kb_life_localise(struct life *l, const struct kb_compare_args *args,
 void kb_life_localise_runs(struct life *l, const struct kb_compare_args *args,
                            const void *second);
 
+/* dump.c: the case's tensors into a file of job->dump: inputs as filled, outputs as the
+ * first run left them, and for each output what the reference says of it. The row's
+ * verdict, if it was PASS, is ERROR where that cannot be had; false then. */
+bool kb_life_dump(struct life *l);
+
 /* again.c: all further runs, of which each must leave the bits that the first run left,
  * which go to l->first. */
 bool kb_life_again(struct life *l);

@@ -160,6 +160,7 @@ static struct kb_row full_row(struct kb_arena *arena) {
         .rank = 2,
         .shape = {83, 1024},
         .seed = UINT64_MAX,
+        .load = "case.safetensors",
         .sample_rows = 82,
         .reason = KB_R_MISMATCH,
         .text = "out: 7 of 42496 elements are past the bound",

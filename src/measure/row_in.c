@@ -329,6 +329,7 @@ static void head_of(struct kb_fields *f, const cJSON *root, struct kb_row *row) 
     pairs_of(f, root, "axes", &row->axes);
     row->fill = kb_field_text(f, root, "fill");
     row->seed = seed_of(f, root);
+    row->load = kb_field_maybe(f, root, "load");
     row->sample_rows = kb_field_whole_or(f, root, "sample_rows", 2, INT64_MAX, 0);
     row->tags = commas_of(f, root, "tags");
     row->origin = kb_field_maybe(f, root, "origin");

@@ -315,6 +315,8 @@ static void add_head(const struct kb_row *row, cJSON *object) {
         kb_json_add_text(object, "seed", text.data);
         kb_buf_free(&text);
     }
+    if (row->load)
+        kb_json_add_text(object, "load", row->load);
     if (row->sample_rows)
         kb_json_add_i64(object, "sample_rows", row->sample_rows);
     kb_json_add(object, "tags", comma_item(row->tags));

@@ -158,6 +158,7 @@ static void assert_same_head(const struct kb_row *a, const struct kb_row *b) {
     assert_int_equal(a->rank, b->rank);
     assert_memory_equal(a->shape, b->shape, sizeof a->shape);
     assert_true(a->seed == b->seed);
+    assert_string_equal(a->load, b->load);
     assert_true(a->sample_rows == b->sample_rows);
     assert_same_strings(&a->set, &b->set);
     assert_same_strings(&a->axes, &b->axes);

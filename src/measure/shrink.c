@@ -87,6 +87,7 @@ static struct kb_job job_of(const struct shrinker *s, const char *id) {
     job.variant = s->row->variant;
     job.mode = KB_CHECK;
     job.time_failing = false;
+    job.dump = NULL;
     job.loaded_only = s->how->loaded_only;
     job.one_run = s->row->orders == 0; /* the first run showed it */
     return job;
@@ -435,7 +436,8 @@ const struct kb_smallest *kb_shrink(const struct kb_shrink *how, const struct kb
                                     const struct kb_row *row, struct kb_arena *arena) {
     struct kb_smallest *found = NULL;
 
-    if (!is_failure(row->reason) || !row->variant)
+    /* A file's inputs are those of its case alone. */
+    if (!is_failure(row->reason) || !row->variant || job->load)
         return NULL;
     struct shrinker *s = calloc(1, sizeof *s);
     struct kb_problem *problem = calloc(1, sizeof *problem);

@@ -204,6 +204,26 @@ static void macros(const struct kb_case *c, struct kb_arena *arena,
 }
 
 /* tokenspeed's test of its fp8 kernel, for outputs and lse alike. */
+/* Lengths are the case's: tokens are laid out by them. */
+static bool accepts(const struct kb_problem *p, int t, const void *data,
+                    struct kb_err *err) {
+    const struct kb_mla m = kb_mla_of(p->c);
+    const int64_t *lens = t == KB_MLA_CUM_Q ? m.q_lens : m.kv_lens;
+    int64_t sum = 0;
+
+    if (t != KB_MLA_CUM_Q && t != KB_MLA_CUM_KV)
+        return true;
+    for (int i = 0; i <= m.sequences; i++) {
+        int64_t got = ((const int32_t *)data)[i];
+        if (got != sum)
+            return kb_fail(err, KB_INPUT,
+                           "%s[%d] is %lld, the lengths of the case make %lld",
+                           p->tensors[t].name, i, (long long)got, (long long)sum);
+        sum += i < m.sequences ? lens[i] : 0;
+    }
+    return true;
+}
+
 static void peer_tolerance(enum kb_dtype dtype, enum kb_dtype out, double *atol,
                            double *rtol) {
     (void)dtype, (void)out;
@@ -287,6 +307,7 @@ const struct kb_op kb_op_mla_prefill = {
     .reference = kb_mla_reference,
     .prepare = kb_mla_prepare,
     .peer_tolerance = peer_tolerance,
+    .accepts = accepts,
     .conventions = conventions,
     .n_conventions = KB_COUNT(conventions),
 };

@@ -279,6 +279,17 @@ static void macros(const struct kb_case *c, struct kb_arena *arena,
 }
 
 /* sglang's of the fused kernel in bf16, vLLM's in fp16. */
+static bool accepts(const struct kb_problem *p, int t, const void *data,
+                    struct kb_err *err) {
+    for (int64_t i = 0; t == KB_QKR_POSITIONS && i < p->tensors[t].elements; i++) {
+        int64_t got = ((const int32_t *)data)[i];
+        if (got < 0)
+            return kb_fail(err, KB_INPUT, "%s[%lld] is %lld, a position is at least 0",
+                           p->tensors[t].name, (long long)i, (long long)got);
+    }
+    return true;
+}
+
 static void peer_tolerance(enum kb_dtype dtype, enum kb_dtype out, double *atol,
                            double *rtol) {
     (void)out;
@@ -445,6 +456,7 @@ const struct kb_op kb_op_qknorm_rope = {
     .reference = kb_qkr_reference,
     .prepare = kb_qkr_prepare,
     .peer_tolerance = peer_tolerance,
+    .accepts = accepts,
     .conventions = conventions,
     .n_conventions = KB_COUNT(conventions),
 };

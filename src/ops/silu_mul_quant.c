@@ -272,6 +272,20 @@ static void macros(const struct kb_case *c, struct kb_arena *arena,
 
 /* The peers' own: no code off by two or more, which is one and a half steps from what is
  * not rounded yet, a step being an eighth at most and 2^-9 below; scales at 1e-3. */
+static bool accepts(const struct kb_problem *p, int t, const void *data,
+                    struct kb_err *err) {
+    const struct kb_smq q = kb_smq_of(p->c);
+
+    for (int64_t i = 0; t == KB_SMQ_COUNTS && i < p->tensors[t].elements; i++) {
+        int64_t got = ((const int32_t *)data)[i];
+        if (got < 0 || got > q.rows)
+            return kb_fail(err, KB_INPUT, "%s[%lld] is %lld, an expert has rows 0 to %lld",
+                           p->tensors[t].name, (long long)i, (long long)got,
+                           (long long)q.rows);
+    }
+    return true;
+}
+
 static void peer_tolerance(enum kb_dtype dtype, enum kb_dtype out, double *atol,
                            double *rtol) {
     (void)dtype;
@@ -416,6 +430,7 @@ const struct kb_op kb_op_silu_mul_quant = {
     .prepare = kb_smq_prepare,
     .peer_tolerance = peer_tolerance,
     .sources = kb_smq_sources,
+    .accepts = accepts,
     .conventions = conventions,
     .n_conventions = KB_COUNT(conventions),
 };

@@ -118,6 +118,16 @@ static void impostor_line(const struct kb_single *single, const struct kb_row *r
     kb_buf_free(&text);
 }
 
+static void load_line(const struct kb_single *single, const struct kb_row *row,
+                      struct kb_buf *out) {
+    struct kb_buf text = {0};
+    if (!row->load)
+        return;
+    kb_buf_printf(&text, "those of %s, not the fill's", row->load);
+    kb_single_paragraph(single, "inputs", kb_buf_text(&text), out);
+    kb_buf_free(&text);
+}
+
 static void sample_line(const struct kb_single *single, const struct kb_row *row,
                         struct kb_buf *out) {
     struct kb_buf text = {0};
@@ -316,6 +326,7 @@ void kb_single_print(const struct kb_single *single, const struct kb_row *row,
     if (row->checked && !kb_row_worst(row))
         error_lines(single, row, out);
     impostor_line(single, row, out);
+    load_line(single, row, out);
     sample_line(single, row, out);
     if (timed)
         time_lines(row, out);
