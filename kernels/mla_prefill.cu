@@ -25,18 +25,18 @@
   "variants": {
     "mma": {
       "why":   "tensor cores by mma.sync, 64 queries and 64 keys at a time",
-      "when":  "dtype_bytes == 2 || sm >= 89",
+      "when":  "(dtype_bytes == 2 || sm >= 89) && q_pitch * dtype_bytes % 4 == 0 && k_pitch * dtype_bytes % 16 == 0",
       "entry": "mla_mma<KB_T, KB_OUT>",
       "grid":  ["ceil_div(q_tokens, 64) + sequences - 1", "q_tokens > 0 ? heads : 0"], "block": 128,
       "smem":  "2 * 64 * (320 * dtype_bytes + 32)", "pdl": true,
       "args":  ["query", "key", "value", "cum_q", "cum_kv", "out", "lse", "i32 sequences", "i32 heads",
-                "i32 kv_heads", "f32 log2_scale", "i32 pitch", "i32 start", "i32 mask", "i32 lse_unit"] },
+                "i32 kv_heads", "i64 q_pitch", "i64 k_pitch", "f32 log2_scale", "i32 pitch", "i32 start", "i32 mask", "i32 lse_unit"] },
     "simt": {
       "why":   "one warp to a query and head, all in fp32",
       "entry": "mla_simt<KB_T, KB_OUT>",
       "grid":  ["q_tokens", "ceil_div(heads, 4)"], "block": [32, 4], "pdl": true,
       "args":  ["query", "key", "value", "cum_q", "cum_kv", "out", "lse", "i32 sequences", "i32 heads",
-                "i32 kv_heads", "f32 log2_scale", "i32 pitch", "i32 start", "i32 mask", "i32 lse_unit",
+                "i32 kv_heads", "i64 q_pitch", "i64 k_pitch", "f32 log2_scale", "i32 pitch", "i32 start", "i32 mask", "i32 lse_unit",
                 "i32 0"] },
     "chunked": {
       "why":   "the new tokens, then two chunks of what stands before them, merged",
@@ -47,17 +47,17 @@
         { "why": "new tokens", "entry": "mla_simt<KB_T, float>",
           "grid":  ["q_tokens", "ceil_div(heads, 4)"], "block": [32, 4], "pdl": true,
           "args":  ["query", "key", "value", "cum_q", "cum_kv", "a", "a_lse", "i32 sequences", "i32 heads",
-                    "i32 kv_heads", "f32 log2_scale", "i32 pitch", "i32 start", "i32 1", "i32 2", "i32 1"] },
+                    "i32 kv_heads", "i64 q_pitch", "i64 k_pitch", "f32 log2_scale", "i32 pitch", "i32 start", "i32 1", "i32 2", "i32 1"] },
         { "why": "the first chunk", "entry": "mla_simt<KB_T, float>",
           "grid":  ["q_tokens", "ceil_div(heads, 4)"], "block": [32, 4], "pdl": true,
           "args":  ["query", "key", "value", "cum_q", "cum_kv", "b", "b_lse", "i32 sequences", "i32 heads",
-                    "i32 kv_heads", "f32 log2_scale", "i32 pitch", "i32 start", "i32 0", "i32 2", "i32 2"] },
+                    "i32 kv_heads", "i64 q_pitch", "i64 k_pitch", "f32 log2_scale", "i32 pitch", "i32 start", "i32 0", "i32 2", "i32 2"] },
         { "entry": "merge<float>", "grid": "q_tokens * heads", "block": 128, "pdl": true,
           "args":  ["a", "a_lse", "b", "b_lse", "a", "a_lse", "i32 2"] },
         { "why": "the second chunk", "entry": "mla_simt<KB_T, float>",
           "grid":  ["q_tokens", "ceil_div(heads, 4)"], "block": [32, 4], "pdl": true,
           "args":  ["query", "key", "value", "cum_q", "cum_kv", "b", "b_lse", "i32 sequences", "i32 heads",
-                    "i32 kv_heads", "f32 log2_scale", "i32 pitch", "i32 start", "i32 0", "i32 2", "i32 3"] },
+                    "i32 kv_heads", "i64 q_pitch", "i64 k_pitch", "f32 log2_scale", "i32 pitch", "i32 start", "i32 0", "i32 2", "i32 3"] },
         { "entry": "merge<KB_OUT>", "grid": "q_tokens * heads", "block": 128, "pdl": true,
           "args":  ["a", "a_lse", "b", "b_lse", "out", "lse", "i32 lse_unit"] } ] },
     "chain": {
@@ -70,7 +70,7 @@
         { "entry": "scores_only<KB_T>",
           "grid":  ["q_tokens", "heads", "ceil_div(kv_longest, 128)"], "block": 128, "pdl": true,
           "args":  ["query", "key", "cum_q", "cum_kv", "scores", "i32 sequences", "i32 heads", "i32 kv_heads",
-                    "f32 log2_scale", "i32 kv_longest", "i32 mask"] },
+                    "i64 q_pitch", "i64 k_pitch", "f32 log2_scale", "i32 kv_longest", "i32 mask"] },
         { "entry": "softmax_only<KB_T>",
           "grid":  ["q_tokens", "ceil_div(heads, 4)"], "block": [32, 4], "pdl": true,
           "args":  ["scores", "shares", "sums", "cum_q", "cum_kv", "lse", "i32 sequences", "i32 heads", "i32 kv_longest",
@@ -168,7 +168,7 @@ template <class T, class O>
 __global__ void __launch_bounds__(128)
     mla_simt(const T *query, const T *key, const T *value, const int *cum_q,
              const int *cum_kv, O *out, float *lse, int sequences, int heads, int kv_heads,
-             float scale, int v_pitch, int v_start, int mask, int lse_unit, int part) {
+             long long q_pitch, long long k_pitch, float scale, int v_pitch, int v_start, int mask, int lse_unit, int part) {
     __shared__ float queries[4][kQk], shares[4][32];
     int token = blockIdx.x, head = blockIdx.y * 4 + threadIdx.y, lane = threadIdx.x;
     float *q = queries[threadIdx.y], *p = shares[threadIdx.y];
@@ -186,14 +186,14 @@ __global__ void __launch_bounds__(128)
     int seen = seen_by(s, token - s.q_start, mask);
     to = seen < to ? seen : to;
     for (int d = lane; d < kQk; d += 32)
-        q[d] = to_f32(query[row * kQk + d]);
+        q[d] = to_f32(query[(size_t)token * q_pitch + head * kQk + d]);
     __syncwarp();
     float top = kb_none(), sum = 0.0f, o[kV / 32] = {};
     for (int first = from; first < to; first += 32) {
         int j = first + lane;
         float score = kb_none();
         if (j < to) {
-            const T *k = key + ((size_t)(s.k_start + j) * kv_heads + kv_head) * kQk;
+            const T *k = key + (size_t)(s.k_start + j) * k_pitch + kv_head * kQk;
             score = 0.0f;
             for (int d = 0; d < kQk; d++)
                 score = __fmaf_rn(q[d], to_f32(k[d]), score);
@@ -470,7 +470,7 @@ template <class T, class O>
 __global__ void __launch_bounds__(128, 2)
     mla_mma(const T *query, const T *key, const T *value, const int *cum_q,
             const int *cum_kv, O *out, float *lse, int sequences, int heads, int kv_heads,
-            float scale, int v_pitch, int v_start, int mask, int lse_unit) {
+            long long q_pitch, long long k_pitch, float scale, int v_pitch, int v_start, int mask, int lse_unit) {
     using G = tile<T>;
     KB_DYNAMIC_SMEM(unsigned char, stages);
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
@@ -483,11 +483,11 @@ __global__ void __launch_bounds__(128, 2)
         return;
     int last = at * 64 + 63 < s.q_len ? at * 64 + 63 : s.q_len - 1;
     int end = seen_by(s, last, mask);
-    size_t first_key = (size_t)s.k_start * kv_heads + kv_head;
-    const source in = {reinterpret_cast<const unsigned char *>(key + first_key * kQk),
-                       reinterpret_cast<const unsigned char *>(
-                           value + first_key * v_pitch + v_start),
-                       kv_heads * (kQk * sizeof(T)), kv_heads * (v_pitch * sizeof(T))};
+    const T *first_key = key + (size_t)s.k_start * k_pitch + kv_head * kQk,
+            *first_value = value + ((size_t)s.k_start * kv_heads + kv_head) * v_pitch;
+    const source in = {reinterpret_cast<const unsigned char *>(first_key),
+                       reinterpret_cast<const unsigned char *>(first_value + v_start),
+                       k_pitch * sizeof(T), kv_heads * (v_pitch * sizeof(T))};
     load_stage<T>(stages, in, 0, end);
 
     int first_row = at * 64 + warp * 16;
@@ -499,7 +499,7 @@ __global__ void __launch_bounds__(128, 2)
         bool there = i < s.q_len;
         row.seen[r] = there ? seen_by(s, i, mask) : 0;
         size_t token = s.q_start + (there ? i : 0);
-        load_queries<T>(q, query + (token * heads + head) * kQk, there, r, t);
+        load_queries<T>(q, query + token * q_pitch + head * kQk, there, r, t);
     }
     int seen_by_all = first_row < s.q_len ? seen_by(s, first_row, mask) : 0;
     for (int first = 0, stage = 0; first < end; first += G::kKeys, stage ^= 1) {
@@ -533,8 +533,8 @@ __global__ void __launch_bounds__(128, 2)
 template <class T>
 __global__ void __launch_bounds__(128)
     scores_only(const T *query, const T *key, const int *cum_q, const int *cum_kv,
-                float *scores, int sequences, int heads, int kv_heads, float scale,
-                int longest, int mask) {
+                float *scores, int sequences, int heads, int kv_heads, long long q_pitch,
+                long long k_pitch, float scale, int longest, int mask) {
     int token = blockIdx.x, head = blockIdx.y, j = blockIdx.z * 128 + threadIdx.x;
     size_t row = (size_t)token * heads + head;
     kb_let_next_start();
@@ -542,10 +542,11 @@ __global__ void __launch_bounds__(128)
     sequence s = sequence_of(cum_q, cum_kv, sequences, token);
     if (j >= seen_by(s, token - s.q_start, mask))
         return;
-    const T *k = key + ((size_t)(s.k_start + j) * kv_heads + head / (heads / kv_heads)) * kQk;
+    const T *q = query + (size_t)token * q_pitch + head * kQk;
+    const T *k = key + (size_t)(s.k_start + j) * k_pitch + head / (heads / kv_heads) * kQk;
     float score = 0.0f;
     for (int d = 0; d < kQk; d++)
-        score = __fmaf_rn(to_f32(query[row * kQk + d]), to_f32(k[d]), score);
+        score = __fmaf_rn(to_f32(q[d]), to_f32(k[d]), score);
     scores[row * longest + j] = score * scale;
 }
 

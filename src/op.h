@@ -41,6 +41,9 @@ struct kb_tensor_spec {
     int64_t shape[KB_MAX_RANK];
     int64_t elements; /* product of shape */
     bool absent;      /* optional and not there: a null pointer */
+    /* An input that follows from the problem alone, whatever the seed: of a case of only
+     * the first rows it is filled anew. */
+    bool derived;
     enum kb_rule rule;
 };
 

@@ -14,6 +14,8 @@ bool kb_problem_tensor(struct kb_problem *p, const char *name, enum kb_role role
 /* The tensor added last is not there in this problem: its name and shape stay for contracts
  * and help, its elements are none. */
 void kb_problem_absent(struct kb_problem *p);
+/* The input added last follows from the problem alone. */
+void kb_problem_derived(struct kb_problem *p);
 /* A parameter's name stands for `value` here: what its default comes to. */
 void kb_problem_means(struct kb_problem *p, const char *param, int64_t value);
 int kb_problem_find(const struct kb_problem *p, const char *tensor); /* -1 if none */

@@ -7,7 +7,8 @@
 
 enum { EXPLAINED = 20 }; /* a convention leaves at most one in so many wrong */
 
-/* The same inputs, and an output of the same kind? */
+/* Inputs that are there, whole or without what lies behind rows, and an output of the same
+ * kind? */
 static bool has_tensors(const struct kb_problem *other,
                         const struct kb_compare_args *args) {
     const struct kb_problem *mine = args->problem;
@@ -18,7 +19,8 @@ static bool has_tensors(const struct kb_problem *other,
         const struct kb_tensor_spec *a = &mine->tensors[t], *b = &other->tensors[t];
         if (b->absent ? t == args->tensor
                       : a->absent || a->role != b->role || a->dtype != b->dtype ||
-                            a->elements != b->elements || a->rule != b->rule)
+                            b->elements > a->elements || a->rule != b->rule ||
+                            (b->role != KB_IN && b->elements != a->elements))
             return false;
     }
     return true;

@@ -139,7 +139,8 @@ static bool is_batch(const struct life *l, const struct kb_part *part, int64_t r
     if (part->problem.n_tensors != p->n_tensors)
         return false;
     for (int t = 0; t < p->n_tensors; t++)
-        if (!kb_common_of(&p->tensors[t], &part->problem.tensors[t], rows, part->rows,
+        if (!p->tensors[t].derived &&
+            !kb_common_of(&p->tensors[t], &part->problem.tensors[t], rows, part->rows,
                           &common))
             return false;
     return rows_of(&part->problem) == part->rows;
@@ -232,7 +233,7 @@ void kb_part_fill(struct life *l, const struct kb_part *part, void *const *at) {
             continue;
         if (p->tensors[t].role == KB_OUT)
             kb_poison(at[t], bytes[t], 0);
-        else if (part->rows)
+        else if (part->rows && !p->tensors[t].derived)
             copy_rows(l, part, t, at[t]);
         else
             p->c->op->fill(p, t, part->seed, 0, p->tensors[t].elements, at[t]);

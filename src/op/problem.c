@@ -50,6 +50,10 @@ void kb_problem_absent(struct kb_problem *p) {
     spec->elements = 0;
 }
 
+void kb_problem_derived(struct kb_problem *p) {
+    p->tensors[p->n_tensors - 1].derived = true;
+}
+
 void kb_problem_means(struct kb_problem *p, const char *param, int64_t value) {
     for (int i = 0; i < p->n_names; i++)
         if (!strcmp(p->names[i].name, param))

@@ -9,7 +9,9 @@
  *
  * The shape is that of one sequence, or with q_lens and kv_lens the sums of these. One of
  * the two lists stands for both. value=slice: value is the second half of heads of 256, as
- * the up-projection leaves [k_nope | v].
+ * the up-projection leaves [k_nope | v]. q_pitch and k_pitch: query and key are slices of
+ * wider rows, so many elements from token to token; what lies behind a token's heads is
+ * NaN.
  *
  * Cost. 2 * 320 flops for a pair of query and key that is seen, and head; all tensors once.
  */
@@ -26,6 +28,8 @@ enum {
     PARAM_LSE,
     PARAM_SCALE,
     PARAM_VALUE,
+    PARAM_Q_PITCH,
+    PARAM_K_PITCH,
 };
 
 static double number(const struct kb_case *c, int param) {
@@ -56,12 +60,18 @@ struct kb_mla kb_mla_of(const struct kb_case *c) {
         .causal = number(c, PARAM_CAUSAL) == 0,
         .lse = (int)number(c, PARAM_LSE),
         .scale = (float)number(c, PARAM_SCALE),
+        .q_pitch = (int64_t)number(c, PARAM_Q_PITCH),
+        .k_pitch = (int64_t)number(c, PARAM_K_PITCH),
         .v_pitch = KB_MLA_V,
     };
     take_lens(c, PARAM_Q_LENS, PARAM_KV_LENS, m.q_tokens, m.q_lens);
     take_lens(c, PARAM_KV_LENS, PARAM_Q_LENS, m.kv_tokens, m.kv_lens);
     if (!m.kv_heads)
         m.kv_heads = m.heads;
+    if (!m.q_pitch)
+        m.q_pitch = m.heads * KB_MLA_QK;
+    if (!m.k_pitch)
+        m.k_pitch = m.kv_heads * KB_MLA_QK;
     if (m.scale == 0)
         m.scale = (float)(1 / sqrt(KB_MLA_QK));
     if (number(c, PARAM_VALUE) == KB_MLA_V_SLICE) {
@@ -77,6 +87,13 @@ int kb_mla_sequence(const int64_t *lens, int n, int64_t token, int64_t *start) {
     for (; b < n - 1 && token >= *start + lens[b]; b++)
         *start += lens[b];
     return b;
+}
+
+int64_t kb_mla_seen(const struct kb_mla *m, int64_t token) {
+    int64_t start;
+    int b = kb_mla_sequence(m->q_lens, m->sequences, token, &start);
+    int64_t n = m->kv_lens[b], seen = token - start + n - m->q_lens[b] + 1;
+    return !m->causal ? n : seen < 0 ? 0 : seen < n ? seen : n;
 }
 
 /* ---- the problem -----------------------------------------------------------------------
@@ -125,28 +142,65 @@ static bool check_heads(const struct kb_mla *m, struct kb_err *err) {
     return true;
 }
 
+static bool check_pitches(const struct kb_mla *m, struct kb_err *err) {
+    int64_t query = m->heads * KB_MLA_QK, key = m->kv_heads * KB_MLA_QK;
+    if (m->q_pitch < query)
+        return kb_fail(err, KB_INPUT, "q_pitch %lld is less than a token's %lld elements",
+                       (long long)m->q_pitch, (long long)query);
+    if (m->k_pitch < key)
+        return kb_fail(err, KB_INPUT, "k_pitch %lld is less than a token's %lld elements",
+                       (long long)m->k_pitch, (long long)key);
+    return true;
+}
+
 /* What 8 bits give is bf16. */
 static enum kb_dtype result_dtype(enum kb_dtype dtype) {
     return dtype == KB_FP16 ? KB_FP16 : KB_BF16;
 }
 
+/* Tokens of heads, or the wider rows that they are slices of. */
+static bool add_slices(struct kb_problem *p, const char *name, const struct kb_mla *m,
+                       int64_t tokens, int64_t heads, int64_t pitch, struct kb_err *err) {
+    int64_t own[] = {tokens, heads, KB_MLA_QK}, wide[] = {tokens, pitch};
+    bool is_own = pitch == heads * KB_MLA_QK;
+    return kb_problem_tensor(p, name, KB_IN, m->dtype, is_own ? 3 : 2, is_own ? own : wide,
+                             KB_RULE_BOUND, err);
+}
+
+static bool add_cums(struct kb_problem *p, const struct kb_mla *m, struct kb_err *err) {
+    static const char *const names[] = {"cum_q", "cum_kv"};
+    int64_t cum = m->sequences + 1;
+    for (int i = 0; i < 2; i++) {
+        if (!kb_problem_tensor(p, names[i], KB_IN, KB_I32, 1, &cum, KB_RULE_EXACT, err))
+            return false;
+        kb_problem_derived(p);
+    }
+    return true;
+}
+
 static bool add_tensors(const struct kb_mla *m, struct kb_problem *p, struct kb_err *err) {
-    int64_t query[] = {m->q_tokens, m->heads, KB_MLA_QK},
-            key[] = {m->kv_tokens, m->kv_heads, KB_MLA_QK},
-            value[] = {m->kv_tokens, m->kv_heads, m->v_pitch},
-            out[] = {m->q_tokens, m->heads, KB_MLA_V}, cum = m->sequences + 1;
+    int64_t value[] = {m->kv_tokens, m->kv_heads, m->v_pitch},
+            out[] = {m->q_tokens, m->heads, KB_MLA_V};
     enum kb_dtype result = result_dtype(m->dtype);
-    if (!kb_problem_tensor(p, "query", KB_IN, m->dtype, 3, query, KB_RULE_BOUND, err) ||
-        !kb_problem_tensor(p, "key", KB_IN, m->dtype, 3, key, KB_RULE_BOUND, err) ||
+    if (!add_slices(p, "query", m, m->q_tokens, m->heads, m->q_pitch, err) ||
+        !add_slices(p, "key", m, m->kv_tokens, m->kv_heads, m->k_pitch, err) ||
         !kb_problem_tensor(p, "value", KB_IN, m->dtype, 3, value, KB_RULE_BOUND, err) ||
-        !kb_problem_tensor(p, "cum_q", KB_IN, KB_I32, 1, &cum, KB_RULE_EXACT, err) ||
-        !kb_problem_tensor(p, "cum_kv", KB_IN, KB_I32, 1, &cum, KB_RULE_EXACT, err) ||
+        !add_cums(p, m, err) ||
         !kb_problem_tensor(p, "out", KB_OUT, result, 3, out, KB_RULE_BOUND, err) ||
         !kb_problem_tensor(p, "lse", KB_OUT, KB_FP32, 2, out, KB_RULE_BOUND, err))
         return false;
     if (m->lse == KB_MLA_LSE_NONE)
         kb_problem_absent(p);
     return true;
+}
+
+/* What is read and written, without what lies between. */
+static int64_t bytes_of(const struct kb_mla *m) {
+    int64_t in = (int64_t)kb_dtype_bytes(m->dtype), heads = m->q_tokens * m->heads;
+    int64_t kv = m->kv_tokens * m->kv_heads * (KB_MLA_QK + KB_MLA_V) * in;
+    int64_t out = KB_MLA_V * (int64_t)kb_dtype_bytes(result_dtype(m->dtype));
+    return heads * (KB_MLA_QK * in + out + (m->lse == KB_MLA_LSE_NONE ? 0 : 4)) + kv +
+           8 * (m->sequences + 1);
 }
 
 /* Pairs of query and key that is seen, for one head. */
@@ -173,7 +227,8 @@ static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err
         return false;
     struct kb_mla m = kb_mla_of(c);
     double flops = pairs_of(&m) * (double)m.heads * 2 * (KB_MLA_QK + KB_MLA_V);
-    if (!check_lens(c, &m, err) || !check_heads(&m, err) || !add_tensors(&m, p, err))
+    if (!check_lens(c, &m, err) || !check_heads(&m, err) || !check_pitches(&m, err) ||
+        !add_tensors(&m, p, err))
         return false;
     if (flops > 0x1p62)
         return kb_fail(err, KB_INPUT, "%g flops are too many to count", flops);
@@ -185,10 +240,11 @@ static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err
     kb_problem_name(p, "q_longest", longest(m.q_lens, m.sequences));
     kb_problem_name(p, "kv_longest", longest(m.kv_lens, m.sequences));
     kb_problem_float(p, "softmax_scale", m.scale);
+    kb_problem_means(p, "q_pitch", m.q_pitch);
+    kb_problem_means(p, "k_pitch", m.k_pitch);
     kb_problem_name(p, "v_pitch", m.v_pitch);
     kb_problem_name(p, "v_start", m.v_start);
-    for (int t = 0; t < p->n_tensors; t++)
-        p->bytes += p->tensors[t].elements * (int64_t)kb_dtype_bytes(p->tensors[t].dtype);
+    p->bytes = bytes_of(&m);
     p->flops = (int64_t)flops;
     return true;
 }
@@ -201,6 +257,45 @@ static void macros(const struct kb_case *c, struct kb_arena *arena,
         {.name = "KB_LSE", .value = (int)number(c, PARAM_LSE)},
     };
     kb_macros_add(c, list, KB_COUNT(list), arena, out);
+}
+
+/* The first queries of the batch: sequences up to the one that they end in, of which under
+ * the mask as many keys are left out as there are queries, so that each sees the same. */
+static bool first_rows(const struct kb_problem *p, int64_t rows, struct kb_case *c) {
+    struct kb_mla m = kb_mla_of(p->c);
+    struct kb_value q = {0}, kv = {0};
+    int64_t start, keys = 0;
+    int last = kb_mla_sequence(m.q_lens, m.sequences, rows - 1, &start);
+    for (int b = 0; b <= last; b++) {
+        int64_t left_out = b < last || !m.causal ? 0 : start + m.q_lens[b] - rows;
+        q.items[b] = b < last ? m.q_lens[b] : rows - start;
+        kv.items[b] = m.kv_lens[b] > left_out ? m.kv_lens[b] - left_out : 0;
+        keys += kv.items[b];
+    }
+    q.v = kv.v = last + 1;
+    c->shape[0] = rows;
+    c->shape[1] = keys;
+    if (number(p->c, PARAM_Q_LENS) > 0 || number(p->c, PARAM_KV_LENS) > 0) {
+        c->set[PARAM_Q_LENS] = q;
+        c->set[PARAM_KV_LENS] = kv;
+    }
+    return true;
+}
+
+/* What tells rows apart that kernels get wrong. */
+static int sources(const struct kb_problem *p, const void *const *in, int t, int64_t i,
+                   struct kb_source *out) {
+    (void)in;
+    struct kb_mla m = kb_mla_of(p->c);
+    int64_t row = i / (t == KB_MLA_LSE ? 1 : KB_MLA_V), token = row / m.heads, start;
+    int b = kb_mla_sequence(m.q_lens, m.sequences, token, &start);
+    const double numbers[] = {b, (double)(token - start), (double)kb_mla_seen(&m, token),
+                              (double)(row % m.heads)};
+    static const char *const names[] = {"the sequence", "the query's place",
+                                        "the number of keys seen", "the head"};
+    for (int k = 0; k < (int)KB_COUNT(names); k++)
+        out[k] = (struct kb_source){names[k], KB_I32, numbers[k]};
+    return KB_COUNT(names);
 }
 
 /* tokenspeed's test of its fp8 kernel, for outputs and lse alike. */
@@ -256,13 +351,23 @@ static const struct kb_param params[] = {
                    .kind = KB_PARAM_WORD,
                    .words = "none,e,2"},
     [PARAM_SCALE] = {.name = "scale",
-                     .help = "of the scores; 0: 1 / sqrt(192)",
+                     .help = "of the scores, to 1; 0: 1 / sqrt(192)",
                      .kind = KB_PARAM_FLOAT,
-                     .max = 1e6},
+                     .max = 1},
     [PARAM_VALUE] = {.name = "value",
                      .help = "value of its own, or the second half of heads of 256",
                      .kind = KB_PARAM_WORD,
                      .words = "own,slice"},
+    [PARAM_Q_PITCH] = {.name = "q_pitch",
+                       .help =
+                           "elements from one token of query to the next; 0: as many as "
+                           "its heads have",
+                       .kind = KB_PARAM_INT,
+                       .max = INT32_MAX},
+    [PARAM_K_PITCH] = {.name = "k_pitch",
+                       .help = "the same of key; value has no pitch but value=slice",
+                       .kind = KB_PARAM_INT,
+                       .max = INT32_MAX},
 };
 
 static const enum kb_fill fills[] = {
@@ -278,6 +383,8 @@ static const struct kb_convention conventions[] = {
     {.words = "causal=no", .set = "causal=no"},
     {.words = "causal=yes", .set = "causal=yes"},
     {.words = "scale 1 / sqrt(128)", .set = "scale=0.0883883461356163"},
+    {.words = "query without its pitch", .set = "q_pitch=0"},
+    {.words = "key without its pitch", .set = "k_pitch=0"},
 };
 
 const struct kb_op kb_op_mla_prefill = {
@@ -300,12 +407,16 @@ const struct kb_op kb_op_mla_prefill = {
     .n_fills = KB_COUNT(fills),
     .axes = axes,
     .n_axes = KB_COUNT(axes),
+    .batch = "q_tokens",
+    .first_rows = first_rows,
     .fast_math_factor = 1, /* what it changes is far below the rounding of P */
     .resolve = resolve,
     .macros = macros,
     .fill = kb_mla_fill,
     .reference = kb_mla_reference,
     .prepare = kb_mla_prepare,
+    .low_precision = kb_mla_low_precision,
+    .sources = sources,
     .peer_tolerance = peer_tolerance,
     .accepts = accepts,
     .conventions = conventions,

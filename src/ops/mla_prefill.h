@@ -31,16 +31,22 @@ struct kb_mla {
     bool causal;
     int lse;
     double scale;
+    int64_t q_pitch, k_pitch; /* elements from token to token */
     int64_t v_pitch, v_start; /* elements from head to head, and to the first of them */
 };
 /* Of a case that resolves. */
 struct kb_mla kb_mla_of(const struct kb_case *c);
+/* Keys that a query token sees, those of its sequence from the first one on. */
+int64_t kb_mla_seen(const struct kb_mla *m, int64_t token);
 /* The sequence of a query token (or of a key token), and where its tokens start. */
 int kb_mla_sequence(const int64_t *lens, int n, int64_t token, int64_t *start);
 
 void kb_mla_reference(const struct kb_problem *p, const void *const *in,
                       const void *prepared, int t, int64_t first, int64_t count,
                       double *want, double *bound);
+bool kb_mla_low_precision(const struct kb_problem *p, const void *const *in,
+                          const void *prepared, int t, int64_t first, int64_t count,
+                          double *got);
 void *kb_mla_prepare(const struct kb_problem *p, const void *const *in);
 void kb_mla_fill(const struct kb_problem *p, int t, uint64_t seed, int64_t first,
                  int64_t count, void *data);

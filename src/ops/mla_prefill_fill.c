@@ -42,18 +42,30 @@ static void put(enum kb_dtype dtype, void *data, int64_t i, double value) {
     kb_bits_put(dtype, data, i, kb_encode(dtype, value));
 }
 
+/* Key or value. */
 static void fill_keys(const struct kb_mla *m, enum kb_fill fill, int t, int64_t first,
                       int64_t count, void *data) {
-    int64_t width = t == KB_MLA_KEY ? KB_MLA_QK : m->v_pitch, pitch = width * m->kv_heads;
+    bool key = t == KB_MLA_KEY;
+    int64_t width = key ? KB_MLA_QK : m->v_pitch,
+            pitch = key ? m->k_pitch : width * m->kv_heads;
     for (int64_t i = 0; i < count; i++) {
-        int64_t token = (first + i) / pitch, start;
+        int64_t token = (first + i) / pitch, d = (first + i) % pitch % width, start;
         int b = kb_mla_sequence(m->kv_lens, m->sequences, token, &start);
         if (fill == KB_FILL_NAN && b % 2)
             put(m->dtype, data, i, NAN);
-        else if (fill != KB_FILL_NAN && t == KB_MLA_KEY)
-            put(m->dtype, data, i,
-                measured_key(fill, token - start, m->kv_lens[b], (first + i) % width));
+        else if (fill != KB_FILL_NAN && key)
+            put(m->dtype, data, i, measured_key(fill, token - start, m->kv_lens[b], d));
     }
+}
+
+/* What lies behind the heads of a token: a kernel that reads it shows. */
+static void fill_gaps(const struct kb_mla *m, int t, int64_t first, int64_t count,
+                      void *data) {
+    int64_t pitch = t == KB_MLA_QUERY ? m->q_pitch : m->k_pitch,
+            width = (t == KB_MLA_QUERY ? m->heads : m->kv_heads) * KB_MLA_QK;
+    for (int64_t i = 0; pitch > width && i < count; i++)
+        if ((first + i) % pitch >= width)
+            put(m->dtype, data, i, NAN);
 }
 
 static void fill_cum(const int64_t *lens, int64_t first, int64_t count, int32_t *data) {
@@ -85,4 +97,6 @@ void kb_mla_fill(const struct kb_problem *p, int t, uint64_t seed, int64_t first
             put(m.dtype, data, i, 32 * kb_decode(m.dtype, kb_bits_at(m.dtype, data, i)));
     if (!query && (fill == KB_FILL_NAN || (is_measured(fill) && t == KB_MLA_KEY)))
         fill_keys(&m, fill, t, first, count, data);
+    if (t != KB_MLA_VALUE)
+        fill_gaps(&m, t, first, count, data);
 }

@@ -18,7 +18,19 @@
  * r_j and n e / 2. out    all of these over the sum of P, 2 e for the quotient. lse    sum
  * P_j r_j over the sum of P, n e / 2, 8 e, and 2 e of itself; in its base. Scores that are
  * NaN make the row NaN; a row without keys is exact. The worst right kernel that was tried
- * uses a third of it (mla_prefill_test.c). */
+ * uses a third of it (mla_prefill_test.c).
+ *
+ * Where an r_j is above 1/16, as large scales make it, exp is no longer its own first term.
+ * With w_j = P_j over their sum, and each score off by up to r_j, of which that of the
+ * largest one is no matter, since all may move together:
+ *   out    at most sum w_j (exp(r_j + r_top) - 1) |value_j - out| over what the sum of P
+ *          can fall to, top itself left out; and never more than from out to the farthest
+ *          value seen. Of one key far above all others nothing remains.
+ *   lse    log sum w_j exp(r_j).
+ *
+ * Sums in bf16 (low_precision): what they lose counts where it is well above what rounding
+ * of P and scores may cost a right kernel: 16 times the typical size of the one, 4 times
+ * the other. In e4m3 that takes hundreds of keys that weigh alike. */
 #include "ops/mla_prefill.h"
 
 #include <math.h>
@@ -62,10 +74,15 @@ struct row {
     const struct kb_mla *m;
     const void *const *in;
     const struct decoded *decoded;
-    double *p, *r; /* of each key */
+    double *p, *r, *below; /* of each key; below: the maximum less its score */
     double sum, relative, max;
+    int64_t top;           /* the first key of that score */
     bool none, nan, equal; /* equal: all P are 1, and no rounding moves them */
+    bool loose;            /* some score may be off by much */
+    double spread;         /* of scores, with what they may be off by */
+    bool low;              /* sums in bf16 are wanted, and no bounds */
     double out[KB_MLA_V], bound[KB_MLA_V];
+    double most[KB_MLA_V]; /* well above what a right kernel is off by */
 };
 
 static const float *floats_of(const struct row *row, int t, int64_t first, int n,
@@ -94,41 +111,99 @@ static void multiply(const float *q, const float *k, double *dot, double *size) 
     }
 }
 
-/* Scores and what they are off by, then P and r in their places. */
-static void weigh(struct row *row, int64_t query, int64_t head, int64_t first, int64_t n) {
+/* Scores and what they are off by. */
+static void score(struct row *row, int64_t query, int64_t head, int64_t first, int64_t n) {
     const struct kb_mla *m = row->m;
     double c = m->dtype == KB_E4M3 ? 0x1p-13 : 0x1p-17;
     float own_q[KB_MLA_QK], own_k[KB_MLA_QK];
-    const float *q = floats_of(row, KB_MLA_QUERY, (query * m->heads + head) * KB_MLA_QK,
+    const float *q = floats_of(row, KB_MLA_QUERY, query * m->q_pitch + head * KB_MLA_QK,
                                KB_MLA_QK, own_q);
     int64_t kv_head = head / (m->heads / m->kv_heads);
     row->max = -INFINITY;
+    row->top = 0;
     for (int64_t j = 0; j < n; j++) {
-        int64_t at = ((first + j) * m->kv_heads + kv_head) * KB_MLA_QK;
+        int64_t at = (first + j) * m->k_pitch + kv_head * KB_MLA_QK;
         double dot, size;
         multiply(q, floats_of(row, KB_MLA_KEY, at, KB_MLA_QK, own_k), &dot, &size);
         row->p[j] = dot * m->scale;
         row->r[j] = size * m->scale * c + fabs(row->p[j]) * 4 * eps;
         row->nan |= isnan(row->p[j]);
+        row->top = row->p[j] > row->max ? j : row->top;
         row->max = fmax(row->max, row->p[j]);
     }
+}
+
+/* log sum w_j exp(r_j). */
+static double loose_relative(const struct row *row, int64_t n) {
+    double most = -INFINITY, sum = 0;
+    for (int64_t j = 0; j < n; j++)
+        most = fmax(most, row->r[j] - row->below[j]);
+    for (int64_t j = 0; j < n; j++)
+        sum += exp(row->r[j] - row->below[j] - most);
+    return most + log(fmax(sum, 1)) - log(row->sum); /* one of the terms is 1 */
+}
+
+/* P in the place of scores. */
+static void weigh(struct row *row, int64_t n) {
+    double lowest = 0, most = 0;
     row->sum = row->relative = 0;
     row->equal = true;
+    row->loose = false;
     for (int64_t j = 0; j < n; j++) {
-        double below = row->max - row->p[j];
+        double below = row->below[j] = row->max - row->p[j];
         row->r[j] += (4 + 2 * below) * eps;
         row->p[j] = exp(-below);
         row->equal &= below == 0;
+        row->loose |= row->r[j] > 0x1p-4;
+        lowest = fmax(lowest, below);
+        most = fmax(most, row->r[j]);
         row->sum += row->p[j];
         row->relative += row->p[j] * row->r[j];
     }
-    row->relative = row->relative / row->sum + (double)n * eps / 2;
+    row->spread = lowest + 2 * most;
+    row->relative = row->loose ? loose_relative(row, n) : row->relative / row->sum;
+    row->relative += (double)n * eps / 2;
 }
 
-/* Half an ulp of P, relative, and the least that it is. */
-static void grid_of(enum kb_dtype dtype, double *half, double *least) {
+/* Half an ulp of P, relative, and the least that it is. Where all scores are so near each
+ * other that every P is next to 1, whatever maximum it is relative to, none moves further
+ * than to 1. */
+static void grid_of(const struct row *row, double *half, double *least) {
+    enum kb_dtype dtype = row->m->dtype;
     *half = dtype == KB_E4M3 ? 0x1p-4 : dtype == KB_BF16 ? 0x1p-9 : 0x1p-12;
     *least = dtype == KB_E4M3 ? 0x1p-10 : dtype == KB_BF16 ? 0 : 0x1p-25;
+    if (row->equal || row->spread < *half) {
+        *half = row->equal ? 0 : row->spread;
+        *least = 0;
+    }
+}
+
+/* Of key j of the sequence. */
+static const float *value_of(const struct row *row, int64_t head, int64_t first, int64_t j,
+                             float *own) {
+    const struct kb_mla *m = row->m;
+    int64_t kv_head = head / (m->heads / m->kv_heads);
+    int64_t at = ((first + j) * m->kv_heads + kv_head) * m->v_pitch + m->v_start;
+    return floats_of(row, KB_MLA_VALUE, at, KB_MLA_V, own);
+}
+
+/* What scores that are off by much do to the output. */
+static void add_loose(struct row *row, int64_t head, int64_t first, int64_t n) {
+    double off[KB_MLA_V] = {0}, farthest[KB_MLA_V] = {0}, least = 1;
+    float own[KB_MLA_V];
+    for (int64_t j = 0; j < n; j++) {
+        const float *v = value_of(row, head, first, j, own);
+        double both = row->r[j] + row->r[row->top], below = row->below[j];
+        double more = j == row->top ? 0 : fmin(exp(both - below), 1e300) - row->p[j];
+        least += j == row->top ? 0 : exp(-both - below);
+        for (int d = 0; d < KB_MLA_V; d++) {
+            double away = fabs((double)v[d] - row->out[d]);
+            off[d] += more * away;
+            farthest[d] = fmax(farthest[d], away);
+        }
+    }
+    for (int d = 0; d < KB_MLA_V; d++)
+        row->bound[d] += fmin(off[d] / least, farthest[d]);
 }
 
 static void add_up(struct row *row, int64_t head, int64_t first, int64_t n) {
@@ -137,15 +212,12 @@ static void add_up(struct row *row, int64_t head, int64_t first, int64_t n) {
     double out[KB_MLA_V] = {0}, end[KB_MLA_V] = {0}, square[KB_MLA_V] = {0},
            off[KB_MLA_V] = {0};
     float own[KB_MLA_V];
-    grid_of(m->dtype, &half, &least);
-    if (row->equal)
-        half = least = 0;
-    int64_t kv_head = head / (m->heads / m->kv_heads);
+    grid_of(row, &half, &least);
     for (int64_t j = 0; j < n; j++) {
-        int64_t at = ((first + j) * m->kv_heads + kv_head) * m->v_pitch + m->v_start;
-        const float *v = floats_of(row, KB_MLA_VALUE, at, KB_MLA_V, own);
+        const float *v = value_of(row, head, first, j, own);
         double p = row->p[j], rounded = fmax(p * half, fmin(p, least));
-        double at_end = p * half < least ? rounded : 0, other = p * (row->r[j] + sums);
+        double at_end = p * half < least ? rounded : 0;
+        double other = p * ((row->loose ? 0 : row->r[j]) + sums);
         for (int d = 0; d < KB_MLA_V; d++) {
             double x = (double)v[d];
             out[d] += p * x;
@@ -154,12 +226,50 @@ static void add_up(struct row *row, int64_t head, int64_t first, int64_t n) {
             off[d] += other * fabs(x);
         }
     }
+    double relative = row->loose ? (double)n * eps / 2 : row->relative;
     for (int d = 0; d < KB_MLA_V; d++) {
+        double biased = half * fabs(out[d]) + fabs(end[d]), root = sqrt(square[d]);
         row->out[d] = out[d] / row->sum;
-        row->bound[d] =
-            (half * fabs(out[d]) + fabs(end[d]) + 6 * sqrt(square[d]) + off[d]) / row->sum +
-            fabs(row->out[d]) * (row->relative + 2 * eps);
+        row->bound[d] = (biased + 6 * root + off[d]) / row->sum +
+                        fabs(row->out[d]) * (relative + 2 * eps);
+        row->most[d] = (2 * biased + 16 * root + 4 * off[d]) / row->sum +
+                       4 * fabs(row->out[d]) * relative;
     }
+    if (row->loose)
+        add_loose(row, head, first, n);
+}
+
+/* To bf16, to nearest even. */
+static float bf16(double v) {
+    float x = (float)v;
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* The same sums, each step rounded to bf16, in place of those above where the difference is
+ * no other rounding of P, or for lse a whole ulp of bf16 and more than scores are off by.
+ */
+static void add_up_low(struct row *row, int64_t head, int64_t first, int64_t n,
+                       bool values) {
+    float sum = 0, out[KB_MLA_V] = {0}, own[KB_MLA_V];
+    for (int64_t j = 0; j < n; j++) {
+        sum = bf16((double)sum + row->p[j]);
+        if (!values)
+            continue;
+        const float *v = value_of(row, head, first, j, own);
+        for (int d = 0; d < KB_MLA_V; d++)
+            out[d] = bf16((double)out[d] + row->p[j] * (double)v[d]);
+    }
+    for (int d = 0; values && d < KB_MLA_V; d++) {
+        double low = (double)out[d] / (double)sum;
+        if (isfinite(low) && fabs(low - row->out[d]) > row->most[d])
+            row->out[d] = low;
+    }
+    if (fabs(log((double)sum / row->sum)) > fmax(0x1p-8, 4 * row->relative))
+        row->sum = (double)sum;
 }
 
 static void row_of(struct row *row, int64_t token, int64_t head, bool values) {
@@ -168,16 +278,17 @@ static void row_of(struct row *row, int64_t token, int64_t head, bool values) {
     int b = kb_mla_sequence(m->q_lens, m->sequences, token, &q_start);
     for (int i = 0; i < b; i++)
         k_start += m->kv_lens[i];
-    int64_t n = m->kv_lens[b], seen = token - q_start + n - m->q_lens[b] + 1;
-    if (m->causal)
-        n = seen < 0 ? 0 : seen < n ? seen : n;
+    int64_t n = kb_mla_seen(m, token);
     row->none = n == 0;
     row->nan = false;
     if (row->none)
         return;
-    weigh(row, token, head, k_start, n);
+    score(row, token, head, k_start, n);
+    weigh(row, n);
     if (values && !row->nan)
         add_up(row, head, k_start, n);
+    if (row->low && !row->nan && !row->loose)
+        add_up_low(row, head, k_start, n, values);
 }
 
 /* ---- a range of an output --------------------------------------------------------------
@@ -206,17 +317,19 @@ static int64_t longest(const struct kb_mla *m) {
     return most;
 }
 
-void kb_mla_reference(const struct kb_problem *p, const void *const *in,
-                      const void *prepared, int t, int64_t first, int64_t count,
-                      double *want, double *bound) {
+/* Elements of `t` into want and bound, or, with sums in bf16, into want alone. */
+static void range(const struct kb_problem *p, const void *const *in, const void *prepared,
+                  int t, int64_t first, int64_t count, bool low, double *want,
+                  double *bound) {
     struct kb_mla m = kb_mla_of(p->c);
-    struct row row = {.m = &m, .in = in, .decoded = prepared};
-    int64_t width = t == KB_MLA_LSE ? 1 : KB_MLA_V, n;
-    row.p = malloc((size_t)longest(&m) * sizeof *row.p);
-    row.r = malloc((size_t)longest(&m) * sizeof *row.r);
-    if (!row.p || !row.r)
+    struct row row = {.m = &m, .in = in, .decoded = prepared, .low = low};
+    int64_t width = t == KB_MLA_LSE ? 1 : KB_MLA_V, most = longest(&m), n;
+    row.p = malloc(3 * (size_t)most * sizeof *row.p);
+    if (!row.p)
         kb_out_of_memory();
-    for (int64_t at = first; at < first + count; at += n, want += n, bound += n) {
+    row.r = row.p + most;
+    row.below = row.r + most;
+    for (int64_t at = first; at < first + count; at += n, want += n, bound += low ? 0 : n) {
         int64_t flat = at / width, from = at % width;
         n = width - from < first + count - at ? width - from : first + count - at;
         row_of(&row, flat / m.heads, flat % m.heads, t == KB_MLA_OUT);
@@ -225,6 +338,23 @@ void kb_mla_reference(const struct kb_problem *p, const void *const *in,
         else
             out_range(&row, from, n, want, bound);
     }
-    free(row.r);
     free(row.p);
+}
+
+void kb_mla_reference(const struct kb_problem *p, const void *const *in,
+                      const void *prepared, int t, int64_t first, int64_t count,
+                      double *want, double *bound) {
+    range(p, in, prepared, t, first, count, false, want, bound);
+}
+
+bool kb_mla_low_precision(const struct kb_problem *p, const void *const *in,
+                          const void *prepared, int t, int64_t first, int64_t count,
+                          double *got) {
+    enum { FEW = 32 }; /* keys; also in fp16 the rounding of P outweighs so few steps */
+    struct kb_mla m = kb_mla_of(p->c);
+    double unused[KB_MLA_V];
+    if (longest(&m) < FEW)
+        return false;
+    range(p, in, prepared, t, first, count, true, got, unused);
+    return true;
 }

@@ -24,6 +24,8 @@ static void what_is_wrong_is_refused(void **state) {
                    "q_lens has 2 sequences, kv_lens 3");
     assert_refused("3x4x2", "q_lens=1+2,kv_lens=1+2", "kv_lens come to 3, KV_LEN is 4");
     assert_refused("3x4x2", "kv_lens=2+2", "q_lens come to 4, Q_LEN is 3");
+    assert_refused("3x4x2", "q_pitch=383", "q_pitch 383 is less than a token's 384");
+    assert_refused("0x4x2", "kv_heads=1,k_pitch=191", "k_pitch 191 is less than");
 }
 
 static void flops_count_the_pairs_that_are_seen(void **state) {
@@ -192,6 +194,117 @@ static void any_split_of_fill_and_reference_gives_the_same(void **state) {
     data_free(&d);
 }
 
+/* Of tensor `t`, rows of `pitch` elements without what lies behind the first `width`. */
+static void *packed(const struct data *d, int t, int64_t pitch, int64_t width) {
+    const struct kb_tensor_spec *spec = &d->p.tensors[t];
+    size_t size = kb_dtype_bytes(spec->dtype);
+    char *out = malloc((size_t)(spec->elements / pitch * width) * size + 1);
+    for (int64_t row = 0; row < spec->elements / pitch; row++)
+        memcpy(out + (size_t)(row * width) * size,
+               (char *)d->in[t] + (size_t)(row * pitch) * size, (size_t)width * size);
+    return out;
+}
+
+static void rows_may_be_slices_of_wider_ones_whose_rest_is_nan(void **state) {
+    (void)state;
+    struct data d;
+    double want[3 * 2 * KB_MLA_V], bound[3 * 2 * KB_MLA_V];
+    data_make(&d, "3x5x2", KB_BF16, "q_pitch=390,k_pitch=401", KB_FILL_STEPS, 4);
+    for (int i = 0; i < 3 * 390; i++)
+        assert_int_equal(isnan(at(&d, KB_MLA_QUERY, i)), i % 390 >= 384);
+    for (int i = 0; i < 5 * 401; i++)
+        assert_int_equal(isnan(at(&d, KB_MLA_KEY, i)), i % 401 >= 384);
+    struct kb_problem p;
+    struct kb_case c = case_of("3x5x2", KB_BF16, "");
+    resolve(&c, &p);
+    assert_int_equal(d.p.bytes, p.bytes);
+    const void *in[KB_MAX_TENSORS] = {packed(&d, KB_MLA_QUERY, 390, 384),
+                                      packed(&d, KB_MLA_KEY, 401, 384), d.in[KB_MLA_VALUE]};
+    c.op->reference(&p, in, NULL, KB_MLA_OUT, 0, p.tensors[KB_MLA_OUT].elements, want,
+                    bound);
+    assert_memory_equal(want, d.out, sizeof want);
+    assert_memory_equal(bound, d.bound, sizeof bound);
+    free((void *)in[KB_MLA_QUERY]);
+    free((void *)in[KB_MLA_KEY]);
+    data_free(&d);
+}
+
+static void assert_first_rows_see_the_same(const char *set) {
+    struct data d;
+    data_make(&d, "10x16x2", KB_E4M3, set, KB_FILL_NORMAL, 2);
+    for (int64_t rows = 1; rows <= 10; rows++) {
+        struct kb_problem p;
+        struct kb_case c = d.c;
+        double want[10 * 2 * KB_MLA_V], bound[10 * 2 * KB_MLA_V];
+        assert_true(c.op->first_rows(&d.p, rows, &c));
+        resolve(&c, &p);
+        assert_int_equal(p.tensors[KB_MLA_OUT].shape[0], rows);
+        assert_true(p.tensors[KB_MLA_CUM_Q].derived && p.tensors[KB_MLA_CUM_KV].derived);
+        int64_t n = p.tensors[KB_MLA_OUT].elements;
+        c.op->reference(&p, (const void *const *)d.in, NULL, KB_MLA_OUT, 0, n, want, bound);
+        assert_memory_equal(want, d.out, (size_t)n * sizeof *want);
+    }
+    data_free(&d);
+}
+
+static void the_first_queries_alone_see_the_keys_that_they_saw(void **state) {
+    (void)state;
+    assert_first_rows_see_the_same("");
+    assert_first_rows_see_the_same("causal=no");
+    assert_first_rows_see_the_same("q_lens=2+0+5+3,kv_lens=4+1+9+2");
+    assert_first_rows_see_the_same("q_lens=2+0+5+3,kv_lens=4+1+9+2,causal=no");
+    assert_first_rows_see_the_same("q_lens=8+2,kv_lens=3+13");
+}
+
+static void a_failure_is_told_by_sequence_place_keys_and_head(void **state) {
+    (void)state;
+    struct data d;
+    struct kb_source s[KB_MAX_SOURCES];
+    data_make(&d, "10x16x2", KB_E4M3, "q_lens=4+6,kv_lens=6+10,lse=e", KB_FILL_NORMAL, 2);
+    int64_t row = 5 * 2 + 1; /* token 5: place 1 of sequence 1, 6 of 10 keys; head 1 */
+    assert_int_equal(d.c.op->sources(&d.p, NULL, KB_MLA_OUT, row * KB_MLA_V + 3, s), 4);
+    assert_true(s[0].value == 1 && s[1].value == 1 && s[2].value == 6 && s[3].value == 1);
+    d.c.op->sources(&d.p, NULL, KB_MLA_LSE, row, s);
+    assert_true(s[0].value == 1 && s[1].value == 1 && s[2].value == 6 && s[3].value == 1);
+    data_free(&d);
+}
+
+/* ---- sums in bf16 ----------------------------------------------------------------------
+ */
+
+/* Elements of the two outputs that sums in bf16 move; all of them past the bound. */
+static int moved_by_low_sums(enum kb_dtype dtype, const char *shape, enum kb_fill fill) {
+    struct data d;
+    int moved = 0;
+    data_make(&d, shape, dtype, "lse=e", fill, 5);
+    for (int t = KB_MLA_OUT; t <= KB_MLA_LSE; t++) {
+        const struct kb_tensor_spec *spec = &d.p.tensors[t];
+        const double *want = t == KB_MLA_OUT ? d.out : d.lse;
+        const double *bound = t == KB_MLA_OUT ? d.bound : d.lse_bound;
+        double *got = malloc((size_t)spec->elements * sizeof *got);
+        bool some = d.c.op->low_precision(&d.p, (const void *const *)d.in, NULL, t, 0,
+                                          spec->elements, got);
+        for (int64_t i = 0; some && i < spec->elements; i++) {
+            moved += got[i] != want[i];
+            assert_true(got[i] == want[i] || fabs(got[i] - want[i]) > bound[i]);
+        }
+        free(got);
+    }
+    data_free(&d);
+    return moved;
+}
+
+static void sums_in_bf16_show_where_keys_are_many(void **state) {
+    (void)state;
+    assert_true(moved_by_low_sums(KB_FP16, "4x300x1", KB_FILL_NORMAL) > 100);
+    assert_true(moved_by_low_sums(KB_BF16, "4x300x1", KB_FILL_NORMAL) > 10);
+    assert_true(moved_by_low_sums(KB_E4M3, "2x4000x1", KB_FILL_NORMAL) > 10);
+    /* in e4m3 lse alone tells, where keys are few */
+    assert_in_range(moved_by_low_sums(KB_E4M3, "2x200x1", KB_FILL_NORMAL), 1, 2);
+    assert_int_equal(moved_by_low_sums(KB_FP16, "4x20x1", KB_FILL_NORMAL), 0);
+    assert_int_equal(moved_by_low_sums(KB_BF16, "4x300x1", KB_FILL_LARGE), 0);
+}
+
 /* ---- the bound: P rounded to the dtype, in float, from the last key to the first --------
  */
 
@@ -245,6 +358,26 @@ static void a_kernel_that_rounds_p_is_inside_the_bound(void **state) {
     }
 }
 
+/* Scores to 400 that tensor cores may miss by 0.5 and more. */
+static void a_key_far_above_all_others_wins_whatever_scores_are_off_by(void **state) {
+    (void)state;
+    struct data d;
+    data_make(&d, "1x14x1", KB_E4M3, "lse=e,scale=1", KB_FILL_LARGE, 1);
+    assert_true(d.lse_bound[0] > 0x1p-4);
+    for (int i = 0; i < KB_MLA_V; i++)
+        assert_true(d.bound[i] < 7.5 / 16 * fabs(d.out[i]) + 1e-9);
+    data_free(&d);
+}
+
+static void scores_next_to_each_other_leave_nothing_to_round(void **state) {
+    (void)state;
+    struct data d;
+    data_make(&d, "1x100x1", KB_E4M3, "scale=1e-6", KB_FILL_NORMAL, 1);
+    for (int i = 0; i < KB_MLA_V; i++)
+        assert_true(d.bound[i] < 2e-3);
+    data_free(&d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_wrong_is_refused),
@@ -256,7 +389,13 @@ int main(void) {
         cmocka_unit_test(nan_stays_in_its_sequence),
         cmocka_unit_test(heads_share_a_key_head_by_groups_and_values_may_be_a_slice),
         cmocka_unit_test(any_split_of_fill_and_reference_gives_the_same),
+        cmocka_unit_test(rows_may_be_slices_of_wider_ones_whose_rest_is_nan),
+        cmocka_unit_test(the_first_queries_alone_see_the_keys_that_they_saw),
+        cmocka_unit_test(a_failure_is_told_by_sequence_place_keys_and_head),
+        cmocka_unit_test(sums_in_bf16_show_where_keys_are_many),
         cmocka_unit_test(a_kernel_that_rounds_p_is_inside_the_bound),
+        cmocka_unit_test(a_key_far_above_all_others_wins_whatever_scores_are_off_by),
+        cmocka_unit_test(scores_next_to_each_other_leave_nothing_to_round),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
