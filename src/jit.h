@@ -66,6 +66,7 @@ struct kb_nvrtc_job {
     struct kb_strings defines, flags, entries;
     const char *arch; /* "sm_90a" */
     bool from_nvcc;   /* code by nvcc ahead of time; NVRTC gives the names only */
+    bool ptx;         /* PTX in place of machine code; never through the cache */
 };
 struct kb_nvrtc_result {
     struct kb_buf cubin, log;  /* the log escaped, line by line, at most 64 KiB */
@@ -93,6 +94,19 @@ bool kb_nvrtc_compile(struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *job,
 bool kb_nvrtc_build(struct kb_nvrtc *nvrtc, struct kb_cache *cache, bool no_compile,
                     const struct kb_nvrtc_job *job, struct kb_arena *arena,
                     struct kb_nvrtc_result *out, struct kb_buf *note, struct kb_err *err);
+/* The same for several jobs that differ in their entries alone. Those that nvcc compiles go
+ * through it together where the cache lacks them, since most of its time is the reading of
+ * headers: each is kept by itself, with the code of all, and has its share of compile_ms.
+ * Where that fails they are compiled one by one, so that each error is its own's. */
+struct kb_nvrtc_part {
+    const struct kb_nvrtc_job *job;
+    struct kb_nvrtc_result *out;
+    struct kb_buf *note;
+    struct kb_err *err;
+    bool ok;
+};
+void kb_nvrtc_build_parts(struct kb_nvrtc *nvrtc, struct kb_cache *cache, bool no_compile,
+                          struct kb_nvrtc_part *parts, int n, struct kb_arena *arena);
 void kb_nvrtc_close(struct kb_nvrtc *nvrtc);
 /* The worker's side: main() calls it for `kbench --worker nvrtc`. */
 int kb_nvrtc_worker_main(void);

@@ -35,6 +35,8 @@ struct kb_tally {
     int64_t rows, count[KB_VERDICT_COUNT], reasons[KB_REASON_COUNT];
     double ceiling_logs; /* of the first timed method's ceilings */
     int64_t ceilings;
+    int64_t built, cached; /* rows with code, and those whose code was in the cache */
+    double load_ms;        /* of all of them */
     int n_devices;
     struct kb_tally_device {
         char id[16];

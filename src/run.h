@@ -5,6 +5,8 @@
 
 #include "measure.h"
 
+#include <pthread.h>
+
 #define KB_MODES(X)                                                                        \
     X(KB_LIST, "list") X(KB_BUILD_ONLY, "build") X(KB_CHECK, "check") X(KB_BENCH, "bench")
 enum kb_mode {
@@ -109,10 +111,32 @@ const struct kb_smallest *kb_shrink(const struct kb_shrink *how, const struct kb
 /* Variants of the kernel that a job would use, for --variant all: names by `out`. */
 bool kb_job_variants(const struct kb_job *job, struct kb_arena *arena,
                      struct kb_strings *out, struct kb_complaints *c);
+/* What was compiled in this run, and not found in the cache. Begins with an initialised
+ * lock, zero the rest. */
+struct kb_compiles {
+    pthread_mutex_t lock;
+    struct kb_arena arena;
+    struct kb_strings keys; /* as kb_code_info has them */
+    double compile_ms;      /* of all */
+    double wall_ms;         /* that all of it took */
+    int processes;          /* at once, at most */
+};
+void kb_compiles_add(struct kb_compiles *made, const char *key, double compile_ms);
+void kb_compiles_free(struct kb_compiles *made);
 /* Compile what `jobs` need ahead, in `processes` processes at once, into the cache. */
 void kb_prefetch(const struct kb_worker_options *options,
                  const struct kb_device_info *device, const struct kb_job *jobs, int n_jobs,
-                 int processes);
+                 int processes, struct kb_compiles *made);
+/* --mode build: which jobs come to code that none before them came to; on host a file is
+ * one. An error is taken once, in whatever words. */
+struct kb_distinct;
+struct kb_distinct *kb_distinct_open(void);
+bool kb_distinct_take(struct kb_distinct *d, const struct kb_device_info *device,
+                      const struct kb_job *job);
+/* At the end, one by one: a job for each op, variant and build of which no case came to a
+ * plan. */
+bool kb_distinct_left(struct kb_distinct *d, struct kb_job *job);
+void kb_distinct_close(struct kb_distinct *d);
 /* Kill what a running kb_prefetch compiles, which then returns: async-signal-safe. */
 void kb_prefetch_kill(void);
 

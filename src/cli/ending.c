@@ -92,11 +92,28 @@ static bool print_failures(struct kb_run *run, struct kb_rows *rows, struct kb_e
     return !err->kind;
 }
 
+/* How long code took to make and to load. */
+static void build_words(const struct kb_run *run, struct kb_buf *out) {
+    const struct kb_compiles *c = &run->compiles;
+    const struct kb_tally *tally = &run->tally;
+    long long compiled = (long long)(tally->built - tally->cached);
+    kb_buf_printf(out, "%lld compiled", compiled);
+    if (compiled && c->processes)
+        kb_buf_printf(out, " in %s, %d at a time, %s in all", kb_cell_ms(c->wall_ms).text,
+                      c->processes, kb_cell_ms(c->compile_ms).text);
+    kb_buf_printf(out, "; %lld from the cache", (long long)tally->cached);
+    if (tally->load_ms > 0)
+        kb_buf_printf(out, "; loaded in %s", kb_cell_ms(tally->load_ms).text);
+    kb_buf_putc(out, '\n');
+}
+
 static void print_summary(struct kb_run *run, double seconds) {
     struct kb_buf text = {0};
     bool first = run->options->quiet &&
                  run->tally.rows == run->tally.count[KB_PASS] + run->tally.count[KB_SKIP];
     kb_buf_puts(&text, first ? "" : "\n");
+    if (run->options->mode == KB_BUILD_ONLY)
+        build_words(run, &text);
     kb_table_summary(&run->table, &run->tally, seconds, &text);
     kb_terminal_print(&run->terminal, &text);
     kb_buf_free(&text);

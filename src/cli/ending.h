@@ -15,6 +15,7 @@ struct kb_run {
     struct kb_facts facts;
     struct kb_journal *journal;
     struct kb_tally tally;
+    struct kb_compiles compiles; /* of this run */
     struct kb_table table;
     bool single;                 /* one row: its screen, no table */
     bool screens;                /* table or screen on standard output, no --format */

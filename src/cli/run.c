@@ -7,6 +7,7 @@
 
 enum {
     BATCH = 256,
+    BUILD_BATCH = 4096, /* of distinct code: a batch's end leaves compilers idle */
     TIMEOUT_MS = 60000,
     PROGRESS_AFTER_MS = 200,
     SHRINK_MS = 2000,
@@ -163,8 +164,12 @@ static void print_line(const struct kb_row *row, struct kb_buf *out) {
 }
 
 /* Into the tally and the journal, and to whoever looks. False where that cannot go on. */
-static bool emit(struct kb_run *run, const struct kb_row *row, int device) {
+static bool emit(struct kb_run *run, struct kb_row *row, int device) {
     struct kb_buf text = {0};
+    /* What was compiled ahead was in the cache when the row's worker looked. */
+    if (row->built && row->code.cached &&
+        kb_strings_has(&run->compiles.keys, row->code.key))
+        row->code.cached = false;
     kb_tally_add(&run->tally, row);
     if (!kb_journal_add(run->journal, row, &run->err))
         return false;
@@ -281,25 +286,62 @@ static void prefetch(struct kb_run *run, const struct kb_job *jobs, int n) {
                     run->facts.devices[k].limits.sm == device->limits.sm;
         if (!seen)
             kb_prefetch(&run->fleet.options[i], device, jobs, n,
-                        o->jobs ? (int)o->jobs : kb_cores());
+                        o->jobs ? (int)o->jobs : kb_cores(), &run->compiles);
     }
+}
+
+/* Is it the first job of its code, on any device? */
+static bool is_new(struct kb_run *run, struct kb_distinct *distinct,
+                   const struct kb_job *job) {
+    bool taken = false;
+    for (int i = 0; i < run->fleet.n; i++)
+        taken |= kb_distinct_take(distinct, &run->facts.devices[i], job);
+    return taken;
+}
+
+/* The next job; of a build (`distinct` is there) the next whose code is new, and at the end
+ * what came to none. */
+static bool next_job(struct kb_run *run, struct kb_distinct *distinct,
+                     struct kb_arena *arena, struct kb_job *job) {
+    struct kb_arena passed = {0};
+    bool more;
+    if (!distinct)
+        return kb_run_plan_next(&run->plan, arena, job);
+    while ((more = kb_run_plan_next(&run->plan, &passed, job)) &&
+           !is_new(run, distinct, job))
+        kb_arena_reset(&passed);
+    more = more || kb_distinct_left(distinct, job);
+    if (more) {
+        job->case_id = kb_arena_strdup(arena, job->case_id);
+        job->tags = kb_arena_strdup(arena, job->tags);
+        job->origin = kb_arena_strdup(arena, job->origin);
+        job->repeat_options = kb_arena_strdup(arena, job->repeat_options);
+    }
+    kb_arena_free(&passed);
+    return more;
 }
 
 static void run_all(struct kb_run *run) {
     struct kb_arena batch = {0}, arenas[KB_MAX_DEVICES] = {{0}};
-    struct kb_job *jobs = kb_arena_array(&run->arena, BATCH, sizeof *jobs);
+    bool builds = run->options->mode == KB_BUILD_ONLY && !run->single;
+    struct kb_distinct *distinct = builds ? kb_distinct_open() : NULL;
+    int most = builds ? BUILD_BATCH : BATCH;
+    struct kb_job *jobs = kb_arena_array(&run->arena, (size_t)most, sizeof *jobs);
     struct kb_row *rows = kb_arena_array(&run->arena, KB_MAX_DEVICES, sizeof *rows);
     bool ok = true, more = true;
     while (ok && more) {
         int n = 0;
         kb_arena_reset(&batch);
-        while (n < BATCH && (more = kb_run_plan_next(&run->plan, &batch, &jobs[n])))
+        while (n < most && (more = next_job(run, distinct, &batch, &jobs[n])))
             n++;
+        if (builds) /* of which there are no more than are new */
+            run->plan.jobs = run->tally.rows / run->fleet.n + n;
         if (n)
             prefetch(run, jobs, n);
         for (int i = 0; ok && i < n; i++)
             ok = !kb_interrupted() && run_job(run, &jobs[i], arenas, rows);
     }
+    kb_distinct_close(distinct);
     kb_terminal_progress_end(&run->terminal);
     for (int i = 0; i < KB_MAX_DEVICES; i++)
         kb_arena_free(&arenas[i]);
@@ -371,6 +413,7 @@ int kb_command_run(const struct kb_options *options, int argc, char *const argv[
     struct kb_run *run = kb_arena_alloc(&arena, sizeof *run);
     int status;
     run->options = options;
+    pthread_mutex_init(&run->compiles.lock, NULL);
     run->start_ns = kb_now_ns();
     kb_terminal_open(options, &run->terminal);
     kb_run_plan_make(options, &run->plan, c);
@@ -387,6 +430,7 @@ int kb_command_run(const struct kb_options *options, int argc, char *const argv[
     }
     kb_fleet_close(&run->fleet);
     kb_run_plan_free(&run->plan);
+    kb_compiles_free(&run->compiles);
     kb_arena_free(&run->arena);
     kb_arena_free(&arena);
     return status;

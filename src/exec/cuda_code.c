@@ -1,6 +1,7 @@
 /* cuda_code.c - plan and build -> NVRTC job -> cubin, through the cache. */
 #include "cuda_code.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,11 +79,10 @@ static void order_names(const struct kb_plan *plan, const struct kb_strings *ent
     *lowered = ordered;
 }
 
-bool kb_compiler_code(struct kb_compiler *compiler, int64_t sm, const struct kb_plan *plan,
-                      const struct kb_build *build, struct kb_arena *arena,
-                      struct kb_nvrtc_result *out, struct kb_code_info *info,
-                      struct kb_err *err) {
-    struct kb_hash digest;
+/* The job of a plan; its entries each once, its architecture in `info`. */
+static struct kb_nvrtc_job job_of(int64_t sm, const struct kb_plan *plan,
+                                  const struct kb_build *build, struct kb_arena *arena,
+                                  struct kb_code_info *info) {
     struct kb_nvrtc_job job = {
         .kernel = plan->kernel,
         .defines = plan->defines,
@@ -93,18 +93,59 @@ bool kb_compiler_code(struct kb_compiler *compiler, int64_t sm, const struct kb_
     kb_cuda_arch(sm, info->arch);
     job.arch = info->arch;
     add_entries(plan, arena, &job.entries);
-    if (!run_job(compiler, &job, arena, out, info->note, sizeof info->note, err))
-        return false;
+    return job;
+}
+
+/* What is known of code without a driver. */
+static void describe(const struct kb_plan *plan, const struct kb_nvrtc_result *result,
+                     struct kb_code_info *info) {
+    struct kb_hash digest;
     kb_hash_hex(&plan->kernel->source_hash, info->source_hash);
-    kb_hash_hex(&out->key, info->key);
-    info->compile_ms = out->compile_ms;
-    info->cached = out->cached;
-    info->spill_bytes = out->spill_bytes;
-    if (kb_cubin_digest(out->cubin.data, out->cubin.len, &out->lowered, &digest,
+    kb_hash_hex(&result->key, info->key);
+    info->compile_ms = result->compile_ms;
+    info->cached = result->cached;
+    info->spill_bytes = result->spill_bytes;
+    if (kb_cubin_digest(result->cubin.data, result->cubin.len, &result->lowered, &digest,
                         &info->code_bytes))
         kb_hash_hex(&digest, info->code_hash);
+}
+
+bool kb_compiler_code(struct kb_compiler *compiler, int64_t sm, const struct kb_plan *plan,
+                      const struct kb_build *build, struct kb_arena *arena,
+                      struct kb_nvrtc_result *out, struct kb_code_info *info,
+                      struct kb_err *err) {
+    struct kb_nvrtc_job job = job_of(sm, plan, build, arena, info);
+    if (!run_job(compiler, &job, arena, out, info->note, sizeof info->note, err))
+        return false;
+    describe(plan, out, info);
     order_names(plan, &job.entries, arena, &out->lowered);
     return true;
+}
+
+void kb_compiler_build_together(struct kb_compiler *compiler, int64_t sm,
+                                const struct kb_build *build, struct kb_compiled *items,
+                                int n) {
+    struct kb_arena arena = {0};
+    struct kb_nvrtc_job jobs[KB_MAX_TOGETHER];
+    struct kb_nvrtc_result results[KB_MAX_TOGETHER] = {0};
+    struct kb_nvrtc_part parts[KB_MAX_TOGETHER];
+    struct kb_buf said = {0}; /* of the cache: the run that loads them says so again */
+    assert(n <= KB_MAX_TOGETHER);
+    for (int i = 0; i < n; i++) {
+        jobs[i] = job_of(sm, items[i].plan, build, &arena, &items[i].info);
+        parts[i] =
+            (struct kb_nvrtc_part){&jobs[i], &results[i], &said, &items[i].err, false};
+    }
+    kb_nvrtc_build_parts(compiler->nvrtc, compiler->cache, compiler->options.no_compile,
+                         parts, n, &arena);
+    for (int i = 0; i < n; i++) {
+        items[i].ok = parts[i].ok;
+        if (parts[i].ok)
+            describe(items[i].plan, &results[i], &items[i].info);
+        kb_nvrtc_result_free(&results[i]);
+    }
+    kb_buf_free(&said);
+    kb_arena_free(&arena);
 }
 
 bool kb_compiler_build(struct kb_compiler *compiler, int64_t sm, const struct kb_plan *plan,

@@ -153,7 +153,11 @@ static bool defines(const struct kb_nvrtc_job *job, const char *flag) {
 
 void kb_nvrtc_options(const struct kb_nvrtc_job *job, struct kb_arena *arena,
                       struct kb_strings *out) {
-    kb_strings_add(out, arena, kb_arena_printf(arena, "--gpu-architecture=%s", job->arch));
+    const char *number = strchr(job->arch, '_');
+    kb_strings_add(out, arena,
+                   kb_arena_printf(arena, "--gpu-architecture=%s%s",
+                                   job->ptx && number ? "compute" : "",
+                                   job->ptx && number ? number : job->arch));
     for (size_t i = 0; i < job->flags.count; i++)
         if (!defines(job, job->flags.items[i]))
             kb_strings_add(out, arena, job->flags.items[i]);
@@ -254,10 +258,12 @@ bool kb_nvrtc_compile(struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *job,
     int status;
     if (nvrtc->running && kb_child_wait(&nvrtc->child, 0, &status))
         end_process(nvrtc); /* it died of something between two jobs */
+    struct kb_nvrtc_job asked = *job;
+    asked.ptx = job->ptx || job->from_nvcc; /* names are all that nvcc wants of it */
     bool ok = (nvrtc->running || start_process(nvrtc, err)) &&
-              write_job(nvrtc, job, arena, &message, err) &&
+              write_job(nvrtc, &asked, arena, &message, err) &&
               converse(nvrtc, nvrtc->nonce, &message, nvrtc->compile_ms, &reply, err) &&
-              read_result(nvrtc, job, &reply, arena, out, err);
+              read_result(nvrtc, &asked, &reply, arena, out, err);
     if (ok && job->from_nvcc)
         ok = kb_nvcc_compile(nvrtc, job, arena, out, err);
     kb_buf_free(&message);

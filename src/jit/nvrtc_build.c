@@ -39,18 +39,54 @@ static bool make_key(const struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *jo
     return true;
 }
 
+/* Several jobs as one, compiled when the first of them is asked for. */
+struct whole {
+    struct kb_nvrtc_job job; /* the entries of all */
+    struct kb_nvrtc_result result;
+    bool tried, ok;
+};
+
 struct context {
     struct kb_nvrtc *nvrtc;
     const struct kb_nvrtc_job *job;
     struct kb_arena *arena;
     struct kb_nvrtc_result *out;
+    struct whole *whole; /* NULL: alone */
 };
+
+/* The part of the whole that is this job. */
+static void take_part(const struct context *c) {
+    const struct kb_strings *all = &c->whole->job.entries;
+    const struct kb_nvrtc_result *whole = &c->whole->result;
+    struct kb_nvrtc_result *out = c->out;
+    for (size_t i = 0; i < c->job->entries.count; i++)
+        for (size_t k = 0; k < all->count; k++)
+            if (kb_streq(all->items[k], c->job->entries.items[i]))
+                kb_strings_add(&out->lowered, c->arena, whole->lowered.items[k]);
+    kb_buf_add(&out->cubin, whole->cubin.data, whole->cubin.len);
+    out->spill_bytes = kb_log_spills(kb_buf_text(&whole->log), &out->lowered);
+    out->compile_ms =
+        whole->compile_ms * (double)c->job->entries.count / (double)all->count;
+}
+
+static bool compile(const struct context *c, struct kb_err *err) {
+    struct whole *whole = c->whole;
+    struct kb_err why = {0};
+    if (whole && !whole->tried) {
+        whole->tried = true;
+        whole->ok = kb_nvrtc_compile(c->nvrtc, &whole->job, c->arena, &whole->result, &why);
+    }
+    if (!whole || !whole->ok)
+        return kb_nvrtc_compile(c->nvrtc, c->job, c->arena, c->out, err);
+    take_part(c);
+    return true;
+}
 
 static bool make(void *pointer, struct kb_buf *payload, struct kb_err *err) {
     struct context *c = pointer;
     struct kb_nvrtc_result *out = c->out;
     struct kb_hash key = out->key;
-    bool ok = kb_nvrtc_compile(c->nvrtc, c->job, c->arena, out, err);
+    bool ok = compile(c, err);
     out->key = key;
     if (!ok)
         return false;
@@ -76,20 +112,76 @@ static bool read_payload(const struct kb_buf *payload, size_t n_entries,
     return !wire.broken && !wire.left && out->lowered.count == n_entries;
 }
 
-bool kb_nvrtc_build(struct kb_nvrtc *nvrtc, struct kb_cache *cache, bool no_compile,
-                    const struct kb_nvrtc_job *job, struct kb_arena *arena,
-                    struct kb_nvrtc_result *out, struct kb_buf *note, struct kb_err *err) {
+static bool build(struct context *c, struct kb_cache *cache, bool no_compile,
+                  struct kb_buf *note, struct kb_err *err) {
+    struct kb_nvrtc_result *out = c->out;
     struct kb_buf payload = {0};
-    struct context context = {.nvrtc = nvrtc, .job = job, .arena = arena, .out = out};
     *out = (struct kb_nvrtc_result){.spill_bytes = -1};
-    bool ok = make_key(nvrtc, job, arena, &out->key, err) &&
-              kb_cache_fetch(cache, &out->key, no_compile, make, &context, &payload,
-                             &out->cached, note, err);
-    if (ok && out->cached && !read_payload(&payload, job->entries.count, arena, out))
+    bool ok = make_key(c->nvrtc, c->job, c->arena, &out->key, err) &&
+              kb_cache_fetch(cache, &out->key, no_compile, make, c, &payload, &out->cached,
+                             note, err);
+    if (ok && out->cached && !read_payload(&payload, c->job->entries.count, c->arena, out))
         ok = kb_fail(err, KB_BUILD, "a verified cache entry makes no sense: remove %s",
                      kb_cache_folder(cache));
     kb_buf_free(&payload);
     if (!ok)
         kb_buf_free(&out->cubin);
     return ok;
+}
+
+bool kb_nvrtc_build(struct kb_nvrtc *nvrtc, struct kb_cache *cache, bool no_compile,
+                    const struct kb_nvrtc_job *job, struct kb_arena *arena,
+                    struct kb_nvrtc_result *out, struct kb_buf *note, struct kb_err *err) {
+    struct context context = {.nvrtc = nvrtc, .job = job, .arena = arena, .out = out};
+    return build(&context, cache, no_compile, note, err);
+}
+
+/* ---- several at once -------------------------------------------------------------------
+ */
+
+static struct context part_of(struct kb_nvrtc *nvrtc, const struct kb_nvrtc_part *part,
+                              struct kb_arena *arena, struct whole *whole) {
+    return (struct context){nvrtc, part->job, arena, part->out, whole};
+}
+
+/* What the cache has; the number that it lacks. */
+static int take_cached(struct kb_nvrtc *nvrtc, struct kb_cache *cache,
+                       struct kb_nvrtc_part *parts, int n, struct kb_arena *arena) {
+    int missing = 0;
+    for (int i = 0; i < n; i++) {
+        struct context context = part_of(nvrtc, &parts[i], arena, NULL);
+        struct kb_err none = {0};
+        parts[i].ok = build(&context, cache, true, parts[i].note, &none);
+        missing += !parts[i].ok;
+    }
+    return missing;
+}
+
+static void put_together(const struct kb_nvrtc_part *parts, int n, struct kb_arena *arena,
+                         struct whole *whole) {
+    for (int i = 0; i < n; i++) {
+        const struct kb_strings *entries = &parts[i].job->entries;
+        if (parts[i].ok)
+            continue;
+        if (!whole->job.kernel)
+            whole->job = *parts[i].job, whole->job.entries = (struct kb_strings){0};
+        for (size_t k = 0; k < entries->count; k++)
+            if (!kb_strings_has(&whole->job.entries, entries->items[k]))
+                kb_strings_add(&whole->job.entries, arena, entries->items[k]);
+    }
+}
+
+void kb_nvrtc_build_parts(struct kb_nvrtc *nvrtc, struct kb_cache *cache, bool no_compile,
+                          struct kb_nvrtc_part *parts, int n, struct kb_arena *arena) {
+    struct whole whole = {0};
+    bool together = n > 1 && cache && !no_compile && parts[0].job->from_nvcc &&
+                    take_cached(nvrtc, cache, parts, n, arena) > 1;
+    if (together)
+        put_together(parts, n, arena, &whole);
+    for (int i = 0; i < n; i++) {
+        struct context context = part_of(nvrtc, &parts[i], arena, together ? &whole : NULL);
+        if (!parts[i].ok)
+            parts[i].ok = build(&context, cache, no_compile, parts[i].note, parts[i].err);
+    }
+    kb_nvrtc_result_free(&whole.result);
 }

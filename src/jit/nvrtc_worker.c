@@ -27,7 +27,9 @@ enum { COMMAND_FD = 3, REPLY_FD = 4, HELLO_MS = 60000, MEMORY_GIB = 8 };
     X(GetProgramLogSize)                                                                   \
     X(GetProgramLog)                                                                       \
     X(GetCUBINSize)                                                                        \
-    X(GetCUBIN)
+    X(GetCUBIN)                                                                            \
+    X(GetPTXSize)                                                                          \
+    X(GetPTX)
 
 struct nvrtc {
 #define X(name) __typeof__(&nvrtc##name) name;
@@ -170,6 +172,18 @@ static bool create(const struct nvrtc *n, const struct job *job, struct kb_arena
     return !*rc;
 }
 
+/* PTX for a virtual architecture, which has no machine code. */
+static nvrtcResult get_made(const struct nvrtc *n, const struct job *job,
+                            nvrtcProgram program, struct kb_buf *out, size_t *size) {
+    bool ptx = job->options.count &&
+               kb_starts_with(job->options.items[0], "--gpu-architecture=compute_");
+    nvrtcResult rc = ptx ? n->GetPTXSize(program, size) : n->GetCUBINSize(program, size);
+    if (rc)
+        return rc;
+    char *made = kb_buf_reserve(out, *size);
+    return ptx ? n->GetPTX(program, made) : n->GetCUBIN(program, made);
+}
+
 static bool get_code(const struct nvrtc *n, const struct job *job, nvrtcProgram program,
                      int64_t start_ns, struct kb_buf *reply, nvrtcResult *rc) {
     size_t size = 0;
@@ -181,9 +195,7 @@ static bool get_code(const struct nvrtc *n, const struct job *job, nvrtcProgram 
             kb_wire_put_text(&lowered, name);
     }
     if (!*rc)
-        *rc = n->GetCUBINSize(program, &size);
-    if (!*rc)
-        *rc = n->GetCUBIN(program, kb_buf_reserve(&cubin, size));
+        *rc = get_made(n, job, program, &cubin, &size);
     if (!*rc) {
         kb_wire_put_u64(reply, (uint64_t)(kb_now_ns() - start_ns));
         kb_wire_put_u64(reply, job->entries.count);

@@ -4,14 +4,12 @@
 
 #include <math.h>
 
-/* The stream case of `problem`'s bytes, as far as a plan. */
-static bool plan_stream(struct kb_session *s, const struct kb_problem *problem,
-                        struct kb_arena *arena, struct kb_asked *out, struct kb_err *err) {
+bool kb_ceiling_job(const struct kb_problem *problem, struct kb_arena *arena,
+                    struct kb_job *out, struct kb_err *err) {
     const struct kb_op *op = kb_op_find("stream");
-    const struct kb_device_limits *limits = &s->backend->info(s->device)->limits;
     struct kb_case c;
 
-    if (!op)
+    if (!op || !problem->ceiling_pattern || problem->ceiling_elements <= 0)
         return kb_fail(err, KB_UNSUPPORTED, "no op stream to measure it with");
     kb_case_start(&c, op);
     c.dtype = problem->c->dtype;
@@ -19,7 +17,18 @@ static bool plan_stream(struct kb_session *s, const struct kb_problem *problem,
     c.shape[0] = problem->ceiling_elements;
     if (!kb_case_set(&c, "pattern", problem->ceiling_pattern, err))
         return false;
-    struct kb_job job = {.case_id = kb_case_id(&c, arena), .build = "precise"};
+    *out = (struct kb_job){.case_id = kb_case_id(&c, arena), .build = "precise"};
+    return true;
+}
+
+/* The stream case of `problem`'s bytes, as far as a plan. */
+static bool plan_stream(struct kb_session *s, const struct kb_problem *problem,
+                        struct kb_arena *arena, struct kb_asked *out, struct kb_err *err) {
+    const struct kb_device_limits *limits = &s->backend->info(s->device)->limits;
+    struct kb_job job;
+
+    if (!kb_ceiling_job(problem, arena, &job, err))
+        return false;
     return kb_session_plan(s, s->backend->name, limits, &job, arena, out, err);
 }
 

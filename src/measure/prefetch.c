@@ -1,9 +1,10 @@
 /* prefetch.c - compile ahead: the distinct builds of many jobs, several processes at once.
  *
- * Each process is an ordinary worker that runs the jobs in --mode build; the cache's locks
- * see to it that one key is compiled once, and the run that follows finds everything there.
- * What is distinct is decided by plans made here, which need no device. */
-#include "session.h"
+ * The cache's locks see to it that one key is compiled once, and the run that follows finds
+ * everything there. What is distinct is decided by plans made here, which need no device.
+ * For a GPU compile.c does the rest; on host each process is an ordinary worker that runs
+ * the jobs in --mode build. */
+#include "prefetch.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -18,6 +19,10 @@ enum { COMPILE_MS = 120000, SPARE_MS = 60000, MAX_LANES = 256 };
  * freed only after it was taken out and no handler may still hold it. */
 static _Atomic(struct kb_worker *) running[MAX_LANES];
 static atomic_int killed, in_handler;
+
+bool kb_prefetch_killed(void) {
+    return atomic_load(&killed) != 0;
+}
 
 void kb_prefetch_kill(void) {
     atomic_fetch_add(&in_handler, 1);
@@ -42,6 +47,7 @@ struct lane {
     const struct kb_job *jobs;
     const int *picked;
     int n_picked, first, step;
+    struct kb_compiles *made;
 };
 
 static void *run_lane(void *context) {
@@ -64,6 +70,8 @@ static void *run_lane(void *context) {
         job.mode = KB_BUILD_ONLY;
         if (!kb_worker_run(worker, &job, timeout_ms, &arena, &row, &err))
             break;
+        if (row.built && !row.code.cached)
+            kb_compiles_add(lane->made, row.code.key, row.code.compile_ms);
         kb_arena_reset(&arena);
     }
     end_worker(lane->first, worker);
@@ -93,14 +101,6 @@ static void put_file(const struct kb_job *job, struct kb_buf *out) {
     kb_buf_printf(out, "\n%s", op ? op->family : "");
 }
 
-/* The code of a plan, and that of the stream kernel that its ceiling is taken with. */
-static void put_code(const struct kb_asked *asked, struct kb_buf *out) {
-    const char *pattern = asked->problem.ceiling_pattern;
-
-    kb_build_key(&asked->plan, &asked->build, out);
-    kb_buf_printf(out, "\n%s %s", kb_dtype_name(asked->c.dtype), pattern ? pattern : "");
-}
-
 struct pick {
     struct kb_hash code;
     int job;
@@ -127,7 +127,6 @@ static int pick_planned(const struct kb_device_info *device, const struct kb_job
     struct kb_strings whole = {0};
     struct kb_arena arena = {0};
     struct kb_buf code = {0}, file = {0};
-    bool host = kb_streq(device->backend, "host");
     int n = 0;
 
     for (int i = 0; i < n_jobs; i++) {
@@ -139,11 +138,11 @@ static int pick_planned(const struct kb_device_info *device, const struct kb_job
             !kb_session_plan(&session, device->backend, &device->limits, &jobs[i], &arena,
                              asked, &err))
             continue; /* what does not come to a plan says so in the run */
-        if (host && is_whole_file(&asked->plan))
+        if (is_whole_file(&asked->plan))
             kb_strings_add(&whole, &session.arena,
                            kb_arena_strdup(&session.arena, file.data));
         kb_buf_clear(&code);
-        put_code(asked, &code);
+        kb_build_key(&asked->plan, &asked->build, &code);
         picks[n++] = (struct pick){kb_hash_of(code.data, code.len), i};
     }
     kb_buf_free(&code);
@@ -170,59 +169,23 @@ static int pick_distinct(const struct kb_device_info *device, const struct kb_jo
     return n_picked;
 }
 
-/* Those of `picked` whose code the cache lacks: where it lacks nothing no process is
- * started and no GPU opened for it, which would take longer than the run of a small suite.
+/* ---- on host --------------------------------------------------------------------------
  */
-static int drop_cached(const struct kb_exec_options *exec,
-                       const struct kb_device_info *device, const struct kb_job *jobs,
-                       int *picked, int n) {
-    struct kb_exec_options look = *exec;
-    struct kb_session session = {0};
-    struct kb_asked *asked = kb_arena_alloc(&session.arena, sizeof *asked);
-    struct kb_compiler *compiler = NULL;
-    struct kb_arena arena = {0};
-    struct kb_code_info info;
-    struct kb_err err = {0};
-    int kept = 0;
 
-    look.no_compile = true;
-    if (exec->no_cache || !kb_compiler_open(&look, &compiler, &err)) {
-        kb_session_free(&session);
-        return n;
-    }
-    for (int i = 0; i < n; i++) {
-        kb_arena_reset(&arena);
-        if (!kb_session_plan(&session, device->backend, &device->limits, &jobs[picked[i]],
-                             &arena, asked, &err) ||
-            !kb_compiler_build(compiler, device->limits.sm, &asked->plan, &asked->build,
-                               &info, &err))
-            picked[kept++] = picked[i];
-    }
-    kb_compiler_close(compiler);
-    kb_arena_free(&arena);
-    kb_session_free(&session);
-    return kept;
-}
-
-void kb_prefetch(const struct kb_worker_options *options,
-                 const struct kb_device_info *device, const struct kb_job *jobs, int n_jobs,
-                 int processes) {
+static void compile_on_host(const struct kb_worker_options *options,
+                            const struct kb_device_info *device, const struct kb_job *jobs,
+                            int n_jobs, int processes, struct kb_compiles *made) {
     struct kb_worker_options same = *options;
     struct kb_arena arena = {0};
     int *picked = kb_arena_array(&arena, (size_t)n_jobs, sizeof *picked);
 
-    atomic_store(&killed, 0);
     same.backend = device->backend;
     int n = pick_distinct(device, jobs, n_jobs, picked);
-    if (kb_streq(device->backend, "cuda"))
-        n = drop_cached(&options->exec, device, jobs, picked, n);
-    int wanted = processes > 1 ? processes : 1, started = 0;
-    wanted = wanted < MAX_LANES ? wanted : MAX_LANES;
-    int lanes = wanted < n ? wanted : n;
+    int lanes = processes < n ? processes : n, started = 0;
     struct lane *lane = kb_arena_array(&arena, (size_t)lanes, sizeof *lane);
     pthread_t *threads = kb_arena_array(&arena, (size_t)lanes, sizeof *threads);
     for (int i = 0; i < lanes; i++) {
-        lane[i] = (struct lane){&same, jobs, picked, n, i, lanes};
+        lane[i] = (struct lane){&same, jobs, picked, n, i, lanes, made};
         if (pthread_create(&threads[started], NULL, run_lane, &lane[i]) == 0)
             started++;
         else
@@ -231,6 +194,38 @@ void kb_prefetch(const struct kb_worker_options *options,
     for (int i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
     kb_arena_free(&arena);
+}
+
+/* ---- both ------------------------------------------------------------------------------
+ */
+
+void kb_compiles_add(struct kb_compiles *made, const char *key, double compile_ms) {
+    pthread_mutex_lock(&made->lock);
+    if (!kb_strings_has(&made->keys, key)) {
+        kb_strings_add(&made->keys, &made->arena, kb_arena_strdup(&made->arena, key));
+        made->compile_ms += compile_ms;
+    }
+    pthread_mutex_unlock(&made->lock);
+}
+
+void kb_compiles_free(struct kb_compiles *made) {
+    kb_arena_free(&made->arena);
+    made->keys = (struct kb_strings){0};
+}
+
+void kb_prefetch(const struct kb_worker_options *options,
+                 const struct kb_device_info *device, const struct kb_job *jobs, int n_jobs,
+                 int processes, struct kb_compiles *made) {
+    int64_t start_ns = kb_now_ns();
+    int lanes = processes < 1 ? 1 : processes < MAX_LANES ? processes : MAX_LANES;
+
+    atomic_store(&killed, 0);
+    if (kb_streq(device->backend, "cuda"))
+        kb_compile_ahead(&options->exec, device, jobs, n_jobs, lanes, made);
+    else
+        compile_on_host(options, device, jobs, n_jobs, lanes, made);
+    made->wall_ms += (double)(kb_now_ns() - start_ns) / 1e6;
+    made->processes = lanes > made->processes ? lanes : made->processes;
 }
 
 /* ---- variants ---------------------------------------------------------------------- */

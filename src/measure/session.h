@@ -142,6 +142,9 @@ bool kb_session_ceiling(struct kb_session *session, const struct kb_job *job,
                         const struct kb_problem *problem, enum kb_method method,
                         struct kb_arena *arena, struct kb_row *row, double *ns,
                         struct kb_err *err);
+/* The job of that kernel for a problem; KB_UNSUPPORTED where there is none. */
+bool kb_ceiling_job(const struct kb_problem *problem, struct kb_arena *arena,
+                    struct kb_job *out, struct kb_err *err);
 /* Compile that kernel ahead. */
 bool kb_session_ceiling_build(struct kb_session *session, const struct kb_problem *problem,
                               struct kb_arena *arena, struct kb_err *err);

@@ -44,6 +44,11 @@ void kb_tally_add(struct kb_tally *tally, const struct kb_row *row) {
     tally->rows++;
     tally->count[kb_reason_verdict(row->reason)]++;
     tally->reasons[row->reason]++;
+    if (row->built) {
+        tally->built++;
+        tally->cached += row->code.cached;
+        tally->load_ms += row->code.load_ms;
+    }
     if (!t)
         return;
     if (row->reason == KB_R_NONE && isfinite(t->ceiling_ns) && t->ceiling > 0) {

@@ -1,0 +1,240 @@
+/* compile.c - compile ahead for a GPU: threads that each keep a compiler, which is a
+ * process of its own and opens no device, and take the distinct compiles one by one.
+ *
+ * What nvcc compiles is taken a few at a time, since most of its time is the reading of
+ * headers, and first, since it takes longest. */
+#include "brood.h"
+#include "prefetch.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { POLL_MS = 100 };
+
+/* One distinct compile. */
+struct pick {
+    struct kb_hash code, group; /* group: all that decides it but its entries */
+    const struct kb_job *job;
+    bool from_nvcc;
+};
+
+/* A run of picks that are compiled together. */
+struct task {
+    int first, count;
+};
+
+struct ahead {
+    const struct kb_exec_options *exec;
+    const struct kb_device_info *device;
+    struct kb_session session; /* no device: kernel files and extra jobs */
+    pthread_mutex_t plan_lock; /* the session's */
+    struct pick *picks;
+    struct task *tasks;
+    int n_picks, n_tasks;
+    atomic_int next; /* task */
+    struct kb_compiles *made;
+    pthread_mutex_t end_lock;
+    pthread_cond_t ended;
+    int n_ended;
+};
+
+/* ---- what is to compile -----------------------------------------------------------------
+ */
+
+/* `asked` as a pick. */
+static struct pick pick_of(const struct kb_asked *asked, const struct kb_job *job) {
+    const struct kb_plan *plan = &asked->plan;
+    struct kb_buf text = {0};
+    struct pick pick = {.job = job, .from_nvcc = asked->build.from_nvcc};
+    kb_build_key(plan, &asked->build, &text);
+    pick.code = kb_hash_of(text.data, text.len);
+    for (int i = 0; i < plan->n_launches; i++)
+        kb_buf_cut(&text, text.len - strlen(plan->launches[i].entry) - 1);
+    pick.group = kb_hash_of(text.data, text.len);
+    kb_buf_free(&text);
+    return pick;
+}
+
+/* The ceiling's kernel of a problem, if none of its kind was added before. */
+static bool add_ceiling(struct ahead *a, const struct kb_asked *asked,
+                        struct kb_strings *seen, struct kb_asked *own,
+                        struct kb_arena *arena) {
+    const struct kb_problem *problem = &asked->problem;
+    struct kb_err none = {0};
+    if (!problem->ceiling_pattern || problem->ceiling_elements <= 0)
+        return false;
+    const char *kind = kb_arena_printf(arena, "%s %s", problem->ceiling_pattern,
+                                       kb_dtype_name(problem->c->dtype));
+    struct kb_job *job = kb_arena_alloc(&a->session.arena, sizeof *job);
+    if (!kb_ceiling_job(problem, &a->session.arena, job, &none) ||
+        !kb_session_plan(&a->session, a->device->backend, &a->device->limits, job, arena,
+                         own, &none))
+        return false;
+    /* A pattern may have several variants, by size. */
+    kind = kb_arena_printf(arena, "%s %s", kind, own->plan.variant->name);
+    if (kb_strings_has(seen, kind))
+        return false;
+    kb_strings_add(seen, &a->session.arena, kb_arena_strdup(&a->session.arena, kind));
+    a->picks[a->n_picks++] = pick_of(own, job);
+    return true;
+}
+
+static int by_code(const void *x, const void *y) {
+    const struct pick *a = x, *b = y;
+    int order = memcmp(&a->code, &b->code, sizeof a->code);
+    return order ? order : (a->job > b->job) - (a->job < b->job);
+}
+
+/* nvcc's first, those of a group together. */
+static int by_group(const void *x, const void *y) {
+    const struct pick *a = x, *b = y;
+    if (a->from_nvcc != b->from_nvcc)
+        return a->from_nvcc ? -1 : 1;
+    int order = a->from_nvcc ? memcmp(&a->group, &b->group, sizeof a->group) : 0;
+    return order ? order : (a->job > b->job) - (a->job < b->job);
+}
+
+static void pick_all(struct ahead *a, const struct kb_job *jobs, int n_jobs) {
+    struct kb_arena arena = {0};
+    struct kb_strings seen = {0};
+    struct kb_asked *asked = kb_arena_alloc(&a->session.arena, 2 * sizeof *asked);
+    int n = 0;
+    a->picks = kb_arena_array(&a->session.arena, 2 * (size_t)n_jobs, sizeof *a->picks);
+    for (int i = 0; i < n_jobs; i++) {
+        struct kb_err none = {0}; /* what comes to no plan says so in the run */
+        kb_arena_reset(&arena);
+        if (!kb_session_plan(&a->session, a->device->backend, &a->device->limits, &jobs[i],
+                             &arena, &asked[0], &none))
+            continue;
+        a->picks[a->n_picks++] = pick_of(&asked[0], &jobs[i]);
+        add_ceiling(a, &asked[0], &seen, &asked[1], &arena);
+    }
+    kb_arena_free(&arena);
+    qsort(a->picks, (size_t)a->n_picks, sizeof *a->picks, by_code);
+    for (int i = 0; i < a->n_picks; i++)
+        if (!n ||
+            memcmp(&a->picks[i].code, &a->picks[n - 1].code, sizeof a->picks[i].code) != 0)
+            a->picks[n++] = a->picks[i];
+    a->n_picks = n;
+    qsort(a->picks, (size_t)n, sizeof *a->picks, by_group);
+}
+
+/* As many at a time as leave each lane two tasks. */
+static void make_tasks(struct ahead *a, int lanes) {
+    int n_nvcc = 0;
+    a->tasks = kb_arena_array(&a->session.arena, (size_t)a->n_picks, sizeof *a->tasks);
+    while (n_nvcc < a->n_picks && a->picks[n_nvcc].from_nvcc)
+        n_nvcc++;
+    int most = (n_nvcc + 2 * lanes - 1) / (2 * lanes);
+    most = most < 1 ? 1 : most > KB_MAX_TOGETHER ? KB_MAX_TOGETHER : most;
+    for (int i = 0; i < a->n_picks; i++) {
+        struct task *last = a->n_tasks ? &a->tasks[a->n_tasks - 1] : NULL;
+        const struct pick *pick = &a->picks[i];
+        if (last && pick->from_nvcc && last->count < most &&
+            !memcmp(&a->picks[i - 1].group, &pick->group, sizeof pick->group))
+            last->count++;
+        else
+            a->tasks[a->n_tasks++] = (struct task){i, 1};
+    }
+}
+
+/* ---- compiling -------------------------------------------------------------------------
+ */
+
+static void compile_task(struct ahead *a, struct kb_compiler *compiler,
+                         const struct task *task, struct kb_asked *asked,
+                         struct kb_arena *arena) {
+    struct kb_compiled items[KB_MAX_TOGETHER] = {0};
+    int n = 0;
+    pthread_mutex_lock(&a->plan_lock);
+    for (int i = 0; i < task->count; i++) {
+        struct kb_err none = {0};
+        if (kb_session_plan(&a->session, a->device->backend, &a->device->limits,
+                            a->picks[task->first + i].job, arena, &asked[n], &none)) {
+            items[n].plan = &asked[n].plan;
+            n++;
+        }
+    }
+    pthread_mutex_unlock(&a->plan_lock);
+    if (n)
+        kb_compiler_build_together(compiler, a->device->limits.sm, &asked[0].build, items,
+                                   n);
+    for (int i = 0; i < n; i++)
+        if (items[i].ok && !items[i].info.cached)
+            kb_compiles_add(a->made, items[i].info.key, items[i].info.compile_ms);
+}
+
+static void end_lane(struct ahead *a) {
+    pthread_mutex_lock(&a->end_lock);
+    a->n_ended++;
+    pthread_cond_signal(&a->ended);
+    pthread_mutex_unlock(&a->end_lock);
+}
+
+static void *run_lane(void *context) {
+    struct ahead *a = context;
+    struct kb_arena arena = {0}, kept = {0};
+    struct kb_compiler *compiler = NULL;
+    struct kb_err none = {0}; /* the run itself will say so */
+    struct kb_asked *asked = kb_arena_array(&kept, KB_MAX_TOGETHER, sizeof *asked);
+    bool open = kb_compiler_open(a->exec, &compiler, &none);
+    while (open && !kb_prefetch_killed()) {
+        int at = atomic_fetch_add(&a->next, 1);
+        if (at >= a->n_tasks)
+            break;
+        compile_task(a, compiler, &a->tasks[at], asked, &arena);
+        kb_arena_reset(&arena);
+    }
+    kb_compiler_close(compiler);
+    kb_arena_free(&arena);
+    kb_arena_free(&kept);
+    end_lane(a);
+    return NULL;
+}
+
+/* Until all have ended; when that is not to be waited for, the compilers die. */
+static void await(struct ahead *a, int lanes) {
+    pthread_mutex_lock(&a->end_lock);
+    while (a->n_ended < lanes) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += POLL_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        if (pthread_cond_timedwait(&a->ended, &a->end_lock, &until) == ETIMEDOUT &&
+            kb_prefetch_killed())
+            kb_brood_kill(getpid());
+    }
+    pthread_mutex_unlock(&a->end_lock);
+}
+
+void kb_compile_ahead(const struct kb_exec_options *exec,
+                      const struct kb_device_info *device, const struct kb_job *jobs,
+                      int n_jobs, int lanes, struct kb_compiles *made) {
+    struct ahead a = {
+        .exec = exec,
+        .device = device,
+        .plan_lock = PTHREAD_MUTEX_INITIALIZER,
+        .made = made,
+        .end_lock = PTHREAD_MUTEX_INITIALIZER,
+        .ended = PTHREAD_COND_INITIALIZER,
+    };
+    pick_all(&a, jobs, n_jobs);
+    make_tasks(&a, lanes);
+    lanes = lanes < a.n_tasks ? lanes : a.n_tasks;
+    pthread_t *threads = kb_arena_array(&a.session.arena, (size_t)lanes, sizeof *threads);
+    int started = 0;
+    while (started < lanes && !pthread_create(&threads[started], NULL, run_lane, &a))
+        started++;
+    if (!started && a.n_tasks)
+        run_lane(&a); /* no thread to be had: then one after the other */
+    else
+        await(&a, started);
+    for (int i = 0; i < started; i++)
+        pthread_join(threads[i], NULL);
+    kb_session_free(&a.session);
+}

@@ -1,0 +1,114 @@
+/* distinct_test.c - of many jobs, which come to code that is new. */
+#include "session.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct kb_device_info h200 = {
+    .backend = "cuda",
+    .id = "0",
+    .limits = {.sm = 90,
+               .sm_count = 132,
+               .smem_per_block = 232448,
+               .max_threads = 1024,
+               .max_grid = {2147483647, 65535, 65535},
+               .max_block = {1024, 1024, 64}},
+};
+
+static struct kb_job job(const char *id, const char *variant, const char *build) {
+    return (struct kb_job){
+        .case_id = id,
+        .variant = variant,
+        .build = build,
+        .trusted_flags = true,
+        .tags = "",
+        .origin = "",
+        .repeat_options = "",
+        .seed = 1,
+    };
+}
+
+static bool take(struct kb_distinct *d, const struct kb_device_info *device, const char *id,
+                 const char *variant, const char *build) {
+    struct kb_job asked = job(id, variant, build);
+    return kb_distinct_take(d, device, &asked);
+}
+
+static void one_job_stands_for_its_code(void **state) {
+    struct kb_distinct *d = kb_distinct_open();
+    (void)state;
+    assert_true(take(d, &h200, "silu/83x1024/bf16", "vec16", "precise"));
+    assert_false(take(d, &h200, "silu/64x2048/bf16", "vec16", "precise"));
+    assert_false(take(d, &h200, "silu/64x2048/bf16/layout=up_gate", "vec16", "precise"));
+    assert_true(take(d, &h200, "silu/64x2048/fp16", "vec16", "precise"));
+    assert_true(take(d, &h200, "gelu/64x2048/bf16", "vec16", "precise"));
+    assert_true(take(d, &h200, "silu/64x2048/bf16", "vec8", "precise"));
+    assert_true(take(d, &h200, "silu/64x2048/bf16", "vec16", "fast-math"));
+    assert_true(take(d, &h200, "silu/64x2048/bf16", "vec16", "precise+KB_THREADS=64"));
+    kb_distinct_close(d);
+}
+
+static void many_codes_are_told_apart(void **state) {
+    struct kb_distinct *d = kb_distinct_open();
+    char build[64];
+    (void)state;
+    for (int round = 0; round < 2; round++)
+        for (int i = 1; i <= 300; i++) {
+            snprintf(build, sizeof build, "precise+KB_THREADS=%d", i);
+            assert_int_equal(take(d, &h200, "silu/8x64/bf16", "vec16", build), round == 0);
+        }
+    kb_distinct_close(d);
+}
+
+static void on_host_a_file_is_one_code(void **state) {
+    struct kb_device_info host = h200;
+    struct kb_distinct *d = kb_distinct_open();
+    (void)state;
+    memcpy(host.backend, "host", sizeof "host");
+    assert_true(take(d, &host, "silu/83x1024/bf16", NULL, "precise"));
+    assert_false(take(d, &host, "gelu/83x1022/fp32", NULL, "precise"));
+    assert_true(take(d, &host, "stream/1024/bf16", NULL, "precise"));
+    kb_distinct_close(d);
+}
+
+static void what_no_case_comes_to_is_left_once(void **state) {
+    struct kb_distinct *d = kb_distinct_open();
+    struct kb_job left;
+    (void)state;
+    assert_false(take(d, &h200, "silu/83x1024/bf16", "vec32", "precise"));
+    assert_false(take(d, &h200, "silu/64x1024/bf16", "vec32", "precise"));
+    assert_false(take(d, &h200, "silu/83x1022/bf16", "vec16", "precise"));
+    assert_true(take(d, &h200, "silu/83x1024/bf16", "vec16", "precise"));
+    assert_false(take(d, &h200, "silu/81x1022/bf16", "vec16", "precise"));
+    assert_true(kb_distinct_left(d, &left));
+    assert_string_equal(left.variant, "vec32");
+    assert_string_equal(left.case_id, "silu/83x1024/bf16");
+    assert_false(kb_distinct_left(d, &left));
+    kb_distinct_close(d);
+}
+
+static void an_error_is_taken_once(void **state) {
+    struct kb_distinct *d = kb_distinct_open();
+    (void)state;
+    assert_true(take(d, &h200, "silu/83x1024/bf16", "vec16", "precise+KB_THREADS=2048"));
+    assert_false(take(d, &h200, "silu/64x1024/bf16", "vec16", "precise+KB_THREADS=2048"));
+    assert_true(take(d, &h200, "silu/64x1024/bf16", "none", "precise"));
+    kb_distinct_close(d);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_job_stands_for_its_code),
+        cmocka_unit_test(many_codes_are_told_apart),
+        cmocka_unit_test(on_host_a_file_is_one_code),
+        cmocka_unit_test(what_no_case_comes_to_is_left_once),
+        cmocka_unit_test(an_error_is_taken_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
