@@ -59,6 +59,11 @@ struct kb_options {
     bool no_cache, no_compile;
     struct kb_strings outputs; /* -o */
     int format;                /* enum kb_format; KB_FORMAT_TABLE by default */
+    int n_columns;             /* 0: by default */
+    struct kb_column_choice columns[KB_MAX_COLUMNS];
+    bool sorted;
+    struct kb_column_choice sort; /* where `sorted` */
+    bool fail_fast;
     int color;
     bool quiet, verbose;
 };

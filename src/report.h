@@ -126,4 +126,15 @@ bool kb_report_write(enum kb_format format, const char *path, struct kb_rows *ro
 bool kb_report_print(enum kb_format format, int fd, const char *name, struct kb_rows *rows,
                      struct kb_err *err);
 
+/* ---- GitHub Actions ---------------------------------------------------------------------
+ */
+
+/* "::error title=...::...", a line that makes an annotation. */
+void kb_github_error(const char *title, const char *text, struct kb_buf *out);
+/* One for each row that is told again, as far as GitHub shows them. */
+bool kb_github_annotations(struct kb_rows *rows, struct kb_buf *out, struct kb_err *err);
+/* The report as Markdown, added to the file that GITHUB_STEP_SUMMARY names, no longer than
+ * GitHub takes it. */
+bool kb_github_summary(const char *path, struct kb_rows *rows, struct kb_err *err);
+
 #endif

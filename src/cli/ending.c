@@ -31,6 +31,15 @@ static int64_t rows_of_status(const struct kb_tally *tally, int status) {
     return n;
 }
 
+static int64_t rows_planned(const struct kb_run *run) {
+    return run->plan.jobs * run->fleet.n;
+}
+
+/* Rows that --fail-fast did not get to. */
+static int64_t left_out(const struct kb_run *run) {
+    return run->stopped ? rows_planned(run) - run->tally.rows : 0;
+}
+
 static void status_words(const struct kb_run *run, int status, struct kb_buf *out) {
     const struct kb_tally *tally = &run->tally;
     const char *before = " (and ";
@@ -58,6 +67,9 @@ static void status_words(const struct kb_run *run, int status, struct kb_buf *ou
     }
     if (*before == ',')
         kb_buf_putc(out, ')');
+    if (left_out(run) > 0)
+        kb_buf_printf(out, "; --fail-fast: %lld of %lld rows were not run",
+                      (long long)left_out(run), (long long)rows_planned(run));
     if (status == 1 && run->single && run->not_timed)
         kb_buf_puts(out, "; it was not timed, only a kernel that passed is");
 }
@@ -107,6 +119,14 @@ static void build_words(const struct kb_run *run, struct kb_buf *out) {
     kb_buf_putc(out, '\n');
 }
 
+static void print_sorted(struct kb_run *run) {
+    struct kb_buf text = {0};
+    kb_sorter_print(&run->sorter, &text);
+    if (text.len)
+        kb_terminal_print(&run->terminal, &text);
+    kb_buf_free(&text);
+}
+
 static void print_summary(struct kb_run *run, double seconds) {
     struct kb_buf text = {0};
     bool first = run->options->quiet &&
@@ -140,6 +160,7 @@ static bool print_end(struct kb_run *run, const struct ending *end, struct kb_ro
         ok = kb_report_print((enum kb_format)run->options->format, STDOUT_FILENO,
                              "standard output", rows, err);
     } else {
+        print_sorted(run);
         ok = print_failures(run, rows, err);
         print_summary(run, end->seconds);
     }
@@ -174,7 +195,7 @@ static bool finish(struct kb_run *run, struct kb_buf *wrote) {
     struct kb_err err = {0}, shown = {0};
     int signal = kb_interrupted();
     const struct ending end = {
-        .complete = !signal && !run->err.kind,
+        .complete = !signal && !run->err.kind && !left_out(run),
         .interrupted = signal ? kb_interrupt_name(signal) : NULL,
         .seconds = kb_run_seconds(run),
     };
@@ -184,6 +205,7 @@ static bool finish(struct kb_run *run, struct kb_buf *wrote) {
     if (ok) {
         print_end(run, &end, rows, &shown);
         ok = write_reports(run, rows, wrote, &err);
+        kb_run_tell_github(run, rows);
     }
     kb_rows_close(rows);
     if (!run->err.kind)
@@ -200,8 +222,7 @@ int kb_run_end(struct kb_run *run) {
     if (signal) {
         status = 128 + signal;
         kb_buf_printf(&why, "%s after %lld of %lld rows", kb_interrupt_name(signal),
-                      (long long)run->tally.rows,
-                      (long long)(run->plan.jobs * run->fleet.n));
+                      (long long)run->tally.rows, (long long)rows_planned(run));
     } else if (run->err.kind) {
         status = kb_status_worse(status, kb_err_status(&run->err));
         kb_buf_puts(&why, run->err.msg);

@@ -20,10 +20,14 @@ struct kb_run {
     bool single;                 /* one row: its screen, no table */
     bool screens;                /* table or screen on standard output, no --format */
     int shrunk[KB_REASON_COUNT]; /* rows whose smallest case was looked for */
+    struct kb_sorter sorter;     /* of --sort: rows of the table until the end */
+    bool stopped;                /* by --fail-fast */
     bool not_timed;              /* a single row was to be timed only if it passed */
     int64_t start_ns;
     struct kb_err err; /* what ended the run before its end; kind 0 if nothing did */
 };
+/* In GitHub Actions: annotations on standard error, the summary of the job. */
+void kb_run_tell_github(struct kb_run *run, struct kb_rows *rows);
 double kb_run_seconds(const struct kb_run *run);
 /* Failures again, summary, reports, the last line. The exit status. */
 int kb_run_end(struct kb_run *run);

@@ -129,6 +129,14 @@ void kb_offer_methods(struct kb_arena *arena, struct kb_strings *out) {
 #undef X
 }
 
+void kb_offer_columns(struct kb_arena *arena, struct kb_strings *out) {
+    kb_column_words(false, arena, out);
+}
+
+void kb_offer_sort_keys(struct kb_arena *arena, struct kb_strings *out) {
+    kb_column_words(true, arena, out);
+}
+
 void kb_offer_formats(struct kb_arena *arena, struct kb_strings *out) {
 #define X(id, word, help, writer) add(word, arena, out);
     KB_FORMATS(X)

@@ -313,6 +313,12 @@ static void check_together(const struct kb_options *o, struct kb_complaints *c) 
         kb_complain_option(c, "--dump", "nothing is run by --mode %s",
                            kb_mode_word((enum kb_mode)o->mode));
     bool timed = o->mode < 0 || o->mode == KB_BENCH;
+    if (o->n_columns && o->format != KB_FORMAT_TABLE)
+        kb_complain_option(c, "--columns", "is of the table, not of --format %s",
+                           kb_format_word((enum kb_format)o->format));
+    if (o->sorted && o->format != KB_FORMAT_TABLE)
+        kb_complain_option(c, "--sort", "is of the table, not of --format %s",
+                           kb_format_word((enum kb_format)o->format));
     if (o->n_methods && !timed)
         kb_complain_option(c, "--method", "nothing is timed by --mode %s",
                            kb_mode_word((enum kb_mode)o->mode));

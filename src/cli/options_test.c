@@ -212,6 +212,11 @@ static void each_mistake_has_its_words(void **state) {
         {"--sample 1", "--sample: \"1\" is no whole number from 2 to 9007199254740992"},
         {"gate a.json --baseline b.json", NULL},
         {"diff a.json b.json", "diff: not in this version"},
+        {"--columns erro", "--columns: unknown column \"erro\", did you mean \"error\"?"},
+        {"--columns verdict", NULL},
+        {"--sort err", "--sort: unknown column \"err\", did you mean \"error\"?"},
+        {"--columns error --format csv", "--columns: is of the table, not of --format csv"},
+        {"--sort error --format json", "--sort: is of the table, not of --format json"},
         {"lits", "lits: no such file, folder or command, did you mean \"list\"?"},
     };
     for (size_t i = 0; i < KB_COUNT(bad); i++) {

@@ -125,7 +125,10 @@ static void plan_table(struct kb_run *run) {
         plan.n_methods = o->n_methods;
         memcpy(plan.methods, o->methods, sizeof plan.methods);
     }
+    plan.n_columns = o->n_columns;
+    memcpy(plan.columns, o->columns, sizeof plan.columns);
     kb_table_make(&run->table, &plan, &run->terminal.look);
+    run->sorter.by = o->sort;
 }
 
 /* Which files of the tool itself were used, for -v. */
@@ -179,7 +182,9 @@ static bool emit(struct kb_run *run, struct kb_row *row, int device) {
         kb_table_row(&run->table, row, &text);
     else if (run->options->format == KB_FORMAT_JSONL)
         print_line(row, &text);
-    if (text.len)
+    if (text.len && run->options->sorted && !run->single)
+        kb_sorter_add(&run->sorter, row, kb_buf_text(&text));
+    else if (text.len)
         kb_terminal_print(&run->terminal, &text);
     kb_buf_free(&text);
     if (run->terminal.failed)
@@ -267,10 +272,11 @@ static bool run_job(struct kb_run *run, const struct kb_job *job, struct kb_aren
         /* A worker that our own signal killed says nothing about its case. */
         if (!kb_interrupted() || rows[i].reason != KB_R_CRASH)
             ok = emit(run, &rows[i], i);
+        run->stopped |= ok && run->options->fail_fast && kb_row_is_repeated(&rows[i]);
     }
     for (int i = 0; i < run->fleet.n; i++)
         kb_arena_reset(&arenas[i]);
-    return ok && !kb_interrupted();
+    return ok && !run->stopped && !kb_interrupted();
 }
 
 /* Compile what a batch needs, once for each kind of device. */
@@ -431,6 +437,7 @@ int kb_command_run(const struct kb_options *options, int argc, char *const argv[
     kb_fleet_close(&run->fleet);
     kb_run_plan_free(&run->plan);
     kb_compiles_free(&run->compiles);
+    kb_sorter_free(&run->sorter);
     kb_arena_free(&run->arena);
     kb_arena_free(&arena);
     return status;

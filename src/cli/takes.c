@@ -92,6 +92,41 @@ bool kb_take_format(const char *value, struct kb_arena *arena, struct kb_options
     return true;
 }
 
+static void know_columns(const char *value, bool to_sort, struct kb_arena *arena,
+                         struct kb_buf *what) {
+    struct kb_strings words = {0};
+    kb_column_words(to_sort, arena, &words);
+    know(words.items, words.count, "column", value, what);
+}
+
+bool kb_take_columns(const char *value, struct kb_arena *arena, struct kb_options *out,
+                     struct kb_buf *what) {
+    struct kb_strings list = {0};
+    struct kb_column_choice choice;
+    kb_split(arena, value, ',', &list);
+    for (size_t i = 0; i < list.count; i++) {
+        bool twice = false;
+        if (!kb_column_parse(list.items[i], false, &choice)) {
+            know_columns(list.items[i], false, arena, what);
+            return false;
+        }
+        for (int k = 0; k < out->n_columns; k++)
+            twice |= out->columns[k].kind == choice.kind &&
+                     out->columns[k].method == choice.method;
+        if (!twice)
+            out->columns[out->n_columns++] = choice;
+    }
+    return true;
+}
+
+bool kb_take_sort(const char *value, struct kb_arena *arena, struct kb_options *out,
+                  struct kb_buf *what) {
+    out->sorted = kb_column_parse(value, true, &out->sort);
+    if (!out->sorted)
+        know_columns(value, true, arena, what);
+    return out->sorted;
+}
+
 bool kb_take_output(const char *value, struct kb_arena *arena, struct kb_options *out,
                     struct kb_buf *what) {
     const char *slash = strrchr(value, '/'), *dot = strrchr(slash ? slash : value, '.');

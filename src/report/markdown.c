@@ -170,36 +170,69 @@ static void add_failure(const struct kb_row *row, struct kb_buf *out) {
     kb_buf_free(&words);
 }
 
+/* `max`: bytes that rows, and then failures, may come to; 0: any. */
 struct markdown {
     const struct kb_survey *survey;
     struct kb_buf *out;
+    size_t max;
+    int64_t left_out;
 };
 
+static bool has_room(struct markdown *md) {
+    bool room = !md->max || md->out->len < md->max;
+    md->left_out += !room;
+    return room;
+}
+
 static void visit_row(void *context, const struct kb_row *row) {
-    const struct markdown *md = context;
-    add_row(md->survey, row, md->out);
+    struct markdown *md = context;
+    if (has_room(md))
+        add_row(md->survey, row, md->out);
 }
 
 static void visit_failure(void *context, const struct kb_row *row) {
-    const struct markdown *md = context;
-    if (kb_row_is_repeated(row))
+    struct markdown *md = context;
+    if (kb_row_is_repeated(row) && has_room(md))
         add_failure(row, md->out);
 }
 
-bool kb_write_markdown(struct kb_rows *rows, struct kb_sink *sink, struct kb_err *err) {
+static void tell_left_out(struct markdown *md, const char *what) {
+    if (md->left_out)
+        kb_buf_printf(md->out, "\nand %lld more %s: -o writes all\n",
+                      (long long)md->left_out, what);
+    md->left_out = 0;
+}
+
+/* `sink`: what takes the text as it grows, or NULL. */
+static bool write_all(struct kb_rows *rows, struct kb_sink *sink, struct markdown *md,
+                      struct kb_err *err) {
     struct kb_arena arena = {0};
     struct kb_survey *s = kb_arena_alloc(&arena, sizeof *s);
-    struct markdown md = {.survey = s, .out = &sink->text};
     bool ok = kb_survey_rows(rows, s, err);
+    md->survey = s;
     if (ok) {
-        add_head(s, rows, &sink->text);
-        add_columns(s, &sink->text);
-        ok = kb_rows_visit(rows, sink, visit_row, &md, err);
+        add_head(s, rows, md->out);
+        add_columns(s, md->out);
+        ok = kb_rows_visit(rows, sink, visit_row, md, err);
+        tell_left_out(md, "rows");
     }
     if (ok && kb_survey_repeated(s)) {
-        kb_buf_putc(&sink->text, '\n');
-        ok = kb_rows_visit(rows, sink, visit_failure, &md, err);
+        kb_buf_putc(md->out, '\n');
+        md->max += md->max; /* as much again */
+        ok = kb_rows_visit(rows, sink, visit_failure, md, err);
+        tell_left_out(md, "failures");
     }
     kb_arena_free(&arena);
     return ok;
+}
+
+bool kb_write_markdown(struct kb_rows *rows, struct kb_sink *sink, struct kb_err *err) {
+    struct markdown md = {.out = &sink->text};
+    return write_all(rows, sink, &md, err);
+}
+
+bool kb_markdown_text(struct kb_rows *rows, size_t max, struct kb_buf *out,
+                      struct kb_err *err) {
+    struct markdown md = {.out = out, .max = max / 2};
+    return write_all(rows, NULL, &md, err);
 }
