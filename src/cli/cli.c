@@ -33,6 +33,12 @@ int kb_cli_main(int argc, char **argv) {
         status = kb_command_help_topic(&options, &c);
     else if (options.command == KB_CMD_LIST && !c.count)
         status = kb_command_list(&options, &c);
+    else if (options.command == KB_CMD_DIFF && !c.count)
+        status = kb_command_diff(&options, &c);
+    else if (options.command == KB_CMD_GATE && !c.count)
+        status = kb_command_gate(&options, &c);
+    else if (options.command == KB_CMD_MERGE && !c.count)
+        status = kb_command_merge(&options, &c);
     else if (options.command == KB_CMD_RUN)
         status = kb_command_run(&options, argc, argv, &c);
     else

@@ -145,7 +145,7 @@ static const struct kb_option *option_of_letter(char letter) {
 
 /* Returns whether the option that was meant takes a value. */
 static bool complain_of_unknown(struct parse *p, const char *name) {
-    const char *names[64];
+    const char *names[96];
     size_t n = 0;
     for (; n < kb_option_count && n < KB_COUNT(names); n++)
         names[n] = kb_options[n].name;
@@ -293,8 +293,33 @@ static void check_places(const struct kb_options *o, struct kb_complaints *c) {
                            "--backend host");
 }
 
+/* Options of the commands that compare, where another command is given. */
+static void check_command(const struct kb_options *o, struct kb_complaints *c) {
+    bool run = o->command == KB_CMD_RUN, gate = o->command == KB_CMD_GATE;
+    bool diff = o->command == KB_CMD_DIFF, merge = o->command == KB_CMD_MERGE;
+    if (o->help || o->command == KB_CMD_HELP)
+        return;
+    if (o->baseline && !run && !gate)
+        kb_complain_option(c, "--baseline", "is for kbench run and kbench gate");
+    if (o->update && !gate)
+        kb_complain_option(c, "--update", "is for kbench gate");
+    if (o->update && !*o->update)
+        kb_complain_option(c, "--update", "wants a reason, got nothing");
+    if (o->by && !diff)
+        kb_complain_option(c, "--by", "is for kbench diff");
+    if (o->runs && !merge)
+        kb_complain_option(c, "--runs", "is for kbench merge");
+    if (o->all && !diff && !gate && !(run && o->baseline))
+        kb_complain_option(c, "--all", "is for kbench diff and kbench gate");
+    if (run && !o->baseline && o->limits.strict)
+        kb_complain_option(c, "--strict", "wants --baseline");
+    if (run && !o->baseline && o->limits.cross)
+        kb_complain_option(c, "--cross", "wants --baseline");
+}
+
 static void check_together(const struct kb_options *o, struct kb_complaints *c) {
     check_places(o, c);
+    check_command(o, c);
     if (kb_strings_has(&o->variants, "all") && o->variants.count > 1)
         kb_complain_option(c, "--variant", "all stands alone");
     if (o->no_cache && o->no_compile)
@@ -328,7 +353,12 @@ void kb_options_parse(int argc, char *const argv[], struct kb_arena *arena,
                       struct kb_options *out, struct kb_complaints *c) {
     struct parse p = {.arena = arena, .out = out, .c = c};
     bool only_words = false;
-    *out = (struct kb_options){.seed = 1, .mode = -1, .format = KB_FORMAT_TABLE};
+    *out = (struct kb_options){
+        .seed = 1,
+        .mode = -1,
+        .format = KB_FORMAT_TABLE,
+        .limits = {.slowdown = 0.03, .error_growth = 2},
+    };
     for (char *const *arg = argv + (argc > 0); *arg; arg++) {
         if (only_words || **arg != '-' || kb_streq(*arg, "-"))
             take_argument(&p, *arg);

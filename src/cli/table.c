@@ -7,9 +7,9 @@ const char *const kb_backend_words[] = {"auto", "cuda", "host", NULL};
 static const char *const color_words[] = {"auto", "always", "never", NULL};
 
 static const char *const later[] = {
-    "gate",     "diff",    "merge",           "new",       "selftest", "cache",
-    "--resume", "--shard", "--baseline",      "--samples", "--strict", "--cross",
-    "--trust",  "--all",   "--schedule-seed", "cupti",     "launch",
+                 "new",        "selftest",
+    "cache",    "--resume", "--shard", 
+       "--trust",       "--schedule-seed",
 };
 
 bool kb_is_later(const char *word) {
@@ -373,4 +373,68 @@ const struct kb_option kb_options[] = {
      .group = KB_G_HELP,
      .help = "facts of this build"},
 };
+    {.name = "--baseline",
+     .arg = "BASE.json",
+     .type = KB_O_TEXT,
+     .at = AT(baseline),
+     .group = KB_G_COMPARE,
+     .files = "*.json",
+     .help = "the report to gate against, of three process runs or more (kbench merge "
+             "--runs); kbench run then measures a suspicious slowdown twice more, in new "
+             "processes, before it is one"},
+    {.name = "--max-slowdown",
+     .arg = "3%",
+     .type = KB_O_OWN,
+     .take = kb_take_slowdown,
+     .group = KB_G_COMPARE,
+     .help = "a median past it is SLOWER, if the interval is clear of 0 (3%)"},
+    {.name = "--max-error-growth",
+     .arg = "2x",
+     .type = KB_O_OWN,
+     .take = kb_take_growth,
+     .group = KB_G_COMPARE,
+     .help = "an err/bound past so many times the baseline's is COARSER; less than 0.01 of "
+             "the bound counts as that (2x)"},
+    {.name = "--allow-missing",
+     .type = KB_O_FLAG,
+     .at = AT(limits.allow_missing),
+     .group = KB_G_COMPARE,
+     .help = "cases of the baseline may be missing"},
+    {.name = "--cross",
+     .type = KB_O_FLAG,
+     .at = AT(limits.cross),
+     .group = KB_G_COMPARE,
+     .help = "compare all the same where GPU or backend differ"},
+    {.name = "--strict",
+     .type = KB_O_FLAG,
+     .at = AT(limits.strict),
+     .group = KB_G_COMPARE,
+     .help = "UNCLEAR is no pass: exit 3"},
+    {.name = "--update",
+     .arg = "REASON",
+     .type = KB_O_TEXT,
+     .at = AT(update),
+     .group = KB_G_COMPARE,
+     .help = "kbench gate: put the new report in the baseline's place; the reason is kept "
+             "in it"},
+    {.name = "--by",
+     .arg = "build|variant|device",
+     .type = KB_O_OWN,
+     .take = kb_take_by,
+     .group = KB_G_COMPARE,
+     .offer = kb_offer_pivots,
+     .help = "kbench diff: rows against each other that differ in it, in one report or "
+             "more"},
+    {.name = "--all",
+     .type = KB_O_FLAG,
+     .at = AT(all),
+     .group = KB_G_COMPARE,
+     .help = "list every row, and sums by dtype and size"},
+    {.name = "--runs",
+     .type = KB_O_FLAG,
+     .at = AT(runs),
+     .group = KB_G_COMPARE,
+     .help = "kbench merge: reports of the same cases, run after each other, into a "
+             "baseline"},
+
 const size_t kb_option_count = KB_COUNT(kb_options);

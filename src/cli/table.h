@@ -13,6 +13,7 @@
     X(KB_G_TIME, "time")                                                                   \
     X(KB_G_RUN, "run")                                                                     \
     X(KB_G_REPORT, "report")                                                               \
+    X(KB_G_COMPARE, "compare")                                                             \
     X(KB_G_HELP, "")
 enum kb_option_group {
 #define X(id, word) id,
@@ -47,12 +48,14 @@ enum kb_option_type {
 /* A value into `out`; false, with what is wrong with it in `what`. */
 typedef bool kb_take(const char *value, struct kb_arena *arena, struct kb_options *out,
                      struct kb_buf *what);
+kb_take kb_take_slowdown, kb_take_growth, kb_take_by;
 kb_take kb_take_seed, kb_take_mode, kb_take_methods, kb_take_format, kb_take_output,
     kb_take_kernel, kb_take_devices, kb_take_columns, kb_take_sort, kb_take_builds,
     kb_take_defines, kb_take_sanitize;
 
 /* Adds the words that a completion offers for a value. */
 typedef void kb_offer(struct kb_arena *arena, struct kb_strings *out);
+kb_offer kb_offer_pivots;
 kb_offer kb_offer_ops, kb_offer_dtypes, kb_offer_set, kb_offer_fills, kb_offer_tags,
     kb_offer_seeds, kb_offer_devices, kb_offer_builds, kb_offer_defines, kb_offer_variants,
     kb_offer_modes, kb_offer_tolerances, kb_offer_sanitizers, kb_offer_methods,

@@ -281,3 +281,36 @@ bool kb_take_sanitize(const char *value, struct kb_arena *arena, struct kb_optio
     out->sanitize = value;
     return true;
 }
+
+bool kb_take_slowdown(const char *value, struct kb_arena *arena, struct kb_options *out,
+                      struct kb_buf *what) {
+    (void)arena;
+    return kb_parse_slowdown(value, &out->limits.slowdown, what);
+}
+
+bool kb_take_growth(const char *value, struct kb_arena *arena, struct kb_options *out,
+                    struct kb_buf *what) {
+    (void)arena;
+    return kb_parse_growth(value, &out->limits.error_growth, what);
+}
+
+/* By the values of enum kb_pivot, of which the first is none. */
+static const char *const pivots[] = {"build", "variant", "device"};
+
+void kb_offer_pivots(struct kb_arena *arena, struct kb_strings *out) {
+    for (size_t i = 0; i < KB_COUNT(pivots); i++)
+        kb_strings_add(out, arena, pivots[i]);
+}
+
+bool kb_take_by(const char *value, struct kb_arena *arena, struct kb_options *out,
+                struct kb_buf *what) {
+    (void)arena;
+    for (size_t i = 0; i < KB_COUNT(pivots); i++) {
+        if (!kb_streq(pivots[i], value))
+            continue;
+        out->by = (enum kb_pivot)(i + 1);
+        return true;
+    }
+    kb_unknown(what, "value", value, pivots, KB_COUNT(pivots));
+    return false;
+}

@@ -10,8 +10,8 @@
 const struct kb_exit_status kb_exits[] = {
     {0, "fine"},
     {1, "wrong: a case failed"},
-    {2, "slower than the baseline (reports are not compared in this version)"},
-    {3, "no verdict: mistrusted, or nothing checked because all was skipped"},
+    {2, "worse than the baseline: slower, or right with a larger error"},
+    {3, "no verdict: mistrusted, not comparable, or nothing checked because all was skipped"},
     {4, "bad input, or no case selected"},
     {5, "build: a kernel or its contract"},
     {6, "device error, crash or timeout, or no such device"},

@@ -70,3 +70,27 @@ bool kb_parse_percent(const char *text, double *ratio, struct kb_buf *what) {
     *ratio = value;
     return true;
 }
+
+bool kb_parse_slowdown(const char *text, double *ratio, struct kb_buf *what) {
+    static const struct unit units[] = {{"%", 0.01}};
+    double value;
+    if (!with_unit(text, units, KB_COUNT(units), &value) || !(value <= 10)) {
+        kb_buf_printf(what, "\"%.64s\" is no slowdown, wanted one such as 3%% or 0.5%%",
+                      text);
+        return false;
+    }
+    *ratio = value;
+    return true;
+}
+
+bool kb_parse_growth(const char *text, double *ratio, struct kb_buf *what) {
+    static const struct unit units[] = {{"x", 1}, {"", 1}};
+    double value;
+    if (!with_unit(text, units, KB_COUNT(units), &value) ||
+        !(value >= 1 && value <= 1e6)) {
+        kb_buf_printf(what, "\"%.64s\" is no growth, wanted one such as 2x or 1.5x", text);
+        return false;
+    }
+    *ratio = value;
+    return true;
+}

@@ -1,0 +1,93 @@
+/* gate.c - kbench gate: a report against a baseline; and a run's own gate. */
+#include "cli/compare.h"
+
+#include <string.h>
+
+static struct kb_strings two_paths(const struct kb_options *o, struct kb_arena *arena) {
+    struct kb_strings paths = {0};
+    kb_strings_add(&paths, arena, o->words.items[0]);
+    kb_strings_add(&paths, arena, o->baseline);
+    return paths;
+}
+
+static bool is_right(const struct kb_loaded *report) {
+    for (size_t i = 0; i < report->n_rows; i++)
+        if (report->rows[i].verdict != KB_PASS && report->rows[i].verdict != KB_SKIP)
+            return false;
+    return report->n_rows > 0;
+}
+
+/* A baseline of wrong rows, or of another GPU, would be none. */
+static int update(const struct kb_options *o, const struct kb_gate *gate,
+                  struct kb_buf *wrote, struct kb_buf *why) {
+    struct kb_err err = {0};
+    if (!gate->comparable) {
+        kb_gate_words(gate, why);
+        kb_buf_puts(why, "; the baseline is as it was (--cross rewrites it all the same)");
+        return 3;
+    }
+    if (!is_right(gate->fresh)) {
+        kb_buf_puts(why, "the new report has rows that are not right; the baseline is as it "
+                         "was");
+        return 1;
+    }
+    if (!kb_baseline_update(gate->base, gate->fresh, o->update, o->baseline, &err)) {
+        kb_buf_puts(why, err.msg);
+        return kb_err_status(&err);
+    }
+    kb_buf_printf(wrote, "%s%s", wrote->len ? ", " : "wrote ", o->baseline);
+    return 0;
+}
+
+/* Screen, JSON, the last line. */
+static int end(const struct kb_options *o, struct kb_terminal *terminal,
+               const struct kb_gate *gate) {
+    struct kb_buf screen = {0}, json = {0}, wrote = {0}, why = {0};
+    struct kb_err err = {0};
+    int status = kb_gate_status(gate);
+    kb_gate_print(gate, &terminal->look, o->all, &screen);
+    kb_gate_json(gate, &json);
+    kb_gate_words(gate, &why);
+    if (!kb_compare_print(o, terminal, &screen, &json, &wrote, &err)) {
+        status = kb_status_worse(status, kb_err_status(&err));
+        kb_buf_clear(&why);
+        kb_buf_puts(&why, err.msg);
+    } else if (o->update) {
+        kb_buf_clear(&why);
+        status = update(o, gate, &wrote, &why);
+    }
+    kb_last_line(kb_buf_text(&wrote), status, kb_buf_text(&why));
+    kb_buf_free(&screen);
+    kb_buf_free(&json);
+    kb_buf_free(&wrote);
+    kb_buf_free(&why);
+    return status;
+}
+
+int kb_command_gate(const struct kb_options *options, struct kb_complaints *c) {
+    struct kb_terminal terminal;
+    struct kb_arena arena = {0};
+    struct kb_reports reports = {0};
+    struct kb_gate gate;
+    struct kb_err err = {0};
+    kb_compare_check(options, c);
+    if (options->words.count != 1)
+        kb_complain(c, "kbench", 0, 0, NULL, "gate wants one new report, got %zu",
+                    options->words.count);
+    if (!options->baseline)
+        kb_complain_option(c, "--baseline", "is missing: the report to gate against");
+    if (c->count)
+        return kb_exit_complaints(c);
+    kb_terminal_open(options, &terminal);
+    struct kb_strings paths = two_paths(options, &arena);
+    if (!kb_reports_read(&paths, &reports, &err)) {
+        kb_arena_free(&arena);
+        return kb_exit(kb_err_status(&err), "%s", err.msg);
+    }
+    kb_gate_make(&reports.items[1], &reports.items[0], &options->limits, options->methods,
+                 options->n_methods, NULL, NULL, &arena, &gate);
+    int status = end(options, &terminal, &gate);
+    kb_reports_free(&reports);
+    kb_arena_free(&arena);
+    return status;
+}

@@ -1,0 +1,495 @@
+/* diff_words.c - what changed between two reports: sums by op, dtype and size, then the
+ * rows that changed most. */
+#include "report/compare_words.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WORD = 8, CHANGED_MAX = 10, WRONG_MAX = 20 };
+
+/* ---- groups ----------------------------------------------------------------------------
+ */
+
+struct group {
+    const char *by, *name; /* "op", "silu" */
+    size_t n, timed, ceilings, speeds[KB_SPEED_COUNT];
+    double logs, a_ceilings, b_ceilings; /* sums of logarithms */
+    double a_error, b_error;             /* the worst; NAN: none */
+};
+struct groups {
+    struct group *items;
+    size_t n, cap;
+};
+
+static struct group *group_of(struct groups *groups, const char *by, const char *name) {
+    for (size_t i = 0; i < groups->n; i++)
+        if (kb_streq(groups->items[i].by, by) && kb_streq(groups->items[i].name, name))
+            return &groups->items[i];
+    if (groups->n == groups->cap) {
+        groups->cap = groups->cap ? 2 * groups->cap : 16;
+        groups->items = realloc(groups->items, groups->cap * sizeof *groups->items);
+        if (!groups->items)
+            kb_out_of_memory();
+    }
+    groups->items[groups->n] =
+        (struct group){.by = by, .name = name, .a_error = NAN, .b_error = NAN};
+    return &groups->items[groups->n++];
+}
+
+static double ceiling_of(const struct kb_timing *t) {
+    return t->ceiling_ns / t->median_ns;
+}
+
+static void add_to(struct group *group, const struct kb_pair *pair) {
+    group->n++;
+    group->speeds[pair->invalid ? KB_NOT_COMPARED : pair->speed]++;
+    group->a_error = fmax(group->a_error, pair->a->error);
+    group->b_error = fmax(group->b_error, pair->b->error);
+    if (!kb_pair_is_timed(pair))
+        return;
+    group->timed++;
+    group->logs += log1p(pair->shift.ratio);
+    double a = ceiling_of(pair->ta), b = ceiling_of(pair->tb);
+    if (!(a > 0 && b > 0 && isfinite(a) && isfinite(b)))
+        return;
+    group->ceilings++;
+    group->a_ceilings += log(a);
+    group->b_ceilings += log(b);
+}
+
+static const char *size_word(const struct kb_pair *pair) {
+    double bytes = isnan(pair->a->bytes) ? pair->b->bytes : pair->a->bytes;
+    if (isnan(bytes))
+        return NULL;
+    return bytes < 1e6 ? "under 1 MB" : bytes < 32e6 ? "1 to 32 MB" : "over 32 MB";
+}
+
+static struct groups groups_of(const struct kb_pairs *pairs) {
+    struct groups groups = {0};
+    for (size_t i = 0; i < pairs->n; i++) {
+        const struct kb_pair *pair = &pairs->items[i];
+        if (!pair->a || !pair->b)
+            continue;
+        add_to(group_of(&groups, "op", pair->a->op), pair);
+        add_to(group_of(&groups, "all", "all"), pair);
+        add_to(group_of(&groups, "dtype", pair->a->dtype), pair);
+        if (size_word(pair))
+            add_to(group_of(&groups, "size", size_word(pair)), pair);
+    }
+    return groups;
+}
+
+static double mean_of(double logs, size_t n) {
+    return n ? exp(logs / (double)n) : NAN;
+}
+
+/* "0.14 -> 0.14" */
+static void error_words(double a, double b, struct kb_buf *out) {
+    if (isnan(a) && isnan(b))
+        kb_buf_putc(out, '-');
+    else
+        kb_buf_printf(out, "%s -> %s", kb_cell_ratio(a).text, kb_cell_ratio(b).text);
+}
+
+static bool is_crossed(const struct kb_pairs *pairs) {
+    for (size_t i = 0; i < pairs->n; i++)
+        if (pairs->items[i].cross)
+            return true;
+    return false;
+}
+
+static void group_line(const struct group *g, int width, bool cross, struct kb_buf *out) {
+    static const enum kb_speed_verdict order[] = {KB_FASTER, KB_SLOWER, KB_SAME, KB_UNCLEAR,
+                                                  KB_IDENTICAL};
+    static const int widths[] = {9, 8, 7, 9, 11};
+    struct kb_buf errors = {0};
+    kb_padded(g->name, width, out);
+    kb_buf_printf(out, "%5zu %14s", g->n,
+                  kb_cell_change(mean_of(g->logs, g->timed) - 1).text);
+    for (size_t i = 0; i < KB_COUNT(order); i++)
+        kb_buf_printf(out, "%*zu", widths[i], g->speeds[order[i]]);
+    error_words(g->a_error, g->b_error, &errors);
+    kb_buf_printf(out, "%18s", kb_buf_text(&errors));
+    if (cross) {
+        kb_buf_clear(&errors);
+        kb_buf_printf(&errors, "%s -> %s",
+                      kb_cell_percent(mean_of(g->a_ceilings, g->ceilings)).text,
+                      kb_cell_percent(mean_of(g->b_ceilings, g->ceilings)).text);
+        kb_buf_printf(out, "%18s", kb_buf_text(&errors));
+    }
+    kb_buf_putc(out, '\n');
+    kb_buf_free(&errors);
+}
+
+static void group_lines(const struct groups *groups, const char *by, int width, bool cross,
+                        struct kb_buf *out) {
+    for (size_t i = 0; i < groups->n; i++)
+        if (kb_streq(groups->items[i].by, by))
+            group_line(&groups->items[i], width, cross, out);
+}
+
+static void group_table(const struct kb_pairs *pairs, bool all, struct kb_buf *out) {
+    static const char *const more[] = {"dtype", "size"};
+    struct groups groups = groups_of(pairs);
+    bool cross = is_crossed(pairs);
+    int width = 10;
+    for (size_t i = 0; i < groups.n; i++) {
+        int columns = kb_columns(groups.items[i].name);
+        width = columns > width ? columns : width;
+    }
+    kb_buf_printf(out, "%*s%5s %14s%9s%8s%7s%9s%11s%18s%s\n", width, "", "n",
+                  "time, geomean", "faster", "slower", "same", "unclear", "identical",
+                  "worst err/bound", cross ? "     ceil, geomean" : "");
+    group_lines(&groups, "op", width, cross, out);
+    group_lines(&groups, "all", width, cross, out);
+    for (size_t i = 0; all && i < KB_COUNT(more); i++) {
+        kb_buf_putc(out, '\n');
+        group_lines(&groups, more[i], width, cross, out);
+    }
+    free(groups.items);
+}
+
+/* ---- rows ------------------------------------------------------------------------------
+ */
+
+/* What rows are listed as, in this order. */
+enum kind {
+    K_WORSE,
+    K_MENDED,
+    K_ONLY,
+    K_INVALID,
+    K_SLOWER,
+    K_FASTER,
+    K_UNCLEAR,
+    K_SAME,
+    K_IDENTICAL,
+    K_UNTIMED,
+    KINDS
+};
+
+static enum kind kind_of(const struct kb_pair *pair) {
+    if (!pair->a || !pair->b)
+        return K_ONLY;
+    if (pair->a->verdict != pair->b->verdict)
+        return pair->b->verdict == KB_PASS ? K_MENDED : K_WORSE;
+    if (pair->invalid)
+        return K_INVALID;
+    switch (pair->speed) {
+    case KB_SLOWER:
+        return K_SLOWER;
+    case KB_FASTER:
+        return K_FASTER;
+    case KB_UNCLEAR:
+        return K_UNCLEAR;
+    case KB_SAME:
+        return K_SAME;
+    case KB_IDENTICAL:
+        return K_IDENTICAL;
+    default:
+        return K_UNTIMED;
+    }
+}
+
+static const char *word_of(const struct kb_pair *pair, enum kind kind) {
+    if (kind == K_ONLY)
+        return pair->a ? "ONLY A" : "ONLY B";
+    if (kind == K_WORSE || kind == K_MENDED || kind == K_UNTIMED)
+        return kb_verdict_word(pair->b->verdict);
+    return kind == K_INVALID ? "INVALID" : kb_speed_word(pair->speed);
+}
+
+static enum kb_tone tone_of(enum kind kind) {
+    return kind == K_WORSE || kind == K_SLOWER      ? KB_TONE_BAD
+           : kind == K_MENDED || kind == K_FASTER   ? KB_TONE_GOOD
+           : kind == K_INVALID || kind == K_UNCLEAR ? KB_TONE_DOUBT
+                                                    : KB_TONE_NONE;
+}
+
+/* Same code that takes another time: the machines differ, not the kernel. */
+static bool is_moved(const struct kb_pair *pair) {
+    return pair->speed == KB_IDENTICAL && kb_pair_is_timed(pair) &&
+           fabs(log1p(pair->shift.ratio)) > log1p(0.03) &&
+           (pair->shift.low > 0 || pair->shift.high < 0);
+}
+
+struct listing {
+    const struct kb_pairs *pairs;
+    const struct kb_pair **rows; /* sorted */
+    enum kind *kinds;
+    size_t n, count[KINDS], shown[KINDS];
+    int width; /* of ids */
+    struct kb_row_tags tags;
+    bool cross, color;
+};
+
+static double size_of(const struct kb_pair *pair) {
+    return kb_pair_is_timed(pair) ? fabs(log1p(pair->shift.ratio)) : 0;
+}
+
+static int by_kind_and_size(const void *a, const void *b) {
+    const struct kb_pair *x = *(const struct kb_pair *const *)a;
+    const struct kb_pair *y = *(const struct kb_pair *const *)b;
+    int i = (int)kind_of(x), k = (int)kind_of(y);
+    if (i != k)
+        return i < k ? -1 : 1;
+    bool sized = i == K_SLOWER || i == K_FASTER || i == K_IDENTICAL;
+    if (sized && size_of(x) != size_of(y))
+        return size_of(x) > size_of(y) ? -1 : 1;
+    return x < y ? -1 : x > y;
+}
+
+static size_t limit_of(enum kind kind, bool all) {
+    if (all)
+        return SIZE_MAX;
+    return kind <= K_INVALID ? WRONG_MAX : kind <= K_FASTER ? CHANGED_MAX : 0;
+}
+
+static bool is_shown(const struct listing *l, const struct kb_pair *pair, bool all) {
+    enum kind kind = kind_of(pair);
+    return l->shown[kind] < limit_of(kind, all) ||
+           (is_moved(pair) && l->shown[kind] < CHANGED_MAX);
+}
+
+static void numbers(const struct listing *l, const struct kb_pair *pair,
+                    struct kb_buf *out) {
+    struct kb_buf change = {0}, errors = {0};
+    if (kb_pair_is_timed(pair))
+        kb_change_words(&pair->shift, &change);
+    error_words(pair->a->error, pair->b->error, &errors);
+    kb_buf_printf(out, "  %7s %7s   ",
+                  kb_cell_us(pair->ta ? pair->ta->median_ns : NAN).text,
+                  kb_cell_us(pair->tb ? pair->tb->median_ns : NAN).text);
+    kb_padded(kb_buf_text(&change), 22, out);
+    kb_buf_printf(out, " %14s", kb_buf_text(&errors));
+    if (l->cross) {
+        kb_buf_clear(&errors);
+        if (pair->ta && pair->tb)
+            kb_buf_printf(&errors, "%s -> %s", kb_cell_percent(ceiling_of(pair->ta)).text,
+                          kb_cell_percent(ceiling_of(pair->tb)).text);
+        kb_buf_printf(out, "   %14s", kb_buf_text(&errors));
+    }
+    kb_buf_free(&change);
+    kb_buf_free(&errors);
+}
+
+/* What words say of a row beside its numbers. */
+static void remark(const struct listing *l, const struct kb_pair *pair, enum kind kind,
+                   struct kb_buf *out) {
+    if (kind == K_WORSE || kind == K_MENDED) {
+        kb_buf_printf(out, "was %s", kb_verdict_word(pair->a->verdict));
+        if (kind == K_WORSE)
+            kb_buf_puts(out, ": ");
+        if (kind == K_WORSE)
+            kb_entry_words(l->pairs->b.report, pair->b, out);
+    } else if (kind == K_INVALID || *pair->why) {
+        kb_buf_puts(out, pair->why);
+    } else if (kind == K_UNCLEAR) {
+        kb_wants_words(pair, out);
+    } else if (is_moved(pair)) {
+        kb_buf_puts(out, "the machine differs, not the code");
+    }
+    if (*pair->differs)
+        kb_buf_printf(out, "%s%s", out->len ? ", " : "", pair->differs);
+}
+
+static void row_line(const struct listing *l, const struct kb_pair *pair,
+                     struct kb_buf *out) {
+    enum kind kind = kind_of(pair);
+    const char *word = word_of(pair, kind);
+    struct kb_buf id = {0}, words = {0};
+    size_t start = out->len;
+    kb_pair_words(pair, &l->tags, &id);
+    kb_tone_words(word, tone_of(kind), l->color, out);
+    kb_buf_printf(out, "%*s", (int)strlen(word) <= WORD ? WORD - (int)strlen(word) + 1 : 1,
+                  "");
+    kb_padded(kb_buf_text(&id), l->width, out);
+    if (kind != K_ONLY && kind != K_WORSE && kind != K_MENDED)
+        numbers(l, pair, out);
+    remark(l, pair, kind, &words);
+    kb_buf_puts(out, words.len ? "   " : "");
+    kb_escape(out, kb_buf_text(&words), words.len);
+    while (out->len > start && out->data[out->len - 1] == ' ')
+        kb_buf_cut(out, out->len - 1);
+    kb_buf_putc(out, '\n');
+    kb_buf_free(&id);
+    kb_buf_free(&words);
+}
+
+/* "and 18 more FASTER, 45 SAME, 6 UNCLEAR, 72 IDENTICAL: --all lists them" */
+static void rest_line(const struct listing *l, struct kb_buf *out) {
+    static const char *const words[KINDS] = {"worse",    "mended", "in one of them alone",
+                                             "INVALID",  "SLOWER", "FASTER",
+                                             "UNCLEAR",  "SAME",   "IDENTICAL",
+                                             "not timed"};
+    static const enum kind order[] = {K_WORSE,     K_MENDED, K_ONLY, K_INVALID,
+                                      K_SLOWER,    K_FASTER, K_SAME, K_UNCLEAR,
+                                      K_IDENTICAL, K_UNTIMED};
+    const char *gap = "and ";
+    size_t left = 0;
+    for (size_t i = 0; i < KB_COUNT(order); i++) {
+        enum kind kind = order[i];
+        size_t n = l->count[kind] - l->shown[kind];
+        if (!n)
+            continue;
+        kb_buf_printf(out, "%s%zu %s%s", gap, n, l->shown[kind] ? "more " : "",
+                      words[kind]);
+        gap = ", ";
+        left += n;
+    }
+    kb_buf_puts(out, left ? ": --all lists them\n" : "");
+}
+
+static void list(struct listing *l, bool all, struct kb_buf *out) {
+    struct kb_buf id = {0}, rows = {0};
+    bool *shown = calloc(l->n + 1, sizeof *shown);
+    if (!shown)
+        kb_out_of_memory();
+    for (size_t i = 0; i < l->n; i++) {
+        enum kind kind = kind_of(l->rows[i]);
+        l->count[kind]++;
+        shown[i] = is_shown(l, l->rows[i], all);
+        l->shown[kind] += shown[i];
+        kb_buf_clear(&id);
+        if (shown[i])
+            kb_pair_words(l->rows[i], &l->tags, &id);
+        int columns = kb_columns(kb_buf_text(&id));
+        l->width = columns > l->width ? columns : l->width;
+    }
+    for (size_t i = 0; i < l->n; i++)
+        if (shown[i])
+            row_line(l, l->rows[i], &rows);
+    if (rows.len)
+        kb_buf_printf(out, "\n%*s  %7s %7s   %-22s %14s%s\n%s", WORD + 1 + l->width, "",
+                      "A us", "B us", "B against A, 95 %", "err/bound",
+                      l->cross ? "             ceil" : "", kb_buf_text(&rows));
+    else
+        kb_buf_putc(out, '\n');
+    rest_line(l, out);
+    free(shown);
+    kb_buf_free(&id);
+    kb_buf_free(&rows);
+}
+
+/* ---- all of it -------------------------------------------------------------------------
+ */
+
+/* "(driver differs)", at the end of the second head. */
+static void differing(const struct kb_pairs *pairs, struct kb_buf *out) {
+    struct kb_arena arena = {0};
+    struct kb_mismatches m;
+    const char *gap = "   (";
+    kb_mismatches_of(pairs->a.report, pairs->b.report, &arena, &m);
+    kb_buf_cut(out, out->len - 1);
+    for (size_t i = 0; i < m.n; i++) {
+        bool dull = kb_streq(m.items[i].field, "card") ||
+                    kb_streq(m.items[i].field, "memory bytes");
+        bool seen = dull;
+        for (size_t k = 0; k < i; k++)
+            seen |= kb_streq(m.items[i].field, m.items[k].field);
+        if (seen)
+            continue;
+        kb_buf_puts(out, gap);
+        kb_escape(out, m.items[i].field, strlen(m.items[i].field));
+        gap = ", ";
+    }
+    kb_buf_puts(out, *gap == ',' ? " differs)\n" : "\n");
+    kb_arena_free(&arena);
+}
+
+static void head(const struct kb_pairs *pairs, struct kb_buf *out) {
+    static const char *const words[] = {"A", "B"};
+    const struct kb_side *a = &pairs->a, *b = &pairs->b;
+    if (a->by == KB_BY_REPORT) {
+        kb_heads_print(a->report, b->report, words, "", true, out);
+        differing(pairs, out);
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        const struct kb_side *side = i ? b : a;
+        struct kb_buf line = {0};
+        kb_buf_printf(&line, "%s  %s", words[i], side->value);
+        for (int k = 0; side->by == KB_BY_DEVICE && k < side->report->n_machines; k++)
+            if (kb_streq(side->report->machines[k].id, side->value))
+                kb_buf_printf(&line, " %s", side->report->machines[k].name);
+        kb_buf_printf(&line, "  %s", side->report->name);
+        kb_escape(out, kb_buf_text(&line), line.len);
+        kb_buf_putc(out, '\n');
+        kb_buf_free(&line);
+    }
+}
+
+void kb_diff_print(const struct kb_pairs *pairs, const struct kb_look *look, bool all,
+                   struct kb_buf *out) {
+    struct listing l = {.pairs = pairs, .n = pairs->n, .color = look->color};
+    head(pairs, out);
+    kb_buf_putc(out, '\n');
+    group_table(pairs, all, out);
+    l.cross = is_crossed(pairs);
+    l.tags = kb_row_tags_of(pairs);
+    l.rows = calloc(pairs->n + 1, sizeof *l.rows);
+    if (!l.rows)
+        kb_out_of_memory();
+    for (size_t i = 0; i < pairs->n; i++)
+        l.rows[i] = &pairs->items[i];
+    qsort(l.rows, l.n, sizeof *l.rows, by_kind_and_size);
+    list(&l, all, out);
+    free(l.rows);
+}
+
+/* ---- JSON ------------------------------------------------------------------------------
+ */
+
+static cJSON *side_item(const struct kb_side *side) {
+    cJSON *item = kb_loaded_item(side->report);
+    if (side->by != KB_BY_REPORT)
+        kb_json_add_text(item, "only", side->value);
+    return item;
+}
+
+static cJSON *group_item(const struct group *g) {
+    cJSON *item = kb_json_object(), *counted = kb_json_object();
+    kb_json_add_text(item, "by", g->by);
+    kb_json_add_text(item, "name", g->name);
+    kb_json_add_i64(item, "n", (int64_t)g->n);
+    kb_json_add_f64(item, "change", mean_of(g->logs, g->timed) - 1, 6);
+    for (int v = 0; v < KB_SPEED_COUNT; v++)
+        if (*kb_speed_word((enum kb_speed_verdict)v))
+            kb_json_add_i64(counted, kb_speed_word((enum kb_speed_verdict)v),
+                            (int64_t)g->speeds[v]);
+    kb_json_add(item, "count", counted);
+    kb_json_add_f64(item, "a_err_over_bound", g->a_error, 6);
+    kb_json_add_f64(item, "b_err_over_bound", g->b_error, 6);
+    kb_json_add_f64(item, "a_ceiling", mean_of(g->a_ceilings, g->ceilings), 6);
+    kb_json_add_f64(item, "b_ceiling", mean_of(g->b_ceilings, g->ceilings), 6);
+    return item;
+}
+
+void kb_diff_json(const struct kb_pairs *pairs, struct kb_buf *out) {
+    cJSON *root = kb_json_object(), *rows = kb_json_array(), *list = kb_json_array();
+    struct groups groups = groups_of(pairs);
+    struct kb_arena arena = {0};
+    struct kb_mismatches mismatches;
+    kb_mismatches_of(pairs->a.report, pairs->b.report, &arena, &mismatches);
+    kb_json_add_text(root, "schema", "kbench-diff/1");
+    kb_json_add(root, "a", side_item(&pairs->a));
+    kb_json_add(root, "b", side_item(&pairs->b));
+    kb_json_add(root, "mismatches", kb_mismatches_item(&mismatches));
+    for (size_t i = 0; i < groups.n; i++)
+        kb_json_push(list, group_item(&groups.items[i]));
+    kb_json_add(root, "groups", list);
+    for (size_t i = 0; i < pairs->n; i++) {
+        const struct kb_pair *pair = &pairs->items[i];
+        cJSON *item = kb_pair_item(pair);
+        kb_json_add_text(item, "verdict", word_of(pair, kind_of(pair)));
+        if (*pair->why)
+            kb_json_add_text(item, "text", pair->why);
+        kb_json_push(rows, item);
+    }
+    kb_json_add(root, "rows", rows);
+    kb_json_print(root, out);
+    kb_buf_putc(out, '\n');
+    cJSON_Delete(root);
+    free(groups.items);
+    kb_arena_free(&arena);
+}

@@ -1,0 +1,130 @@
+/* join_times.c - the times of one row in several runs, as one. */
+#include "report/join.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DIGITS = 8 };
+
+static double number_at(const cJSON *object, const char *name) {
+    const cJSON *item = kb_json_get(object, name);
+    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median_of(const double *values, int n) {
+    double sorted[KB_MAX_RUNS];
+    if (n == 0)
+        return NAN;
+    memcpy(sorted, values, (size_t)n * sizeof *sorted);
+    qsort(sorted, (size_t)n, sizeof *sorted, by_value);
+    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
+
+static void put(cJSON *time, const char *name, double value) {
+    if (isfinite(value))
+        kb_json_add_f64(time, name, value, DIGITS);
+}
+
+static void put_list(cJSON *time, const char *name, const double *values, int n) {
+    cJSON *array = kb_json_array();
+    for (int i = 0; i < n; i++)
+        kb_json_push(array, kb_json_f64_item(values[i], DIGITS));
+    kb_json_add(time, name, array);
+}
+
+/* Some block medians of each run, in time order. */
+static int samples_of(const struct kb_timing *const *times, int n, double *out) {
+    int total = 0;
+    for (int r = 0; r < n; r++) {
+        int have = times[r]->n_samples, take = KB_BLOCK_MEDIANS / n;
+        take = take < have ? take : have;
+        for (int i = 0; i < take; i++)
+            out[total++] = times[r]->samples_ns[i * have / take];
+    }
+    return total;
+}
+
+static const char *worst_quality(const struct kb_timing *const *times, int n) {
+    /* From the least harm to the most. */
+    static const enum kb_quality order[] = {KB_Q_OK, KB_Q_NOISY, KB_Q_CONTENDED,
+                                            KB_Q_THROTTLED, KB_Q_SUSPECT};
+    size_t worst = 0;
+    for (int r = 0; r < n; r++)
+        for (size_t i = worst; i < KB_COUNT(order); i++)
+            if (times[r]->quality == order[i])
+                worst = i;
+    return kb_quality_word(order[worst]);
+}
+
+/* The least and the most of a member over the runs; NAN: none has it. */
+static void range_of(const cJSON *const *items, int n, const char *name, double *least,
+                     double *most) {
+    *least = *most = NAN;
+    for (int r = 0; r < n; r++) {
+        double value = number_at(items[r], name);
+        *least = fmin(*least, value);
+        *most = fmax(*most, value);
+    }
+}
+
+static void put_extremes(cJSON *time, const cJSON *const *items, int n) {
+    double least, most, least_min, most_min;
+    range_of(items, n, "min_ns", &least, &most);
+    put(time, "min_ns", least);
+    range_of(items, n, "p99_ns", &least, &most);
+    put(time, "p99_ns", most);
+    range_of(items, n, "sm_mhz", &least, &most);
+    range_of(items, n, "sm_mhz_min", &least_min, &most_min);
+    put(time, "sm_mhz", most);
+    put(time, "sm_mhz_min", least_min);
+}
+
+static void put_medians(cJSON *time, const struct kb_timing *const *times, int n,
+                        const double *runs, int n_runs, double bytes) {
+    double low = NAN, high = NAN, ends[2], ceilings[KB_MAX_RUNS];
+    int64_t launches = 0;
+    int n_ceilings = 0;
+    for (int r = 0; r < n; r++) {
+        low = fmin(low, times[r]->low_ns);
+        high = fmax(high, times[r]->high_ns);
+        launches += times[r]->n;
+        if (times[r]->ceiling_ns > 0)
+            ceilings[n_ceilings++] = times[r]->ceiling_ns;
+    }
+    double median = median_of(runs, n_runs);
+    put(time, "median_ns", median);
+    ends[0] = low;
+    ends[1] = high;
+    put_list(time, "ci95_ns", ends, 2);
+    kb_json_add_i64(time, "n", launches);
+    put(time, "ceiling_ns", median_of(ceilings, n_ceilings));
+    if (kb_json_get(time, "gb_per_s") && bytes > 0)
+        kb_json_add_f64(time, "gb_per_s", bytes / median, 6);
+}
+
+bool kb_join_times(cJSON *time, const cJSON *const *items,
+                   const struct kb_timing *const *times, int n, double bytes,
+                   struct kb_err *err) {
+    double runs[KB_MAX_RUNS], samples[KB_BLOCK_MEDIANS];
+    int n_runs = 0;
+    for (int r = 0; r < n; r++) {
+        int own = times[r]->n_runs ? times[r]->n_runs : 1;
+        if (n_runs + own > KB_MAX_RUNS)
+            return kb_fail(err, KB_INPUT, "more than the %d process runs that a row holds",
+                           KB_MAX_RUNS);
+        for (int i = 0; i < own; i++)
+            runs[n_runs++] = times[r]->n_runs ? times[r]->runs_ns[i] : times[r]->median_ns;
+    }
+    put_medians(time, times, n, runs, n_runs, bytes);
+    put_extremes(time, items, n);
+    kb_json_add_text(time, "quality", worst_quality(times, n));
+    put_list(time, "samples_ns", samples, samples_of(times, n, samples));
+    put_list(time, "runs_ns", runs, n_runs);
+    return true;
+}

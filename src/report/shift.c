@@ -1,0 +1,333 @@
+/* shift.c - how much slower B is than A, and how sure that is: what the samples of a run
+ * differ by, and what runs differ by. */
+#include "diff.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- how much runs differ --------------------------------------------------------------
+ * The logarithm of a run's median is taken as normal about the kernel's own. Its variance
+ * is learned over all rows of a class, since three runs of one row tell next to nothing: a
+ * row's own variance is drawn towards the class's, the more the less rows differ in it
+ * (moderated t, Smyth 2004). */
+
+enum { CLASSES = 4, FEW = 5 };
+static const double long_ns = 20e3;
+
+struct spread {
+    double variance, df; /* of the class, and what it is worth beside a row's own */
+};
+
+/* Where nobody ran twice. As seen on an H200 between process runs: 0.3 % at 1 us and 0.2 %
+ * at 25 us by graph, 1.6 % by event pairs. */
+static const double assumed[CLASSES] = {0.003, 0.0025, 0.016, 0.005};
+static const double assumed_df = 30;
+
+static int class_of(enum kb_method method, double ns) {
+    bool event_pair = method == KB_COLD || method == KB_HOT;
+    return 2 * event_pair + (ns > long_ns);
+}
+
+static double middle_of(double *values, int n) {
+    for (int i = 1; i < n; i++) { /* few, or nearly sorted */
+        double value = values[i];
+        int k = i;
+        for (; k > 0 && values[k - 1] > value; k--)
+            values[k] = values[k - 1];
+        values[k] = value;
+    }
+    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+static double median_of(const double *values, int n) {
+    double copy[KB_BLOCK_MEDIANS];
+    memcpy(copy, values, (size_t)n * sizeof *copy);
+    return middle_of(copy, n);
+}
+
+/* A time's own: its medians over runs and samples. */
+struct side {
+    double ns, se; /* se: relative, of what samples differ by; 0 where runs show it */
+    int runs;
+    double sum, df; /* of squares between runs */
+};
+
+static struct side side_of(const struct kb_timing *t) {
+    struct side s = {.ns = t->median_ns, .runs = t->n_runs > 1 ? t->n_runs : 1};
+    if (s.runs > 1) {
+        double mean = 0;
+        s.ns = median_of(t->runs_ns, s.runs);
+        for (int i = 0; i < s.runs; i++)
+            mean += log(t->runs_ns[i]) / s.runs;
+        for (int i = 0; i < s.runs; i++)
+            s.sum += pow(log(t->runs_ns[i]) - mean, 2);
+        s.df = s.runs - 1;
+        return s;
+    }
+    if (t->n_runs == 1)
+        s.ns = t->runs_ns[0];
+    double half = (t->high_ns - t->low_ns) / 2 / t->median_ns;
+    s.se = half > 0 && isfinite(half) ? half / 1.96 : 0;
+    /* Samples that drift, or change between modes, are no independent draws. */
+    int first = t->n_samples / 2;
+    if (first >= 3) {
+        double a = median_of(t->samples_ns, first);
+        double b = median_of(t->samples_ns + first, t->n_samples - first);
+        s.se = fmax(s.se, fabs(a - b) / 2 / t->median_ns);
+    }
+    return s;
+}
+
+/* Variance of the median of n normal values, of one's own. */
+static double median_factor(int n) {
+    return n == 1 ? 1 : n == 2 ? 0.5 : 1.5708 / (n + 0.47);
+}
+
+/* ---- the class's spread ----------------------------------------------------------------
+ */
+
+static double digamma(double x) {
+    double sum = 0;
+    for (; x < 8; x++)
+        sum -= 1 / x;
+    double f = 1 / (x * x);
+    return sum + log(x) - 0.5 / x - f * (1.0 / 12 - f * (1.0 / 120 - f / 252));
+}
+
+static double trigamma(double x) {
+    double sum = 0;
+    for (; x < 8; x++)
+        sum += 1 / (x * x);
+    double f = 1 / (x * x);
+    return sum + 1 / x + f / 2 + f / x * (1.0 / 6 - f * (1.0 / 30 - f / 42));
+}
+
+static double trigamma_inverse(double y) {
+    double low = 1e-3, high = 1e6;
+    for (int i = 0; i < 100; i++) {
+        double middle = sqrt(low * high);
+        if (trigamma(middle) > y)
+            low = middle;
+        else
+            high = middle;
+    }
+    return sqrt(low * high);
+}
+
+/* What is gathered of a class: logarithms of rows' variances, less what they would be by
+ * chance. */
+struct gathered {
+    double sum, df;       /* of squares, pooled */
+    double logs, squares; /* sums of log variances, and of their squares */
+    double chance;        /* the variance that those would have by chance, summed */
+    double n;
+};
+
+/* A row whose runs agree to the last digit shows the timer's tick, no variance. */
+static const double least_variance = 4e-8;
+
+static void gather(const struct kb_timing *t, enum kb_method method,
+                   struct gathered *classes) {
+    struct side s = side_of(t);
+    struct gathered *g = &classes[class_of(method, s.ns)];
+    if (s.df < 1)
+        return;
+    double e = log(fmax(s.sum / s.df, least_variance)) - digamma(s.df / 2) + log(s.df / 2);
+    g->sum += fmax(s.sum, least_variance * s.df);
+    g->df += s.df;
+    g->logs += e;
+    g->squares += e * e;
+    g->chance += trigamma(s.df / 2);
+    g->n++;
+}
+
+static struct spread spread_of(const struct gathered *g, double assumed_sd) {
+    struct spread spread = {assumed_sd * assumed_sd, assumed_df};
+    if (g->n == 0)
+        return spread;
+    if (g->n < FEW) { /* what is assumed weighs as much as four runs more */
+        spread.variance = (4 * spread.variance + g->sum) / (4 + g->df);
+        spread.df = 4;
+        return spread;
+    }
+    double mean = g->logs / g->n;
+    double extra = (g->squares - g->n * mean * mean) / (g->n - 1) - g->chance / g->n;
+    if (extra > 1e-3) {
+        spread.df = 2 * trigamma_inverse(extra);
+        spread.variance = exp(mean + digamma(spread.df / 2) - log(spread.df / 2));
+        /* A class that is worth nothing to a row would leave it to its own two degrees. */
+        spread.df = fmax(spread.df, 3);
+    } else {
+        spread.df = g->df;
+        spread.variance = g->sum / g->df;
+    }
+    spread.df = fmin(spread.df, g->df);
+    return spread;
+}
+
+/* ---- pairs -----------------------------------------------------------------------------
+ */
+
+/* Quantiles are slow, and few pairs differ in their degrees of freedom. */
+struct quantile {
+    double df, t;
+};
+
+static double quantile(struct quantile *last, double tail, double df) {
+    if (last->df != df)
+        *last = (struct quantile){df, kb_student_quantile(tail, df)};
+    return last->t;
+}
+
+static void shift_of(struct kb_pair *pair, const struct spread *classes,
+                     struct quantile *half) {
+    struct side a = side_of(pair->ta), b = side_of(pair->tb);
+    const struct spread *class = &classes[class_of(pair->method, a.ns)];
+    struct kb_shift *s = &pair->shift;
+    double df = class->df + a.df + b.df;
+    double variance = (class->df * class->variance + a.sum + b.sum) / df;
+    double between = variance * (median_factor(a.runs) + median_factor(b.runs));
+    double within = a.se * a.se + b.se * b.se;
+    double sd = sqrt(between + within), shift = log(b.ns / a.ns);
+    double t = quantile(half, 0.025, df);
+    s->a_ns = a.ns;
+    s->b_ns = b.ns;
+    s->ratio = b.ns / a.ns - 1;
+    s->low = expm1(shift - t * sd);
+    s->high = expm1(shift + t * sd);
+    s->sd = sd;
+    s->df = df;
+    s->within = t * sqrt(within);
+    s->between = t * sqrt(between);
+    s->slower_p = kb_student_tail(shift / sd, df);
+    s->differ_p = 2 * kb_student_tail(fabs(shift) / sd, df);
+    s->rank_p = kb_rank_test(pair->ta->samples_ns, pair->ta->n_samples,
+                             pair->tb->samples_ns, pair->tb->n_samples);
+    s->detectable = NAN;
+}
+
+/* Whether `t` is a time that may be looked at; if not, pair->why says why not. */
+static bool is_usable(const struct kb_timing *t, const char *whose, struct kb_pair *pair,
+                      struct kb_arena *arena) {
+    double bad;
+    if (!kb_timing_is_valid(t, &bad)) {
+        pair->why = isnan(bad) ? kb_arena_printf(arena, "the %s time is null", whose)
+                               : kb_arena_printf(arena, "the %s time is %g ns", whose, bad);
+        return false;
+    }
+    if (t->quality == KB_Q_SUSPECT) {
+        pair->why = kb_arena_printf(
+            arena, "the %s time is suspect: faster than the same bytes can be moved",
+            whose);
+        return false;
+    }
+    return true;
+}
+
+static bool is_timed(const struct kb_pairs *pairs, struct kb_pair *pair,
+                     struct kb_arena *arena) {
+    if (!pair->a || !pair->b || !pair->ta || !pair->tb)
+        return false;
+    pair->invalid = !is_usable(pair->tb, pairs->b_word, pair, arena) ||
+                    !is_usable(pair->ta, pairs->a_word, pair, arena);
+    return !pair->invalid;
+}
+
+bool kb_pair_is_disturbed(struct kb_pair *pair, struct kb_arena *arena,
+                          const struct kb_pairs *pairs) {
+    enum kb_quality a = pair->ta->quality, b = pair->tb->quality;
+    bool disturbs_a = a == KB_Q_THROTTLED || a == KB_Q_CONTENDED;
+    bool disturbs_b = b == KB_Q_THROTTLED || b == KB_Q_CONTENDED;
+    if (disturbs_a == disturbs_b)
+        return false;
+    pair->why = kb_arena_printf(arena, "the %s time alone is %s",
+                                disturbs_a ? pairs->a_word : pairs->b_word,
+                                kb_quality_word(disturbs_a ? a : b));
+    return true;
+}
+
+void kb_pairs_shift(struct kb_pairs *pairs, struct kb_arena *arena) {
+    struct gathered gathered[CLASSES] = {{0}};
+    struct spread classes[CLASSES];
+    struct quantile half = {0};
+    bool *timed = kb_arena_array(arena, pairs->n + 1, sizeof *timed);
+    for (size_t i = 0; i < pairs->n; i++) {
+        struct kb_pair *pair = &pairs->items[i];
+        timed[i] = is_timed(pairs, pair, arena);
+        if (!timed[i])
+            continue;
+        gather(pair->ta, pair->method, gathered);
+        gather(pair->tb, pair->method, gathered);
+    }
+    for (int c = 0; c < CLASSES; c++)
+        classes[c] = spread_of(&gathered[c], assumed[c]);
+    for (size_t i = 0; i < pairs->n; i++)
+        if (timed[i])
+            shift_of(&pairs->items[i], classes, &half);
+}
+
+bool kb_pair_is_timed(const struct kb_pair *pair) {
+    return pair->ta && pair->tb && pair->a && pair->b && !pair->invalid;
+}
+
+/* What it would take for the half-width to be `target`. */
+static void set_wants(struct kb_shift *s, const struct kb_timing *b, double target) {
+    double left = target * target - s->between * s->between;
+    double launches = (double)b->n * s->within * s->within / left;
+    int runs = b->n_runs > 1 ? b->n_runs : 1;
+    if (left > 0 && launches > (double)b->n && launches < 1e12)
+        s->wants_n = (int64_t)ceil(launches);
+    else if (left <= 0)
+        s->wants_runs = (int)fmin(ceil(runs * pow(s->between / target, 2)), 999);
+}
+
+void kb_shift_plan(struct kb_power *power, const struct kb_timing *b,
+                   struct kb_shift *shift) {
+    if (power->df != shift->df) {
+        power->df = shift->df;
+        power->needed = kb_student_quantile(power->significant_p, shift->df);
+        power->found = kb_student_quantile(0.05, shift->df);
+    }
+    double least = fmax(power->needed * shift->sd, log1p(power->limit));
+    shift->detectable = expm1(least + power->found * shift->sd);
+    set_wants(shift, b, power->limit / 2);
+}
+
+/* ---- the verdicts of kbench diff -------------------------------------------------------
+ */
+
+static const double false_share = 0.05, least_shift = 0.01, same_within = 0.02;
+
+static enum kb_speed_verdict judge(const struct kb_pair *pair, double significant_p) {
+    const struct kb_shift *s = &pair->shift;
+    bool ranked = isnan(s->rank_p) || s->rank_p <= 0.05;
+    double size = s->ratio > 0 ? s->ratio : s->a_ns / s->b_ns - 1; /* as seen from B */
+    if (pair->same_code)
+        return KB_IDENTICAL;
+    if (s->differ_p <= significant_p && ranked && size >= least_shift)
+        return s->ratio > 0 ? KB_SLOWER : KB_FASTER;
+    if (log1p(s->high) <= log1p(same_within) && log1p(s->low) >= -log1p(same_within))
+        return KB_SAME;
+    return KB_UNCLEAR;
+}
+
+void kb_pairs_judge(struct kb_pairs *pairs, struct kb_arena *arena) {
+    double *p = kb_arena_array(arena, pairs->n + 1, sizeof *p);
+    size_t n = 0;
+    for (size_t i = 0; i < pairs->n; i++)
+        if (kb_pair_is_timed(&pairs->items[i]))
+            p[n++] = pairs->items[i].shift.differ_p;
+    double significant = kb_significant_p(p, n, false_share);
+    struct kb_power power = {.limit = same_within, .significant_p = significant / 2};
+    for (size_t i = 0; i < pairs->n; i++) {
+        struct kb_pair *pair = &pairs->items[i];
+        if (!kb_pair_is_timed(pair))
+            continue;
+        pair->speed = judge(pair, significant);
+        kb_shift_plan(&power, pair->tb, &pair->shift);
+        if ((pair->speed == KB_SLOWER || pair->speed == KB_FASTER) &&
+            kb_pair_is_disturbed(pair, arena, pairs))
+            pair->speed = KB_UNCLEAR;
+    }
+}
