@@ -4,6 +4,8 @@
 //     pairs (a, b) of the first rotary_dim elements, k = 0, 1, ..., t = position * f(k):
 //     out_a = (y_a cos t - y_b sin t) * scale, out_b = (y_b cos t + y_a sin t) * scale
 //
+// A token's row may be longer than its heads: `row` elements from one to the next.
+//
 // f(k) is ratio^k, with YaRN times 1 - ramp(k) + ramp(k) / factor.
 //
 // block - some heads of a token to a block. A thread holds two 16-byte vectors of a head,
@@ -28,7 +30,7 @@
   "variants": {
     "block": {
       "why":   "heads of one token in a block, two 16-byte vectors to a thread, angles once in a block",
-      "when":  "rotary_dim % 16 == 0 && rotary_dim > 0",
+      "when":  "rotary_dim % 16 == 0 && rotary_dim > 0 && row * dtype_bytes % 16 == 0",
       "let":   { "lanes": "head_dim / 16",
                  "fit": "max(1, 32 / lanes) * max(1, 128 / max(32, lanes))",
                  "parts": "ceil_div(turning, fit)",
@@ -55,7 +57,7 @@
                 "i32 table == dtype ? 1 : 0"] },
     "chain": {
       "why":   "unfused: normed heads go to memory, rounded, and come back to be rotated",
-      "when":  "round == norm && table == fp32 && rotary_dim % 16 == 0 && rotary_dim > 0",
+      "when":  "round == norm && table == fp32 && rotary_dim % 16 == 0 && rotary_dim > 0 && row * dtype_bytes % 16 == 0",
       "let":   { "lanes": "head_dim / 16",
                  "in_block": "max(1, 32 / lanes) * max(1, 128 / max(32, lanes))" },
       "launches": [

@@ -26,6 +26,9 @@
  *
  * Cost. q and k heads read and written, 4 bytes a position, the weights; v costs nothing.
  *
+ * in_pitch: the packed buffer has wider rows, so many elements from token to token; what
+ * lies behind a token's v heads is NaN and stays bit for bit, as v does.
+ *
  * Timed in place, a launch finds what the last one on the same buffers left: other values,
  * the same bytes. Outputs are checked on buffers that were put back. */
 #include "ops/qknorm_rope.h"
@@ -33,119 +36,8 @@
 #include <math.h>
 #include <string.h>
 
-enum {
-    PARAM_STYLE,
-    PARAM_ROTARY_DIM,
-    PARAM_EPS,
-    PARAM_BASE,
-    PARAM_FACTOR,
-    PARAM_LOW,
-    PARAM_HIGH,
-    PARAM_ATTENTION,
-    PARAM_ORIGINAL,
-    PARAM_MAX_POSITION,
-    PARAM_BETA_FAST,
-    PARAM_BETA_SLOW,
-    PARAM_MSCALE,
-    PARAM_MSCALE_ALL,
-    PARAM_TRUNCATE,
-    PARAM_POSITIONS,
-    PARAM_POSITION,
-    PARAM_WEIGHTS,
-    PARAM_ROUND,
-    PARAM_TABLE,
-    PARAM_ANGLE,
-};
-
 static double number(const struct kb_case *c, int param) {
     return c->set[param].v;
-}
-
-/* ---- YaRN ------------------------------------------------------------------------------
- */
-
-/* The pair that turns `rotations` times over the original positions. */
-static double pair_of(const struct kb_case *c, int rotary_dim, double rotations) {
-    double original = number(c, PARAM_ORIGINAL), base = number(c, PARAM_BASE);
-    return rotary_dim * log(original / (rotations * 2 * M_PI)) / (2 * log(base));
-}
-
-static double magnitude(double factor, double mscale) {
-    return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1;
-}
-
-static void derive(const struct kb_case *c, struct kb_qkr *q) {
-    double mscale = number(c, PARAM_MSCALE), all = number(c, PARAM_MSCALE_ALL);
-    q->low = pair_of(c, q->rotary_dim, number(c, PARAM_BETA_FAST));
-    q->high = pair_of(c, q->rotary_dim, number(c, PARAM_BETA_SLOW));
-    if (number(c, PARAM_TRUNCATE) == 0) {
-        q->low = floor(q->low);
-        q->high = ceil(q->high);
-    }
-    q->low = fmax(q->low, 0);
-    q->high = fmin(q->high, q->rotary_dim - 1);
-    if (number(c, PARAM_MAX_POSITION) > 0)
-        q->factor = number(c, PARAM_MAX_POSITION) / number(c, PARAM_ORIGINAL);
-    q->scale = mscale > 0 && all > 0
-                   ? magnitude(q->factor, mscale) / magnitude(q->factor, all)
-                   : magnitude(q->factor, 1);
-}
-
-/* The ramp needs some width. */
-static double upper(const struct kb_qkr *q) {
-    return fabs(q->low - q->high) <= 1e-6 ? q->high + 0.001 : q->high;
-}
-
-double kb_qkr_frequency(const struct kb_qkr *q, int k) {
-    double frequency = pow(q->base, -2.0 * k / q->rotary_dim);
-    if (q->factor == 1)
-        return frequency;
-    double ramp = fmin(fmax((k - q->low) / (upper(q) - q->low), 0), 1);
-    return frequency * ((1 - ramp) + ramp / q->factor);
-}
-
-/* ---- a case, spelt out -----------------------------------------------------------------
- */
-
-enum { RANDOM_BELOW = 32768 };
-
-struct kb_qkr kb_qkr_of(const struct kb_case *c) {
-    struct kb_qkr q = {
-        .dtype = c->dtype,
-        .tokens = c->shape[0],
-        .heads = c->shape[1],
-        .kv_heads = c->shape[2],
-        .head_dim = (int)c->shape[3],
-        .rotary_dim = (int)number(c, PARAM_ROTARY_DIM),
-        .style = (int)number(c, PARAM_STYLE),
-        .round = (int)number(c, PARAM_ROUND),
-        .table = (int)number(c, PARAM_TABLE),
-        .angle = (int)number(c, PARAM_ANGLE),
-        .weights = (int)number(c, PARAM_WEIGHTS),
-        .positions = (int)number(c, PARAM_POSITIONS),
-        .position = (int64_t)number(c, PARAM_POSITION),
-        .eps = (float)number(c, PARAM_EPS),
-        .base = (float)number(c, PARAM_BASE),
-        .factor = number(c, PARAM_FACTOR),
-        .low = number(c, PARAM_LOW),
-        .high = number(c, PARAM_HIGH),
-        .scale = 1,
-        .row = (c->shape[1] + 2 * c->shape[2]) * c->shape[3],
-    };
-    if (!q.rotary_dim)
-        q.rotary_dim = q.head_dim;
-    if (q.positions == KB_POS_RANDOM && !q.position)
-        q.position = RANDOM_BELOW;
-    if (number(c, PARAM_ORIGINAL) > 0)
-        derive(c, &q);
-    if (number(c, PARAM_ATTENTION) > 0)
-        q.scale = number(c, PARAM_ATTENTION);
-    /* Kernels take all of them as floats. */
-    q.factor = (float)q.factor;
-    q.low = (float)q.low;
-    q.high = (float)q.high;
-    q.scale = (float)q.scale;
-    return q;
 }
 
 /* ---- the problem -----------------------------------------------------------------------
@@ -170,39 +62,39 @@ static bool check_shape(const struct kb_case *c, struct kb_err *err) {
 }
 
 static bool check_rotary(const struct kb_case *c, struct kb_err *err) {
-    int64_t rotary = (int64_t)number(c, PARAM_ROTARY_DIM);
+    int64_t rotary = (int64_t)number(c, KB_QKR_P_ROTARY_DIM);
     if (rotary % 2)
         return kb_fail(err, KB_INPUT, "rotary_dim counts pairs, %lld is odd",
                        (long long)rotary);
     if (rotary > c->shape[3])
         return kb_fail(err, KB_INPUT, "rotary_dim %lld is more than HEAD_DIM %lld",
                        (long long)rotary, (long long)c->shape[3]);
-    if (!(number(c, PARAM_BASE) > 1))
+    if (!(number(c, KB_QKR_P_BASE) > 1))
         return kb_fail(err, KB_INPUT, "base must be above 1, got %g",
-                       number(c, PARAM_BASE));
+                       number(c, KB_QKR_P_BASE));
     return true;
 }
 
 /* What nothing reads is refused: the case would have a second id. */
 static bool check_yarn(const struct kb_case *c, struct kb_err *err) {
     const struct kb_param *params = c->op->params;
-    bool derived = number(c, PARAM_ORIGINAL) > 0;
-    if (!(number(c, PARAM_FACTOR) > 0))
+    bool derived = number(c, KB_QKR_P_ORIGINAL) > 0;
+    if (!(number(c, KB_QKR_P_FACTOR) > 0))
         return kb_fail(err, KB_INPUT, "factor must be above 0, got %g",
-                       number(c, PARAM_FACTOR));
-    for (int i = PARAM_MAX_POSITION; i <= PARAM_TRUNCATE; i++)
+                       number(c, KB_QKR_P_FACTOR));
+    for (int i = KB_QKR_P_MAX_POSITION; i <= KB_QKR_P_TRUNCATE; i++)
         if (!derived && number(c, i) != params[i].def)
             return kb_fail(err, KB_INPUT, "%s is for a YaRN derived from original, not set",
                            params[i].name);
-    for (int i = PARAM_LOW; i <= PARAM_HIGH; i++) {
+    for (int i = KB_QKR_P_LOW; i <= KB_QKR_P_HIGH; i++) {
         if (derived && number(c, i) != 0)
             return kb_fail(err, KB_INPUT, "%s is derived where original is set",
                            params[i].name);
-        if (!derived && number(c, PARAM_FACTOR) == 1 && number(c, i) != 0)
+        if (!derived && number(c, KB_QKR_P_FACTOR) == 1 && number(c, i) != 0)
             return kb_fail(err, KB_INPUT, "%s is for a factor other than 1",
                            params[i].name);
     }
-    if (number(c, PARAM_MAX_POSITION) > 0 && number(c, PARAM_FACTOR) != 1)
+    if (number(c, KB_QKR_P_MAX_POSITION) > 0 && number(c, KB_QKR_P_FACTOR) != 1)
         return kb_fail(err, KB_INPUT,
                        "factor is max_position / original, give one of the "
                        "two");
@@ -210,8 +102,8 @@ static bool check_yarn(const struct kb_case *c, struct kb_err *err) {
 }
 
 static bool check_positions(const struct kb_case *c, struct kb_err *err) {
-    int pattern = (int)number(c, PARAM_POSITIONS);
-    double position = number(c, PARAM_POSITION);
+    int pattern = (int)number(c, KB_QKR_P_POSITIONS);
+    double position = number(c, KB_QKR_P_POSITION);
     if (pattern == KB_POS_POWERS && position != 0)
         return kb_fail(err, KB_INPUT,
                        "position is for positions=arange, random, constant and reverse");
@@ -229,6 +121,7 @@ static void add_names(const struct kb_qkr *q, struct kb_problem *p) {
     kb_problem_name(p, "turning", q->heads + q->kv_heads); /* heads that change */
     kb_problem_name(p, "head_dim", q->head_dim);
     kb_problem_name(p, "row", q->row);
+    kb_problem_means(p, "in_pitch", q->row);
     kb_problem_means(p, "rotary_dim", q->rotary_dim);
     /* frequency(k) is ratio^k times (1 - ramp) + ramp * yarn_inverse, ramp = (k - yarn_low)
      * * yarn_slope within 0 and 1 */
@@ -236,7 +129,7 @@ static void add_names(const struct kb_qkr *q, struct kb_problem *p) {
     bool yarn = q->factor != 1;
     kb_problem_float(p, "yarn_inverse", yarn ? 1 / q->factor : 1);
     kb_problem_float(p, "yarn_low", yarn ? q->low : 0);
-    kb_problem_float(p, "yarn_slope", yarn ? 1 / (upper(q) - q->low) : 0);
+    kb_problem_float(p, "yarn_slope", yarn ? 1 / (kb_qkr_upper(q) - q->low) : 0);
     kb_problem_float(p, "scale", q->scale);
 }
 
@@ -249,11 +142,20 @@ static void add_cost(const struct kb_qkr *q, struct kb_problem *p) {
     p->flops = heads * (4 * q->head_dim + 4 * q->rotary_dim);
 }
 
+static bool check_pitch(const struct kb_qkr *q, struct kb_err *err) {
+    if (q->row >= q->width)
+        return true;
+    return kb_fail(err, KB_INPUT, "in_pitch %lld is less than a token's %lld elements",
+                   (long long)q->row, (long long)q->width);
+}
+
 static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err *err) {
     if (!check_shape(c, err) || !check_rotary(c, err) || !check_yarn(c, err) ||
         !check_positions(c, err))
         return false;
     struct kb_qkr q = kb_qkr_of(c);
+    if (!check_pitch(&q, err))
+        return false;
     int64_t qkv[] = {q.tokens, q.row}, dim = q.head_dim;
     if (!(q.scale > 0) || !isfinite(q.scale))
         return kb_fail(err, KB_INPUT, "the scale of this YaRN is %g, no use", q.scale);
@@ -271,9 +173,9 @@ static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err
 static void macros(const struct kb_case *c, struct kb_arena *arena,
                    struct kb_strings *out) {
     const struct kb_macro list[] = {
-        {.name = "KB_STYLE", .value = (int)number(c, PARAM_STYLE)},
-        {.name = "KB_ROUND", .value = (int)number(c, PARAM_ROUND)},
-        {.name = "KB_TABLE", .value = (int)number(c, PARAM_TABLE)},
+        {.name = "KB_STYLE", .value = (int)number(c, KB_QKR_P_STYLE)},
+        {.name = "KB_ROUND", .value = (int)number(c, KB_QKR_P_ROUND)},
+        {.name = "KB_TABLE", .value = (int)number(c, KB_QKR_P_TABLE)},
     };
     kb_macros_add(c, list, KB_COUNT(list), arena, out);
 }
@@ -301,109 +203,116 @@ static void peer_tolerance(enum kb_dtype dtype, enum kb_dtype out, double *atol,
  */
 
 static const struct kb_param params[] = {
-    [PARAM_STYLE] = {.name = "style",
-                     .help = "which elements make a pair: halves of the rotated part, or "
-                             "neighbours",
-                     .kind = KB_PARAM_WORD,
-                     .words = "neox,interleaved"},
-    [PARAM_ROTARY_DIM] = {.name = "rotary_dim",
-                          .help = "elements of a head that are rotated; 0: all",
-                          .kind = KB_PARAM_INT,
-                          .max = KB_QKR_MAX_HEAD},
-    [PARAM_EPS] = {.name = "eps",
-                   .help = "added to the mean square",
-                   .kind = KB_PARAM_FLOAT,
-                   .max = 1,
-                   .def = 1e-6},
-    [PARAM_BASE] = {.name = "base",
-                    .help = "of the frequencies (rope_theta)",
-                    .kind = KB_PARAM_FLOAT,
-                    .min = 1,
-                    .max = 1e12,
-                    .def = 1e6},
-    [PARAM_FACTOR] = {.name = "factor",
-                      .help = "YaRN: positions are stretched by it; 1: no YaRN",
+    [KB_QKR_P_STYLE] = {.name = "style",
+                        .help =
+                            "which elements make a pair: halves of the rotated part, or "
+                            "neighbours",
+                        .kind = KB_PARAM_WORD,
+                        .words = "neox,interleaved"},
+    [KB_QKR_P_ROTARY_DIM] = {.name = "rotary_dim",
+                             .help = "elements of a head that are rotated; 0: all",
+                             .kind = KB_PARAM_INT,
+                             .max = KB_QKR_MAX_HEAD},
+    [KB_QKR_P_EPS] = {.name = "eps",
+                      .help = "added to the mean square",
                       .kind = KB_PARAM_FLOAT,
-                      .max = 1e6,
-                      .def = 1},
-    [PARAM_LOW] = {.name = "low",
-                   .help = "YaRN: pairs up to it keep their frequency",
-                   .kind = KB_PARAM_FLOAT,
-                   .min = -1024,
-                   .max = 1024},
-    [PARAM_HIGH] = {.name = "high",
-                    .help = "YaRN: pairs from it on are stretched",
-                    .kind = KB_PARAM_FLOAT,
-                    .min = -1024,
-                    .max = 1024},
-    [PARAM_ATTENTION] = {.name = "attention_factor",
-                         .help = "what the rotated elements are multiplied by; 0: 1, or "
-                                 "as derived",
+                      .max = 1,
+                      .def = 1e-6},
+    [KB_QKR_P_BASE] = {.name = "base",
+                       .help = "of the frequencies (rope_theta)",
+                       .kind = KB_PARAM_FLOAT,
+                       .min = 1,
+                       .max = 1e12,
+                       .def = 1e6},
+    [KB_QKR_P_FACTOR] = {.name = "factor",
+                         .help = "YaRN: positions are stretched by it; 1: no YaRN",
                          .kind = KB_PARAM_FLOAT,
-                         .max = 1e3},
-    [PARAM_ORIGINAL] = {.name = "original",
-                        .help = "original_max_position_embeddings: low, high and "
-                                "attention_factor\nare derived; 0: they are given",
-                        .kind = KB_PARAM_INT,
-                        .max = INT32_MAX},
-    [PARAM_MAX_POSITION] = {.name = "max_position",
-                            .help = "max_position_embeddings: factor is this over "
-                                    "original; 0: factor is given",
-                            .kind = KB_PARAM_INT,
-                            .max = INT32_MAX},
-    [PARAM_BETA_FAST] = {.name = "beta_fast",
-                         .help = "turns over original at low",
-                         .kind = KB_PARAM_FLOAT,
-                         .min = 1e-3,
-                         .max = 1e6,
-                         .def = 32},
-    [PARAM_BETA_SLOW] = {.name = "beta_slow",
-                         .help = "turns over original at high",
-                         .kind = KB_PARAM_FLOAT,
-                         .min = 1e-3,
                          .max = 1e6,
                          .def = 1},
-    [PARAM_MSCALE] = {.name = "mscale",
-                      .help = "with mscale_all_dim, of the derived attention_factor",
+    [KB_QKR_P_LOW] = {.name = "low",
+                      .help = "YaRN: pairs up to it keep their frequency",
                       .kind = KB_PARAM_FLOAT,
-                      .max = 1e3},
-    [PARAM_MSCALE_ALL] = {.name = "mscale_all_dim",
-                          .help = "as mscale, below the line",
-                          .kind = KB_PARAM_FLOAT,
-                          .max = 1e3},
-    [PARAM_TRUNCATE] = {.name = "truncate",
-                        .help = "whether derived low and high are whole pairs",
+                      .min = -1024,
+                      .max = 1024},
+    [KB_QKR_P_HIGH] = {.name = "high",
+                       .help = "YaRN: pairs from it on are stretched",
+                       .kind = KB_PARAM_FLOAT,
+                       .min = -1024,
+                       .max = 1024},
+    [KB_QKR_P_ATTENTION] = {.name = "attention_factor",
+                            .help = "what the rotated elements are multiplied by; 0: 1, or "
+                                    "as derived",
+                            .kind = KB_PARAM_FLOAT,
+                            .max = 1e3},
+    [KB_QKR_P_ORIGINAL] = {.name = "original",
+                           .help = "original_max_position_embeddings: low, high and "
+                                   "attention_factor\nare derived; 0: they are given",
+                           .kind = KB_PARAM_INT,
+                           .max = INT32_MAX},
+    [KB_QKR_P_MAX_POSITION] = {.name = "max_position",
+                               .help = "max_position_embeddings: factor is this over "
+                                       "original; 0: factor is given",
+                               .kind = KB_PARAM_INT,
+                               .max = INT32_MAX},
+    [KB_QKR_P_BETA_FAST] = {.name = "beta_fast",
+                            .help = "turns over original at low",
+                            .kind = KB_PARAM_FLOAT,
+                            .min = 1e-3,
+                            .max = 1e6,
+                            .def = 32},
+    [KB_QKR_P_BETA_SLOW] = {.name = "beta_slow",
+                            .help = "turns over original at high",
+                            .kind = KB_PARAM_FLOAT,
+                            .min = 1e-3,
+                            .max = 1e6,
+                            .def = 1},
+    [KB_QKR_P_MSCALE] = {.name = "mscale",
+                         .help = "with mscale_all_dim, of the derived attention_factor",
+                         .kind = KB_PARAM_FLOAT,
+                         .max = 1e3},
+    [KB_QKR_P_MSCALE_ALL] = {.name = "mscale_all_dim",
+                             .help = "as mscale, below the line",
+                             .kind = KB_PARAM_FLOAT,
+                             .max = 1e3},
+    [KB_QKR_P_TRUNCATE] = {.name = "truncate",
+                           .help = "whether derived low and high are whole pairs",
+                           .kind = KB_PARAM_WORD,
+                           .words = "yes,no"},
+    [KB_QKR_P_POSITIONS] = {.name = "positions",
+                            .help =
+                                "position ids: position, position + 1, ...; drawn below "
+                                "position\n(0: 32768); all position; counted down to "
+                                "position; 0 and powers of two",
+                            .kind = KB_PARAM_WORD,
+                            .words = "arange,random,constant,reverse,powers"},
+    [KB_QKR_P_POSITION] = {.name = "position",
+                           .help = "see positions",
+                           .kind = KB_PARAM_INT,
+                           .max = INT32_MAX},
+    [KB_QKR_P_WEIGHTS] = {.name = "weights",
+                          .help = "N(1, 0.1), 5 N(0, 1), or all 1, where a wrong weight is "
+                                  "not seen",
+                          .kind = KB_PARAM_WORD,
+                          .words = "near_one,wide,ones"},
+    [KB_QKR_P_ROUND] = {.name = "round",
+                        .help = "round once at the end, or the normed element too, or that "
+                                "also before\nthe weight",
                         .kind = KB_PARAM_WORD,
-                        .words = "yes,no"},
-    [PARAM_POSITIONS] = {.name = "positions",
-                         .help = "position ids: position, position + 1, ...; drawn below "
-                                 "position\n(0: 32768); all position; counted down to "
-                                 "position; 0 and powers of two",
-                         .kind = KB_PARAM_WORD,
-                         .words = "arange,random,constant,reverse,powers"},
-    [PARAM_POSITION] = {.name = "position",
-                        .help = "see positions",
+                        .words = "once,norm,scaled"},
+    [KB_QKR_P_TABLE] = {.name = "table",
+                        .help = "cos and sin in fp32, or rounded to the dtype",
+                        .kind = KB_PARAM_WORD,
+                        .words = "fp32,dtype"},
+    [KB_QKR_P_ANGLE] = {.name = "angle",
+                        .help = "what the bound allows the angle: the error of an fp32 "
+                                "product, or none",
+                        .kind = KB_PARAM_WORD,
+                        .words = "fp32,exact"},
+    [KB_QKR_P_PITCH] = {.name = "in_pitch",
+                        .help = "elements from one token of qkv to the next; 0: as many as "
+                                "its heads have",
                         .kind = KB_PARAM_INT,
                         .max = INT32_MAX},
-    [PARAM_WEIGHTS] = {.name = "weights",
-                       .help = "N(1, 0.1), 5 N(0, 1), or all 1, where a wrong weight is "
-                               "not seen",
-                       .kind = KB_PARAM_WORD,
-                       .words = "near_one,wide,ones"},
-    [PARAM_ROUND] = {.name = "round",
-                     .help = "round once at the end, or the normed element too, or that "
-                             "also before\nthe weight",
-                     .kind = KB_PARAM_WORD,
-                     .words = "once,norm,scaled"},
-    [PARAM_TABLE] = {.name = "table",
-                     .help = "cos and sin in fp32, or rounded to the dtype",
-                     .kind = KB_PARAM_WORD,
-                     .words = "fp32,dtype"},
-    [PARAM_ANGLE] = {.name = "angle",
-                     .help = "what the bound allows the angle: the error of an fp32 "
-                             "product, or none",
-                     .kind = KB_PARAM_WORD,
-                     .words = "fp32,exact"},
 };
 
 static const enum kb_fill fills[] = {
@@ -455,6 +364,8 @@ const struct kb_op kb_op_qknorm_rope = {
     .fill = kb_qkr_fill,
     .reference = kb_qkr_reference,
     .prepare = kb_qkr_prepare,
+    .low_precision = kb_qkr_low_precision,
+    .sources = kb_qkr_sources,
     .peer_tolerance = peer_tolerance,
     .accepts = accepts,
     .conventions = conventions,

@@ -26,9 +26,9 @@ static void scale_range(enum kb_dtype dtype, double factor, int64_t n, void *dat
     kb_encode_range(dtype, values, n, data, 0);
 }
 
+/* `n` elements of a head from `from` on: the same whatever the pitch. */
 static void fill_head(const struct kb_qkr *q, enum kb_fill fill, uint64_t seed,
-                      int64_t first, int64_t n, void *data) {
-    int64_t token = first / q->row, head = first % q->row / q->head_dim;
+                      int64_t token, int64_t head, int64_t from, int64_t n, void *data) {
     bool mixed = fill == KB_FILL_ZEROS || fill == KB_FILL_NAN;
     bool normal = fill == KB_FILL_NORMAL || (mixed && !is_special(fill, token, head));
     const struct kb_fill_key key = {
@@ -37,21 +37,43 @@ static void fill_head(const struct kb_qkr *q, enum kb_fill fill, uint64_t seed,
         .fill = normal ? KB_FILL_NORMAL : fill,
         .row = q->head_dim, /* a constant head, not a constant token */
     };
-    kb_fill_range(&key, q->dtype, first, n, data);
+    kb_fill_range(&key, q->dtype, token * q->width + head * q->head_dim + from, n, data);
     if (normal)
         scale_range(q->dtype, 1 + (double)(head % 64) / 64, n, data);
 }
 
+/* What lies behind a token's heads: a kernel that reads it shows. */
+static void fill_gap(const struct kb_qkr *q, int64_t n, void *data) {
+    for (int64_t i = 0; i < n; i++)
+        kb_bits_put(q->dtype, data, i, kb_encode(q->dtype, NAN));
+}
+
+/* Part `k` of a token, a head or what lies behind all of them, as much of it as there is
+ * among elements [first, first + count). */
+static void fill_part(const struct kb_qkr *q, enum kb_fill fill, uint64_t seed,
+                      int64_t token, int64_t k, int64_t first, int64_t count, void *data) {
+    int64_t begin = token * q->row + k * q->head_dim;
+    bool gap = k * q->head_dim == q->width;
+    int64_t end = gap ? (token + 1) * q->row : begin + q->head_dim;
+    int64_t from = begin < first ? first : begin;
+    int64_t to = end < first + count ? end : first + count;
+    char *at = (char *)data + (size_t)(from - first) * kb_dtype_bytes(q->dtype);
+    if (from >= to)
+        return;
+    if (gap)
+        fill_gap(q, to - from, at);
+    else
+        fill_head(q, fill, seed, token, k, from - begin, to - from, at);
+}
+
 static void fill_qkv(const struct kb_qkr *q, enum kb_fill fill, uint64_t seed,
                      int64_t first, int64_t count, void *data) {
-    int64_t from = first / q->head_dim, to = (first + count - 1) / q->head_dim;
+    int64_t parts = q->width / q->head_dim + (q->row > q->width);
+    int64_t from = first / q->row * parts,
+            to = (first + count - 1) / q->row * parts + parts;
 #pragma omp parallel for schedule(static) num_threads(kb_threads(count))
-    for (int64_t head = from; head <= to; head++) {
-        int64_t start = head == from ? first : head * q->head_dim;
-        int64_t stop = head == to ? first + count : (head + 1) * q->head_dim;
-        char *at = (char *)data + (size_t)(start - first) * kb_dtype_bytes(q->dtype);
-        fill_head(q, fill, seed, start, stop - start, at);
-    }
+    for (int64_t part = from; part < to; part++)
+        fill_part(q, fill, seed, part / parts, part % parts, first, count, data);
 }
 
 /* ---- weights and positions -------------------------------------------------------------

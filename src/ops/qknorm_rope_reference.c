@@ -81,7 +81,17 @@ static void weigh(const struct kb_qkr *q, double x, double w, double r, double r
     }
 }
 
-static void norm(const struct kb_qkr *q, const double *x, const double *w,
+/* 1 / sqrt(mean + eps), the squares summed up in bf16, each sum rounded: where that is off
+ * by so much that it shows in most elements, else as it is. */
+static double low_root(const struct kb_qkr *q, const double *x, double r) {
+    double sum = 0;
+    for (int i = 0; i < q->head_dim; i++)
+        sum = kb_round(KB_BF16, sum + x[i] * x[i]);
+    double low = 1 / sqrt(sum / q->head_dim + q->eps);
+    return fabs(low / r - 1) >= kb_ulp(q->dtype, 1) / 4 ? low : r;
+}
+
+static void norm(const struct kb_qkr *q, const double *x, const double *w, bool low,
                  struct normed *out) {
     int n = q->head_dim;
     double sum = 0;
@@ -90,6 +100,8 @@ static void norm(const struct kb_qkr *q, const double *x, const double *w,
     double mean = sum / n + q->eps, lost = n * 0x1p-126;
     double relative = 0.5 * lost / (n * mean) + (n * 0.5 + 6) * eps;
     double r = 1 / sqrt(mean);
+    if (low && isfinite(sum))
+        r = low_root(q, x, r);
     out->any =
         isfinite(sum) ? sum > 0.99 * FLT_MAX || (sum > 0 && !(relative < 0.125)) : false;
     for (int i = 0; i < n; i++)
@@ -135,10 +147,9 @@ static void turn(const struct kb_qkr *q, const struct frequencies *f, int64_t to
 /* Element i of a head: y_i cos t -+ y_j sin t. */
 static void rotate(const struct kb_qkr *q, const struct normed *head,
                    const struct turned *turned, int i, double *want, double *bound) {
-    int half = q->rotary_dim / 2, neox = q->style == KB_NEOX;
-    bool first = neox ? i < half : i % 2 == 0;
-    int j = neox ? (first ? i + half : i - half) : i ^ 1;
-    int k = neox ? i % half : i / 2;
+    int k;
+    bool first;
+    int j = kb_qkr_partner(q, i, &k, &first);
     const double *y = head->y;
     double c = turned->c[k], s = first ? -turned->s[k] : turned->s[k];
     double err = fabs(c) * head->err[i] + fabs(s) * head->err[j] +
@@ -157,6 +168,7 @@ struct given {
     const void *const *in;
     const struct frequencies *frequencies;
     struct turned turned;
+    bool low; /* squares are summed up in bf16 */
 };
 
 /* Elements [from, to) of one head. */
@@ -169,7 +181,7 @@ static void head_range(struct given *g, int64_t token, int64_t head, int from, i
     kb_decode_range(q->dtype, g->in[KB_QKR_QKV], token * q->row + head * q->head_dim,
                     q->head_dim, x);
     kb_decode_range(q->dtype, g->in[weight], 0, q->head_dim, w);
-    norm(q, x, w, &normed);
+    norm(q, x, w, g->low, &normed);
     turn(q, g->frequencies, token, ((const int32_t *)g->in[KB_QKR_POSITIONS])[token],
          &g->turned);
     for (int i = from; i < to; i++, want++, bound++) {
@@ -186,20 +198,19 @@ static void head_range(struct given *g, int64_t token, int64_t head, int from, i
     }
 }
 
-void kb_qkr_reference(const struct kb_problem *p, const void *const *in,
-                      const void *prepared, int t, int64_t first, int64_t count,
-                      double *want, double *bound) {
-    (void)t; /* there is one output */
-    struct given g = {.q = kb_qkr_of(p->c), .in = in, .frequencies = prepared};
-    int64_t turning = g.q.heads + g.q.kv_heads, n;
-    g.turned.token = -1;
+/* From `first` on, and of what stays, v and what lies behind it. */
+static void range(struct given *g, int64_t first, int64_t count, double *want,
+                  double *bound) {
+    const struct kb_qkr *q = &g->q;
+    int64_t turning = (q->heads + q->kv_heads) * q->head_dim, n;
+    g->turned.token = -1;
     for (int64_t at = first; at < first + count; at += n, want += n, bound += n) {
-        int64_t token = at / g.q.row, head = at % g.q.row / g.q.head_dim;
-        int from = (int)(at % g.q.head_dim);
-        n = g.q.head_dim - from;
+        int64_t token = at / q->row, col = at % q->row, head = col / q->head_dim;
+        int from = (int)(col % q->head_dim);
+        n = col < turning ? q->head_dim - from : q->row - col;
         n = n < first + count - at ? n : first + count - at;
-        if (head < turning) {
-            head_range(&g, token, head, from, from + (int)n, want, bound);
+        if (col < turning) {
+            head_range(g, token, head, from, from + (int)n, want, bound);
             continue;
         }
         for (int64_t i = 0; i < n; i++) {
@@ -207,4 +218,54 @@ void kb_qkr_reference(const struct kb_problem *p, const void *const *in,
             bound[i] = KB_KEEP;
         }
     }
+}
+
+void kb_qkr_reference(const struct kb_problem *p, const void *const *in,
+                      const void *prepared, int t, int64_t first, int64_t count,
+                      double *want, double *bound) {
+    (void)t; /* there is one output */
+    struct given g = {.q = kb_qkr_of(p->c), .in = in, .frequencies = prepared};
+    range(&g, first, count, want, bound);
+}
+
+bool kb_qkr_low_precision(const struct kb_problem *p, const void *const *in,
+                          const void *prepared, int t, int64_t first, int64_t count,
+                          double *got) {
+    enum { PART = 256 };
+    (void)t;
+    double unused[PART];
+    struct given g = {.q = kb_qkr_of(p->c), .in = in, .frequencies = prepared, .low = true};
+    for (int64_t at = 0, n; at < count; at += n) {
+        n = count - at < PART ? count - at : PART;
+        range(&g, first + at, n, got + at, unused);
+    }
+    return true;
+}
+
+/* ---- what an element is made of --------------------------------------------------------
+ */
+
+/* The same four of every element, also of those that are not rotated or stay: a weight of 1
+ * and itself for its partner, then. */
+int kb_qkr_sources(const struct kb_problem *p, const void *const *in, int t, int64_t i,
+                   struct kb_source *out) {
+    (void)t;
+    struct kb_qkr q = kb_qkr_of(p->c);
+    int64_t token = i / q.row, col = i % q.row, head = col / q.head_dim;
+    bool stays = head >= q.heads + q.kv_heads, first;
+    int at = (int)(col % q.head_dim), pair;
+    int other = stays ? at : kb_qkr_partner(&q, at, &pair, &first);
+    const void *qkv = in[KB_QKR_QKV],
+               *weight = in[head < q.heads ? KB_QKR_Q_WEIGHT : KB_QKR_K_WEIGHT];
+    out[0] =
+        (struct kb_source){"qkv", q.dtype, kb_decode(q.dtype, kb_bits_at(q.dtype, qkv, i))};
+    out[1] =
+        (struct kb_source){"the other of its pair", q.dtype,
+                           kb_decode(q.dtype, kb_bits_at(q.dtype, qkv, i - at + other))};
+    out[2] =
+        (struct kb_source){"its weight", q.dtype,
+                           stays ? 1 : kb_decode(q.dtype, kb_bits_at(q.dtype, weight, at))};
+    out[3] = (struct kb_source){"the position", KB_I32,
+                                ((const int32_t *)in[KB_QKR_POSITIONS])[token]};
+    return 4;
 }

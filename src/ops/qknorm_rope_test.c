@@ -45,6 +45,7 @@ static void what_is_wrong_is_refused_with_and_without_tokens(void **state) {
         assert_refused(good, "beta_fast=16", "derived from original, not set");
         assert_refused(good, "original=4096,low=3", "low is derived");
         assert_refused(good, "original=4096,max_position=8192,factor=4", "give one");
+        assert_refused(good, "in_pitch=511", "in_pitch 511 is less than a token's 512");
         assert_refused(good, "positions=powers,position=3", "position is for");
     }
     assert_refused("3x4x64", "", "TOKENSxHEADSxKV_HEADSxHEAD_DIM, got 3 axes");
@@ -162,6 +163,97 @@ static void v_heads_must_stay(void **state) {
     for (int64_t i = 0; i < d.p.tensors[0].elements; i++)
         assert_int_equal(d.bound[i] == KB_KEEP, i % (7 * 64) >= 5 * 64);
     data_free(&d);
+}
+
+static void rows_of_a_wider_buffer_hold_the_same_and_end_in_nan_that_stays(void **state) {
+    (void)state;
+    struct data wide, packed;
+    const int width = 7 * 64, pitch = 475;
+    data_make(&wide, "5x3x2x64", KB_BF16, "in_pitch=475,positions=random", KB_FILL_NAN, 3);
+    data_make(&packed, "5x3x2x64", KB_BF16, "positions=random", KB_FILL_NAN, 3);
+    assert_int_equal(wide.p.tensors[0].shape[1], pitch);
+    assert_int_equal(wide.p.bytes, packed.p.bytes);
+    for (int i = 0; i < 5 * pitch; i++) {
+        int token = i / pitch, col = i % pitch, there = token * width + col;
+        if (col >= width) {
+            assert_true(isnan(at(&wide, KB_QKR_QKV, i)) && wide.bound[i] == KB_KEEP);
+            continue;
+        }
+        assert_int_equal(((uint16_t *)wide.in[0])[i], ((uint16_t *)packed.in[0])[there]);
+        assert_memory_equal(&wide.want[i], &packed.want[there], sizeof *wide.want);
+        assert_memory_equal(&wide.bound[i], &packed.bound[there], sizeof *wide.bound);
+    }
+    for (int64_t first = 0, count = 1; first < 5 * pitch;
+         first += count, count = count * 2 % 97) {
+        uint16_t part[97];
+        count = count < 5 * pitch - first ? count : 5 * pitch - first;
+        wide.c.op->fill(&wide.p, 0, 3, first, count, part);
+        assert_memory_equal(part, (uint16_t *)wide.in[0] + first, 2 * (size_t)count);
+    }
+    data_free(&wide);
+    data_free(&packed);
+}
+
+static void squares_summed_up_in_bf16_show(void **state) {
+    (void)state;
+    static const enum kb_dtype dtypes[] = {KB_BF16, KB_FP16};
+    for (int k = 0; k < 2; k++) {
+        struct data d;
+        int moved = 0, seen = 0;
+        data_make(&d, "8x4x2x128", dtypes[k], "", KB_FILL_NORMAL, 1);
+        int64_t n = d.p.tensors[0].elements;
+        double *got = malloc((size_t)n * sizeof *got);
+        assert_true(
+            d.c.op->low_precision(&d.p, (const void *const *)d.in, NULL, 0, 0, n, got));
+        for (int64_t i = 0; i < n; i++) {
+            if (d.bound[i] == KB_KEEP || got[i] == d.want[i])
+                continue;
+            double stored = kb_round(dtypes[k], got[i]);
+            moved++;
+            seen +=
+                fabs(stored - d.want[i]) > d.bound[i] + kb_ulp(dtypes[k], d.want[i]) / 2;
+        }
+        assert_true(moved > 500 && 4 * seen > moved);
+        free(got);
+        data_free(&d);
+    }
+}
+
+static void subnormals_that_eps_outweighs_are_none_the_worse_for_bf16(void **state) {
+    (void)state;
+    struct data d;
+    double got[6 * 64];
+    data_make(&d, "1x2x2x64", KB_BF16, "", KB_FILL_TINY, 1);
+    assert_true(
+        d.c.op->low_precision(&d.p, (const void *const *)d.in, NULL, 0, 0, 6 * 64, got));
+    assert_memory_equal(got, d.want, 4 * 64 * sizeof *got);
+    data_free(&d);
+}
+
+static void a_failure_is_told_by_element_partner_weight_and_position(void **state) {
+    (void)state;
+    static const struct {
+        const char *set;
+        int partner; /* of element 5 */
+    } golden[] = {{"", 37},
+                  {"style=interleaved", 4},
+                  {"rotary_dim=32", 21},
+                  {"rotary_dim=4", 5},
+                  {"in_pitch=475", 37}};
+    for (size_t k = 0; k < KB_COUNT(golden); k++) {
+        struct data d;
+        struct kb_source s[KB_MAX_SOURCES];
+        data_make(&d, "2x3x2x64", KB_BF16, golden[k].set, KB_FILL_NORMAL, 1);
+        int64_t head = kb_qkr_of(&d.c).row + 4 * 64; /* of token 1: the second of k */
+        const void *const *in = (const void *const *)d.in;
+        assert_int_equal(d.c.op->sources(&d.p, in, 0, head + 5, s), 4);
+        assert_true(s[0].value == at(&d, KB_QKR_QKV, head + 5));
+        assert_true(s[1].value == at(&d, KB_QKR_QKV, head + golden[k].partner));
+        assert_true(s[2].value == at(&d, KB_QKR_K_WEIGHT, 5) && s[3].value == 1);
+        assert_int_equal(d.c.op->sources(&d.p, in, 0, head + 64 + 5, s), 4); /* v */
+        assert_true(s[0].value == s[1].value && s[2].value == 1);
+        data_free(&d);
+    }
 }
 
 static void at_position_zero_it_is_the_norm_times_the_scale(void **state) {
@@ -289,6 +381,10 @@ int main(void) {
         cmocka_unit_test(frequencies_are_blended_between_low_and_high),
         cmocka_unit_test(any_split_of_fill_and_reference_gives_the_same),
         cmocka_unit_test(v_heads_must_stay),
+        cmocka_unit_test(rows_of_a_wider_buffer_hold_the_same_and_end_in_nan_that_stays),
+        cmocka_unit_test(squares_summed_up_in_bf16_show),
+        cmocka_unit_test(subnormals_that_eps_outweighs_are_none_the_worse_for_bf16),
+        cmocka_unit_test(a_failure_is_told_by_element_partner_weight_and_position),
         cmocka_unit_test(at_position_zero_it_is_the_norm_times_the_scale),
         cmocka_unit_test(a_rotation_keeps_the_length_of_pairs_and_adds_up),
         cmocka_unit_test(special_heads_are_nan_or_zero_and_leak_nowhere),
