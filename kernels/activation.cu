@@ -6,7 +6,8 @@
 //
 // round=once rounds the product to the dtype, round=act act(x) as well. layout=up_gate has
 // the halves the other way round, which costs nothing here. The extras are compiled apart:
-// rows that a filter leaves out, clamp, and inplace, where results take the gate's place.
+// rows that a filter leaves out, clamp, rows with a pitch, and inplace, where results take
+// the gate's place.
 //
 // tiny   - two elements per thread, four, or 16 bytes. What a small case adds to the time of
 // small    its memory is the arithmetic of one thread, whose MUFU takes 8 cycles for a warp:
@@ -33,122 +34,102 @@
 // as much more elsewhere.
 /* kbench
 { "ops": ["silu", "gelu", "gelu_tanh"],
-  "let": { "blocks": "ceil_div(tokens * vecs, per * threads)",
-           "inverse": "9223372036854775807 / vecs",
+  "let": { "vecs": "hidden * dtype_bytes / piece",
+           "in_vecs": "in_stride * dtype_bytes / piece",
+           "out_vecs": "out_stride * dtype_bytes / piece",
+           "gate": "layout == up_gate ? vecs : 0",
+           "blocks": "ceil_div(tokens * vecs, per * threads)",
            "cols": "ceil_div(vecs, per * ceil_div(vecs, per * threads))",
            "rows": "threads / cols",
            "col_blocks": "ceil_div(vecs, per * cols)",
            "row_blocks": "ceil_div(tokens, rows)",
            "layers": "max(1, ceil_div(row_blocks, 65535))",
-           "gate": "layout == up_gate ? vecs : 0", "up": "vecs - gate",
+           "pitched": "in_pitch > 0 || out_pitch > 0",
            "act_rounds": "round == act && dtype_bytes < 4",
-           "extras": "filter != none || clamp > 0 || inplace != no" },
+           "extras": "filter != none || clamp > 0 || inplace != no || pitched" },
+  "grid":  "blocks", "block": "threads", "pdl": true,
+  "args":  ["input", "out", "u32 tokens * vecs", "u32 vecs", "u64 9223372036854775807 / vecs",
+            "u32 gate", "u32 vecs - gate", "expert_ids", "sorted_token_ids", "num_post_padded",
+            "i32 num_valid", "i32 step", "f32 limit", "u32 in_vecs", "u32 out_vecs"],
   "variants": {
     "tiny": {
       "why":   "two elements per thread: the least arithmetic in a row",
       "when":  "hidden % 2 == 0 && !extras && tokens * hidden <= (dtype_bytes == 2 ? 4096 : 16384)",
       "defines": { "KB_THREADS": 128 },
-      "let":   { "vecs": "hidden / 2", "per": 1, "threads": "KB_THREADS" },
+      "let":   { "piece": "2 * dtype_bytes", "per": 1, "threads": "KB_THREADS" },
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 2 * sizeof(KB_T), 1, KB_THREADS>",
-      "grid":  "blocks", "block": "threads", "pdl": true, "backends": ["cuda"],
-      "args":  ["input", "out", "u32 tokens * vecs", "u32 vecs", "u64 inverse",
-                "u32 gate", "u32 up", "expert_ids", "sorted_token_ids", "num_post_padded",
-                "i32 num_valid", "i32 step", "f32 limit"] },
+      "backends": ["cuda"] },
     "small": {
       "why":   "four elements per thread, where the time is one thread's arithmetic and not the memory's",
       "when":  "hidden % 4 == 0 && dtype_bytes == 2 && !extras && tokens * hidden <= sm_count * 16384",
       "defines": { "KB_THREADS": 0 },
-      "let":   { "vecs": "hidden / 4", "per": 1, "threads": "KB_THREADS ? KB_THREADS : hidden > 8192 && tokens * hidden <= sm_count * 1024 ? 128 : 256" },
+      "let":   { "piece": "4 * dtype_bytes", "per": 1,
+                 "threads": "KB_THREADS ? KB_THREADS : hidden > 8192 && tokens * hidden <= sm_count * 1024 ? 128 : 256" },
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 4 * sizeof(KB_T), 1, {threads}>",
-      "grid":  "blocks", "block": "threads", "pdl": true, "backends": ["cuda"],
-      "args":  ["input", "out", "u32 tokens * vecs", "u32 vecs", "u64 inverse",
-                "u32 gate", "u32 up", "expert_ids", "sorted_token_ids", "num_post_padded",
-                "i32 num_valid", "i32 step", "f32 limit"] },
+      "backends": ["cuda"] },
     "vec16": {
       "why":   "one 16-byte vector per thread",
-      "when":  "hidden * dtype_bytes % 16 == 0 && tokens * vecs < 2147483648",
+      "when":  "hidden * dtype_bytes % 16 == 0 && in_stride * dtype_bytes % 16 == 0 && out_stride * dtype_bytes % 16 == 0 && tokens * max(in_vecs, out_vecs) < 4294967296",
       "defines": { "KB_THREADS": 256 },
-      "let":   { "vecs": "hidden * dtype_bytes / 16", "per": 1, "threads": "KB_THREADS" },
-      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, 16, 1, KB_THREADS>",
-      "grid":  "blocks", "block": "threads", "pdl": true,
-      "args":  ["input", "out", "u32 tokens * vecs", "u32 vecs", "u64 inverse",
-                "u32 gate", "u32 up", "expert_ids", "sorted_token_ids", "num_post_padded",
-                "i32 num_valid", "i32 step", "f32 limit"] },
+      "let":   { "piece": 16, "per": 1, "threads": "KB_THREADS" },
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, 16, 1, KB_THREADS>" },
     "vec32": {
       "why":   "one 32-byte vector per thread, which sm_100 moves by one instruction",
       "when":  "sm >= 100 && hidden * dtype_bytes % 32 == 0 && !extras && tokens * vecs < 2147483648",
       "defines": { "KB_THREADS": 256 },
-      "let":   { "vecs": "hidden * dtype_bytes / 32", "per": 1, "threads": "KB_THREADS" },
+      "let":   { "piece": 32, "per": 1, "threads": "KB_THREADS" },
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 32, 1, KB_THREADS>",
-      "grid":  "blocks", "block": "threads", "pdl": true, "align": 32,
-      "args":  ["input", "out", "u32 tokens * vecs", "u32 vecs", "u64 inverse",
-                "u32 gate", "u32 up", "expert_ids", "sorted_token_ids", "num_post_padded",
-                "i32 num_valid", "i32 step", "f32 limit"] },
+      "align": 32 },
     "vec8": {
       "why":   "four elements per thread, read 8 bytes at a time",
       "when":  "hidden * dtype_bytes % 8 == 0 && !extras && tokens * vecs < 2147483648",
       "defines": { "KB_THREADS": 256 },
-      "let":   { "vecs": "hidden * dtype_bytes / 8", "per": "dtype_bytes / 2", "threads": "KB_THREADS" },
-      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 8, sizeof(KB_T) / 2, KB_THREADS>",
-      "grid":  "blocks", "block": "threads", "pdl": true,
-      "args":  ["input", "out", "u32 tokens * vecs", "u32 vecs", "u64 inverse",
-                "u32 gate", "u32 up", "expert_ids", "sorted_token_ids", "num_post_padded",
-                "i32 num_valid", "i32 step", "f32 limit"] },
+      "let":   { "piece": 8, "per": "dtype_bytes / 2", "threads": "KB_THREADS" },
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 8, sizeof(KB_T) / 2, KB_THREADS>" },
     "vec4": {
       "why":   "four elements per thread, read 4 bytes at a time",
       "when":  "hidden * dtype_bytes % 4 == 0 && hidden >= 4 && !extras && tokens * vecs < 2147483648",
       "defines": { "KB_THREADS": 256 },
-      "let":   { "vecs": "hidden * dtype_bytes / 4", "per": "dtype_bytes", "threads": "KB_THREADS" },
-      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 4, sizeof(KB_T), KB_THREADS>",
-      "grid":  "blocks", "block": "threads", "pdl": true,
-      "args":  ["input", "out", "u32 tokens * vecs", "u32 vecs", "u64 inverse",
-                "u32 gate", "u32 up", "expert_ids", "sorted_token_ids", "num_post_padded",
-                "i32 num_valid", "i32 step", "f32 limit"] },
+      "let":   { "piece": 4, "per": "dtype_bytes", "threads": "KB_THREADS" },
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, 4, sizeof(KB_T), KB_THREADS>" },
     "odd": {
       "why":   "four elements per thread, read one by one and written at once: any width",
       "when":  "hidden >= 4 && !extras && tokens * vecs < 2147483648",
       "defines": { "KB_THREADS": 256 },
-      "let":   { "vecs": "hidden", "per": 4, "threads": "KB_THREADS" },
-      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, sizeof(KB_T), 4, KB_THREADS>",
-      "grid":  "blocks", "block": "threads", "pdl": true,
-      "args":  ["input", "out", "u32 tokens * vecs", "u32 vecs", "u64 inverse",
-                "u32 gate", "u32 up", "expert_ids", "sorted_token_ids", "num_post_padded",
-                "i32 num_valid", "i32 step", "f32 limit"] },
+      "let":   { "piece": "dtype_bytes", "per": 4, "threads": "KB_THREADS" },
+      "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, false, sizeof(KB_T), 4, KB_THREADS>" },
     "scalar": {
-      "why":   "any width and any size, four elements per thread",
-      "when":  "max(tokens, hidden) < 2147483648",
-      "let":   { "vecs": "hidden", "per": 4, "threads": 256 },
+      "why":   "any width, any pitch and any size, four elements per thread",
+      "when":  "max(tokens, hidden) < 2147483648 && max(in_stride, out_stride) < 4294967296",
+      "let":   { "piece": "dtype_bytes", "per": 4, "threads": 256 },
       "entry": "act_and_mul_rows<KB_T, KB_ACT, {act_rounds}, {extras}, sizeof(KB_T), 4>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
-      "block": ["cols", "rows"], "pdl": true, "align": 2,
-      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
+      "block": ["cols", "rows"], "align": 2,
+      "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 vecs - gate",
                 "expert_ids", "sorted_token_ids", "num_post_padded", "i32 num_valid",
-                "i32 step", "f32 limit"] },
+                "i32 step", "f32 limit", "u32 in_vecs", "u32 out_vecs"] },
     "vec16_no_pdl": {
       "why":   "vec16 that never starts before the kernel ahead has ended: the same code",
-      "when":  "hidden * dtype_bytes % 16 == 0 && tokens * vecs < 2147483648",
+      "when":  "hidden * dtype_bytes % 16 == 0 && !pitched && tokens * vecs < 2147483648",
       "defines": { "KB_THREADS": 256 },
-      "let":   { "vecs": "hidden * dtype_bytes / 16", "per": 1, "threads": "KB_THREADS" },
+      "let":   { "piece": 16, "per": 1, "threads": "KB_THREADS" },
       "entry": "act_and_mul<KB_T, KB_ACT, {act_rounds}, {extras}, 16, 1, KB_THREADS>",
-      "grid":  "blocks", "block": "threads",
-      "args":  ["input", "out", "u32 tokens * vecs", "u32 vecs", "u64 inverse",
-                "u32 gate", "u32 up", "expert_ids", "sorted_token_ids", "num_post_padded",
-                "i32 num_valid", "i32 step", "f32 limit"] },
+      "pdl":   false },
     "chain": {
       "why":   "unfused: act(gate) goes to memory and comes back for the product",
       "when":  "round == act && hidden * dtype_bytes % 16 == 0 && !extras && max(tokens, hidden) < 2147483648",
-      "let":   { "vecs": "hidden * dtype_bytes / 16", "per": 1, "threads": 256 },
+      "let":   { "piece": 16, "per": 1, "threads": 256 },
       "scratch": { "activated": { "bytes": "tokens * hidden * dtype_bytes" } },
       "launches": [
         { "entry": "act_only<KB_T, KB_ACT>",
           "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
-          "block": ["cols", "rows"], "pdl": true,
+          "block": ["cols", "rows"],
           "args":  ["input", "activated", "i32 tokens", "i32 vecs", "i32 gate"] },
         { "entry": "mul_up<KB_T>",
           "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
-          "block": ["cols", "rows"], "pdl": true,
+          "block": ["cols", "rows"],
           "args":  ["input", "activated", "out", "i32 tokens", "i32 vecs",
-                    "i32 up"] } ] } } }
+                    "i32 vecs - gate"] } ] } } }
 */
 #include "kb.cuh"
 
@@ -240,7 +221,6 @@ KB_REGISTERS kb_vec<kBytes> product(const float (&a)[kN], const kb_vec<kBytes> &
 struct extras {
     const int *expert_ids, *sorted_token_ids, *num_post_padded; // null: none
     int num_valid, step;
-    float limit; // 0: no clamp
 };
 
 template <int kAct, bool kExtras> KB_DEVICE float limit_of(float limit) {
@@ -269,24 +249,28 @@ KB_DEVICE unsigned row_at(unsigned n, unsigned long long inverse) {
 }
 
 /* `count` pieces in the output, `vecs` in its rows; `gate` and `up` are where the halves of
- * the input's rows start. */
+ * the input's rows start. Among the extras are rows that begin in_vecs and out_vecs pieces
+ * apart; without them these are 2 * vecs and vecs. */
 template <class T, int kAct, bool kRound, bool kExtras, int kPiece, int kPer, int kThreads>
 __global__ void __launch_bounds__(kThreads)
     act_and_mul(const T *input, T *out, unsigned count, unsigned vecs,
                 unsigned long long inverse, unsigned gate, unsigned up,
                 const int *expert_ids, const int *sorted_token_ids,
-                const int *num_post_padded, int num_valid, int step, float limit) {
+                const int *num_post_padded, int num_valid, int step, float limit,
+                unsigned in_vecs, unsigned out_vecs) {
     constexpr int kN = kPiece / sizeof(T);
-    const extras e = {expert_ids, sorted_token_ids, num_post_padded, num_valid, step,
-                      limit};
+    static_assert(!kExtras || kPer == 1, "with a pitch, what follows a row is no other one");
+    const extras e = {expert_ids, sorted_token_ids, num_post_padded, num_valid, step};
     const kb_vec<kPiece> *in = kb_vecs<kPiece>(input);
     const unsigned at = (blockIdx.x * kThreads + threadIdx.x) * kPer;
     const unsigned row = row_at(at, inverse);
-    const kb_vec<kPiece> *gates = kb_at(in, row * vecs + (at + gate));
-    const kb_vec<kPiece> *ups = kb_at(in, row * vecs + (at + up));
+    const unsigned more = kExtras ? in_vecs - vecs : vecs; // of a row of the input
+    const unsigned to = kExtras ? at + row * (out_vecs - vecs) : at;
+    const kb_vec<kPiece> *gates = kb_at(in, row * more + (at + gate));
+    const kb_vec<kPiece> *ups = kb_at(in, row * more + (at + up));
     kb_vec<kPiece> *results = kExtras && !out
                                   ? const_cast<kb_vec<kPiece> *>(gates) // inplace
-                                  : kb_at(kb_vecs<kPiece>(out), at);
+                                  : kb_at(kb_vecs<kPiece>(out), to);
     kb_vec<kPiece> x[kPer], u[kPer];
     float a[kN], r[kPer * kN];
     limit = limit_of<kAct, kExtras>(limit);
@@ -338,14 +322,14 @@ template <int kItems> KB_DEVICE place here() {
             blockIdx.x * (blockDim.x * kItems) + threadIdx.x};
 }
 
-/* Where a half of the input's row is, and a row of the output. */
+/* Where a half of the input's row is, and a row of the output: rows are `stride` apart. */
 template <int kBytes, class T>
-KB_DEVICE const kb_vec<kBytes> *half_of(const T *input, place at, unsigned vecs,
+KB_DEVICE const kb_vec<kBytes> *half_of(const T *input, place at, unsigned stride,
                                         unsigned half) {
-    return kb_vecs<kBytes>(input) + ((size_t)at.row * (2 * vecs) + (at.col + half));
+    return kb_vecs<kBytes>(input) + ((size_t)at.row * stride + (at.col + half));
 }
-template <int kBytes, class T> KB_DEVICE auto *row_of(T *out, place at, unsigned vecs) {
-    return kb_vecs<kBytes>(out) + ((size_t)at.row * vecs + at.col);
+template <int kBytes, class T> KB_DEVICE auto *row_of(T *out, place at, unsigned stride) {
+    return kb_vecs<kBytes>(out) + ((size_t)at.row * stride + at.col);
 }
 
 /* Sizes are in vectors of kBytes. */
@@ -353,16 +337,16 @@ template <class T, int kAct, bool kRound, bool kExtras, int kBytes, int kItems>
 __global__ void __launch_bounds__(256)
     act_and_mul_rows(const T *input, T *out, int tokens, unsigned vecs, unsigned gate,
                      unsigned up, const int *expert_ids, const int *sorted_token_ids,
-                     const int *num_post_padded, int num_valid, int step, float limit) {
+                     const int *num_post_padded, int num_valid, int step, float limit,
+                     unsigned in_vecs, unsigned out_vecs) {
     constexpr int kN = kBytes / sizeof(T);
-    const extras e = {expert_ids, sorted_token_ids, num_post_padded, num_valid, step,
-                      limit};
+    const extras e = {expert_ids, sorted_token_ids, num_post_padded, num_valid, step};
     place at = here<kItems>();
-    const kb_vec<kBytes> *gates = half_of<kBytes>(input, at, vecs, gate);
-    const kb_vec<kBytes> *ups = half_of<kBytes>(input, at, vecs, up);
+    const kb_vec<kBytes> *gates = half_of<kBytes>(input, at, in_vecs, gate);
+    const kb_vec<kBytes> *ups = half_of<kBytes>(input, at, in_vecs, up);
     kb_vec<kBytes> *results = kExtras && !out
                                   ? const_cast<kb_vec<kBytes> *>(gates) // inplace
-                                  : row_of<kBytes>(out, at, vecs);
+                                  : row_of<kBytes>(out, at, out_vecs);
     kb_vec<kBytes> x[kItems], u[kItems];
     limit = limit_of<kAct, kExtras>(limit);
 
@@ -397,7 +381,7 @@ __global__ void __launch_bounds__(256)
     kb_wait_inputs();
     if (at.row >= (unsigned)tokens || at.col >= vecs)
         return;
-    activate<T, kAct, false>(*half_of<16>(input, at, vecs, gate), 0.0f, a);
+    activate<T, kAct, false>(*half_of<16>(input, at, 2 * vecs, gate), 0.0f, a);
     *row_of<16>(activated, at, vecs) = kb_pack<T, 16>(a);
 }
 
@@ -411,5 +395,5 @@ __global__ void __launch_bounds__(256) mul_up(const T *input, const T *activated
     if (at.row >= (unsigned)tokens || at.col >= vecs)
         return;
     kb_unpack<T>(*row_of<16>(activated, at, vecs), a);
-    *row_of<16>(out, at, vecs) = product<T>(a, *half_of<16>(input, at, vecs, up), 0.0f);
+    *row_of<16>(out, at, vecs) = product<T>(a, *half_of<16>(input, at, 2 * vecs, up), 0.0f);
 }

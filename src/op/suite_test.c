@@ -585,7 +585,8 @@ static void own_files_are_meant_where_they_are_not_on_disk(void **state) {
                      count_of(a, "cases/activation.json --op gelu"));
     assert_int_equal(
         count_of(a, "--tag ci --shape 83x1024 --op silu --fill normal "
-                    "--set round=once,layout=gate_up,filter=none,clamp=0,inplace=no"),
+                    "--set round=once,layout=gate_up,filter=none,clamp=0,inplace=no,"
+                    "in_pitch=0,out_pitch=0"),
         3);
 }
 

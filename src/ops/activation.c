@@ -14,7 +14,10 @@
  *                     unsigned, is num_valid or more
  *     inplace=yes     there is no out: results go to the gate half of the input, the up
  *                     half stays
- * x is -inf: NaN, in all three, since the formula has -inf * 0 or -inf / inf there.
+ *     in_pitch=P      rows of the input begin P elements apart, those of out out_pitch.
+ * What lies between them is no part of them: in the input it is NaN, and stays as it is in
+ * both. 0: nothing lies between them x is -inf: NaN, in all three, since the formula has
+ * -inf * 0 or -inf / inf there.
  *
  * Cost. 3H elements per row that is not filtered, and 4 bytes per id. How many rows that is
  * depends on the seed by less than a group (of filter=sorted by a little more), which the
@@ -36,6 +39,8 @@ enum {
     PARAM_SKIP,
     PARAM_VALID,
     PARAM_INPLACE,
+    PARAM_IN_PITCH,
+    PARAM_OUT_PITCH,
 };
 #define SKIP_DEFAULT 0.4
 enum { STEP_DEFAULT = 1, VALID_DEFAULT = -1 };
@@ -45,6 +50,11 @@ enum { STEP_DEFAULT = 1, VALID_DEFAULT = -1 };
 
 static double number(const struct kb_case *c, int param) {
     return c->set[param].v;
+}
+
+static int64_t stride_of(const struct kb_case *c, int param, int64_t width) {
+    int64_t pitch = (int64_t)number(c, param);
+    return pitch ? pitch : width;
 }
 
 /* A share of `n`, but some and not all of them where it is neither 0 nor 1. */
@@ -67,6 +77,8 @@ struct kb_activation kb_activation_of(const struct kb_case *c) {
         .limit = INFINITY,
         .tokens = 1,
         .hidden = c->shape[c->rank - 1] / 2,
+        .in_stride = stride_of(c, PARAM_IN_PITCH, c->shape[c->rank - 1]),
+        .out_stride = stride_of(c, PARAM_OUT_PITCH, c->shape[c->rank - 1] / 2),
         .step = (int64_t)number(c, PARAM_STEP),
         .num_valid = (int64_t)number(c, PARAM_VALID),
     };
@@ -85,9 +97,13 @@ struct kb_activation kb_activation_of(const struct kb_case *c) {
     return a;
 }
 
+int64_t kb_activation_stride(const struct kb_activation *a) {
+    return a->inplace ? a->in_stride : a->out_stride;
+}
+
 int64_t kb_activation_half(const struct kb_activation *a, int64_t row, enum kb_half half) {
     bool second = half == (a->layout == KB_GATE_UP ? KB_UP : KB_GATE);
-    return (2 * row + second) * a->hidden;
+    return row * a->in_stride + second * a->hidden;
 }
 
 /* ---- the problem -----------------------------------------------------------------------
@@ -125,6 +141,24 @@ static bool check_inplace(const struct kb_case *c, struct kb_err *err) {
         "it goes with layout=gate_up only");
 }
 
+/* Rows do not overlap. */
+static bool check_pitch(const struct kb_case *c, struct kb_err *err) {
+    int64_t width = c->shape[c->rank - 1];
+    int64_t in = (int64_t)number(c, PARAM_IN_PITCH),
+            out = (int64_t)number(c, PARAM_OUT_PITCH);
+    if (out && number(c, PARAM_INPLACE) != 0)
+        return kb_fail(err, KB_INPUT, "out_pitch is out's, inplace=yes has none");
+    if (in && in < width)
+        return kb_fail(err, KB_INPUT,
+                       "in_pitch must be 0 or at least 2*HIDDEN, %lld is less than %lld",
+                       (long long)in, (long long)width);
+    if (out && out < width / 2)
+        return kb_fail(err, KB_INPUT,
+                       "out_pitch must be 0 or at least HIDDEN, %lld is less than %lld",
+                       (long long)out, (long long)(width / 2));
+    return true;
+}
+
 /* What only a filter reads is refused without one: the case would have a second id. */
 static bool check_filter(const struct kb_case *c, struct kb_err *err) {
     int filter = (int)number(c, PARAM_FILTER);
@@ -140,11 +174,14 @@ static bool check_filter(const struct kb_case *c, struct kb_err *err) {
 
 static bool add_tensors(const struct kb_case *c, struct kb_problem *p, struct kb_err *err) {
     bool inplace = number(c, PARAM_INPLACE) != 0;
-    int64_t out_shape[KB_MAX_RANK];
+    int64_t width = c->shape[c->rank - 1];
+    int64_t in_shape[KB_MAX_RANK], out_shape[KB_MAX_RANK];
+    memcpy(in_shape, c->shape, sizeof in_shape);
     memcpy(out_shape, c->shape, sizeof out_shape);
-    out_shape[c->rank - 1] /= 2;
+    in_shape[c->rank - 1] = stride_of(c, PARAM_IN_PITCH, width);
+    out_shape[c->rank - 1] = stride_of(c, PARAM_OUT_PITCH, width / 2);
     if (!kb_problem_tensor(p, "input", inplace ? KB_INOUT : KB_IN, c->dtype, c->rank,
-                           c->shape, KB_RULE_BOUND, err) ||
+                           in_shape, KB_RULE_BOUND, err) ||
         !kb_problem_tensor(p, "out", KB_OUT, c->dtype, c->rank, out_shape, KB_RULE_BOUND,
                            err))
         return false;
@@ -202,13 +239,16 @@ static void add_cost(const struct kb_activation *a, struct kb_problem *p) {
 
 static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err *err) {
     if (!check_width(c->shape[c->rank - 1], err) || !check_clamp(c, err) ||
-        !check_inplace(c, err) || !check_filter(c, err) || !add_tensors(c, p, err))
+        !check_inplace(c, err) || !check_pitch(c, err) || !check_filter(c, err) ||
+        !add_tensors(c, p, err))
         return false;
     struct kb_activation a = kb_activation_of(c);
     if (!add_ids(&a, p, err))
         return false;
     kb_problem_name(p, "tokens", a.tokens);
     kb_problem_name(p, "hidden", a.hidden);
+    kb_problem_name(p, "in_stride", a.in_stride);
+    kb_problem_name(p, "out_stride", a.out_stride);
     kb_problem_float(p, "limit", isinf(a.limit) ? 0 : a.limit);
     kb_problem_means(p, "num_valid", a.num_valid);
     add_cost(&a, p);
@@ -327,6 +367,24 @@ static const struct kb_param params[] = {
             .help = "yes: no out, the gate half of the input takes the result",
             .kind = KB_PARAM_WORD,
             .words = "no,yes",
+        },
+    [PARAM_IN_PITCH] =
+        {
+            .name = "in_pitch",
+            .help =
+                "elements from a row of the input to the next, 2*HIDDEN or more; 0: rows\n"
+                "follow each other",
+            .kind = KB_PARAM_INT,
+            .max = INT32_MAX,
+        },
+    [PARAM_OUT_PITCH] =
+        {
+            .name = "out_pitch",
+            .help =
+                "elements from a row of out to the next, HIDDEN or more; 0: rows follow\n"
+                "each other",
+            .kind = KB_PARAM_INT,
+            .max = INT32_MAX,
         },
 };
 

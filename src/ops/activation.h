@@ -26,6 +26,7 @@ struct kb_activation {
     bool inplace;
     double limit; /* of the clamp, rounded to the dtype; INFINITY: none */
     int64_t tokens, hidden;
+    int64_t in_stride, out_stride; /* elements from a row to the next */
     int64_t step, groups; /* tokens that share an expert's id, and how many ids there are */
     int64_t skipped;      /* groups whose id is -1 */
     int64_t num_post, num_valid;
@@ -40,6 +41,8 @@ struct kb_factor kb_silu_factor(double x);
 /* Of a case that resolves. */
 struct kb_activation kb_activation_of(const struct kb_case *c);
 
+/* Of the tensor that takes the results: in place that is the input. */
+int64_t kb_activation_stride(const struct kb_activation *a);
 /* Where a half of a row starts in the flat input. */
 int64_t kb_activation_half(const struct kb_activation *a, int64_t row, enum kb_half half);
 

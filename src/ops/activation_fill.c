@@ -4,7 +4,8 @@
  * Each half is a tensor of its own to the generator, [tokens, hidden]: a constant row has
  * two constants, or swapped halves would not show, and `patterns` runs through the gates
  * while the ups are normal, so that 65536 outputs prove act() for a 16-bit dtype. A clamp
- * would never be met by N(0,1): with one, `normal` is twice the limit wide. */
+ * would never be met by N(0,1): with one, `normal` is twice the limit wide. Between rows
+ * that a pitch keeps apart is NaN. */
 #include "ops/activation.h"
 
 #include <math.h>
@@ -63,19 +64,33 @@ static void fill_part(const struct kb_activation *a, enum kb_fill fill, uint64_t
         put_normal(key, a->dtype, half, 2 * a->limit, row, col, n, data);
 }
 
+static void put_nan(enum kb_dtype dtype, int64_t n, void *data) {
+    for (int64_t i = 0; i < n; i++)
+        kb_bits_put(dtype, data, i, kb_encode(dtype, NAN));
+}
+
+/* A row is its halves and what follows them. */
 static void fill_input(const struct kb_problem *p, uint64_t seed, int64_t first,
                        int64_t count, void *data) {
     const struct kb_activation a = kb_activation_of(p->c);
-    int64_t hidden = a.hidden, end = first + count;
-    int64_t from = first / hidden, to = (end - 1) / hidden;
+    int64_t end = first + count;
 #pragma omp parallel for schedule(static) num_threads(kb_threads(count))
-    for (int64_t part = from; part <= to; part++) {
-        int64_t start = part == from ? first : part * hidden;
-        int64_t stop = part == to ? end : (part + 1) * hidden;
-        bool second = part % 2;
+    for (int64_t part = 3 * (first / a.in_stride); part < 3 * ((end - 1) / a.in_stride + 1);
+         part++) {
+        const int64_t ends[] = {0, a.hidden, 2 * a.hidden, a.in_stride};
+        int64_t row = part / 3, which = part % 3, origin = row * a.in_stride + ends[which];
+        int64_t start = origin > first ? origin : first;
+        int64_t stop = row * a.in_stride + ends[which + 1];
+        stop = stop < end ? stop : end;
+        bool second = which == 1;
         enum kb_half half = second == (a.layout == KB_GATE_UP) ? KB_UP : KB_GATE;
         char *at = (char *)data + (size_t)(start - first) * kb_dtype_bytes(a.dtype);
-        fill_part(&a, p->c->fill, seed, half, part / 2, start % hidden, stop - start, at);
+        if (start >= stop)
+            continue;
+        if (which == 2)
+            put_nan(a.dtype, stop - start, at);
+        else
+            fill_part(&a, p->c->fill, seed, half, row, start - origin, stop - start, at);
     }
 }
 

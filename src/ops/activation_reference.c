@@ -187,13 +187,14 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* In place the output is the input, whose rows are twice as long: their up half stays. */
+/* What is no result stays: between rows, and in place, where the output is the input, in
+ * the up half. */
 void kb_activation_reference(const struct kb_problem *p, const void *const *in,
                              const void *prepared, int t, int64_t first, int64_t count,
                              double *want, double *bound) {
     (void)t; /* there is one output */
     struct kb_activation a = kb_activation_of(p->c);
-    int64_t width = a.inplace ? 2 * a.hidden : a.hidden, n;
+    int64_t width = kb_activation_stride(&a), n;
     for (int64_t done = 0; done < count; done += n, want += n, bound += n) {
         int64_t row = (first + done) / width, col = (first + done) % width;
         n = least(count - done, CHUNK);

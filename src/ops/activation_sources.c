@@ -11,10 +11,12 @@ int kb_activation_sources(const struct kb_problem *p, const void *const *in, int
                           int64_t i, struct kb_source *out) {
     (void)t; /* there is one output */
     struct kb_activation a = kb_activation_of(p->c);
-    int64_t width = a.inplace ? 2 * a.hidden : a.hidden;
-    int64_t row = i / width, col = i % width % a.hidden;
+    int64_t width = kb_activation_stride(&a), row = i / width, col = i % width;
     const void *input = in[KB_ACT_INPUT];
     int n = 0;
+    if (col >= (a.inplace ? 2 : 1) * a.hidden) /* between rows */
+        return 0;
+    col %= a.hidden;
     out[n++] =
         source_of("gate", a.dtype, input, kb_activation_half(&a, row, KB_GATE) + col);
     out[n++] = source_of("up", a.dtype, input, kb_activation_half(&a, row, KB_UP) + col);

@@ -42,7 +42,7 @@ offers() { # LINE WORD...
 }
 
 @test "bash: cases, as kbench list cases gives them" {
-    offers "kbench --case silu/83x1022/bf16/i" silu/83x1022/bf16/inplace=yes
+    offers "kbench --case silu/83x1022/bf16/inp" silu/83x1022/bf16/inplace=yes
     offers "kbench --case gelu/7x16/fp32,silu/83x1022/bf16/inplace=y" yes
 }
 
@@ -97,7 +97,7 @@ zsh_offers() {
     zsh_offers "kbench --format=j" json jsonl
     zsh_offers "kbench --max" --max-time
     zsh_offers "kbench help ver" verdicts
-    zsh_offers "kbench --case silu/83x1022/bf16/i" silu/83x1022/bf16/inplace=yes
+    zsh_offers "kbench --case silu/83x1022/bf16/inp" silu/83x1022/bf16/inplace=yes
 }
 
 @test "the manual is right troff, and shows what is typed" {

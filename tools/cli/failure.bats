@@ -93,7 +93,7 @@ EOF
 
 @test "random cases around one find its fault, and the first are made smaller" {
     vectors mine.cu
-    on_host --op silu --shape 64x64 --set round=once,layout=gate_up,clamp=0,filter=none,step=1,skip=0.4,num_valid=-1,inplace=no --kernel mine.cu --fuzz 25 --fill normal -o r.json
+    on_host --op silu --shape 64x64 --set round=once,layout=gate_up,clamp=0,filter=none,step=1,skip=0.4,num_valid=-1,inplace=no,in_pitch=0,out_pitch=0 --kernel mine.cu --fuzz 25 --fill normal -o r.json
     status_is 1
     has_line "* | 25 random cases of each op | *"
     has_line "25 cases: *"
