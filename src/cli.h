@@ -16,8 +16,9 @@ int kb_cli_main(int argc, char **argv);
     X(KB_CMD_RUN, "run", "check and time cases; what is done where no command is named")   \
     X(KB_CMD_LIST, "list", "ops, variants, cases, devices, builds: what is there")         \
     X(KB_CMD_DIFF, "diff", "what changed between reports, in time and in error")           \
-    X(KB_CMD_GATE, "gate", "a report against a baseline: the exit status says wrong, "     \
-                           "slower or fine")                                               \
+    X(KB_CMD_GATE, "gate",                                                                 \
+      "a report against a baseline: the exit status says wrong, "                          \
+      "slower or fine")                                                                    \
     X(KB_CMD_MERGE, "merge", "parts of a run, or several runs, into one report")           \
     X(KB_CMD_HELP, "help", "a command, an op, cases, methods, verdicts or exit, explained")
 
@@ -57,8 +58,10 @@ struct kb_options {
     double max_time_ms; /* 0: by default */
     int64_t sets;
     bool time_failing;
-    int64_t jobs;      /* compile processes */
-    double timeout_ms; /* of a case */
+    bool energy;
+    const char *samples; /* a file for each sample */
+    int64_t jobs;        /* compile processes */
+    double timeout_ms;   /* of a case */
     size_t mem_limit_bytes;
     bool no_cache, no_compile;
     struct kb_strings outputs; /* -o */
@@ -72,10 +75,10 @@ struct kb_options {
     bool quiet, verbose;
 };
 extern const char *const kb_backend_words[]; /* ends with NULL */
-    const char *baseline, *update; /* a report; the reason to rewrite it */
-    struct kb_limits_of_gate limits;
-    enum kb_pivot by;
-    bool all, runs;
+const char *baseline, *update;               /* a report; the reason to rewrite it */
+struct kb_limits_of_gate limits;
+enum kb_pivot by;
+bool all, runs;
 
 /* Read a command line: every error of it is complained of, as "kbench: error: --op: what".
  * Strings are the arguments' own or live in `arena`. */
@@ -96,7 +99,6 @@ bool kb_parse_percent(const char *text, double *ratio, struct kb_buf *what); /* 
  */
 bool kb_parse_slowdown(const char *text, double *ratio, struct kb_buf *what); /* 3% */
 bool kb_parse_growth(const char *text, double *ratio, struct kb_buf *what);   /* 2x */
-
 
 int kb_command_run(const struct kb_options *options, int argc, char *const argv[],
                    struct kb_complaints *c);

@@ -31,6 +31,8 @@ struct kb_time {
      * the number of "samples", or the timer's "tick" is too coarse for it. */
     const char *stopped;
     enum kb_quality quality;
+    const char *why;            /* the quality in words; NULL: nothing to say */
+    int64_t n_taken, throttled; /* samples; those taken while clocks were held back */
     const char *cache;
     int sets;
     int64_t footprint_bytes;
@@ -38,6 +40,8 @@ struct kb_time {
     double ceiling_ns; /* of op stream, same bytes, method, run; NAN: none */
     double ceiling;    /* ceiling_ns / median_ns */
     double floor_ns;   /* an empty kernel by the same method */
+    double timer_ns;   /* what the timer reads around nothing; NAN: not known */
+    double energy_uj;  /* of one launch; NAN: not measured */
     int sm_mhz_min, sm_mhz_max;
     const char *throttle; /* words by comma, "" none */
     double samples_ns[KB_BLOCK_MEDIANS];

@@ -32,6 +32,8 @@ struct kb_job {
     double max_time_s; /* per method; 0: 5 s */
     int sets;          /* 0: automatic */
     bool time_failing;
+    bool energy;         /* of a launch: takes a second */
+    const char *samples; /* file that each sample is added to; NULL: none */
     int64_t sample_rows; /* rows of each output to check, from 2; 0: all */
     bool single;         /* part of a one-case run: keep compile logs and details */
     bool loaded_only;    /* do not compile: NO_COMPILE where its code is not loaded */
@@ -54,6 +56,10 @@ bool kb_job_parse(const char *text, size_t size, struct kb_arena *arena, struct 
 bool kb_load_check(const char *path, const struct kb_problem *problem, struct kb_err *err);
 bool kb_load_inputs(const char *path, const struct kb_problem *problem,
                     struct kb_slab *slab, struct kb_err *err);
+
+/* Begin the file that kb_job.samples names: .csv or .jsonl, what it had is gone. KB_INPUT,
+ * KB_IO. */
+bool kb_samples_begin(const char *path, struct kb_err *err);
 
 /* A process that has a device open. `backend` auto: cuda if it opens, else host with a
  * note. */

@@ -344,6 +344,12 @@ static void check_together(const struct kb_options *o, struct kb_complaints *c) 
     if (o->sorted && o->format != KB_FORMAT_TABLE)
         kb_complain_option(c, "--sort", "is of the table, not of --format %s",
                            kb_format_word((enum kb_format)o->format));
+    if (o->samples && !timed)
+        kb_complain_option(c, "--samples", "nothing is timed by --mode %s",
+                           kb_mode_word((enum kb_mode)o->mode));
+    if (o->energy && !timed)
+        kb_complain_option(c, "--energy", "nothing is timed by --mode %s",
+                           kb_mode_word((enum kb_mode)o->mode));
     if (o->n_methods && !timed)
         kb_complain_option(c, "--method", "nothing is timed by --mode %s",
                            kb_mode_word((enum kb_mode)o->mode));

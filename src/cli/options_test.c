@@ -206,6 +206,8 @@ static void each_mistake_has_its_words(void **state) {
         {"--no-cache --no-compile",
          "--no-compile: without the cache everything would have to compile"},
         {"--mode check --method cold", "--method: nothing is timed by --mode check"},
+        {"--mode check --samples s.csv", "--samples: nothing is timed by --mode check"},
+        {"--mode build --energy", "--energy: nothing is timed by --mode build"},
         {"--mode bench --backend host",
          "--mode: nothing can be timed on the host: its threads are CPU fibers"},
         {"--resume", "--resume: not in this version"},

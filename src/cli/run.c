@@ -40,7 +40,7 @@ static bool check_outputs(const struct kb_options *o, struct kb_arena *arena,
     for (size_t i = 0; i < o->outputs.count; i++)
         if (!check_output(o->outputs.items[i], arena, err))
             return false;
-    return true;
+    return !o->samples || kb_samples_begin(o->samples, err);
 }
 
 static void gather_facts(struct kb_run *run, int argc, char *const argv[]) {
@@ -129,6 +129,18 @@ static void plan_table(struct kb_run *run) {
     memcpy(plan.columns, o->columns, sizeof plan.columns);
     kb_table_make(&run->table, &plan, &run->terminal.look);
     run->sorter.by = o->sort;
+}
+
+/* Clocks that come and go make times that do, too: how to lock them, once. */
+static void tell_locks(struct kb_run *run) {
+    for (int i = 0; i < run->fleet.n; i++) {
+        const struct kb_device_info *device = &run->facts.devices[i];
+        if (run->modes[i] == KB_BENCH && !device->clocks_locked && *device->lock)
+            kb_terminal_note(&run->terminal,
+                             "clocks are not locked: %s locks them, -rgc in place of it "
+                             "sets them free",
+                             device->lock);
+    }
 }
 
 /* Which files of the tool itself were used, for -v. */
@@ -396,6 +408,8 @@ static int run_cases(struct kb_run *run, int argc, char *const argv[]) {
     run->screens = o->format == KB_FORMAT_TABLE;
     if (run->single && run->screens && o->seed != 1) /* a table's head has it */
         kb_terminal_note(&run->terminal, "seed %llu", (unsigned long long)o->seed);
+    if (run->screens && !run->single) /* whose screen has it */
+        tell_locks(run);
     if (o->verbose)
         tell_files(run);
     if (run->screens && !run->single && !o->quiet)

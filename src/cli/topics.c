@@ -139,8 +139,11 @@ static void page_cases(struct kb_page *page) {
 static const char *const quality_help[] = {
     [KB_Q_OK] = "as precise as was asked for",
     [KB_Q_NOISY] = "the time was up before the precision was reached",
-    [KB_Q_THROTTLED] = "the GPU held its clocks back meanwhile, and says why",
-    [KB_Q_SUSPECT] = "faster than the same bytes can be moved: not to be believed",
+    [KB_Q_THROTTLED] = "the GPU held its clocks back meanwhile, and says why; such samples "
+                       "count",
+    [KB_Q_SUSPECT] =
+        "not to be believed: faster than an empty kernel, or than the same bytes "
+        "can be moved, or cold and no slower than hot",
     [KB_Q_CONTENDED] = "another process used the GPU meanwhile",
 };
 
@@ -154,6 +157,17 @@ static void page_methods(struct kb_page *page) {
                  "interval, and only of kernels that passed. ceiling is the time that a "
                  "kernel without maths takes for the same bytes, by the same method in "
                  "the same run, over this time: at 100 % nothing but the traffic is left.");
+    kb_page_text(
+        page, "limited by says what a kernel's graph time is made of. launch: an empty "
+              "kernel takes most of it. bandwidth: it keeps up with the kernel that only "
+              "moves its bytes (80 %). latency: those are fewer than a quarter of the L2, "
+              "and waiting for them is most of it. compute: all else.");
+    kb_page_text(page,
+                 "Sampling ends when the interval is as narrow as --precision asks, and no "
+                 "sooner than after 10 samples and 0.5 ms of launches; or after 4096 "
+                 "samples or --max-time, and the time says so. While the first half of the "
+                 "samples and the second differ by more than the interval allows it goes "
+                 "on.");
     kb_page_heading(page, "qualities of a time");
 #define X(id, word) kb_page_entry(page, word, "", quality_help[id]);
     KB_QUALITIES(X)

@@ -63,7 +63,7 @@ static void read_nvml(const struct kb_cuda *cu, struct kb_nvml *nvml, CUdevice h
     if (!kb_nvml_free_bytes(nvml, &out->free_bytes))
         out->free_bytes = out->memory_bytes;
     out->clocks_locked = kb_nvml_locked(nvml);
-    out->lock_mhz = kb_nvml_lock_mhz(nvml);
+    kb_nvml_lock_words(nvml, out->lock, sizeof out->lock);
 }
 
 static bool read_info(const struct kb_cuda *cu, int ordinal, CUdevice *handle,

@@ -3,6 +3,7 @@
 #include "cuda_nvml.h"
 
 #include <dlfcn.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -103,16 +104,22 @@ bool kb_nvml_locked(const struct kb_nvml *nvml) {
            set != standard;
 }
 
-int kb_nvml_lock_mhz(const struct kb_nvml *nvml) {
+static int lock_mhz(const struct kb_nvml *nvml) {
     unsigned mhz;
-    if (!nvml->device)
-        return 0;
     if (nvml->DeviceGetDefaultApplicationsClock(nvml->device, CLOCK_SM, &mhz) == 0 && mhz)
         return (int)mhz;
     if (!nvml->DeviceGetMaxClockInfo ||
         nvml->DeviceGetMaxClockInfo(nvml->device, CLOCK_SM, &mhz))
         return 0;
     return (int)mhz;
+}
+
+void kb_nvml_lock_words(const struct kb_nvml *nvml, char *out, size_t size) {
+    int mhz = nvml->device ? lock_mhz(nvml) : 0;
+    unsigned index;
+    *out = '\0';
+    if (mhz > 0 && nvml->DeviceGetIndex && nvml->DeviceGetIndex(nvml->device, &index) == 0)
+        snprintf(out, size, "nvidia-smi -i %u -lgc %d", index, mhz);
 }
 
 bool kb_nvml_energy(const struct kb_nvml *nvml, int64_t *mj) {

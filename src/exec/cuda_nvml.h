@@ -39,6 +39,7 @@ struct kb_nvml_process {
     X(DeviceGetTotalEnergy, "nvmlDeviceGetTotalEnergyConsumption",                         \
       (void *, unsigned long long *))                                                      \
     X(DeviceGetMaxClockInfo, "nvmlDeviceGetMaxClockInfo", (void *, int, unsigned *))       \
+    X(DeviceGetIndex, "nvmlDeviceGetIndex", (void *, unsigned *))                          \
     X(DeviceByIndex, "nvmlDeviceGetHandleByIndex_v2", (unsigned, void **))                 \
     X(SystemGetProcessName, "nvmlSystemGetProcessName", (unsigned, char *, unsigned))
 
@@ -63,9 +64,9 @@ bool kb_nvml_driver(const struct kb_nvml *nvml, char *out, size_t size); /* "580
 bool kb_nvml_free_bytes(const struct kb_nvml *nvml, int64_t *out);
 /* Millijoules since the driver was loaded. */
 bool kb_nvml_energy(const struct kb_nvml *nvml, int64_t *mj);
-/* The SM clock that nvidia-smi -lgc is best told: the factory's for applications, else the
- * highest; 0: not known. */
-int kb_nvml_lock_mhz(const struct kb_nvml *nvml);
+/* The command that locks clocks, "nvidia-smi -i 0 -lgc 1980": to the factory's SM clock for
+ * applications, else to the highest; "" where these are not known. */
+void kb_nvml_lock_words(const struct kb_nvml *nvml, char *out, size_t size);
 /* Two of its questions take half a millisecond each: not for between samples. */
 bool kb_nvml_locked(const struct kb_nvml *nvml);
 void kb_nvml_clocks(const struct kb_nvml *nvml, struct kb_clocks *out);

@@ -45,6 +45,12 @@ static int max_clock(void *device, int clock, unsigned *mhz) {
     return 0;
 }
 
+static int index_of(void *device, unsigned *index) {
+    (void)device;
+    *index = 3;
+    return 0;
+}
+
 static int no_reasons(void *device, unsigned long long *reasons) {
     (void)device;
     *reasons = 0x1 | 0x4 | 0x20; /* idle, power, thermal */
@@ -61,6 +67,7 @@ static struct kb_nvml nvml_of_ours(void) {
         .DeviceGetClockInfo = clock_info,
         .DeviceGetDefaultApplicationsClock = standard_clock,
         .DeviceGetMaxClockInfo = max_clock,
+        .DeviceGetIndex = index_of,
         .DeviceGetThrottleReasons = no_reasons,
     };
 }
@@ -124,17 +131,23 @@ static void idle_is_no_throttle(void **state) {
     assert_int_equal(clocks.sm_mhz, 1980);
 }
 
+static void expect_lock(const struct kb_nvml *nvml, const char *want) {
+    char words[64];
+    kb_nvml_lock_words(nvml, words, sizeof words);
+    assert_string_equal(words, want);
+}
+
 static void clock_to_lock_to_is_the_factorys_else_the_highest(void **state) {
     (void)state;
     struct kb_nvml nvml = nvml_of_ours(), none = {0};
     told.max_mhz = 1980;
     told.standard_mhz = 1500;
-    assert_int_equal(kb_nvml_lock_mhz(&nvml), 1500);
+    expect_lock(&nvml, "nvidia-smi -i 3 -lgc 1500");
     told.standard_mhz = 0;
-    assert_int_equal(kb_nvml_lock_mhz(&nvml), 1980);
+    expect_lock(&nvml, "nvidia-smi -i 3 -lgc 1980");
     nvml.DeviceGetMaxClockInfo = NULL;
-    assert_int_equal(kb_nvml_lock_mhz(&nvml), 0);
-    assert_int_equal(kb_nvml_lock_mhz(&none), 0);
+    expect_lock(&nvml, "");
+    expect_lock(&none, "");
 }
 
 /* ---- energy ----------------------------------------------------------------------------

@@ -46,7 +46,7 @@ static bool time_stream(struct kb_session *s, const struct kb_job *job,
         !kb_session_build(s, &asked->plan, &asked->build, &built, err) ||
         !kb_session_slab(s, &asked->problem, &asked->plan, job->seed, &slab, err))
         goto out;
-    struct kb_timed timed = {&asked->plan, built->code, &slab};
+    struct kb_timed timed = {&asked->plan, built->code, &slab, NULL};
     ok = kb_time_plan(s, job, &timed, method, NULL, &arena, &time, err);
     if (ok) {
         *median_ns = time.median_ns;

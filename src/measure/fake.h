@@ -12,13 +12,18 @@
 /* A device that works is all zero but for `ns`. */
 struct fake_script {
     double (*ns)(int64_t i); /* sample i of the kernel */
+    double hot_ns;           /* of each sample by hot; 0: as ns says */
     double stream_ns;        /* of the stream kernel; 0: 1000 */
     bool stream_noisy;       /* by half of it, to and fro */
     double floor_ns;         /* 0: 10 */
     double tick_ns;
     int64_t footprint_bytes; /* 0: twice the L2 */
     uint64_t throttle;
-    int other_processes;
+    int throttled_looks; /* at the clocks, from the first, that throttle holds for; 0: all
+                          */
+    int other_processes; /* "pid 4711 (python3)" */
+    double joules;       /* of a launch */
+    enum kb_err_kind energy_err;
     /* What fails, with which kind; KB_NO_ERROR: nothing */
     enum kb_err_kind open_err, stream_err, run_err;
     enum kb_method open_err_method; /* which method's timer does not open */
@@ -47,6 +52,7 @@ struct kb_device {
     const char *case_id;
     int runs, timers_opened, timers_open, streams_timed, clocks_read;
     int64_t samples; /* of the kernel, over all its timers */
+    double energy_s; /* for which energy was measured */
     const struct kb_timer *last;
     int turns; /* how often another timer was sampled than the one before */
 };
@@ -59,6 +65,7 @@ struct kb_timer {
     bool is_stream, is_wrong;
     double slower;
     int64_t next;
+    enum kb_method method;
 };
 
 static const struct kb_device_info *fake_info(struct kb_device *device) {
@@ -192,6 +199,7 @@ static bool fake_timer_open(struct kb_device *device, struct kb_code *code,
         .device = device,
         .initial = initial,
         .is_stream = code->is_stream,
+        .method = method,
         .is_wrong = code->is_wrong,
         .slower = code->is_slow ? s->slower : 1,
     };
@@ -201,7 +209,10 @@ static bool fake_timer_open(struct kb_device *device, struct kb_code *code,
             s->footprint_bytes ? s->footprint_bytes : 2 * device->info.l2_bytes,
         .launches_per_sample = 10,
         .tick_ns = s->tick_ns,
-        .cache = "rotated",
+        .cache = method == KB_COLD  ? "flushed"
+                 : method == KB_HOT ? "warm"
+                                    : "rotated",
+        .timer_ns = 18,
     };
     device->timers_opened++;
     device->timers_open++;
@@ -222,6 +233,8 @@ static bool fake_timer_sample(struct kb_timer *timer, int n, double *ns,
         if (s->fail_at && timer->next >= s->fail_at)
             return kb_fail(err, KB_DEVICE, "the fake device is lost");
         ns[i] = s->ns(timer->next++) * timer->slower;
+        if (timer->method == KB_HOT && s->hot_ns > 0)
+            ns[i] = s->hot_ns;
         timer->device->samples++;
         timer->device->turns += timer != timer->device->last;
         timer->device->last = timer;
@@ -243,6 +256,17 @@ static bool fake_timer_result(struct kb_timer *timer, int set, struct kb_slab *o
     return true;
 }
 
+static bool fake_timer_energy(struct kb_timer *timer, double seconds, double *joules,
+                              struct kb_err *err) {
+    const struct fake_script *s = timer->device->script;
+
+    timer->device->energy_s += seconds;
+    if (s->energy_err)
+        return kb_fail(err, s->energy_err, "no energy: the fake has none");
+    *joules = s->joules;
+    return true;
+}
+
 static void fake_timer_close(struct kb_timer *timer) {
     timer->device->timers_open--;
     free(timer);
@@ -256,11 +280,16 @@ static bool fake_floor(struct kb_device *device, enum kb_method method, double *
 }
 
 static void fake_clocks(struct kb_device *device, struct kb_clocks *out) {
+    const struct fake_script *s = device->script;
+    bool held_back = !s->throttled_looks || device->clocks_read < s->throttled_looks;
+
     *out = (struct kb_clocks){
         .sm_mhz = device->clocks_read++ % 2 ? 1980 : 1965,
-        .throttle = device->script->throttle,
-        .other_processes = device->script->other_processes,
+        .throttle = held_back ? s->throttle : 0,
+        .other_processes = s->other_processes,
     };
+    if (s->other_processes > 0)
+        kb_text_copy(out->others, sizeof out->others, "pid 4711 (python3)");
 }
 
 static const struct kb_backend fake_backend = {
@@ -273,6 +302,7 @@ static const struct kb_backend fake_backend = {
     .timer_open = fake_timer_open,
     .timer_sample = fake_timer_sample,
     .timer_result = fake_timer_result,
+    .timer_energy = fake_timer_energy,
     .timer_close = fake_timer_close,
     .floor = fake_floor,
     .clocks = fake_clocks,

@@ -98,6 +98,7 @@ void kb_hello_print(const struct kb_device_info *info, const struct kb_err *err,
         kb_json_add_i64(object, "free_bytes", info->free_bytes);
         kb_json_add_i64(object, "cores", info->cores);
         kb_json_add_bool(object, "clocks_locked", info->clocks_locked);
+        kb_json_add_text(object, "lock", info->lock);
         add_limits(object, &info->limits);
     }
     kb_json_print(object, out);
@@ -123,6 +124,7 @@ static void info_of(struct kb_fields *f, const cJSON *root, struct kb_device_inf
     info_text(f, root, "uuid", info->uuid, sizeof info->uuid);
     info_text(f, root, "driver", info->driver, sizeof info->driver);
     info_text(f, root, "nvrtc", info->nvrtc, sizeof info->nvrtc);
+    info_text(f, root, "lock", info->lock, sizeof info->lock);
     info_text(f, root, "compiler", info->compiler, sizeof info->compiler);
     info_text(f, root, "note", info->note, sizeof info->note);
     limits_of(f, root, &info->limits);

@@ -46,6 +46,8 @@ void kb_job_print(const struct kb_job *job, struct kb_buf *out) {
     kb_json_add_f64(object, "max_time_s", job->max_time_s, 17);
     kb_json_add_i64(object, "sets", job->sets);
     kb_json_add_bool(object, "time_failing", job->time_failing);
+    kb_json_add_bool(object, "energy", job->energy);
+    kb_json_add_text(object, "samples", job->samples);
     kb_json_add_i64(object, "sample_rows", job->sample_rows);
     kb_json_add_bool(object, "single", job->single);
     kb_json_add_bool(object, "loaded_only", job->loaded_only);
@@ -86,6 +88,8 @@ bool kb_job_parse(const char *text, size_t size, struct kb_arena *arena, struct 
         .max_time_s = kb_field_number(&f, root, "max_time_s", 0),
         .sets = (int)kb_field_whole(&f, root, "sets", 0, INT_MAX),
         .time_failing = kb_field_bool(&f, root, "time_failing"),
+        .energy = kb_field_bool(&f, root, "energy"),
+        .samples = kb_field_maybe(&f, root, "samples"),
         .sample_rows = kb_field_whole(&f, root, "sample_rows", 0, INT64_MAX),
         .single = kb_field_bool(&f, root, "single"),
         .loaded_only = kb_field_bool(&f, root, "loaded_only"),

@@ -26,6 +26,8 @@ static const struct kb_job full_job = {
     .max_time_s = 1.5,
     .sets = 12,
     .time_failing = true,
+    .energy = true,
+    .samples = "/tmp/my samples.csv",
     .sample_rows = (INT64_C(1) << 53) + 1,
     .single = true,
     .loaded_only = true,
@@ -62,6 +64,8 @@ static void assert_same_job(const struct kb_job *a, const struct kb_job *b) {
     assert_true(a->max_time_s == b->max_time_s);
     assert_int_equal(a->sets, b->sets);
     assert_int_equal(a->time_failing, b->time_failing);
+    assert_int_equal(a->energy, b->energy);
+    assert_same_text(a->samples, b->samples);
     assert_true(a->sample_rows == b->sample_rows);
     assert_int_equal(a->single, b->single);
     assert_int_equal(a->loaded_only, b->loaded_only);
@@ -172,11 +176,11 @@ static void a_job_without_a_field_names_it(void **state) {
     struct kb_buf text = {0};
 
     kb_job_print(&full_job, &text);
-    check_fields(
-        &text,
-        "tags origin atol rtol kernel variant precision max_time_s load dump kbench "
-        "repeat_options",
-        read_job);
+    check_fields(&text,
+                 "tags origin samples atol rtol kernel variant precision max_time_s load "
+                 "dump kbench "
+                 "repeat_options",
+                 read_job);
     kb_buf_free(&text);
 }
 
@@ -267,6 +271,7 @@ static const struct kb_device_info full_info = {
     .compiler = "g++ 12.2",
     .cores = 16,
     .clocks_locked = true,
+    .lock = "nvidia-smi -i 0 -lgc 1980",
     .note = "no NVIDIA driver (libcuda.so.1 not found)",
 };
 
@@ -294,6 +299,7 @@ static void a_device_comes_back_whole(void **state) {
     assert_true(back.free_bytes == full_info.free_bytes);
     assert_int_equal(back.cores, 16);
     assert_true(back.clocks_locked);
+    assert_string_equal(back.lock, full_info.lock);
     kb_buf_free(&text);
 }
 

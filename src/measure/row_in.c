@@ -238,6 +238,9 @@ static void time_of(struct kb_fields *f, const cJSON *object, struct kb_time *t)
     t->stopped = kb_field_text(f, object, "stopped");
     t->quality = (enum kb_quality)kb_field_word(f, object, "quality", qualities,
                                                 KB_COUNT(qualities));
+    t->why = kb_field_maybe(f, object, "quality_why");
+    t->n_taken = kb_field_whole_or(f, object, "samples", 0, INT64_MAX, 0);
+    t->throttled = kb_field_whole_or(f, object, "samples_throttled", 0, t->n_taken, 0);
     t->cache = kb_field_text(f, object, "cache");
     t->sets = (int)kb_field_whole(f, object, "sets", 0, INT_MAX);
     t->footprint_bytes = count_of(f, object, "footprint_bytes");
@@ -245,6 +248,8 @@ static void time_of(struct kb_fields *f, const cJSON *object, struct kb_time *t)
     t->ceiling_ns = kb_field_number(f, object, "ceiling_ns", NAN);
     t->ceiling = t->ceiling_ns / t->median_ns;
     t->floor_ns = kb_field_number(f, object, "floor_ns", NAN);
+    t->timer_ns = kb_field_number(f, object, "timer_ns", NAN);
+    t->energy_uj = kb_field_number(f, object, "energy_uj", NAN);
     t->sm_mhz_max = (int)kb_field_whole_or(f, object, "sm_mhz", 0, INT_MAX, 0);
     t->sm_mhz_min = (int)kb_field_whole_or(f, object, "sm_mhz_min", 0, INT_MAX, 0);
     t->throttle = commas_of(f, object, "throttle");

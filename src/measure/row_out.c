@@ -178,6 +178,8 @@ static cJSON *time_item(const struct kb_time *t) {
     kb_json_add_i64(object, "n", t->n);
     kb_json_add_text(object, "stopped", t->stopped);
     kb_json_add_text(object, "quality", kb_quality_word(t->quality));
+    if (t->why)
+        kb_json_add_text(object, "quality_why", t->why);
     kb_json_add_text(object, "cache", t->cache);
     kb_json_add_i64(object, "sets", t->sets);
     kb_json_add_i64(object, "footprint_bytes", t->footprint_bytes);
@@ -189,11 +191,19 @@ static cJSON *time_item(const struct kb_time *t) {
     }
     if (isfinite(t->floor_ns))
         kb_json_add_f64(object, "floor_ns", t->floor_ns, NS_DIGITS);
+    if (isfinite(t->timer_ns))
+        kb_json_add_f64(object, "timer_ns", t->timer_ns, NS_DIGITS);
+    if (isfinite(t->energy_uj))
+        kb_json_add_f64(object, "energy_uj", t->energy_uj, DIGITS);
     if (t->sm_mhz_max > 0) {
         kb_json_add_i64(object, "sm_mhz", t->sm_mhz_max);
         kb_json_add_i64(object, "sm_mhz_min", t->sm_mhz_min);
     }
     kb_json_add(object, "throttle", comma_item(t->throttle));
+    if (t->n_taken > 0) {
+        kb_json_add_i64(object, "samples", t->n_taken);
+        kb_json_add_i64(object, "samples_throttled", t->throttled);
+    }
     for (int i = 0; i < t->n_samples; i++)
         kb_json_push(samples, kb_json_f64_item(t->samples_ns[i], NS_DIGITS));
     kb_json_add(object, "samples_ns", samples);

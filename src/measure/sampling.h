@@ -10,14 +10,24 @@ enum { KB_MIN_SAMPLES = 10, KB_MAX_SAMPLES = 4096 };
 struct kb_samples {
     double *ns; /* room for KB_MAX_SAMPLES */
     int64_t n;
+    /* Of each whether it was taken while clocks were held back, and how many were; those up
+     * to `marked` are looked at. NULL: not kept. */
+    bool *held_back;
+    int64_t marked, n_held_back;
 };
 
 /* What was seen of the device while samples were taken. */
 struct kb_seen {
     uint64_t throttle;
     bool contended;
-    int64_t at_ns; /* when we looked last */
+    int64_t at_ns;              /* when we looked last */
+    char others[256];           /* who else computed there */
+    struct kb_samples *samples; /* to be marked; NULL: none */
 };
+
+/* Room for samples, and marks where they are kept. */
+void kb_samples_make(struct kb_samples *samples, bool marks);
+void kb_samples_free(struct kb_samples *samples);
 
 /* `n` samples; a time that no kernel can take is the device's error. */
 bool kb_sample(struct kb_session *s, struct kb_timer *timer, int n, double *ns,
@@ -25,7 +35,8 @@ bool kb_sample(struct kb_session *s, struct kb_timer *timer, int n, double *ns,
 /* Until two batches in a row agree within 1 %, or for 0.3 s: clocks rise from idle. Where
  * they are up already a few launches do. */
 bool kb_warm_up(struct kb_session *s, struct kb_timer *timer, struct kb_err *err);
-/* Look at the clocks, unless that was done a moment ago. */
+/* Look at the clocks, unless that was done a moment ago; samples taken since the last look
+ * are marked by it. */
 void kb_watch_clocks(struct kb_session *s, struct kb_time *out, struct kb_seen *seen);
 /* The asked relative half-width. */
 double kb_precision_for(const struct kb_job *job, double median_ns);
@@ -41,6 +52,10 @@ void kb_time_describe(const struct kb_samples *all, const struct kb_timer_facts 
 bool kb_time_finish(struct kb_session *s, const struct kb_job *job,
                     const struct kb_problem *problem, enum kb_method method,
                     struct kb_arena *arena, struct kb_row *row, struct kb_err *err);
+/* Add to the file of job->samples what was taken of a row by a method: in samples.c. */
+bool kb_samples_write(const struct kb_job *job, const struct kb_row *row,
+                      enum kb_method method, const struct kb_samples *all,
+                      const struct kb_timer_facts *facts, struct kb_err *err);
 /* The set that is looked at after timing: one that a kernel cannot guess. */
 int kb_any_set(const struct kb_job *job, enum kb_method method, int sets);
 /* The timed kernel must have computed what was checked, and left its inputs alone; else the
@@ -53,7 +68,8 @@ bool kb_launches_nothing(const struct kb_plan *plan);
 /* Before the first method: what is to be known of timing this problem. */
 void kb_time_warn(const struct kb_problem *problem, struct kb_arena *arena,
                   struct kb_row *row);
-/* After the last one: no times of what turned out wrong, what limits the rest. */
+/* After the last one: no times of what turned out wrong; which of the rest are not what
+ * they claim to be, and what limits it. */
 void kb_time_close(struct kb_session *session, bool right, struct kb_row *row);
 
 #endif

@@ -118,6 +118,7 @@ struct kb_timed {
     const struct kb_plan *plan;
     struct kb_code *code;
     const struct kb_slab *initial;
+    struct kb_row *row; /* whose samples are kept and that is warned; NULL: of none */
 };
 /* Time one plan by one method. With `check`, what the timed launches left is put there. */
 bool kb_time_plan(struct kb_session *session, const struct kb_job *job,

@@ -14,6 +14,23 @@ enum { WARM_NS = 300000000 };
 enum { STAYS_WARM_NS = 1000000000, FRESH_BATCH = 2 };
 /* Looking at the clocks takes a little: between samples it is done no more often. */
 enum { WATCH_NS = 20000000 };
+/* Samples whose launches take less in all say too little of the device's moods. */
+static const double least_timed_ns = 500e3;
+static const double energy_s = 1;
+
+void kb_samples_make(struct kb_samples *samples, bool marks) {
+    *samples = (struct kb_samples){.ns = malloc(KB_MAX_SAMPLES * sizeof *samples->ns)};
+    if (marks)
+        samples->held_back = calloc(KB_MAX_SAMPLES, sizeof *samples->held_back);
+    if (!samples->ns || (marks && !samples->held_back))
+        kb_out_of_memory();
+}
+
+void kb_samples_free(struct kb_samples *samples) {
+    free(samples->ns);
+    free(samples->held_back);
+    *samples = (struct kb_samples){0};
+}
 
 /* The asked relative half-width: kernels over 20 us repeat well enough for half a percent.
  */
@@ -21,6 +38,18 @@ double kb_precision_for(const struct kb_job *job, double median_ns) {
     if (job->precision > 0)
         return job->precision;
     return median_ns > 20e3 ? 0.005 : 0.01;
+}
+
+/* Those since the last look. */
+static void mark(struct kb_samples *samples, uint64_t throttle) {
+    bool held_back = throttle & ~KB_THROTTLE_UNKNOWN;
+
+    if (!samples || !samples->held_back)
+        return;
+    for (int64_t i = samples->marked; i < samples->n && held_back; i++)
+        samples->held_back[i] = true;
+    samples->n_held_back += held_back ? samples->n - samples->marked : 0;
+    samples->marked = samples->n;
 }
 
 void kb_watch_clocks(struct kb_session *s, struct kb_time *out, struct kb_seen *seen) {
@@ -31,7 +60,11 @@ void kb_watch_clocks(struct kb_session *s, struct kb_time *out, struct kb_seen *
     seen->at_ns = kb_now_ns();
     s->backend->clocks(s->device, &clocks);
     seen->throttle |= clocks.throttle;
-    seen->contended |= clocks.other_processes > 0;
+    mark(seen->samples, clocks.throttle);
+    if (clocks.other_processes > 0) {
+        seen->contended = true;
+        kb_text_copy(seen->others, sizeof seen->others, clocks.others);
+    }
     if (clocks.sm_mhz <= 0)
         return;
     if (out->sm_mhz_max == 0 || clocks.sm_mhz < out->sm_mhz_min)
@@ -116,8 +149,8 @@ static int next_batch(int64_t n, double spent_s, double limit_s) {
 
 /* Sample until precise, or say why not. */
 static bool collect(struct kb_session *s, const struct kb_job *job, struct kb_timer *timer,
-                    double tick_ns, struct kb_samples *all, struct kb_time *out,
-                    struct kb_seen *seen, struct kb_err *err) {
+                    const struct kb_timer_facts *facts, struct kb_samples *all,
+                    struct kb_time *out, struct kb_seen *seen, struct kb_err *err) {
     double limit_s = job->max_time_s > 0 ? job->max_time_s : 5;
     int64_t start = kb_now_ns();
     struct kb_arena arena = {0};
@@ -134,7 +167,10 @@ static bool collect(struct kb_session *s, const struct kb_job *job, struct kb_ti
         kb_stats_of(all->ns, all->n, &arena, &stats);
         kb_arena_reset(&arena);
         double spent_s = (double)(kb_now_ns() - start) / 1e9;
-        out->stopped = kb_sampling_reached(all, &stats, job, tick_ns);
+        double timed_ns = stats.median * (double)(all->n * facts->launches_per_sample);
+        out->stopped = timed_ns < least_timed_ns
+                           ? NULL
+                           : kb_sampling_reached(all, &stats, job, facts->tick_ns);
         if (!out->stopped && all->n >= KB_MAX_SAMPLES)
             out->stopped = "samples";
         if (!out->stopped && spent_s > limit_s)
@@ -162,6 +198,35 @@ static void keep_blocks(const struct kb_samples *all, struct kb_time *out) {
     }
 }
 
+/* What is to be known of a time before its number is believed, worst first. */
+static void judge_quality(const struct kb_samples *all, const struct kb_seen *seen,
+                          struct kb_arena *arena, struct kb_time *out) {
+    bool throttled = seen->throttle & ~KB_THROTTLE_UNKNOWN;
+
+    out->quality = kb_streq(out->stopped, "precision") ? KB_Q_OK : KB_Q_NOISY;
+    if (throttled) {
+        out->quality = KB_Q_THROTTLED;
+        out->why = all->held_back
+                       ? kb_arena_printf(arena,
+                                         "clocks held back (%s) for %lld of %lld "
+                                         "samples, which count",
+                                         out->throttle, (long long)all->n_held_back,
+                                         (long long)all->n)
+                       : kb_arena_printf(arena, "clocks held back (%s)", out->throttle);
+    }
+    if (seen->contended) {
+        out->quality = KB_Q_CONTENDED;
+        out->why =
+            kb_arena_printf(arena, "somebody else computes on this GPU: %s", seen->others);
+    }
+    /* The interval, not the median alone: an empty kernel's time is a measured one, too. */
+    if (out->high_ns < out->floor_ns) {
+        out->quality = KB_Q_SUSPECT;
+        out->why = kb_arena_printf(arena, "an empty kernel takes longer: %.3g us",
+                                   out->floor_ns / 1e3);
+    }
+}
+
 void kb_time_describe(const struct kb_samples *all, const struct kb_timer_facts *facts,
                       const struct kb_seen *seen, struct kb_arena *arena,
                       struct kb_time *out) {
@@ -169,19 +234,19 @@ void kb_time_describe(const struct kb_samples *all, const struct kb_timer_facts 
 
     out->there = true;
     out->n = all->n * facts->launches_per_sample;
+    out->n_taken = all->n;
+    out->throttled = all->n_held_back;
     out->sets = facts->sets;
     out->footprint_bytes = facts->footprint_bytes;
     out->cache = facts->cache;
+    out->timer_ns = facts->timer_ns;
     /* No interval is narrower than the timer's tick. */
     out->low_ns = fmin(out->low_ns, out->median_ns - facts->tick_ns / 2);
     out->high_ns = fmax(out->high_ns, out->median_ns + facts->tick_ns / 2);
     kb_throttle_words(seen->throttle, &words);
     out->throttle = kb_arena_strdup(arena, kb_buf_text(&words));
     kb_buf_free(&words);
-    out->quality = seen->contended                         ? KB_Q_CONTENDED
-                   : seen->throttle & ~KB_THROTTLE_UNKNOWN ? KB_Q_THROTTLED
-                   : kb_streq(out->stopped, "precision")   ? KB_Q_OK
-                                                           : KB_Q_NOISY;
+    judge_quality(all, seen, arena, out);
     keep_blocks(all, out);
 }
 
@@ -193,62 +258,113 @@ int kb_any_set(const struct kb_job *job, enum kb_method method, int sets) {
     return sets > 0 ? (int)(random[0] % (uint32_t)sets) : 0;
 }
 
+/* The one method whose launches are all that runs, in the order in which they head tables;
+ * one number is enough for the second that it takes. */
+static bool has_energy(const struct kb_job *job, enum kb_method method) {
+    static const enum kb_method methods[] = {KB_GRAPH, KB_PDL, KB_HOT};
+
+    for (size_t i = 0; i < KB_COUNT(methods); i++)
+        if (job->methods & 1u << methods[i])
+            return methods[i] == method;
+    return false;
+}
+
+/* Beside the number: every sample into the file, and the energy. What cannot be had of them
+ * is a warning, the end of the device is none. */
+static bool add_extras(struct kb_session *s, const struct kb_job *job,
+                       const struct kb_timed *timed, enum kb_method method,
+                       struct kb_timer *timer, const struct kb_samples *all,
+                       const struct kb_timer_facts *facts, struct kb_arena *arena,
+                       struct kb_time *out, struct kb_err *err) {
+    struct kb_err why = {0};
+    double joules;
+
+    if (job->samples && !kb_samples_write(job, timed->row, method, all, facts, &why))
+        kb_row_warn(timed->row, arena, why.msg);
+    why = (struct kb_err){0};
+    if (!job->energy || !has_energy(job, method) || !s->backend->timer_energy)
+        return true;
+    if (s->backend->timer_energy(timer, energy_s, &joules, &why)) {
+        s->busy_ns = kb_now_ns();
+        out->energy_uj = joules * 1e6;
+        return true;
+    }
+    if (kb_ends_case(s, &why)) {
+        *err = why;
+        return false;
+    }
+    kb_row_warn(timed->row, arena, why.msg);
+    return true;
+}
+
 bool kb_time_plan(struct kb_session *s, const struct kb_job *job,
                   const struct kb_timed *timed, enum kb_method method,
                   struct kb_slab *check, struct kb_arena *arena, struct kb_time *out,
                   struct kb_err *err) {
     struct kb_timer_facts facts = {0};
     struct kb_timer *timer = NULL;
-    struct kb_samples all = {0};
-    struct kb_seen seen = {0};
+    struct kb_samples all;
+    struct kb_seen seen = {.samples = &all};
     bool ok = false;
 
-    *out = (struct kb_time){.ceiling_ns = NAN, .gb_per_s = NAN, .floor_ns = NAN};
-    all.ns = malloc(KB_MAX_SAMPLES * sizeof *all.ns);
-    if (!all.ns)
-        kb_out_of_memory();
+    *out = (struct kb_time){
+        .ceiling_ns = NAN, .gb_per_s = NAN, .floor_ns = NAN, .energy_uj = NAN};
+    kb_samples_make(&all, true);
     if (!s->backend->floor(s->device, method, &out->floor_ns, err) ||
         !s->backend->timer_open(s->device, timed->code, timed->plan, timed->initial, method,
                                 job->sets, &timer, &facts, err))
         goto out;
     if (!kb_warm_up(s, timer, err) ||
-        !collect(s, job, timer, facts.tick_ns, &all, out, &seen, err))
+        !collect(s, job, timer, &facts, &all, out, &seen, err))
+        goto out;
+    kb_time_describe(&all, &facts, &seen, arena, out);
+    if (timed->row &&
+        !add_extras(s, job, timed, method, timer, &all, &facts, arena, out, err))
         goto out;
     if (check &&
         !s->backend->timer_result(timer, kb_any_set(job, method, facts.sets), check, err))
         goto out;
-    kb_time_describe(&all, &facts, &seen, arena, out);
     ok = true;
 out:
     if (timer)
         s->backend->timer_close(timer);
-    free(all.ns);
+    kb_samples_free(&all);
     return ok;
 }
 
 /* ---- all methods of a row ---------------------------------------------------------- */
 
-/* What one launch is made of says what limits it, as far as that can be told: see `kbench
- * help methods`. */
+/* What limits a kernel, as far as times tell: see `kbench help methods`. A launch that does
+ * nothing takes most of its time; or it keeps up with a kernel that only moves its bytes,
+ * which are many, or so few that waiting for them is all there is; or it does not, and what
+ * it computes keeps it. */
 static const char *limited_by(const struct kb_row *row, const struct kb_time *t,
                               const struct kb_device_info *device) {
+    bool few = row->bytes < device->l2_bytes / 4;
+
     if (t->floor_ns > 0.7 * t->median_ns)
         return "launch";
-    if (row->bytes < device->l2_bytes / 4)
-        return "latency";
     if (isnan(t->ceiling))
-        return NULL;
+        return few && t->floor_ns > 0.1 * t->median_ns ? "latency" : NULL;
+    if (few)
+        return t->ceiling >= 0.33 ? "latency" : "compute";
     return t->ceiling >= 0.8 ? "bandwidth" : "compute";
 }
 
 /* Whether a time says what the bytes took. An event pair's own time is in every cold and
- * hot number; a graph's nodes follow each other, so that nothing of the timer is left in
- * them. */
+ * hot number, and CUPTI's stamps stand apart as well; a graph's nodes follow each other, so
+ * that nothing of the timer is left in them. */
 static bool tells_bytes(const struct kb_problem *problem, enum kb_method method,
                         const struct kb_time *t) {
-    bool event_pair = method == KB_COLD || method == KB_HOT;
+    bool nodes = method == KB_GRAPH || method == KB_PDL;
 
-    return problem->bytes > 0 && !(event_pair && t->floor_ns > 0.1 * t->median_ns);
+    return problem->bytes > 0 && method != KB_LAUNCH &&
+           (nodes || t->floor_ns <= 0.1 * t->median_ns);
+}
+
+/* A time of bytes that came from memory, all of them. */
+static bool is_cold(const struct kb_time *t, const struct kb_device_info *device) {
+    return kb_streq(t->cache, "flushed") || t->footprint_bytes > device->l2_bytes;
 }
 
 /* What the bytes make of a time, beside the stream kernel's. */
@@ -265,9 +381,31 @@ bool kb_time_finish(struct kb_session *s, const struct kb_job *job,
         return false;
     t->gb_per_s = (double)problem->bytes / t->median_ns;
     t->ceiling = t->ceiling_ns / t->median_ns;
-    if (t->ceiling > 1.05 && t->footprint_bytes > device->l2_bytes)
+    if (t->ceiling > 1.05 && is_cold(t, device)) {
         t->quality = KB_Q_SUSPECT;
+        t->why =
+            kb_arena_printf(arena,
+                            "faster than a kernel that only moves its bytes (%.3g us): "
+                            "were they cold?",
+                            t->ceiling_ns / 1e3);
+    }
     return true;
+}
+
+/* A kernel that keeps up with moving its bytes from memory is faster where they lie in the
+ * L2. Where they do, and cold is no slower than hot, the flush has left them there. Of more
+ * bytes than the L2 holds hot is no hotter than cold, and of few that much is computed on
+ * neither shows. */
+static void audit_cold(struct kb_row *row, const struct kb_device_info *device) {
+    const struct kb_time *graph = &row->times[KB_GRAPH], *hot = &row->times[KB_HOT];
+    struct kb_time *cold = &row->times[KB_COLD];
+    double moving = graph->there ? graph->ceiling : cold->ceiling;
+
+    if (!cold->there || !hot->there || !(moving >= 0.5) ||
+        cold->footprint_bytes > device->l2_bytes / 4 || cold->low_ns > hot->high_ns)
+        return;
+    cold->quality = KB_Q_SUSPECT;
+    cold->why = "no slower than hot, though its bytes fit into the L2: were they flushed?";
 }
 
 /* The timed kernel must have computed what was checked, and left its inputs alone. */
@@ -346,9 +484,10 @@ void kb_time_close(struct kb_session *session, bool right, struct kb_row *row) {
     /* The times of a kernel that turned out wrong, or ended with its device, are none. */
     if (!right)
         memset(row->times, 0, sizeof row->times);
+    const struct kb_device_info *device = session->backend->info(session->device);
+    audit_cold(row, device);
     if (row->times[KB_GRAPH].there)
-        row->limited_by =
-            limited_by(row, &row->times[KB_GRAPH], session->backend->info(session->device));
+        row->limited_by = limited_by(row, &row->times[KB_GRAPH], device);
 }
 
 bool kb_session_time(struct kb_session *session, const struct kb_job *job,
@@ -356,7 +495,7 @@ bool kb_session_time(struct kb_session *session, const struct kb_job *job,
                      struct kb_code *code, const struct kb_slab *initial,
                      const struct kb_slab *result, struct kb_arena *arena,
                      struct kb_row *row, struct kb_err *err) {
-    const struct kb_timed timed = {plan, code, initial};
+    const struct kb_timed timed = {plan, code, initial, row};
     struct kb_slab check;
     struct kb_err why = {0};
     bool checked = row->reason == KB_R_NONE, ok = true;

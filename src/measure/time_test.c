@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -24,6 +25,11 @@ static double dice(int64_t i) {
 
 static double noisy_by_5_percent(int64_t i) {
     return 1000 * (1 + 0.05 * dice(i));
+}
+
+static double long_and_constant(int64_t i) {
+    (void)i;
+    return 1e5;
 }
 
 static double noisy_by_half(int64_t i) {
@@ -74,7 +80,12 @@ static void constant_times_are_precise_after_the_fewest_samples(void **state) {
     const struct kb_time *t = graph_of(&f);
     assert_string_equal(t->stopped, "precision");
     assert_int_equal(t->quality, KB_Q_OK);
-    assert_int_equal(t->n, 100); /* 10 samples of 10 launches */
+    /* 10 launches a sample: 10, 15, 22, 33, 49 samples take less than 0.5 ms */
+    assert_int_equal(t->n, 730);
+    assert_int_equal(t->n_taken, 73);
+    assert_int_equal(t->throttled, 0);
+    assert_null(t->why);
+    assert_true(t->timer_ns == 18 && isnan(t->energy_uj));
     assert_true(t->median_ns == 1000 && t->low_ns == 1000 && t->high_ns == 1000);
     assert_true(t->min_ns == 1000 && isnan(t->p99_ns));
     assert_int_equal(t->sets, 7);
@@ -82,6 +93,16 @@ static void constant_times_are_precise_after_the_fewest_samples(void **state) {
     assert_string_equal(t->throttle, "");
     assert_int_equal(t->sm_mhz_min, 1965);
     assert_int_equal(t->sm_mhz_max, 1980);
+    fake_free(&f);
+}
+
+static void long_kernels_are_precise_after_the_fewest_samples(void **state) {
+    (void)state;
+    const struct fake_script script = {.ns = long_and_constant, .stream_ns = 9e4};
+    struct fake f;
+    run_script(&f, &script);
+    assert_string_equal(graph_of(&f)->stopped, "precision");
+    assert_int_equal(graph_of(&f)->n_taken, 10);
     fake_free(&f);
 }
 
@@ -190,7 +211,7 @@ static void no_interval_is_narrower_than_the_tick(void **state) {
     assert_string_equal(t->stopped, "tick");
     assert_int_equal(t->quality, KB_Q_NOISY);
     assert_true(t->low_ns == 950 && t->high_ns == 1050);
-    assert_true(t->n <= 160);
+    assert_int_equal(t->n_taken, 73); /* no more than it takes */
     fake_free(&f);
 }
 
@@ -215,12 +236,12 @@ static void a_device_that_was_just_busy_is_not_warmed_up_again(void **state) {
     const struct fake_script script = {.ns = constant};
     struct fake f;
     run_script(&f, &script);
-    assert_int_equal(f.device.samples, 8 + 8 + 10);
+    assert_int_equal(f.device.samples, 8 + 8 + 73);
     assert_true(fake_go(&f));
-    assert_int_equal(f.device.samples, 8 + 8 + 10 + 2 + 10);
+    assert_int_equal(f.device.samples, 8 + 8 + 73 + 2 + 73);
     f.session.busy_ns -= INT64_C(2000000000);
     assert_true(fake_go(&f));
-    assert_int_equal(f.device.samples, 2 * (8 + 8 + 10) + 2 + 10);
+    assert_int_equal(f.device.samples, 2 * (8 + 8 + 73) + 2 + 73);
     fake_free(&f);
 }
 
@@ -260,11 +281,77 @@ static void faster_than_the_stream_kernel_is_suspect_past_the_cache(void **state
     struct fake f;
     run_script(&f, &faster);
     assert_int_equal(graph_of(&f)->quality, KB_Q_SUSPECT);
+    assert_string_equal(graph_of(&f)->why, "faster than a kernel that only moves its bytes "
+                                           "(1.05 us): were they cold?");
     fake_free(&f);
     run_script(&f, &as_fast);
     assert_int_equal(graph_of(&f)->quality, KB_Q_OK);
+    assert_null(graph_of(&f)->why);
     fake_free(&f);
     run_script(&f, &cached);
+    assert_int_equal(graph_of(&f)->quality, KB_Q_OK);
+    fake_free(&f);
+}
+
+/* A flush makes cold what is small, too. */
+static void
+cold_that_is_faster_than_the_stream_kernel_is_suspect_at_any_size(void **state) {
+    (void)state;
+    const struct fake_script script = {
+        .ns = constant, .stream_ns = 1051, .footprint_bytes = 1 << 12};
+    struct fake f;
+    fake_open(&f, &script);
+    f.job.methods = 1u << KB_COLD | 1u << KB_HOT;
+    assert_true(fake_go(&f));
+    assert_passed(&f);
+    assert_int_equal(f.row.times[KB_COLD].quality, KB_Q_SUSPECT);
+    assert_int_equal(f.row.times[KB_HOT].quality, KB_Q_OK);
+    fake_free(&f);
+}
+
+static void cold_that_is_no_slower_than_hot_is_suspect_where_the_l2_holds_it(void **state) {
+    (void)state;
+    const struct {
+        double stream_ns, hot_ns;
+        int64_t footprint;
+        enum kb_quality quality;
+    } cases[] = {
+        {900, 1000, 1 << 18, KB_Q_SUSPECT}, /* a quarter of the L2 */
+        {900, 950, 1 << 18, KB_Q_OK},
+        {900, 1000, (1 << 18) + 1, KB_Q_OK},
+        {499, 1000, 1 << 18, KB_Q_OK}, /* it computes more than it moves */
+    };
+    for (size_t i = 0; i < KB_COUNT(cases); i++) {
+        const struct fake_script script = {
+            .ns = constant,
+            .hot_ns = cases[i].hot_ns,
+            .stream_ns = cases[i].stream_ns,
+            .footprint_bytes = cases[i].footprint,
+        };
+        struct fake f;
+        fake_open(&f, &script);
+        f.job.methods |= 1u << KB_COLD | 1u << KB_HOT;
+        assert_true(fake_go(&f));
+        assert_passed(&f);
+        assert_int_equal(f.row.times[KB_COLD].quality, cases[i].quality);
+        assert_int_equal(graph_of(&f)->quality, KB_Q_OK);
+        assert_int_equal(f.row.times[KB_HOT].quality, KB_Q_OK);
+        if (cases[i].quality != KB_Q_OK)
+            assert_non_null(strstr(f.row.times[KB_COLD].why, "no slower than hot"));
+        fake_free(&f);
+    }
+}
+
+static void faster_than_an_empty_kernel_is_suspect(void **state) {
+    (void)state;
+    const struct fake_script under = {.ns = constant, .floor_ns = 1001};
+    const struct fake_script at = {.ns = constant, .floor_ns = 1001, .tick_ns = 4};
+    struct fake f;
+    run_script(&f, &under);
+    assert_int_equal(graph_of(&f)->quality, KB_Q_SUSPECT);
+    assert_string_equal(graph_of(&f)->why, "an empty kernel takes longer: 1 us");
+    fake_free(&f);
+    run_script(&f, &at); /* within what the timer can tell */
     assert_int_equal(graph_of(&f)->quality, KB_Q_OK);
     fake_free(&f);
 }
@@ -280,13 +367,110 @@ static void throttling_and_company_are_the_quality(void **state) {
     run_script(&f, &throttled);
     assert_int_equal(graph_of(&f)->quality, KB_Q_THROTTLED);
     assert_string_equal(graph_of(&f)->throttle, "power");
+    assert_int_equal(graph_of(&f)->throttled, graph_of(&f)->n_taken);
+    assert_string_equal(graph_of(&f)->why,
+                        "clocks held back (power) for 73 of 73 samples, which count");
     fake_free(&f);
     run_script(&f, &shared);
     assert_int_equal(graph_of(&f)->quality, KB_Q_CONTENDED);
+    assert_string_equal(graph_of(&f)->why,
+                        "somebody else computes on this GPU: pid 4711 (python3)");
     fake_free(&f);
     run_script(&f, &unknown);
     assert_int_equal(graph_of(&f)->quality, KB_Q_OK);
     assert_string_equal(graph_of(&f)->throttle, "unknown"); /* which is not "none" */
+    assert_int_equal(graph_of(&f)->throttled, 0);
+    fake_free(&f);
+}
+
+/* The clocks are looked at after the first batch, and when all is done. */
+static void samples_under_a_throttle_are_marked_and_counted(void **state) {
+    (void)state;
+    const struct fake_script script = {
+        .ns = constant, .throttle = 0x40, .throttled_looks = 1};
+    struct fake f;
+    run_script(&f, &script);
+    const struct kb_time *t = graph_of(&f);
+    assert_int_equal(t->n_taken, 73); /* none is left out */
+    assert_int_equal(t->throttled, 8);
+    assert_int_equal(t->quality, KB_Q_THROTTLED);
+    assert_string_equal(t->throttle, "thermal");
+    assert_string_equal(t->why,
+                        "clocks held back (thermal) for 8 of 73 samples, which count");
+    fake_free(&f);
+}
+
+static void energy_is_of_the_first_method_that_is_launches_alone(void **state) {
+    (void)state;
+    const struct fake_script script = {.ns = constant, .joules = 0.0005};
+    struct fake f;
+    fake_open(&f, &script);
+    f.job.methods = 1u << KB_PDL | 1u << KB_COLD | 1u << KB_HOT;
+    assert_true(fake_go(&f));
+    assert_true(f.device.energy_s == 0); /* it was not asked for */
+    f.job.energy = true;
+    assert_true(fake_go(&f));
+    assert_passed(&f);
+    assert_true(f.row.times[KB_PDL].energy_uj == 500);
+    assert_true(isnan(f.row.times[KB_COLD].energy_uj));
+    assert_true(isnan(f.row.times[KB_HOT].energy_uj));
+    assert_true(f.device.energy_s == 1); /* once, and not of the stream kernel */
+    fake_free(&f);
+}
+
+static void energy_that_cannot_be_had_is_a_warning(void **state) {
+    (void)state;
+    const struct fake_script script = {.ns = constant, .energy_err = KB_UNSUPPORTED};
+    const struct fake_script lost = {.ns = constant, .energy_err = KB_DEVICE};
+    struct fake f;
+    fake_open(&f, &script);
+    f.job.energy = true;
+    assert_true(fake_go(&f));
+    assert_true(graph_of(&f)->median_ns == 1000 && isnan(graph_of(&f)->energy_uj));
+    assert_string_equal(f.row.warning, "no energy: the fake has none");
+    fake_free(&f);
+    fake_open(&f, &lost);
+    f.job.energy = true;
+    assert_true(fake_go(&f));
+    assert_int_equal(f.row.reason, KB_R_LAUNCH);
+    fake_free(&f);
+}
+
+static void every_sample_goes_into_the_file(void **state) {
+    (void)state;
+    const struct fake_script script = {
+        .ns = noisy_by_5_percent, .throttle = 0x4, .throttled_looks = 1};
+    char path[] = "/tmp/kb-samples-XXXXXX.csv";
+    struct kb_buf text = {0};
+    struct kb_err err = {0};
+    struct fake f;
+    int fd = mkstemps(path, 4);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_true(kb_samples_begin(path, &err));
+    fake_open(&f, &script);
+    f.job.samples = path;
+    f.job.methods |= 1u << KB_HOT;
+    assert_true(fake_go(&f));
+    assert_passed(&f);
+    assert_true(kb_file_read(path, 1 << 20, &text, &err));
+    int64_t lines = 0, marked = 0;
+    for (const char *at = text.data; (at = strchr(at, '\n')) != NULL; at++) {
+        lines++;
+        marked += at[-1] == '1' && at[-2] == ',';
+    }
+    /* A line each, of the kernel alone and not of the stream kernel, and the head. */
+    assert_int_equal(lines, 1 + graph_of(&f)->n_taken + f.row.times[KB_HOT].n_taken);
+    assert_int_equal(marked, graph_of(&f)->throttled);
+    assert_true(kb_starts_with(
+        text.data, "case,device,build,variant,method,sample,ns,launches,throttled\n"
+                   "silu/83x64/bf16,0,precise,"));
+    unlink(path);
+    kb_buf_free(&text);
+    f.job.samples = "/no/such/folder/s.csv";
+    assert_true(fake_go(&f));
+    assert_passed(&f);
+    assert_non_null(strstr(f.row.warning, "samples not kept: /no/such/folder/s.csv: "));
     fake_free(&f);
 }
 
@@ -312,7 +496,12 @@ static void what_limits_a_kernel_is_told_from_floor_size_and_ceiling(void **stat
         struct fake_script script;
     } cases[] = {
         {"silu/83x64/bf16", "launch", {.ns = constant, .floor_ns = 701}},
-        {"silu/83x64/bf16", "latency", {.ns = constant}},
+        {"silu/83x64/bf16", "latency", {.ns = constant, .stream_ns = 330}},
+        {"silu/83x64/bf16", "compute", {.ns = constant, .stream_ns = 329}},
+        {"silu/83x64/bf16",
+         "latency",
+         {.ns = constant, .floor_ns = 101, .stream_err = KB_MEMORY}},
+        {"silu/83x64/bf16", NULL, {.ns = constant, .stream_err = KB_MEMORY}},
         {"silu/200x1024/bf16", "bandwidth", {.ns = constant, .stream_ns = 800}},
         {"silu/200x1024/bf16", "compute", {.ns = constant, .stream_ns = 799}},
         {"silu/200x1024/bf16", NULL, {.ns = constant, .stream_err = KB_MEMORY}},
@@ -526,6 +715,7 @@ static void check_and_build_time_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(constant_times_are_precise_after_the_fewest_samples),
+        cmocka_unit_test(long_kernels_are_precise_after_the_fewest_samples),
         cmocka_unit_test(noise_is_sampled_until_the_interval_is_as_narrow_as_asked),
         cmocka_unit_test(precision_by_default_is_tighter_for_long_kernels),
         cmocka_unit_test(much_noise_ends_with_the_samples_and_says_so),
@@ -537,7 +727,14 @@ int main(void) {
         cmocka_unit_test(a_device_that_was_just_busy_is_not_warmed_up_again),
         cmocka_unit_test(ceiling_is_the_stream_kernels_time_over_this),
         cmocka_unit_test(faster_than_the_stream_kernel_is_suspect_past_the_cache),
+        cmocka_unit_test(cold_that_is_faster_than_the_stream_kernel_is_suspect_at_any_size),
+        cmocka_unit_test(cold_that_is_no_slower_than_hot_is_suspect_where_the_l2_holds_it),
+        cmocka_unit_test(faster_than_an_empty_kernel_is_suspect),
         cmocka_unit_test(throttling_and_company_are_the_quality),
+        cmocka_unit_test(samples_under_a_throttle_are_marked_and_counted),
+        cmocka_unit_test(energy_is_of_the_first_method_that_is_launches_alone),
+        cmocka_unit_test(energy_that_cannot_be_had_is_a_warning),
+        cmocka_unit_test(every_sample_goes_into_the_file),
         cmocka_unit_test(an_event_pair_that_is_a_tenth_hides_bandwidth_and_ceiling),
         cmocka_unit_test(what_limits_a_kernel_is_told_from_floor_size_and_ceiling),
         cmocka_unit_test(other_bits_from_the_timed_launches_are_a_failure_without_times),

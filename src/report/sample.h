@@ -78,6 +78,8 @@ static inline void sample_time(struct kb_row *row, enum kb_method method, double
         .ceiling_ns = method == KB_GRAPH ? ns * 0.97 : NAN,
         .ceiling = method == KB_GRAPH ? 0.97 : NAN,
         .floor_ns = method == KB_GRAPH ? 490 : 3650,
+        .timer_ns = 1850,
+        .energy_uj = NAN,
         .sm_mhz_min = 1965,
         .sm_mhz_max = 1980,
         .throttle = "",

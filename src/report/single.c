@@ -152,11 +152,18 @@ static const struct {
 
 /* What the numbers of a timing line leave out. */
 static void time_notes(enum kb_method method, const struct kb_time *t, struct kb_buf *out) {
+    static const char *const floors[KB_METHOD_COUNT] = {
+        [KB_GRAPH] = "an empty node",   [KB_PDL] = "an empty node",
+        [KB_COLD] = "the event pair",   [KB_HOT] = "the event pair",
+        [KB_CUPTI] = "an empty kernel",
+    };
     const char *separator = "   ";
-    bool events = method == KB_COLD || method == KB_HOT;
-    if (isnan(t->gb_per_s) && isfinite(t->floor_ns) && t->floor_ns > 0) {
+    if (isnan(t->gb_per_s) && floors[method] && isfinite(t->floor_ns) && t->floor_ns > 0) {
         kb_buf_printf(out, "%s%s of it is %s", separator, kb_cell_us(t->floor_ns).text,
-                      events ? "the event pair" : "an empty node");
+                      floors[method]);
+        separator = ", ";
+    } else if (method == KB_LAUNCH) {
+        kb_buf_printf(out, "%sof the host", separator);
         separator = ", ";
     }
     if (t->quality != KB_Q_OK) {
@@ -166,6 +173,57 @@ static void time_notes(enum kb_method method, const struct kb_time *t, struct kb
     for (size_t i = 0; i < KB_COUNT(stops) && t->stopped; i++)
         if (kb_streq(stops[i].word, t->stopped))
             kb_buf_printf(out, "%s%s", separator, stops[i].text);
+}
+
+/* What an empty kernel takes by the same methods in the same run, and events alone. */
+static void floor_line(const struct kb_single *single, const struct kb_row *row,
+                       struct kb_buf *out) {
+    struct kb_buf text = {0};
+    double timer_ns = NAN;
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        const struct kb_time *t = &row->times[m];
+        bool known = t->there && isfinite(t->floor_ns) && t->floor_ns > 0;
+        if (known)
+            kb_buf_printf(&text, "%s %s %s", text.len ? "," : "an empty kernel:",
+                          kb_method_word((enum kb_method)m), kb_cell_us(t->floor_ns).text);
+        if (t->there && (m == KB_COLD || m == KB_HOT))
+            timer_ns = t->timer_ns;
+    }
+    if (text.len)
+        kb_buf_puts(&text, " us");
+    if (text.len && timer_ns > 0)
+        kb_buf_printf(&text, "; two events and nothing between them: %s us",
+                      kb_cell_us(timer_ns).text);
+    if (text.len)
+        kb_single_paragraph(single, "floor", kb_buf_text(&text), out);
+    kb_buf_free(&text);
+}
+
+/* What is odd about a time, in words; where several say the same, once. */
+static void quality_lines(const struct kb_single *single, const struct kb_row *row,
+                          struct kb_buf *out) {
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        const struct kb_time *t = &row->times[m];
+        struct kb_buf text = {0};
+        if (!t->there || !t->why)
+            continue;
+        kb_buf_printf(&text, "%s is %s: %s", kb_method_word((enum kb_method)m),
+                      kb_quality_word(t->quality), t->why);
+        kb_single_paragraph(single, "quality", kb_buf_text(&text), out);
+        kb_buf_free(&text);
+    }
+}
+
+static void energy_line(const struct kb_row *row, struct kb_buf *out) {
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        const struct kb_time *t = &row->times[m];
+        if (!t->there || !(t->energy_uj > 0))
+            continue;
+        kb_single_label("energy", out);
+        kb_buf_printf(out, "%s uJ a launch, %.0f W, by %s\n",
+                      kb_cell_ratio(t->energy_uj).text, t->energy_uj / t->median_ns * 1e3,
+                      kb_method_word((enum kb_method)m));
+    }
 }
 
 static void time_lines(const struct kb_row *row, struct kb_buf *out) {
@@ -232,9 +290,13 @@ static void clock_line(const struct kb_single *single, const struct kb_row *row,
     kb_buf_puts(out, single->device->clocks_locked ? "locked" : "not locked");
     kb_buf_printf(out, ", SM %d to %d MHz while timed, ", low, high);
     if (kb_streq(throttle, "unknown"))
-        kb_buf_puts(out, "throttling not known: NVML does not tell\n");
+        kb_buf_puts(out, "throttling not known: NVML does not tell");
     else
-        kb_buf_printf(out, "%s%s\n", *throttle ? "throttled: " : "no throttling", throttle);
+        kb_buf_printf(out, "%s%s", *throttle ? "throttled: " : "no throttling", throttle);
+    kb_buf_putc(out, '\n');
+    if (!single->device->clocks_locked && *single->device->lock)
+        kb_buf_printf(out, "%*s%s locks them, -rgc in place of it sets them free\n", LABEL,
+                      "", single->device->lock);
 }
 
 /* Where the machine code came from and went to. */
@@ -332,6 +394,10 @@ void kb_single_print(const struct kb_single *single, const struct kb_row *row,
         time_lines(row, out);
     if (timed)
         limit_line(single, row, out);
+    if (timed)
+        floor_line(single, row, out);
+    quality_lines(single, row, out);
+    energy_line(row, out);
     if (!host && right && row->checked && !timed)
         tried_line(single, "repeats", row, out);
     if (host && right)

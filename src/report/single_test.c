@@ -24,8 +24,42 @@ static void a_single_case_on_a_gpu_shows_every_method(void **state) {
         "the event pair\n\n"
         "limited by latency: 255 kB, 21 blocks on 132 SMs; inputs rotate over 741 sets "
         "(189 MB, L2 63 MB)\n"
+        "floor     an empty kernel: graph 0.490, cold 3.65 us; two events and nothing "
+        "between "
+        "them: 1.85 us\n"
         "code      22 registers, 0 spilled, 0 B shared, 5.3 kB; NVRTC 47 ms, now cached\n"
         "clocks    not locked, SM 1965 to 1980 MHz while timed, no throttling\n");
+}
+
+static void a_time_that_is_odd_says_why_and_energy_has_its_line(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_time(&row, KB_GRAPH, 1000);
+    sample_time(&row, KB_COLD, 4810);
+    sample_time(&row, KB_LAUNCH, 2100);
+    row.times[KB_GRAPH].quality = KB_Q_THROTTLED;
+    row.times[KB_GRAPH].why = "clocks held back (power) for 12 of 40 samples, which count";
+    row.times[KB_COLD].quality = KB_Q_SUSPECT;
+    row.times[KB_COLD].why = "an empty kernel takes longer: 5 us";
+    row.times[KB_GRAPH].energy_uj = 612.5;
+    kb_text_copy(v->facts.devices[0].lock, sizeof v->facts.devices[0].lock,
+                 "nvidia-smi -i 0 -lgc 1980");
+    kb_single_print(&v->single, &row, &v->text);
+    const char *text = kb_buf_text(&v->text);
+    assert_non_null(strstr(text,
+                           "\nlaunch      2.10  0.3 %    2.06    2.27   2960       -  "
+                           "       -   of the host\n"));
+    assert_non_null(strstr(text, "\nquality   graph is throttled: clocks held back (power) "
+                                 "for 12 of 40 samples, which count\n"
+                                 "quality   cold is suspect: an empty kernel takes longer: "
+                                 "5 us\n"
+                                 "energy    612 uJ a launch, 612 W, by graph\n"));
+    assert_non_null(strstr(text, "no throttling\n          nvidia-smi -i 0 -lgc 1980 locks "
+                                 "them, -rgc in place of it sets them free\n"));
+    kb_buf_clear(&v->text);
+    v->facts.devices[0].clocks_locked = true;
+    kb_single_print(&v->single, &row, &v->text);
+    assert_null(strstr(kb_buf_text(&v->text), "nvidia-smi"));
 }
 
 static void clocks_that_nobody_told_are_not_said_to_be_free(void **state) {
@@ -234,6 +268,7 @@ static void a_grid_past_64_bits_is_shown_as_the_largest_number(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_single_case_on_a_gpu_shows_every_method),
+        TEST(a_time_that_is_odd_says_why_and_energy_has_its_line),
         TEST(throttling_that_nobody_told_is_not_said_to_be_none),
         TEST(clocks_that_nobody_told_are_not_said_to_be_free),
         TEST(a_single_case_on_the_host_has_no_time_and_says_why),
