@@ -4,6 +4,7 @@
 
 #include "cli/fleet.h"
 #include "cli/plan.h"
+#include "versus.h"
 
 struct kb_run {
     const struct kb_options *options;
@@ -17,6 +18,8 @@ struct kb_run {
     struct kb_tally tally;
     struct kb_compiles compiles; /* of this run */
     struct kb_table table;
+    struct kb_versus versus; /* where `side_by_side`: in place of the table */
+    bool side_by_side;
     bool single;                 /* one row: its screen, no table */
     bool screens;                /* table or screen on standard output, no --format */
     int shrunk[KB_REASON_COUNT]; /* rows whose smallest case was looked for */

@@ -96,29 +96,35 @@ bool kb_fleet_has_gpu(const struct kb_fleet *fleet) {
 
 struct lane {
     struct kb_worker *worker;
-    const struct kb_job *job;
+    const struct kb_job *jobs;
+    int n;
     int64_t timeout_ms;
     struct kb_arena *arena;
-    struct kb_row *row;
+    struct kb_row *rows;
     struct kb_err err;
     bool ok;
 };
 
 static void *run_lane(void *context) {
     struct lane *lane = context;
-    lane->ok = kb_worker_run(lane->worker, lane->job, lane->timeout_ms, lane->arena,
-                             lane->row, &lane->err);
+    lane->ok = kb_worker_run_group(lane->worker, lane->jobs, lane->n, lane->timeout_ms,
+                                   lane->arena, lane->rows, &lane->err);
     return NULL;
 }
 
-bool kb_fleet_run(struct kb_fleet *fleet, const struct kb_job *jobs, int64_t timeout_ms,
-                  struct kb_arena *arenas, struct kb_row *rows, struct kb_err *err) {
+bool kb_fleet_run(struct kb_fleet *fleet, const struct kb_job *jobs, int n,
+                  int64_t timeout_ms, struct kb_arena *arenas, struct kb_row *rows,
+                  struct kb_err *err) {
     struct lane lanes[KB_MAX_DEVICES] = {{0}};
     pthread_t threads[KB_MAX_DEVICES];
     bool has_thread[KB_MAX_DEVICES] = {false};
     for (int i = 0; i < fleet->n; i++)
-        lanes[i] = (struct lane){fleet->workers[i], &jobs[i], timeout_ms, &arenas[i],
-                                 &rows[i],          {0},      false};
+        lanes[i] = (struct lane){.worker = fleet->workers[i],
+                                 .jobs = &jobs[i * n],
+                                 .n = n,
+                                 .timeout_ms = timeout_ms,
+                                 .arena = &arenas[i],
+                                 .rows = &rows[i * n]};
     for (int i = 1; i < fleet->n; i++)
         has_thread[i] = pthread_create(&threads[i], NULL, run_lane, &lanes[i]) == 0;
     run_lane(&lanes[0]);

@@ -15,10 +15,11 @@ struct kb_fleet {
 bool kb_fleet_open(const struct kb_options *options, struct kb_fleet *fleet,
                    struct kb_buf *note, struct kb_err *err);
 void kb_fleet_close(struct kb_fleet *fleet);
-/* One job on every device at once; rows[i], whose strings are in arenas[i], is of worker i.
- */
-bool kb_fleet_run(struct kb_fleet *fleet, const struct kb_job *jobs, int64_t timeout_ms,
-                  struct kb_arena *arenas, struct kb_row *rows, struct kb_err *err);
+/* `n` jobs of one case side by side, on every device at once: of worker i those from
+ * jobs[i * n] on, and the rows from rows[i * n] on, whose strings are in arenas[i]. */
+bool kb_fleet_run(struct kb_fleet *fleet, const struct kb_job *jobs, int n,
+                  int64_t timeout_ms, struct kb_arena *arenas, struct kb_row *rows,
+                  struct kb_err *err);
 bool kb_fleet_has_gpu(const struct kb_fleet *fleet);
 
 /* SIGINT, SIGTERM and SIGHUP from here on: the workers are killed, and kb_interrupted gives

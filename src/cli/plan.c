@@ -217,6 +217,7 @@ static void check_load(const struct kb_run_plan *plan, const struct kb_case *c,
 static void count_cases(struct kb_run_plan *plan, struct kb_complaints *c) {
     struct kb_arena arena = {0};
     struct kb_case one;
+    bool many = false;
     plan->ops = kb_arena_array(&plan->arena, (size_t)kb_op_count, sizeof *plan->ops);
     while (kb_suite_next(plan->suite, &arena, &one)) {
         struct kb_plan_op *entry = op_of(plan, one.op);
@@ -225,10 +226,15 @@ static void count_cases(struct kb_run_plan *plan, struct kb_complaints *c) {
             entry->op = one.op;
         }
         entry->cases++;
+        const char *dtype = kb_dtype_name(one.dtype);
+        plan->dtype = plan->dtype ? plan->dtype : dtype;
+        many |= !kb_streq(plan->dtype, dtype);
         if (plan->options->load)
             check_load(plan, &one, &arena, c);
         kb_arena_reset(&arena);
     }
+    if (many)
+        plan->dtype = NULL;
     kb_arena_free(&arena);
     kb_suite_rewind(plan->suite);
 }
@@ -253,9 +259,14 @@ void kb_run_plan_make(const struct kb_options *options, struct kb_run_plan *plan
         int n = (int)plan->ops[i].variants.count;
         plan->n_variants = i && n != plan->n_variants ? 0 : n;
     }
-    for (int i = 0; i < plan->n_ops; i++)
-        plan->jobs +=
-            plan->ops[i].cases * (int64_t)plan->ops[i].variants.count * plan->n_builds;
+    for (int i = 0; i < plan->n_ops; i++) {
+        int group = (int)plan->ops[i].variants.count * plan->n_builds;
+        plan->jobs += plan->ops[i].cases * group;
+        plan->group = group > plan->group ? group : plan->group;
+    }
+    if (plan->group > KB_MAX_GROUP)
+        kb_complain_option(c, "--build", "%d builds and variants of a case, at most %d",
+                           plan->group, KB_MAX_GROUP);
 }
 
 void kb_run_plan_free(struct kb_run_plan *plan) {
@@ -348,4 +359,18 @@ bool kb_run_plan_next(struct kb_run_plan *plan, struct kb_arena *arena,
     plan->now_build = (plan->now_build + 1) % plan->n_builds;
     plan->now_variant += plan->now_build == 0;
     return true;
+}
+
+bool kb_run_plan_is_between(const struct kb_run_plan *plan) {
+    return !plan->now_op || plan->now_variant == plan->now_op->variants.count;
+}
+
+int kb_jobs_of_case(const struct kb_job *jobs, int n) {
+    int count = 1;
+    while (count < n && kb_streq(jobs[count].case_id, jobs[0].case_id) &&
+           !(kb_streq(jobs[count].build, jobs[0].build) &&
+             kb_streq(jobs[count].variant ? jobs[count].variant : "",
+                      jobs[0].variant ? jobs[0].variant : "")))
+        count++;
+    return count;
 }

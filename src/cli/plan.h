@@ -23,8 +23,10 @@ struct kb_run_plan {
     struct kb_build builds[KB_MAX_BUILDS];
     int variant_width; /* of the longest that may run, a user's file in front */
     bool many_variants;
-    int n_variants; /* of each case; 0: ops differ in it */
-    int64_t jobs;   /* on each device */
+    int n_variants;    /* of each case; 0: ops differ in it */
+    int64_t jobs;      /* on each device */
+    const char *dtype; /* of all cases; NULL: they differ in it */
+    int group;         /* of one case, at most: its variants times the builds */
     /* where kb_run_plan_next is */
     struct kb_arena case_arena;
     struct kb_case now;
@@ -39,5 +41,9 @@ void kb_run_plan_free(struct kb_run_plan *plan);
 /* The next job but its mode and methods, its strings in `arena`: case by case, of each its
  * variants, of each the builds. False at the end. */
 bool kb_run_plan_next(struct kb_run_plan *plan, struct kb_arena *arena, struct kb_job *job);
+/* Whether the next job is of another case than the last. */
+bool kb_run_plan_is_between(const struct kb_run_plan *plan);
+/* How many of `n` jobs, as they came, are of the first one's case. */
+int kb_jobs_of_case(const struct kb_job *jobs, int n);
 
 #endif

@@ -143,6 +143,24 @@ static void tell_locks(struct kb_run *run) {
     }
 }
 
+/* Builds, variants or devices beside each other, unless a table was asked for. */
+static void plan_versus(struct kb_run *run) {
+    const struct kb_options *o = run->options;
+    struct kb_versus_plan plan = {
+        .facts = &run->facts,
+        .layout = layout_of(run),
+        .id_width = kb_suite_id_width(run->plan.suite),
+        .dtype = run->plan.dtype,
+        .many_builds = run->plan.n_builds > 1,
+        .many_variants = run->plan.many_variants,
+        .n_members = run->plan.group,
+        .method = o->n_methods ? o->methods[0] : KB_GRAPH,
+        .shared = shared_words(run),
+    };
+    if (plan.layout != KB_LAYOUT_BUILD && !o->n_columns && !o->sorted)
+        run->side_by_side = kb_versus_make(&run->versus, &plan, &run->terminal.look);
+}
+
 /* Which files of the tool itself were used, for -v. */
 static void tell_files(struct kb_run *run) {
     for (int i = 0; i < run->plan.n_ops && !run->options->kernel; i++) {
@@ -190,7 +208,7 @@ static bool emit(struct kb_run *run, struct kb_row *row, int device) {
         return false;
     if (run->screens && run->single)
         print_single(run, row, device, &text);
-    else if (run->screens && !run->options->quiet)
+    else if (run->screens && !run->options->quiet && !run->side_by_side)
         kb_table_row(&run->table, row, &text);
     else if (run->options->format == KB_FORMAT_JSONL)
         print_line(row, &text);
@@ -228,6 +246,9 @@ static struct kb_job job_on(const struct kb_run *run, const struct kb_job *job, 
     const struct kb_options *o = run->options;
     own.mode = run->modes[device];
     own.single = run->single;
+    own.compared = (run->plan.jobs - kb_suite_count(run->plan.suite)) * run->fleet.n;
+    if (own.compared < 0) /* ops that are left out have cases, and no jobs */
+        own.compared = 0;
     for (int i = 0; i < o->n_methods; i++)
         own.methods |= 1u << o->methods[i];
     if (!o->n_methods)
@@ -267,27 +288,51 @@ static const struct kb_smallest *shrink(const struct kb_run *run, int device,
     return kb_shrink(&how, job, row, arena);
 }
 
-/* One job on all devices. False where the run cannot go on. */
-static bool run_job(struct kb_run *run, const struct kb_job *job, struct kb_arena *arenas,
-                    struct kb_row *rows) {
-    struct kb_job jobs[KB_MAX_DEVICES];
+/* Rows as they came, case by case: each build and variant, on each device. */
+static bool emit_rows(struct kb_run *run, struct kb_row *rows, int n) {
+    bool ok = true;
+    for (int k = 0; ok && k < n; k++)
+        for (int i = 0; ok && i < run->fleet.n; i++) {
+            struct kb_row *row = &rows[i * n + k];
+            /* A worker that our own signal killed says nothing about its case. */
+            if (!kb_interrupted() || row->reason != KB_R_CRASH)
+                ok = emit(run, row, i);
+            run->stopped |= ok && run->options->fail_fast && kb_row_is_repeated(row);
+        }
+    return ok;
+}
+
+static void show_versus(struct kb_run *run, const struct kb_row *rows, int n) {
+    struct kb_buf text = {0};
+    if (run->options->quiet)
+        kb_versus_count(&run->versus, rows, n);
+    else
+        kb_versus_group(&run->versus, rows, n, &text);
+    if (text.len)
+        kb_terminal_print(&run->terminal, &text);
+    kb_buf_free(&text);
+}
+
+/* `n` jobs of one case on all devices. False where the run cannot go on. */
+static bool run_jobs(struct kb_run *run, const struct kb_job *jobs, int n,
+                     struct kb_arena *arenas, struct kb_row *rows) {
     int64_t timeout_ms = (int64_t)run->options->timeout_ms;
-    show_progress(run, job->case_id);
-    for (int i = 0; i < run->fleet.n; i++)
-        jobs[i] = job_on(run, job, i, &arenas[i]);
-    bool ok = kb_fleet_run(&run->fleet, jobs, timeout_ms ? timeout_ms : TIMEOUT_MS, arenas,
-                           rows, &run->err);
-    for (int i = 0; ok && i < run->fleet.n; i++)
+    struct kb_arena arena = {0};
+    struct kb_job *own = kb_arena_array(&arena, (size_t)(run->fleet.n * n), sizeof *own);
+    show_progress(run, jobs[0].case_id);
+    for (int i = 0; i < run->fleet.n * n; i++)
+        own[i] = job_on(run, &jobs[i % n], i / n, &arenas[i / n]);
+    bool ok = kb_fleet_run(&run->fleet, own, n, timeout_ms ? timeout_ms : TIMEOUT_MS,
+                           arenas, rows, &run->err);
+    for (int i = 0; ok && i < run->fleet.n * n; i++)
         if (is_to_shrink(run, &rows[i]))
-            rows[i].smallest = shrink(run, i, &jobs[i], &rows[i], &arenas[i]);
-    for (int i = 0; ok && i < run->fleet.n; i++) {
-        /* A worker that our own signal killed says nothing about its case. */
-        if (!kb_interrupted() || rows[i].reason != KB_R_CRASH)
-            ok = emit(run, &rows[i], i);
-        run->stopped |= ok && run->options->fail_fast && kb_row_is_repeated(&rows[i]);
-    }
+            rows[i].smallest = shrink(run, i / n, &own[i], &rows[i], &arenas[i / n]);
+    ok = ok && emit_rows(run, rows, n);
+    if (ok && run->side_by_side && run->screens && !run->single && !kb_interrupted())
+        show_versus(run, rows, n);
     for (int i = 0; i < run->fleet.n; i++)
         kb_arena_reset(&arenas[i]);
+    kb_arena_free(&arena);
     return ok && !run->stopped && !kb_interrupted();
 }
 
@@ -345,19 +390,26 @@ static void run_all(struct kb_run *run) {
     struct kb_distinct *distinct = builds ? kb_distinct_open() : NULL;
     int most = builds ? BUILD_BATCH : BATCH;
     struct kb_job *jobs = kb_arena_array(&run->arena, (size_t)most, sizeof *jobs);
-    struct kb_row *rows = kb_arena_array(&run->arena, KB_MAX_DEVICES, sizeof *rows);
+    int group = builds || run->plan.group < 1 ? 1 : run->plan.group;
+    struct kb_row *rows =
+        kb_arena_array(&run->arena, (size_t)(run->fleet.n * group), sizeof *rows);
     bool ok = true, more = true;
     while (ok && more) {
         int n = 0;
         kb_arena_reset(&batch);
-        while (n < most && (more = next_job(run, distinct, &batch, &jobs[n])))
+        /* Jobs of one case stay together. */
+        while (n < most && (n + group <= most || !kb_run_plan_is_between(&run->plan)) &&
+               (more = next_job(run, distinct, &batch, &jobs[n])))
             n++;
         if (builds) /* of which there are no more than are new */
             run->plan.jobs = run->tally.rows / run->fleet.n + n;
         if (n)
             prefetch(run, jobs, n);
-        for (int i = 0; ok && i < n; i++)
-            ok = !kb_interrupted() && run_job(run, &jobs[i], arenas, rows);
+        for (int i = 0; ok && i < n;) {
+            int size = builds ? 1 : kb_jobs_of_case(&jobs[i], n - i);
+            ok = !kb_interrupted() && run_jobs(run, &jobs[i], size, arenas, rows);
+            i += size;
+        }
     }
     kb_distinct_close(distinct);
     kb_terminal_progress_end(&run->terminal);
@@ -404,6 +456,7 @@ static int run_cases(struct kb_run *run, int argc, char *const argv[]) {
                        no_gpu ? "; --backend host checks without a GPU" : "");
     }
     plan_table(run);
+    plan_versus(run);
     run->single = run->plan.jobs * run->fleet.n == 1;
     run->screens = o->format == KB_FORMAT_TABLE;
     if (run->single && run->screens && o->seed != 1) /* a table's head has it */
@@ -412,8 +465,12 @@ static int run_cases(struct kb_run *run, int argc, char *const argv[]) {
         tell_locks(run);
     if (o->verbose)
         tell_files(run);
-    if (run->screens && !run->single && !o->quiet)
-        kb_table_head(&run->table, &head);
+    if (run->screens && !run->single && !o->quiet) {
+        if (run->side_by_side)
+            kb_versus_head(&run->versus, &head);
+        else
+            kb_table_head(&run->table, &head);
+    }
     if (o->format == KB_FORMAT_JSONL) {
         kb_facts_print(&run->facts, &head);
         kb_buf_putc(&head, '\n');
@@ -450,6 +507,7 @@ int kb_command_run(const struct kb_options *options, int argc, char *const argv[
     }
     kb_fleet_close(&run->fleet);
     kb_run_plan_free(&run->plan);
+    kb_versus_free(&run->versus);
     kb_compiles_free(&run->compiles);
     kb_sorter_free(&run->sorter);
     kb_arena_free(&run->arena);

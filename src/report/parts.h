@@ -10,6 +10,9 @@ int kb_journal_fd(const struct kb_journal *journal);
 /* {"pass": 1, "fail": 0, ...} */
 cJSON *kb_tally_counts(const struct kb_tally *tally);
 
+/* `text` on one line of at most `room` columns (0: any), escaped. */
+void kb_short_text(const char *text, int room, struct kb_buf *out);
+
 /* What a right row was tried with besides its first run. */
 void kb_tried_words(const struct kb_row *row, struct kb_buf *out);
 

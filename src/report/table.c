@@ -201,8 +201,7 @@ static void add_sampled(const struct kb_table *table, const struct kb_row *row,
     kb_buf_free(&line);
 }
 
-/* `text` on one line of at most `room` columns (0: any), escaped. */
-static void add_short(const char *text, int room, struct kb_buf *out) {
+void kb_short_text(const char *text, int room, struct kb_buf *out) {
     struct kb_buf safe = {0};
     size_t len = strcspn(text, "\n");
     kb_escape(&safe, text, len);
@@ -268,7 +267,8 @@ void kb_table_row(const struct kb_table *table, const struct kb_row *row,
         used = used > table->case_width ? used : table->case_width;
         int room = table->look.width > 0 ? table->look.width - used - 2 : 0;
         kb_buf_puts(out, "  ");
-        add_short(kb_buf_text(&text), table->look.width > 0 && room < 8 ? 8 : room, out);
+        kb_short_text(kb_buf_text(&text), table->look.width > 0 && room < 8 ? 8 : room,
+                      out);
         kb_buf_free(&text);
     }
     kb_buf_putc(out, '\n');

@@ -1,0 +1,204 @@
+/* pair_cells.c - the columns of A beside B: which there is room for, heads, cells. */
+#include "versus.h"
+
+#include <math.h>
+#include <string.h>
+
+static const struct {
+    const char *head, *many; /* many: where several are held against A */
+    int width;
+    int leaves; /* order in which it goes where there is no room; 0: it stays */
+} kinds[KB_V_KINDS] = {
+    [KB_V_DEVICE] = {"device", "device", 6, 0},
+    [KB_V_LETTER] = {"", "", 1, 0},
+    [KB_V_ERROR_A] = {"err/bound A", "err/bound A", 11, 4},
+    [KB_V_ERROR_B] = {"B", "own", 5, 4},
+    [KB_V_ULP_A] = {"max ulp A", "max ulp A", 9, 1},
+    [KB_V_ULP_B] = {"B", "own", 6, 1},
+    [KB_V_TIME_A] = {"us A", "us A", 5, 0},
+    [KB_V_CEILING] = {"ceil", "ceil", 5, 3},
+    [KB_V_TIME_B] = {"us B", "us own", 6, 0},
+    [KB_V_SPEED] = {"B against A, 95 %", "against A, 95 %", 21, 0},
+    [KB_V_BITS] = {"bits differ", "bits differ", 11, 2},
+};
+
+enum { VERDICT_WIDTH = 6, SHORT_SPEED = 17, SPEED_WORD = 9, MOST_LEAVES = 4 };
+
+static int width_of(const struct kb_versus *v, int kind) {
+    return kind == KB_V_SPEED && v->devices ? SHORT_SPEED : kinds[kind].width;
+}
+
+int kb_versus_cells_width(const struct kb_versus *v) {
+    int width = 0;
+    for (int k = 0; k < KB_V_KINDS; k++)
+        width += v->has[k] ? 2 + width_of(v, k) : 0;
+    return width;
+}
+
+/* Take out what goes first, until the lines fit; false where they do not. */
+static bool fit(struct kb_versus *v, int groups) {
+    int most = v->look.width;
+    for (int leaves = 1;; leaves++) {
+        if (most <= 0 ||
+            VERDICT_WIDTH + 2 + v->id_width + groups * kb_versus_cells_width(v) <= most)
+            return true;
+        if (leaves > MOST_LEAVES)
+            return false;
+        for (int k = 0; k < KB_V_KINDS; k++)
+            v->has[k] = v->has[k] && kinds[k].leaves != leaves;
+    }
+}
+
+static bool choose_devices(struct kb_versus *v, bool bench, bool pairs) {
+    memset(v->has, 0, sizeof v->has);
+    v->devices = true;
+    v->has[KB_V_LETTER] = false;
+    v->has[KB_V_TIME_A] = v->has[KB_V_CEILING] = bench;
+    v->has[KB_V_TIME_B] = bench && pairs;
+    v->has[KB_V_SPEED] = bench && pairs;
+    v->has[KB_V_ERROR_A] = !bench;
+    v->has[KB_V_ERROR_B] = v->has[KB_V_BITS] = !bench && pairs;
+    return fit(v, v->plan.facts->n_devices);
+}
+
+static void choose_lines(struct kb_versus *v, bool bench) {
+    memset(v->has, 0, sizeof v->has);
+    v->devices = false;
+    v->has[KB_V_DEVICE] = v->plan.facts->n_devices > 1;
+    v->has[KB_V_LETTER] = v->plan.n_members > 2;
+    v->has[KB_V_ERROR_A] = v->has[KB_V_ERROR_B] = true;
+    v->has[KB_V_ULP_A] = v->has[KB_V_ULP_B] = true;
+    v->has[KB_V_TIME_A] = v->has[KB_V_TIME_B] = v->has[KB_V_SPEED] = bench;
+    v->has[KB_V_BITS] = true;
+    fit(v, 1);
+}
+
+bool kb_versus_make(struct kb_versus *v, const struct kb_versus_plan *plan,
+                    const struct kb_look *look) {
+    bool bench = plan->layout == KB_LAYOUT_BENCH, pairs = plan->n_members > 1;
+    *v = (struct kb_versus){.plan = *plan, .look = *look, .id_width = plan->id_width};
+    if (plan->dtype)
+        v->id_width -= (int)strlen(plan->dtype) + 1;
+    if (plan->facts->n_devices > 1 && plan->n_members <= 2 &&
+        choose_devices(v, bench, pairs))
+        return true;
+    choose_lines(v, bench);
+    return pairs;
+}
+
+void kb_versus_free(struct kb_versus *v) {
+    kb_arena_free(&v->arena);
+    *v = (struct kb_versus){0};
+}
+
+void kb_versus_heads(const struct kb_versus *v, int n, struct kb_buf *out) {
+    for (int k = 0; k < KB_V_KINDS; k++) {
+        bool left = k == KB_V_SPEED || k == KB_V_DEVICE || k == KB_V_LETTER;
+        int width = width_of(v, k);
+        if (!v->has[k])
+            continue;
+        const char *head = n > 2                           ? kinds[k].many
+                           : n == 1 && k == KB_V_TIME_A    ? "us"
+                           : n == 1 && k == KB_V_ERROR_A   ? "err/bound"
+                           : k == KB_V_SPEED && v->devices ? "B against A"
+                                                           : kinds[k].head;
+        kb_buf_printf(out, "  %*s", left ? -width : width, head);
+    }
+}
+
+/* ---- cells ----------------------------------------------------------------------------
+ */
+
+static double time_of(const struct kb_versus *v, const struct kb_row *row) {
+    const struct kb_time *t = &row->times[v->plan.method];
+    return t->there ? t->median_ns : (double)NAN;
+}
+
+static double ceiling_of(const struct kb_versus *v, const struct kb_row *row) {
+    const struct kb_time *t = &row->times[v->plan.method];
+    return t->there && isfinite(t->ceiling_ns) ? t->ceiling : (double)NAN;
+}
+
+static struct kb_cell number_of(const struct kb_versus *v, int kind, const struct kb_row *a,
+                                const struct kb_row *b) {
+    switch ((enum kb_versus_kind)kind) {
+    case KB_V_ERROR_A:
+        return kb_cell_ratio(kb_row_error(a));
+    case KB_V_ERROR_B:
+        return kb_cell_ratio(b ? kb_row_error(b) : (double)NAN);
+    case KB_V_ULP_A:
+        return kb_cell_ratio(kb_row_ulp(a));
+    case KB_V_ULP_B:
+        return kb_cell_ratio(b ? kb_row_ulp(b) : (double)NAN);
+    case KB_V_TIME_A:
+        return kb_cell_us(time_of(v, a));
+    case KB_V_CEILING:
+        return kb_cell_percent(ceiling_of(v, a));
+    case KB_V_TIME_B:
+        return kb_cell_us(b ? time_of(v, b) : (double)NAN);
+    default:
+        return kb_cell_differing(b ? b->against : NULL);
+    }
+}
+
+static const struct kb_speed *speed_of(const struct kb_versus *v, const struct kb_row *b) {
+    const struct kb_speed *s = b && b->against ? &b->against->speeds[v->plan.method] : NULL;
+    return s && s->there ? s : NULL;
+}
+
+/* "SAME       -0.5 %", or what keeps it from being timed. */
+static void add_short_speed(const struct kb_versus *v, const struct kb_row *a,
+                            const struct kb_row *b, struct kb_buf *out) {
+    struct kb_buf word = {0}, plain = {0}, ratio = {0};
+    const struct kb_speed *s = speed_of(v, b);
+    if (!b) {
+        kb_buf_printf(out, "%-*s", SHORT_SPEED, "-");
+        return;
+    }
+    kb_versus_verdict(a, b, 'B', v->plan.method, v->look.color, &word);
+    kb_versus_verdict(a, b, 'B', v->plan.method, false, &plain);
+    if (s)
+        kb_speed_words(s, false, &ratio);
+    int pad = SPEED_WORD - kb_columns(kb_buf_text(&plain));
+    kb_buf_printf(out, "%s%*s%*s", kb_buf_text(&word), pad > 0 ? pad : 0, "",
+                  SHORT_SPEED - SPEED_WORD, kb_buf_text(&ratio));
+    kb_buf_free(&word);
+    kb_buf_free(&plain);
+    kb_buf_free(&ratio);
+}
+
+static void add_text(const struct kb_versus *v, int kind, const struct kb_row *a,
+                     const struct kb_row *b, int member, struct kb_buf *out) {
+    const struct kb_speed *speed = speed_of(v, b);
+    struct kb_buf text = {0};
+    if (kind == KB_V_DEVICE)
+        kb_escape(&text, a->device, strlen(a->device));
+    else if (kind == KB_V_LETTER)
+        kb_buf_putc(&text, (char)('A' + member));
+    else if (speed)
+        kb_speed_words(speed, true, &text);
+    else
+        kb_buf_putc(&text, '-');
+    /* Ratios end in one column. */
+    const char *percent = strchr(kb_buf_text(&text), '%');
+    int indent = kind == KB_V_SPEED && percent ? 7 - (int)(percent - text.data) : 0;
+    int pad = kinds[kind].width - kb_columns(kb_buf_text(&text)) - indent;
+    kb_buf_printf(out, "%*s%s%*s", indent > 0 ? indent : 0, "", kb_buf_text(&text),
+                  pad > 0 ? pad : 0, "");
+    kb_buf_free(&text);
+}
+
+void kb_versus_cells(const struct kb_versus *v, const struct kb_row *a,
+                     const struct kb_row *b, int member, struct kb_buf *out) {
+    for (int k = 0; k < KB_V_KINDS; k++) {
+        if (!v->has[k])
+            continue;
+        kb_buf_puts(out, "  ");
+        if (k == KB_V_SPEED && v->devices)
+            add_short_speed(v, a, b, out);
+        else if (k == KB_V_DEVICE || k == KB_V_LETTER || k == KB_V_SPEED)
+            add_text(v, k, a, b, member, out);
+        else
+            kb_buf_printf(out, "%*s", kinds[k].width, number_of(v, k, a, b).text);
+    }
+}

@@ -1,0 +1,112 @@
+/* pair_sums.c - what all comparisons of a run come to, op by op. */
+#include "versus.h"
+
+#include <math.h>
+#include <string.h>
+
+static struct kb_versus_sum *sum_of(struct kb_versus *v, const char *op, int member,
+                                    int device) {
+    for (int i = 0; i < v->n_sums; i++) {
+        struct kb_versus_sum *s = &v->sums[i];
+        if (s->member == member && s->device == device && kb_streq(s->op, op))
+            return s;
+    }
+    struct kb_versus_sum *more =
+        kb_arena_array(&v->arena, (size_t)v->n_sums + 1, sizeof *more);
+    if (v->n_sums)
+        memcpy(more, v->sums, (size_t)v->n_sums * sizeof *more);
+    v->sums = more;
+    v->sums[v->n_sums] = (struct kb_versus_sum){
+        .op = kb_arena_strdup(&v->arena, op), .member = member, .device = device};
+    return &v->sums[v->n_sums++];
+}
+
+static void count_row(struct kb_versus *v, const struct kb_row *b, int member, int device) {
+    struct kb_versus_sum *s = sum_of(v, b->op, member, device);
+    const struct kb_against *against = b->against;
+    enum kb_verdict verdict = kb_reason_verdict(b->reason);
+    s->rows += verdict != KB_SKIP;
+    s->wrong += verdict != KB_SKIP && verdict != KB_PASS;
+    if (!against)
+        return;
+    s->compared += against->elements >= 0;
+    s->other_bits += against->elements >= 0 && against->differing > 0;
+    const struct kb_speed *speed = &against->speeds[v->plan.method];
+    if (!speed->there)
+        return;
+    s->ratios++;
+    s->logs += log(speed->ratio);
+    s->verdicts[speed->verdict]++;
+}
+
+void kb_versus_count(struct kb_versus *v, const struct kb_row *rows, int n) {
+    for (int i = 0; i < v->plan.facts->n_devices; i++)
+        for (int k = 1; k < n; k++)
+            count_row(v, &rows[i * n + k], k, i);
+}
+
+/* ---- words ----------------------------------------------------------------------------
+ */
+
+static void add_op(const struct kb_versus_sum *s, struct kb_buf *out) {
+    kb_buf_puts(out, s->op);
+    if (s->ratios)
+        kb_buf_printf(out, " %+.1f %% (geomean of %lld)",
+                      100 * (exp(s->logs / (double)s->ratios) - 1), (long long)s->ratios);
+    if (s->wrong)
+        kb_buf_printf(out, "%s wrong in %lld of %lld", s->ratios ? "," : "",
+                      (long long)s->wrong, (long long)s->rows);
+    else if (!s->ratios && s->other_bits)
+        kb_buf_printf(out, " has other bits in %lld of %lld", (long long)s->other_bits,
+                      (long long)s->compared);
+    else if (!s->ratios)
+        kb_buf_puts(out, " has the same bits");
+}
+
+static void add_verdicts(const int64_t *verdicts, struct kb_buf *out) {
+    const char *before = ": ";
+    for (int i = KB_FASTER; i < KB_SPEED_COUNT; i++) {
+        if (!verdicts[i])
+            continue;
+        kb_buf_printf(out, "%s%lld %s", before, (long long)verdicts[i],
+                      kb_speed_word((enum kb_speed_verdict)i));
+        before = ", ";
+    }
+}
+
+/* One letter on one device. */
+static void add_sums(const struct kb_versus *v, int member, int device,
+                     struct kb_buf *out) {
+    const struct kb_facts *facts = v->plan.facts;
+    int64_t verdicts[KB_SPEED_COUNT] = {0};
+    struct kb_buf line = {0}, ops = {0};
+    for (int i = 0; i < v->n_sums; i++) {
+        const struct kb_versus_sum *s = &v->sums[i];
+        bool said = s->ratios || s->wrong || s->compared;
+        if (s->member != member || s->device != device || !said)
+            continue;
+        for (int k = 0; k < KB_SPEED_COUNT; k++)
+            verdicts[k] += s->verdicts[k];
+        kb_buf_puts(&ops, ops.len ? "; " : "");
+        add_op(s, &ops);
+    }
+    if (ops.len) {
+        kb_buf_printf(&line, "%c against A", 'A' + member);
+        if (facts->n_devices > 1)
+            kb_buf_printf(&line, ", %s %s", facts->devices[device].id,
+                          facts->devices[device].name);
+        add_verdicts(verdicts, &line);
+        kb_buf_printf(&line, "%s%s", strchr(kb_buf_text(&line), ':') ? "; " : ": ",
+                      kb_buf_text(&ops));
+        kb_wrap(kb_buf_text(&line), 0, 4, v->look.width, out);
+        kb_buf_putc(out, '\n');
+    }
+    kb_buf_free(&line);
+    kb_buf_free(&ops);
+}
+
+void kb_versus_summary(const struct kb_versus *v, struct kb_buf *out) {
+    for (int member = 1; member < v->plan.n_members; member++)
+        for (int i = 0; i < v->plan.facts->n_devices; i++)
+            add_sums(v, member, i, out);
+}
