@@ -37,10 +37,9 @@
  *                        forms with the C library's functions, fused or not
  *     0.40  0.66  0.63   the same where exp, erf or tanh are 2 ulp off
  *     0.33  0.48  0.38   round=act
- *     0.27  0.30  0.26   on an H100, built precisely, 46 seeds of 64x512; round=act 0.33
- *     0.03  0.04  0.03   fast-math there, of 8 times the bound, where nothing is subnormal:
- *                        subnormals it flushes, and fails by fills tiny, bits and patterns
- *                        in bf16 and fp32
+ *     0.28  0.30  0.26   on an H200, built precisely, 100 seeds of 64x512, nine fills;
+ *                        round=act 0.33
+ *     0.04  0.04  0.03   fast-math there, of 8 times the bound: the same bits
  * (`make controls`; tools/calibrate.sh.)
  *
  * An infinite u shows whether a is 0 in fp32: 0 * inf is NaN. Where |a| is below 2^-152,
