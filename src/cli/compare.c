@@ -6,17 +6,21 @@
 
 bool kb_reports_read(const struct kb_strings *paths, struct kb_reports *out,
                      struct kb_err *err) {
-    *out = (struct kb_reports){calloc(paths->count + 1, sizeof *out->items), 0};
-    if (!out->items)
+    int n = (int)paths->count;
+    struct kb_err *errs = calloc(paths->count + 1, sizeof *errs);
+    *out = (struct kb_reports){calloc(paths->count + 1, sizeof *out->items), n};
+    if (!out->items || !errs)
         kb_out_of_memory();
-    for (size_t i = 0; i < paths->count; i++) {
-        if (!kb_loaded_read(paths->items[i], &out->items[i], err)) {
-            kb_reports_free(out);
-            return false;
-        }
-        out->n++;
-    }
-    return true;
+#pragma omp parallel for schedule(dynamic)
+    for (int i = 0; i < n; i++)
+        kb_loaded_read(paths->items[i], &out->items[i], &errs[i]);
+    bool ok = true;
+    for (int i = 0; ok && i < n; i++)
+        ok = !errs[i].kind || kb_fail(err, errs[i].kind, "%s", errs[i].msg);
+    free(errs);
+    if (!ok)
+        kb_reports_free(out);
+    return ok;
 }
 
 void kb_reports_free(struct kb_reports *reports) {
@@ -28,7 +32,8 @@ void kb_reports_free(struct kb_reports *reports) {
 
 void kb_compare_check(const struct kb_options *options, struct kb_complaints *c) {
     if (options->format != KB_FORMAT_TABLE && options->format != KB_FORMAT_JSON)
-        kb_complain_option(c, "--format", "of what is compared there is the screen and json");
+        kb_complain_option(c, "--format",
+                           "of what is compared there is the screen and json");
     for (size_t i = 0; i < options->outputs.count; i++)
         if (!kb_ends_with(options->outputs.items[i], ".json"))
             kb_complain_option(c, "-o", "%s: what is compared is written as .json",

@@ -46,7 +46,8 @@ static int end(const struct kb_options *o, struct kb_terminal *terminal,
     struct kb_err err = {0};
     int status = kb_gate_status(gate);
     kb_gate_print(gate, &terminal->look, o->all, &screen);
-    kb_gate_json(gate, &json);
+    if (o->format == KB_FORMAT_JSON || o->outputs.count)
+        kb_gate_json(gate, &json);
     kb_gate_words(gate, &why);
     if (!kb_compare_print(o, terminal, &screen, &json, &wrote, &err)) {
         status = kb_status_worse(status, kb_err_status(&err));

@@ -75,11 +75,13 @@ static const struct kb_entry *either(const struct kb_pair *pair) {
     return pair->b ? pair->b : pair->a;
 }
 
-struct kb_row_tags kb_row_tags_of(const struct kb_pairs *pairs) {
+struct kb_row_tags kb_row_tags_of(const struct kb_pairs *pairs, bool whole) {
     struct kb_row_tags tags = {0};
     const struct kb_entry *last = NULL;
     for (size_t i = 0; i < pairs->n; i++) {
         const struct kb_entry *e = either(&pairs->items[i]);
+        if (whole && !(pairs->items[i].a && pairs->items[i].b))
+            continue;
         tags.methods |= pairs->items[i].method != pairs->method;
         if (last) {
             tags.builds |= !kb_streq(last->build, e->build);

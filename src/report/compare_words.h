@@ -21,7 +21,8 @@ void kb_wants_words(const struct kb_pair *pair, struct kb_buf *out);
 struct kb_row_tags {
     bool builds, variants, devices, methods;
 };
-struct kb_row_tags kb_row_tags_of(const struct kb_pairs *pairs);
+/* Of pairs alone, or of rows that are in one report, too. */
+struct kb_row_tags kb_row_tags_of(const struct kb_pairs *pairs, bool whole);
 /* "silu/83x1024/bf16 fast-math vec16" */
 void kb_pair_words(const struct kb_pair *pair, const struct kb_row_tags *tags,
                    struct kb_buf *out);

@@ -1,154 +1,12 @@
 /* diff_words.c - what changed between two reports: sums by op, dtype and size, then the
  * rows that changed most. */
-#include "report/compare_words.h"
+#include "report/diff_groups.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORD = 8, CHANGED_MAX = 10, WRONG_MAX = 20 };
-
-/* ---- groups ----------------------------------------------------------------------------
- */
-
-struct group {
-    const char *by, *name; /* "op", "silu" */
-    size_t n, timed, ceilings, speeds[KB_SPEED_COUNT];
-    double logs, a_ceilings, b_ceilings; /* sums of logarithms */
-    double a_error, b_error;             /* the worst; NAN: none */
-};
-struct groups {
-    struct group *items;
-    size_t n, cap;
-};
-
-static struct group *group_of(struct groups *groups, const char *by, const char *name) {
-    for (size_t i = 0; i < groups->n; i++)
-        if (kb_streq(groups->items[i].by, by) && kb_streq(groups->items[i].name, name))
-            return &groups->items[i];
-    if (groups->n == groups->cap) {
-        groups->cap = groups->cap ? 2 * groups->cap : 16;
-        groups->items = realloc(groups->items, groups->cap * sizeof *groups->items);
-        if (!groups->items)
-            kb_out_of_memory();
-    }
-    groups->items[groups->n] =
-        (struct group){.by = by, .name = name, .a_error = NAN, .b_error = NAN};
-    return &groups->items[groups->n++];
-}
-
-static double ceiling_of(const struct kb_timing *t) {
-    return t->ceiling_ns / t->median_ns;
-}
-
-static void add_to(struct group *group, const struct kb_pair *pair) {
-    group->n++;
-    group->speeds[pair->invalid ? KB_NOT_COMPARED : pair->speed]++;
-    group->a_error = fmax(group->a_error, pair->a->error);
-    group->b_error = fmax(group->b_error, pair->b->error);
-    if (!kb_pair_is_timed(pair))
-        return;
-    group->timed++;
-    group->logs += log1p(pair->shift.ratio);
-    double a = ceiling_of(pair->ta), b = ceiling_of(pair->tb);
-    if (!(a > 0 && b > 0 && isfinite(a) && isfinite(b)))
-        return;
-    group->ceilings++;
-    group->a_ceilings += log(a);
-    group->b_ceilings += log(b);
-}
-
-static const char *size_word(const struct kb_pair *pair) {
-    double bytes = isnan(pair->a->bytes) ? pair->b->bytes : pair->a->bytes;
-    if (isnan(bytes))
-        return NULL;
-    return bytes < 1e6 ? "under 1 MB" : bytes < 32e6 ? "1 to 32 MB" : "over 32 MB";
-}
-
-static struct groups groups_of(const struct kb_pairs *pairs) {
-    struct groups groups = {0};
-    for (size_t i = 0; i < pairs->n; i++) {
-        const struct kb_pair *pair = &pairs->items[i];
-        if (!pair->a || !pair->b)
-            continue;
-        add_to(group_of(&groups, "op", pair->a->op), pair);
-        add_to(group_of(&groups, "all", "all"), pair);
-        add_to(group_of(&groups, "dtype", pair->a->dtype), pair);
-        if (size_word(pair))
-            add_to(group_of(&groups, "size", size_word(pair)), pair);
-    }
-    return groups;
-}
-
-static double mean_of(double logs, size_t n) {
-    return n ? exp(logs / (double)n) : NAN;
-}
-
-/* "0.14 -> 0.14" */
-static void error_words(double a, double b, struct kb_buf *out) {
-    if (isnan(a) && isnan(b))
-        kb_buf_putc(out, '-');
-    else
-        kb_buf_printf(out, "%s -> %s", kb_cell_ratio(a).text, kb_cell_ratio(b).text);
-}
-
-static bool is_crossed(const struct kb_pairs *pairs) {
-    for (size_t i = 0; i < pairs->n; i++)
-        if (pairs->items[i].cross)
-            return true;
-    return false;
-}
-
-static void group_line(const struct group *g, int width, bool cross, struct kb_buf *out) {
-    static const enum kb_speed_verdict order[] = {KB_FASTER, KB_SLOWER, KB_SAME, KB_UNCLEAR,
-                                                  KB_IDENTICAL};
-    static const int widths[] = {9, 8, 7, 9, 11};
-    struct kb_buf errors = {0};
-    kb_padded(g->name, width, out);
-    kb_buf_printf(out, "%5zu %14s", g->n,
-                  kb_cell_change(mean_of(g->logs, g->timed) - 1).text);
-    for (size_t i = 0; i < KB_COUNT(order); i++)
-        kb_buf_printf(out, "%*zu", widths[i], g->speeds[order[i]]);
-    error_words(g->a_error, g->b_error, &errors);
-    kb_buf_printf(out, "%18s", kb_buf_text(&errors));
-    if (cross) {
-        kb_buf_clear(&errors);
-        kb_buf_printf(&errors, "%s -> %s",
-                      kb_cell_percent(mean_of(g->a_ceilings, g->ceilings)).text,
-                      kb_cell_percent(mean_of(g->b_ceilings, g->ceilings)).text);
-        kb_buf_printf(out, "%18s", kb_buf_text(&errors));
-    }
-    kb_buf_putc(out, '\n');
-    kb_buf_free(&errors);
-}
-
-static void group_lines(const struct groups *groups, const char *by, int width, bool cross,
-                        struct kb_buf *out) {
-    for (size_t i = 0; i < groups->n; i++)
-        if (kb_streq(groups->items[i].by, by))
-            group_line(&groups->items[i], width, cross, out);
-}
-
-static void group_table(const struct kb_pairs *pairs, bool all, struct kb_buf *out) {
-    static const char *const more[] = {"dtype", "size"};
-    struct groups groups = groups_of(pairs);
-    bool cross = is_crossed(pairs);
-    int width = 10;
-    for (size_t i = 0; i < groups.n; i++) {
-        int columns = kb_columns(groups.items[i].name);
-        width = columns > width ? columns : width;
-    }
-    kb_buf_printf(out, "%*s%5s %14s%9s%8s%7s%9s%11s%18s%s\n", width, "", "n",
-                  "time, geomean", "faster", "slower", "same", "unclear", "identical",
-                  "worst err/bound", cross ? "     ceil, geomean" : "");
-    group_lines(&groups, "op", width, cross, out);
-    group_lines(&groups, "all", width, cross, out);
-    for (size_t i = 0; all && i < KB_COUNT(more); i++) {
-        kb_buf_putc(out, '\n');
-        group_lines(&groups, more[i], width, cross, out);
-    }
-    free(groups.items);
-}
+enum { WORD = 8, CHANGED_MAX = 10, WRONG_MAX = 20, ONLY_MAX = 3 };
 
 /* ---- rows ------------------------------------------------------------------------------
  */
@@ -157,7 +15,8 @@ static void group_table(const struct kb_pairs *pairs, bool all, struct kb_buf *o
 enum kind {
     K_WORSE,
     K_MENDED,
-    K_ONLY,
+    K_ONLY_A,
+    K_ONLY_B,
     K_INVALID,
     K_SLOWER,
     K_FASTER,
@@ -170,7 +29,7 @@ enum kind {
 
 static enum kind kind_of(const struct kb_pair *pair) {
     if (!pair->a || !pair->b)
-        return K_ONLY;
+        return pair->a ? K_ONLY_A : K_ONLY_B;
     if (pair->a->verdict != pair->b->verdict)
         return pair->b->verdict == KB_PASS ? K_MENDED : K_WORSE;
     if (pair->invalid)
@@ -191,9 +50,13 @@ static enum kind kind_of(const struct kb_pair *pair) {
     }
 }
 
+static bool is_only(enum kind kind) {
+    return kind == K_ONLY_A || kind == K_ONLY_B;
+}
+
 static const char *word_of(const struct kb_pair *pair, enum kind kind) {
-    if (kind == K_ONLY)
-        return pair->a ? "ONLY A" : "ONLY B";
+    if (is_only(kind))
+        return kind == K_ONLY_A ? "ONLY A" : "ONLY B";
     if (kind == K_WORSE || kind == K_MENDED || kind == K_UNTIMED)
         return kb_verdict_word(pair->b->verdict);
     return kind == K_INVALID ? "INVALID" : kb_speed_word(pair->speed);
@@ -218,8 +81,8 @@ struct listing {
     const struct kb_pair **rows; /* sorted */
     enum kind *kinds;
     size_t n, count[KINDS], shown[KINDS];
-    int width; /* of ids */
-    struct kb_row_tags tags;
+    int width;                          /* of ids */
+    struct kb_row_tags tags, only_tags; /* of pairs; of rows that are none */
     bool cross, color;
 };
 
@@ -242,6 +105,8 @@ static int by_kind_and_size(const void *a, const void *b) {
 static size_t limit_of(enum kind kind, bool all) {
     if (all)
         return SIZE_MAX;
+    if (is_only(kind))
+        return ONLY_MAX;
     return kind <= K_INVALID ? WRONG_MAX : kind <= K_FASTER ? CHANGED_MAX : 0;
 }
 
@@ -256,7 +121,7 @@ static void numbers(const struct listing *l, const struct kb_pair *pair,
     struct kb_buf change = {0}, errors = {0};
     if (kb_pair_is_timed(pair))
         kb_change_words(&pair->shift, &change);
-    error_words(pair->a->error, pair->b->error, &errors);
+    kb_error_words(pair->a->error, pair->b->error, &errors);
     kb_buf_printf(out, "  %7s %7s   ",
                   kb_cell_us(pair->ta ? pair->ta->median_ns : NAN).text,
                   kb_cell_us(pair->tb ? pair->tb->median_ns : NAN).text);
@@ -265,8 +130,9 @@ static void numbers(const struct listing *l, const struct kb_pair *pair,
     if (l->cross) {
         kb_buf_clear(&errors);
         if (pair->ta && pair->tb)
-            kb_buf_printf(&errors, "%s -> %s", kb_cell_percent(ceiling_of(pair->ta)).text,
-                          kb_cell_percent(ceiling_of(pair->tb)).text);
+            kb_buf_printf(&errors, "%s -> %s",
+                          kb_cell_percent(kb_ceiling_of(pair->ta)).text,
+                          kb_cell_percent(kb_ceiling_of(pair->tb)).text);
         kb_buf_printf(out, "   %14s", kb_buf_text(&errors));
     }
     kb_buf_free(&change);
@@ -299,12 +165,12 @@ static void row_line(const struct listing *l, const struct kb_pair *pair,
     const char *word = word_of(pair, kind);
     struct kb_buf id = {0}, words = {0};
     size_t start = out->len;
-    kb_pair_words(pair, &l->tags, &id);
+    kb_pair_words(pair, is_only(kind) ? &l->only_tags : &l->tags, &id);
     kb_tone_words(word, tone_of(kind), l->color, out);
     kb_buf_printf(out, "%*s", (int)strlen(word) <= WORD ? WORD - (int)strlen(word) + 1 : 1,
                   "");
     kb_padded(kb_buf_text(&id), l->width, out);
-    if (kind != K_ONLY && kind != K_WORSE && kind != K_MENDED)
+    if (!is_only(kind) && kind != K_WORSE && kind != K_MENDED)
         numbers(l, pair, out);
     remark(l, pair, kind, &words);
     kb_buf_puts(out, words.len ? "   " : "");
@@ -318,22 +184,24 @@ static void row_line(const struct listing *l, const struct kb_pair *pair,
 
 /* "and 18 more FASTER, 45 SAME, 6 UNCLEAR, 72 IDENTICAL: --all lists them" */
 static void rest_line(const struct listing *l, struct kb_buf *out) {
-    static const char *const words[KINDS] = {"worse",    "mended", "in one of them alone",
-                                             "INVALID",  "SLOWER", "FASTER",
-                                             "UNCLEAR",  "SAME",   "IDENTICAL",
-                                             "not timed"};
-    static const enum kind order[] = {K_WORSE,     K_MENDED, K_ONLY, K_INVALID,
-                                      K_SLOWER,    K_FASTER, K_SAME, K_UNCLEAR,
-                                      K_IDENTICAL, K_UNTIMED};
+    static const struct {
+        enum kind kind;
+        const char *words;
+    } order[] = {
+        {K_WORSE, "worse"},         {K_MENDED, "mended"},     {K_ONLY_A, "only in A"},
+        {K_ONLY_B, "only in B"},    {K_INVALID, "INVALID"},   {K_SLOWER, "SLOWER"},
+        {K_FASTER, "FASTER"},       {K_SAME, "SAME"},         {K_UNCLEAR, "UNCLEAR"},
+        {K_IDENTICAL, "IDENTICAL"}, {K_UNTIMED, "not timed"},
+    };
     const char *gap = "and ";
     size_t left = 0;
     for (size_t i = 0; i < KB_COUNT(order); i++) {
-        enum kind kind = order[i];
+        enum kind kind = order[i].kind;
         size_t n = l->count[kind] - l->shown[kind];
         if (!n)
             continue;
         kb_buf_printf(out, "%s%zu %s%s", gap, n, l->shown[kind] ? "more " : "",
-                      words[kind]);
+                      order[i].words);
         gap = ", ";
         left += n;
     }
@@ -352,7 +220,7 @@ static void list(struct listing *l, bool all, struct kb_buf *out) {
         l->shown[kind] += shown[i];
         kb_buf_clear(&id);
         if (shown[i])
-            kb_pair_words(l->rows[i], &l->tags, &id);
+            kb_pair_words(l->rows[i], is_only(kind) ? &l->only_tags : &l->tags, &id);
         int columns = kb_columns(kb_buf_text(&id));
         l->width = columns > l->width ? columns : l->width;
     }
@@ -424,9 +292,10 @@ void kb_diff_print(const struct kb_pairs *pairs, const struct kb_look *look, boo
     struct listing l = {.pairs = pairs, .n = pairs->n, .color = look->color};
     head(pairs, out);
     kb_buf_putc(out, '\n');
-    group_table(pairs, all, out);
-    l.cross = is_crossed(pairs);
-    l.tags = kb_row_tags_of(pairs);
+    kb_groups_print(pairs, all, out);
+    l.cross = kb_is_crossed(pairs);
+    l.tags = kb_row_tags_of(pairs, true);
+    l.only_tags = kb_row_tags_of(pairs, false);
     l.rows = calloc(pairs->n + 1, sizeof *l.rows);
     if (!l.rows)
         kb_out_of_memory();
@@ -447,27 +316,8 @@ static cJSON *side_item(const struct kb_side *side) {
     return item;
 }
 
-static cJSON *group_item(const struct group *g) {
-    cJSON *item = kb_json_object(), *counted = kb_json_object();
-    kb_json_add_text(item, "by", g->by);
-    kb_json_add_text(item, "name", g->name);
-    kb_json_add_i64(item, "n", (int64_t)g->n);
-    kb_json_add_f64(item, "change", mean_of(g->logs, g->timed) - 1, 6);
-    for (int v = 0; v < KB_SPEED_COUNT; v++)
-        if (*kb_speed_word((enum kb_speed_verdict)v))
-            kb_json_add_i64(counted, kb_speed_word((enum kb_speed_verdict)v),
-                            (int64_t)g->speeds[v]);
-    kb_json_add(item, "count", counted);
-    kb_json_add_f64(item, "a_err_over_bound", g->a_error, 6);
-    kb_json_add_f64(item, "b_err_over_bound", g->b_error, 6);
-    kb_json_add_f64(item, "a_ceiling", mean_of(g->a_ceilings, g->ceilings), 6);
-    kb_json_add_f64(item, "b_ceiling", mean_of(g->b_ceilings, g->ceilings), 6);
-    return item;
-}
-
 void kb_diff_json(const struct kb_pairs *pairs, struct kb_buf *out) {
-    cJSON *root = kb_json_object(), *rows = kb_json_array(), *list = kb_json_array();
-    struct groups groups = groups_of(pairs);
+    cJSON *root = kb_json_object(), *rows = kb_json_array();
     struct kb_arena arena = {0};
     struct kb_mismatches mismatches;
     kb_mismatches_of(pairs->a.report, pairs->b.report, &arena, &mismatches);
@@ -475,9 +325,7 @@ void kb_diff_json(const struct kb_pairs *pairs, struct kb_buf *out) {
     kb_json_add(root, "a", side_item(&pairs->a));
     kb_json_add(root, "b", side_item(&pairs->b));
     kb_json_add(root, "mismatches", kb_mismatches_item(&mismatches));
-    for (size_t i = 0; i < groups.n; i++)
-        kb_json_push(list, group_item(&groups.items[i]));
-    kb_json_add(root, "groups", list);
+    kb_json_add(root, "groups", kb_groups_item(pairs));
     for (size_t i = 0; i < pairs->n; i++) {
         const struct kb_pair *pair = &pairs->items[i];
         cJSON *item = kb_pair_item(pair);
@@ -490,6 +338,5 @@ void kb_diff_json(const struct kb_pairs *pairs, struct kb_buf *out) {
     kb_json_print(root, out);
     kb_buf_putc(out, '\n');
     cJSON_Delete(root);
-    free(groups.items);
     kb_arena_free(&arena);
 }

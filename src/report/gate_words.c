@@ -191,7 +191,7 @@ static void rows_of(const struct kb_gate *gate, enum kb_gate_verdict verdict, bo
 }
 
 static struct widths widths_of(const struct kb_gate *gate, bool all) {
-    struct widths w = {.tags = kb_row_tags_of(&gate->pairs)};
+    struct widths w = {.tags = kb_row_tags_of(&gate->pairs, false)};
     struct kb_buf cells[3] = {{0}};
     for (size_t i = 0; i < gate->pairs.n; i++) {
         if (!shown_of(gate, gate->verdicts[i], all))
