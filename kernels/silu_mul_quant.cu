@@ -11,6 +11,7 @@
 // vec16 - one 16-byte vector of each half a lane, 16 lanes for a group of 128. Sixteen
 //         elements a lane were slower: fewer threads wait for memory while others compute.
 // any   - vec16 for groups of 16 to 256, for a mask and for a clamp.
+// odd   - any for rows of the input that begin where no vector does.
 // chain - what a framework without fusion runs: silu(gate) * up to memory, then codes and
 //         row scales, then the scales to where they belong. y is rounded on its way.
 //
@@ -19,7 +20,8 @@
 // past 65535 blocks, in z.
 /* kbench
 { "ops": ["silu_mul_quant"],
-  "let": { "cols": "align_up(ceil_div(vecs, ceil_div(vecs, 256)), lanes)",
+  "let": { "vecs": "hidden / in_vec", "in_vecs": "in_stride / in_vec",
+           "cols": "align_up(ceil_div(vecs, ceil_div(vecs, 256)), lanes)",
            "block_rows": "256 / cols",
            "col_blocks": "ceil_div(vecs, cols)",
            "row_blocks": "ceil_div(tokens, block_rows)",
@@ -29,63 +31,55 @@
            "row_stride": "scale_layout == row ? groups : 1",
            "group_stride": "scale_layout == row ? 1 : scale_rows",
            "block_stride": "scale_layout == packed ? scales_per_expert / 4 : scales_per_expert" },
+  "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
+  "block": ["cols", "block_rows"], "pdl": true,
+  "args":  ["input", "y_q", "y_s", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
+            "i32 groups", "i32 scale_rows", "u32 row_stride", "u32 group_stride",
+            "i32 stored", "f32 eps", "masked_m", "i32 rows", "i64 block_stride",
+            "i32 lanes", "f32 limit", "u32 in_vecs"],
   "variants": {
     "warp": {
       "why":   "a warp for a group of 128: little arithmetic for each thread, for few rows",
-      "when":  "group == 128 && mask == none && clamp == 0 && tokens * hidden <= sm_count * 8192 && max(tokens, hidden) < 2147483648",
-      "let":   { "vecs": "hidden / 4", "lanes": 32 },
-      "entry": "silu_mul_quant<KB_T, KB_ROUND, 4, 32>",
-      "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
-      "block": ["cols", "block_rows"], "pdl": true,
-      "args":  ["input", "y_q", "y_s", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
-                "i32 groups", "i32 scale_rows", "u32 row_stride", "u32 group_stride",
-                "i32 stored", "f32 eps", "masked_m", "i32 rows", "i64 block_stride",
-                "i32 lanes", "f32 limit"] },
+      "when":  "group == 128 && in_stride % 4 == 0 && mask == none && clamp == 0 && tokens * hidden <= sm_count * 8192 && max(tokens, hidden) < 2147483648",
+      "let":   { "in_vec": 4, "lanes": 32 },
+      "entry": "silu_mul_quant<KB_T, KB_ROUND, 4, 32>" },
     "vec16": {
       "why":   "16 lanes for a group of 128, a 16-byte vector of each half",
-      "when":  "group == 128 && mask == none && clamp == 0 && max(tokens, hidden) < 2147483648",
-      "let":   { "vecs": "hidden / 8", "lanes": 16 },
-      "entry": "silu_mul_quant<KB_T, KB_ROUND, 8, 16>",
-      "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
-      "block": ["cols", "block_rows"], "pdl": true,
-      "args":  ["input", "y_q", "y_s", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
-                "i32 groups", "i32 scale_rows", "u32 row_stride", "u32 group_stride",
-                "i32 stored", "f32 eps", "masked_m", "i32 rows", "i64 block_stride",
-                "i32 lanes", "f32 limit"] },
+      "when":  "group == 128 && in_stride % 8 == 0 && mask == none && clamp == 0 && max(tokens, hidden) < 2147483648",
+      "let":   { "in_vec": 8, "lanes": 16 },
+      "entry": "silu_mul_quant<KB_T, KB_ROUND, 8, 16>" },
     "any": {
       "why":   "groups of any size, masked and clamped as well; 16-byte vectors",
+      "when":  "in_stride % 8 == 0 && max(tokens, hidden) < 2147483648",
+      "let":   { "in_vec": 8, "lanes": "group / 8" },
+      "entry": "silu_mul_quant<KB_T, KB_ROUND, 8, 0>" },
+    "odd": {
+      "why":   "any, for rows that begin anywhere: a vector's elements are read one by one",
       "when":  "max(tokens, hidden) < 2147483648",
-      "let":   { "vecs": "hidden / 8", "lanes": "group / 8" },
-      "entry": "silu_mul_quant<KB_T, KB_ROUND, 8, 0>",
-      "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
-      "block": ["cols", "block_rows"], "pdl": true,
+      "let":   { "in_vec": 8, "lanes": "group / 8" },
+      "entry": "silu_mul_quant<KB_T, KB_ROUND, 8, 0, true>",
       "args":  ["input", "y_q", "y_s", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
                 "i32 groups", "i32 scale_rows", "u32 row_stride", "u32 group_stride",
                 "i32 stored", "f32 eps", "masked_m", "i32 rows", "i64 block_stride",
-                "i32 lanes", "f32 limit"] },
+                "i32 lanes", "f32 limit", "u32 in_stride"] },
     "chain": {
       "why":   "unfused: y goes to memory and comes back, and so do scales that are not by rows",
-      "when":  "round != none && mask == none && max(tokens, hidden) < 2147483648",
-      "let":   { "vecs": "hidden / 8", "lanes": "group / 8" },
+      "when":  "round != none && mask == none && in_stride % 8 == 0 && max(tokens, hidden) < 2147483648",
+      "let":   { "in_vec": 8, "lanes": "group / 8" },
       "scratch": { "y": { "bytes": "tokens * hidden * dtype_bytes" },
                    "row_scales": { "bytes": "scale_layout == row ? 0 : tokens * groups * 4" } },
       "launches": [
         { "why":   "y = silu(gate) * up",
           "entry": "silu_mul<KB_T, KB_ROUND>",
-          "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
-          "block": ["cols", "block_rows"], "pdl": true,
           "args":  ["input", "y", "i32 tokens", "i32 vecs", "i32 gate", "i32 up",
-                    "f32 limit"] },
+                    "f32 limit", "u32 in_vecs"] },
         { "why":   "codes, and scales by rows",
           "entry": "quantise<KB_T>",
-          "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
-          "block": ["cols", "block_rows"], "pdl": true,
           "args":  ["y", "y_q", "y_s", "row_scales", "i32 scale_layout == row", "i32 tokens",
                     "i32 vecs", "i32 lanes", "i32 groups", "i32 ue8m0 == yes", "f32 eps"] },
         { "why":   "scales to their places, and padding",
           "entry": "place_scales",
           "grid":  "scale_layout == row ? 0 : ceil_div(block_stride, 256)", "block": 256,
-          "pdl":   true,
           "args":  ["row_scales", "y_s", "i64 block_stride", "i32 tokens", "i32 groups",
                     "i32 scale_rows", "i32 scale_layout == packed"] } ] } } }
 */
@@ -117,6 +111,16 @@ KB_DEVICE place here() {
 
 template <class T, int kBytes> KB_DEVICE void round_to(float (&v)[kBytes / sizeof(T)]) {
     kb_unpack<T>(kb_pack<T, kBytes>(v), v);
+}
+
+/* A vector of 16-bit elements that may begin at any of them. */
+template <int kBytes, class T> KB_DEVICE kb_vec<kBytes> by_elements(const T *from) {
+    const unsigned short *elements = reinterpret_cast<const unsigned short *>(from);
+    kb_vec<kBytes> v;
+#pragma unroll
+    for (int i = 0; i < kBytes / 4; i++)
+        v.word[i] = elements[2 * i] | (unsigned)elements[2 * i + 1] << 16;
+    return v;
 }
 
 /* NaN passes the clamp; a limit of 0 is none. */
@@ -219,20 +223,22 @@ KB_DEVICE void put_padding(const scales &at, int rows, int scale_rows, unsigned 
 
 /* ---- kernels ----------------------------------------------------------------------------
  * Sizes are in vectors of kN elements: `vecs` in half a row, `gate` and `up` where the
- * halves start. A group is `lanes` of them, kLanes where that is known; then there is
- * neither mask nor clamp. */
+ * halves start, `in_vecs` from a row of the input to the next (elements for kByElements). A
+ * group is `lanes` of them, kLanes where that is known; then there is neither mask nor
+ * clamp. */
 
-template <class T, int kRound, int kN, int kLanes>
+template <class T, int kRound, int kN, int kLanes, bool kByElements = false>
 __global__ void __launch_bounds__(256)
     silu_mul_quant(const T *input, unsigned char *y_q, unsigned *y_s, int tokens,
                    unsigned vecs, unsigned gate, unsigned up, int groups, int scale_rows,
                    unsigned row_stride, unsigned group_stride, int stored, float eps,
                    const int *masked_m, int rows, long long block_stride, int lanes,
-                   float limit) {
+                   float limit, unsigned in_vecs) {
     constexpr int kBytes = kN * sizeof(T);
     place at = here();
     const kb_vec<kBytes> *halves =
-        kb_vecs<kBytes>(input) + ((size_t)at.row * (2 * vecs) + at.col);
+        kb_vecs<kBytes>(input) + ((size_t)at.row * in_vecs + at.col);
+    const T *elements = input + ((size_t)at.row * in_vecs + (size_t)at.col * kN);
     kb_vec<kN> *codes = kb_vecs<kN>(y_q) + ((size_t)at.row * vecs + at.col);
     unsigned group = kLanes ? at.col / (kLanes ? kLanes : 1) : at.col >> (__ffs(lanes) - 1);
     bool leads = at.col % (unsigned)(kLanes ? kLanes : lanes) == 0;
@@ -253,7 +259,14 @@ __global__ void __launch_bounds__(256)
             return;
         }
     }
-    kb_vec<kBytes> x = halves[gate], u = halves[up];
+    kb_vec<kBytes> x, u;
+    if (kByElements) {
+        x = by_elements<kBytes>(elements + (size_t)gate * kN);
+        u = by_elements<kBytes>(elements + (size_t)up * kN);
+    } else {
+        x = halves[gate];
+        u = halves[up];
+    }
     float y[kN];
     products<T, kRound>(x, u, kLanes ? 0.0f : limit, y);
     scale s = scale_of(amax_of<kLanes>(y, lanes), eps, stored);
@@ -270,7 +283,7 @@ __global__ void __launch_bounds__(256)
 template <class T, int kRound>
 __global__ void __launch_bounds__(256)
     silu_mul(const T *input, T *out, int tokens, unsigned vecs, unsigned gate, unsigned up,
-             float limit) {
+             float limit, unsigned in_vecs) {
     constexpr int kN = 16 / sizeof(T);
     float y[kN];
     place at = here();
@@ -279,7 +292,7 @@ __global__ void __launch_bounds__(256)
     if (at.row >= (unsigned)tokens || at.col >= vecs)
         return;
     const kb_vec<16> *halves =
-        kb_vecs<16>(input) + ((size_t)at.row * (2 * vecs) + at.col);
+        kb_vecs<16>(input) + ((size_t)at.row * in_vecs + at.col);
     products<T, kRound == kBoth ? kBoth : kNone>(halves[gate], halves[up], limit, y);
     kb_vecs<16>(out)[(size_t)at.row * vecs + at.col] = kb_pack<T, 16>(y);
 }

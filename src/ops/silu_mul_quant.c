@@ -12,6 +12,8 @@
  *     y_q = e4m3(y / s), to nearest even, saturating; y_s = s
  *     layout=up_gate a row is [up | gate]
  *     clamp=L        x = min(x, R(L)) and u = max(min(u, R(L)), -R(L)) first, NaN stays NaN
+ *     in_pitch=P     rows of the input begin P elements apart. What lies between them is
+ *                    NaN and no part of them
  * silu(-inf) is NaN, since the formula has -inf / inf there. A NaN among its y makes a
  * group NaN: all its codes, and the scale, whose byte is 255. An infinite y makes s
  * infinite: codes are then y / inf, 0 and NaN; by ue8m0 s is 2^127 and y saturates.
@@ -41,6 +43,7 @@ enum {
     PARAM_CLAMP,
     PARAM_MASK,
     PARAM_EXPERTS,
+    PARAM_IN_PITCH,
 };
 enum { EXPERTS_DEFAULT = 8, EXPERTS_MAX = 65536, ROWS_IN_16_BYTES = 4 };
 
@@ -60,6 +63,11 @@ static int64_t tokens_of(const struct kb_case *c) {
     return tokens;
 }
 
+static int64_t in_stride_of(const struct kb_case *c) {
+    int64_t pitch = (int64_t)number(c, PARAM_IN_PITCH);
+    return pitch ? pitch : c->shape[c->rank - 1];
+}
+
 struct kb_smq kb_smq_of(const struct kb_case *c) {
     double clamp = number(c, PARAM_CLAMP);
     struct kb_smq q = {
@@ -74,6 +82,7 @@ struct kb_smq kb_smq_of(const struct kb_case *c) {
         .experts = 1,
         .hidden = c->shape[c->rank - 1] / 2,
         .group = (int64_t)number(c, PARAM_GROUP),
+        .in_stride = in_stride_of(c),
     };
     if (q.mask != KB_SMQ_MASK_NONE)
         q.experts = (int64_t)number(c, PARAM_EXPERTS);
@@ -106,6 +115,14 @@ static bool check_width(const struct kb_case *c, struct kb_err *err) {
                        "HIDDEN must be a multiple of the group, %lld is none of %lld",
                        (long long)hidden, (long long)group);
     return true;
+}
+
+static bool check_pitch(const struct kb_case *c, struct kb_err *err) {
+    int64_t pitch = in_stride_of(c), width = c->shape[c->rank - 1];
+    return pitch >= width ||
+           kb_fail(err, KB_INPUT,
+                   "in_pitch must be 0 or at least 2*HIDDEN, %lld is less than %lld",
+                   (long long)pitch, (long long)width);
 }
 
 static bool check_clamp(const struct kb_case *c, struct kb_err *err) {
@@ -182,7 +199,7 @@ static bool add_tensors(const struct kb_case *c, const struct kb_smq *q,
                         struct kb_problem *p, struct kb_err *err) {
     int64_t shape[KB_MAX_RANK];
     enum kb_dtype scales = q->scale_layout == KB_SMQ_PACKED ? KB_U8 : KB_FP32;
-    int rank = rows_shape(c, q, 2 * q->hidden, shape);
+    int rank = rows_shape(c, q, q->in_stride, shape);
     if (!kb_problem_tensor(p, "input", KB_IN, q->dtype, rank, shape, KB_RULE_BOUND, err) ||
         !kb_problem_tensor(p, "masked_m", KB_IN, KB_I32, 1, &q->experts, KB_RULE_EXACT,
                            err))
@@ -225,14 +242,15 @@ static void add_cost(const struct kb_smq *q, struct kb_problem *p) {
 }
 
 static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err *err) {
-    if (!check_width(c, err) || !check_clamp(c, err) || !check_scales(c, err) ||
-        !check_mask(c, err))
+    if (!check_width(c, err) || !check_pitch(c, err) || !check_clamp(c, err) ||
+        !check_scales(c, err) || !check_mask(c, err))
         return false;
     struct kb_smq q = kb_smq_of(c);
     if (!add_tensors(c, &q, p, err))
         return false;
     kb_problem_name(p, "tokens", q.experts * q.rows);
     kb_problem_name(p, "hidden", q.hidden);
+    kb_problem_name(p, "in_stride", q.in_stride);
     kb_problem_name(p, "rows", q.rows);
     kb_problem_name(p, "groups", q.groups);
     kb_problem_name(p, "scale_rows", q.scale_rows);
@@ -373,6 +391,15 @@ static const struct kb_param params[] = {
             .min = 1,
             .max = EXPERTS_MAX,
             .def = EXPERTS_DEFAULT,
+        },
+    [PARAM_IN_PITCH] =
+        {
+            .name = "in_pitch",
+            .help =
+                "elements from a row of the input to the next, 2*HIDDEN or more; 0: rows\n"
+                "follow each other",
+            .kind = KB_PARAM_INT,
+            .max = INT32_MAX,
         },
 };
 

@@ -38,6 +38,7 @@ struct kb_smq {
     double eps;            /* as a float */
     int64_t experts, rows; /* rows of one expert */
     int64_t hidden, group, groups;
+    int64_t in_stride;  /* elements from a row of the input to the next */
     int64_t scale_rows; /* rows of an expert's scales, the padding among them */
 };
 /* Of a case that resolves. */

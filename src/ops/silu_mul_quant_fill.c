@@ -13,7 +13,8 @@
  *              among zeros; products from 1e-4 down to 1e-13, on both sides of any floor
  *     edges    amax exactly 448 * 2^n; just above and just below it, as near as numbers of
  *              the dtype have products there, where log2f of a float rounds to a whole
- *              number; and one step of the dtype away from it */
+ *              number; and one step of the dtype away from it
+ * Between rows that a pitch keeps apart is NaN. */
 #include "ops/silu_mul_quant.h"
 
 #include <math.h>
@@ -241,27 +242,43 @@ static bool is_plain(const struct kb_smq *q, enum kb_fill fill) {
                                         fill == KB_FILL_PATTERNS;
 }
 
-/* One part after the other, from `first` on: of which half, row and column it is. */
+/* Elements [start, stop) of a row, of one half and one group or of what lies behind. */
+static void fill_stretch(const struct kb_smq *q, enum kb_fill fill, uint64_t seed,
+                         int64_t row, int64_t start, int64_t stop, void *data) {
+    bool second = start >= q->hidden;
+    struct part p = {
+        .q = q,
+        .seed = seed,
+        .half = second == (q->layout == KB_SMQ_GATE_UP) ? KB_SMQ_UP : KB_SMQ_GATE,
+        .row = row,
+        .col = start - second * q->hidden,
+        .n = stop - start,
+        .data = data,
+    };
+    if (start < 2 * q->hidden)
+        put_part(&p, fill);
+    for (int64_t i = 0; start >= 2 * q->hidden && i < stop - start; i++)
+        kb_bits_put(q->dtype, data, i, kb_encode(q->dtype, NAN));
+}
+
+/* One stretch after the other, from `first` on: rows are whole numbers of them, and the
+ * rest is one more. */
 static void fill_input(const struct kb_problem *problem, uint64_t seed, int64_t first,
                        int64_t count, void *data) {
     const struct kb_smq q = kb_smq_of(problem->c);
     int64_t size = is_plain(&q, problem->c->fill) ? q.hidden : q.group;
-    int64_t from = first / size, to = (first + count - 1) / size;
+    int64_t in_row = 2 * q.hidden / size, parts = in_row + (q.in_stride > 2 * q.hidden);
+    int64_t from = first / q.in_stride, to = (first + count - 1) / q.in_stride + 1;
 #pragma omp parallel for schedule(static) num_threads(kb_threads(count))
-    for (int64_t i = from; i <= to; i++) {
-        int64_t start = i == from ? first : i * size;
-        int64_t stop = i == to ? first + count : (i + 1) * size;
-        bool second = start / q.hidden % 2;
-        struct part p = {
-            .q = &q,
-            .seed = seed,
-            .half = second == (q.layout == KB_SMQ_GATE_UP) ? KB_SMQ_UP : KB_SMQ_GATE,
-            .row = start / q.hidden / 2,
-            .col = start % q.hidden,
-            .n = stop - start,
-            .data = (char *)data + (size_t)(start - first) * kb_dtype_bytes(q.dtype),
-        };
-        put_part(&p, problem->c->fill);
+    for (int64_t i = from * parts; i < to * parts; i++) {
+        int64_t row = i / parts, part = i % parts, origin = row * q.in_stride;
+        int64_t start = part * size, stop = part < in_row ? start + size : q.in_stride;
+        start = origin + start > first ? start : first - origin;
+        stop = origin + stop < first + count ? stop : first + count - origin;
+        if (start < stop)
+            fill_stretch(&q, problem->c->fill, seed, row, start, stop,
+                         (char *)data +
+                             (size_t)(origin + start - first) * kb_dtype_bytes(q.dtype));
     }
 }
 

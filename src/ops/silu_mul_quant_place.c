@@ -18,7 +18,7 @@ static int64_t groups_up(const struct kb_smq *q) {
 
 int64_t kb_smq_half(const struct kb_smq *q, int64_t row, enum kb_smq_half half) {
     bool second = half == (q->layout == KB_SMQ_GATE_UP ? KB_SMQ_UP : KB_SMQ_GATE);
-    return (2 * row + second) * q->hidden;
+    return row * q->in_stride + second * q->hidden;
 }
 
 int64_t kb_smq_scales_per_expert(const struct kb_smq *q) {
