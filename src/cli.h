@@ -71,6 +71,7 @@ struct kb_options {
     bool sorted;
     struct kb_column_choice sort; /* where `sorted` */
     bool fail_fast;
+    const char *rerun; /* a report, of which what failed is run */
     int color;
     bool quiet, verbose;
 };

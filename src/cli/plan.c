@@ -245,9 +245,30 @@ static bool asks_nothing(const struct kb_query *q) {
              q->shapes.count + q->dtypes.count + q->set.count + q->fills.count);
 }
 
+static void count_again(struct kb_run_plan *plan, struct kb_complaints *c) {
+    struct kb_arena arena = {0};
+    struct kb_job job;
+    plan->jobs = 0;
+    for (; kb_run_plan_next(plan, &arena, &job); plan->jobs++)
+        kb_arena_reset(&arena);
+    kb_arena_free(&arena);
+    kb_suite_rewind(plan->suite);
+    plan->now_op = NULL;
+    if (!plan->jobs)
+        kb_complain_option(c, "--rerun",
+                           "no case selected: nothing that failed in %s is among what is "
+                           "asked for",
+                           plan->options->rerun);
+}
+
 void kb_run_plan_make(const struct kb_options *options, struct kb_run_plan *plan,
                       struct kb_complaints *c) {
     *plan = (struct kb_run_plan){.options = options};
+    if (options->rerun) {
+        if (!kb_rerun_read(options, &plan->arena, &plan->again, &plan->rerun, c))
+            return;
+        options = plan->options = &plan->again;
+    }
     bool has_cases = !(c->count && asks_nothing(&options->query)) &&
                      kb_suite_open(&plan->suite, &options->query, c);
     plan_builds(plan, c);
@@ -267,6 +288,8 @@ void kb_run_plan_make(const struct kb_options *options, struct kb_run_plan *plan
     if (plan->group > KB_MAX_GROUP)
         kb_complain_option(c, "--build", "%d builds and variants of a case, at most %d",
                            plan->group, KB_MAX_GROUP);
+    if (options->rerun && !c->count)
+        count_again(plan, c);
 }
 
 void kb_run_plan_free(struct kb_run_plan *plan) {
@@ -327,8 +350,7 @@ static bool next_case(struct kb_run_plan *plan) {
     return true;
 }
 
-bool kb_run_plan_next(struct kb_run_plan *plan, struct kb_arena *arena,
-                      struct kb_job *job) {
+static bool next_job(struct kb_run_plan *plan, struct kb_arena *arena, struct kb_job *job) {
     const struct kb_options *o = plan->options;
     const struct kb_case *now = &plan->now;
     if ((!plan->now_op || plan->now_variant == plan->now_op->variants.count) &&
@@ -359,6 +381,31 @@ bool kb_run_plan_next(struct kb_run_plan *plan, struct kb_arena *arena,
     plan->now_build = (plan->now_build + 1) % plan->n_builds;
     plan->now_variant += plan->now_build == 0;
     return true;
+}
+
+/* The next one that failed, as it was. */
+static bool next_again(struct kb_run_plan *plan, struct kb_arena *arena,
+                       struct kb_job *job) {
+    const struct kb_rerun_row *row = NULL;
+    while (!row) {
+        const struct kb_build *build = &plan->builds[plan->now_build];
+        if (!next_job(plan, arena, job))
+            return false;
+        row = kb_rerun_find(&plan->rerun, job->case_id, build->name, job->variant);
+    }
+    job->seed = row->seed;
+    if (row->sample_rows)
+        job->sample_rows = row->sample_rows;
+    if (row->has_tolerance && !plan->options->query.tolerance) {
+        plan->now.tolerance = job->tolerance = row->tolerance;
+        job->repeat_options = repeat_options(plan->options, &plan->now, arena);
+    }
+    return true;
+}
+
+bool kb_run_plan_next(struct kb_run_plan *plan, struct kb_arena *arena,
+                      struct kb_job *job) {
+    return plan->options->rerun ? next_again(plan, arena, job) : next_job(plan, arena, job);
 }
 
 bool kb_run_plan_is_between(const struct kb_run_plan *plan) {

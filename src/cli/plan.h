@@ -2,6 +2,7 @@
 #ifndef KB_CLI_PLAN_H
 #define KB_CLI_PLAN_H
 
+#include "cli/rerun.h"
 #include "cli/terminal.h"
 
 /* The cases of one op, and which variants each of them is run with. */
@@ -12,7 +13,9 @@ struct kb_plan_op {
 };
 
 struct kb_run_plan {
-    const struct kb_options *options;
+    const struct kb_options *options; /* with --rerun: `again` */
+    struct kb_options again;
+    struct kb_rerun rerun;
     struct kb_arena arena;
     struct kb_suite *suite;
     int n_ops;

@@ -7,9 +7,7 @@ const char *const kb_backend_words[] = {"auto", "cuda", "host", NULL};
 static const char *const color_words[] = {"auto", "always", "never", NULL};
 
 static const char *const later[] = {
-                 "new",        "selftest",
-    "cache",    "--resume", "--shard", 
-       "--trust",       "--schedule-seed",
+    "new", "selftest", "cache", "--resume", "--shard", "--trust", "--schedule-seed",
 };
 
 bool kb_is_later(const char *word) {
@@ -266,7 +264,8 @@ const struct kb_option kb_options[] = {
      .type = KB_O_FLAG,
      .at = AT(energy),
      .group = KB_G_TIME,
-     .help = "energy of a launch as well, by the GPU's counter: a second more for each case"},
+     .help =
+         "energy of a launch as well, by the GPU's counter: a second more for each case"},
     {.name = "--samples",
      .arg = "FILE",
      .type = KB_O_TEXT,
@@ -305,6 +304,14 @@ const struct kb_option kb_options[] = {
      .at = AT(fail_fast),
      .group = KB_G_RUN,
      .help = "stop behind the first row that is wrong or an error"},
+    {.name = "--rerun",
+     .arg = "REPORT",
+     .type = KB_O_TEXT,
+     .at = AT(rerun),
+     .group = KB_G_RUN,
+     .files = "*.json",
+     .help = "the rows that failed in a report: cases, builds, variants, seeds and "
+             "tolerances as they were there"},
     {.name = "--no-cache",
      .type = KB_O_FLAG,
      .at = AT(no_cache),
@@ -385,15 +392,15 @@ const struct kb_option kb_options[] = {
      .group = KB_G_HELP,
      .help = "facts of this build"},
 };
-    {.name = "--baseline",
-     .arg = "BASE.json",
-     .type = KB_O_TEXT,
-     .at = AT(baseline),
-     .group = KB_G_COMPARE,
-     .files = "*.json",
-     .help = "the report to gate against, of three process runs or more (kbench merge "
-             "--runs); kbench run then measures a suspicious slowdown twice more, in new "
-             "processes, before it is one"},
+{.name = "--baseline",
+ .arg = "BASE.json",
+ .type = KB_O_TEXT,
+ .at = AT(baseline),
+ .group = KB_G_COMPARE,
+ .files = "*.json",
+ .help = "the report to gate against, of three process runs or more (kbench merge "
+         "--runs); kbench run then measures a suspicious slowdown twice more, in new "
+         "processes, before it is one"},
     {.name = "--max-slowdown",
      .arg = "3%",
      .type = KB_O_OWN,
@@ -449,4 +456,4 @@ const struct kb_option kb_options[] = {
      .help = "kbench merge: reports of the same cases, run after each other, into a "
              "baseline"},
 
-const size_t kb_option_count = KB_COUNT(kb_options);
+    const size_t kb_option_count = KB_COUNT(kb_options);
