@@ -16,9 +16,8 @@ int kb_cli_main(int argc, char **argv);
     X(KB_CMD_RUN, "run", "check and time cases; what is done where no command is named")   \
     X(KB_CMD_LIST, "list", "ops, variants, cases, devices, builds: what is there")         \
     X(KB_CMD_DIFF, "diff", "what changed between reports, in time and in error")           \
-    X(KB_CMD_GATE, "gate",                                                                 \
-      "a report against a baseline: the exit status says wrong, "                          \
-      "slower or fine")                                                                    \
+    X(KB_CMD_GATE, "gate", "a report against a baseline: the exit status says wrong, "     \
+                           "slower or fine")                                               \
     X(KB_CMD_MERGE, "merge", "parts of a run, or several runs, into one report")           \
     X(KB_CMD_HELP, "help", "a command, an op, cases, methods, verdicts or exit, explained")
 
@@ -63,7 +62,8 @@ struct kb_options {
     int64_t jobs;        /* compile processes */
     double timeout_ms;   /* of a case */
     size_t mem_limit_bytes;
-    bool no_cache, no_compile;
+    bool no_cache, no_compile, profile;
+    const char *dump_ptx, *dump_sass, *keep; /* folders */
     struct kb_strings outputs; /* -o */
     int format;                /* enum kb_format; KB_FORMAT_TABLE by default */
     int n_columns;             /* 0: by default */
@@ -74,12 +74,12 @@ struct kb_options {
     const char *rerun; /* a report, of which what failed is run */
     int color;
     bool quiet, verbose;
+    const char *baseline, *update; /* a report; the reason to rewrite it */
+    struct kb_limits_of_gate limits;
+    enum kb_pivot by;
+    bool all, runs;
 };
 extern const char *const kb_backend_words[]; /* ends with NULL */
-const char *baseline, *update;               /* a report; the reason to rewrite it */
-struct kb_limits_of_gate limits;
-enum kb_pivot by;
-bool all, runs;
 
 /* Read a command line: every error of it is complained of, as "kbench: error: --op: what".
  * Strings are the arguments' own or live in `arena`. */
@@ -96,19 +96,20 @@ bool kb_parse_duration(const char *text, double *ms, struct kb_buf *what);   /* 
 bool kb_parse_size(const char *text, size_t *bytes, struct kb_buf *what);    /* 8G */
 bool kb_parse_percent(const char *text, double *ratio, struct kb_buf *what); /* 1% */
 
-/* ---- commands ---------------------------------------------------------------------------
- */
 bool kb_parse_slowdown(const char *text, double *ratio, struct kb_buf *what); /* 3% */
 bool kb_parse_growth(const char *text, double *ratio, struct kb_buf *what);   /* 2x */
+
+/* ---- commands ---------------------------------------------------------------------------
+ */
 
 int kb_command_run(const struct kb_options *options, int argc, char *const argv[],
                    struct kb_complaints *c);
 int kb_command_list(const struct kb_options *options, struct kb_complaints *c);
-int kb_command_help_topic(const struct kb_options *options, struct kb_complaints *c);
-/* The text of `kbench --help` and `kbench --version`. */
 int kb_command_diff(const struct kb_options *options, struct kb_complaints *c);
 int kb_command_gate(const struct kb_options *options, struct kb_complaints *c);
 int kb_command_merge(const struct kb_options *options, struct kb_complaints *c);
+int kb_command_help_topic(const struct kb_options *options, struct kb_complaints *c);
+/* The text of `kbench --help` and `kbench --version`. */
 void kb_help_text(struct kb_buf *out);
 void kb_version_text(struct kb_buf *out);
 const char *kb_version(void); /* "0.1.0 9ab2c1f" */

@@ -38,6 +38,10 @@ struct kb_exec_options {
     int64_t launch_ms;    /* wall limit of one host launch; 0: 60 s */
     size_t memory_limit;  /* host: slabs larger than this do not fit; 0: no limit */
     bool verbose;         /* keep compile logs of successful builds */
+    /* cuda: folders, which are there, for what code of a plan with a label is made from
+     * and comes to; NULL: not wanted. */
+    const char *dump_ptx, *dump_sass, *keep;
+    bool profile; /* launch once more for profilers, in place of timing */
 };
 
 /* ---- code -----------------------------------------------------------------------------
@@ -222,6 +226,11 @@ struct kb_backend {
     bool (*floor)(struct kb_device *device, enum kb_method method, double *ns,
                   struct kb_err *err);
     void (*clocks)(struct kb_device *device, struct kb_clocks *out);
+    /* After a launch to warm up, the plan's launches once between cuProfilerStart and
+     * cuProfilerStop, in an NVTX range named by its label. NULL on host. */
+    bool (*profile)(struct kb_device *device, struct kb_code *code,
+                    const struct kb_plan *plan, const struct kb_slab *initial,
+                    struct kb_err *err);
     /* Not known is no error: blocks_per_sm is 0. NULL on host. */
     void (*occupancy)(struct kb_device *device, struct kb_code *code,
                       const struct kb_plan *plan, struct kb_occupancy *out);
@@ -247,7 +256,12 @@ struct kb_compiled {
 void kb_compiler_build_together(struct kb_compiler *compiler, int64_t sm,
                                 const struct kb_build *build, struct kb_compiled *items,
                                 int n);
+/* What the backend itself launches beside plans: timers' kernels and the like. */
+bool kb_compiler_build_own(struct kb_compiler *compiler, int64_t sm, struct kb_err *err);
 void kb_compiler_close(struct kb_compiler *compiler);
+
+/* Whether this executable can name ranges for profilers: NVTX was there to build it. */
+extern const bool kb_has_nvtx;
 
 extern const struct kb_backend kb_cuda, kb_host;
 /* "cuda" or "host", else NULL. */

@@ -111,6 +111,18 @@ void kb_nvrtc_close(struct kb_nvrtc *nvrtc);
 /* The worker's side: main() calls it for `kbench --worker nvrtc`. */
 int kb_nvrtc_worker_main(void);
 
+/* ---- what code is made from and comes to, in files -------------------------------------
+ */
+
+/* nvdisasm, else cuobjdump, in the Toolkit or on PATH; NULL if neither is there. */
+const char *kb_disassembler(struct kb_arena *arena);
+/* The machine code of a cubin as text by it. KB_UNSUPPORTED where there is none. */
+bool kb_disassemble(const struct kb_buf *cubin, const char *path, struct kb_err *err);
+/* FOLDER/STEM.cu and what it includes by quotes, and FOLDER/STEM.sh, which compiles it by
+ * nvcc with the flags of the job. `of` is said in it. */
+bool kb_keep_source(const struct kb_nvrtc_job *job, const char *folder, const char *stem,
+                    const char *of, struct kb_err *err);
+
 /* The CUDA Toolkit's folder: CUDA_HOME, /usr/local/cuda, beside nvcc on PATH; NULL if none.
  */
 const char *kb_cuda_home(void);

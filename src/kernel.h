@@ -163,6 +163,7 @@ struct kb_plan {
      * translation unit. Only this plan's own where the source itself uses the macros. */
     struct kb_strings all_entries;
     bool alone; /* nothing else of the file is expected: its own entries will do */
+    const char *label; /* the case's id, for files and profilers; NULL: of no case */
 };
 
 /* Facts of a device that contracts are checked against. */

@@ -1,4 +1,5 @@
 /* fleet.c - the workers of a run: which devices, and one job on all of them at once. */
+#include "cli/dumps.h"
 #include "cli/fleet.h"
 
 #include <pthread.h>
@@ -14,6 +15,10 @@ static struct kb_exec_options exec_of(const struct kb_options *o) {
         .launch_ms = (int64_t)o->timeout_ms,
         .memory_limit = o->mem_limit_bytes,
         .verbose = o->verbose,
+        .dump_ptx = o->dump_ptx,
+        .dump_sass = o->dump_sass,
+        .keep = o->keep,
+        .profile = o->profile,
     };
 }
 
@@ -56,10 +61,12 @@ static void choose(const struct kb_options *o, struct kb_fleet *fleet) {
         else if (kb_parse_i64(device, &ordinal))
             add(fleet, o, "cuda", ordinal);
     }
-    /* What must be timed needs a GPU, and says what is missing where there is none. */
-    bool must_time = o->mode == KB_BENCH && kb_streq(backend, "auto");
+    /* What must be timed or is for profilers needs a GPU, and says what is missing where
+     * there is none. */
+    bool must_be_gpu =
+        (o->mode == KB_BENCH || kb_dumps_want_gpu(o)) && kb_streq(backend, "auto");
     if (!o->devices.count)
-        add(fleet, o, must_time ? "cuda" : backend, 0);
+        add(fleet, o, must_be_gpu ? "cuda" : backend, 0);
 }
 
 bool kb_fleet_open(const struct kb_options *options, struct kb_fleet *fleet,

@@ -1,4 +1,5 @@
 /* options.c - a command line against the table; every error of it, not the first alone. */
+#include "cli/dumps.h"
 #include "cli/table.h"
 
 #include <string.h>
@@ -320,6 +321,7 @@ static void check_command(const struct kb_options *o, struct kb_complaints *c) {
 static void check_together(const struct kb_options *o, struct kb_complaints *c) {
     check_places(o, c);
     check_command(o, c);
+    kb_dumps_check(o, c);
     if (kb_strings_has(&o->variants, "all") && o->variants.count > 1)
         kb_complain_option(c, "--variant", "all stands alone");
     if (o->no_cache && o->no_compile)

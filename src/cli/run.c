@@ -1,4 +1,5 @@
 /* run.c - kbench run: plan, workers, journal, a row for each job, the ending. */
+#include "cli/dumps.h"
 #include "cli/ending.h"
 
 #include <stdlib.h>
@@ -40,7 +41,7 @@ static bool check_outputs(const struct kb_options *o, struct kb_arena *arena,
     for (size_t i = 0; i < o->outputs.count; i++)
         if (!check_output(o->outputs.items[i], arena, err))
             return false;
-    return !o->samples || kb_samples_begin(o->samples, err);
+    return kb_dumps_ready(o, err) && (!o->samples || kb_samples_begin(o->samples, err));
 }
 
 static void gather_facts(struct kb_run *run, int argc, char *const argv[]) {
@@ -66,7 +67,7 @@ static void choose_modes(struct kb_run *run) {
         if (run->options->mode >= 0)
             run->modes[i] = (enum kb_mode)run->options->mode;
         else
-            run->modes[i] = gpu ? KB_BENCH : KB_CHECK;
+            run->modes[i] = gpu && !run->options->profile ? KB_BENCH : KB_CHECK;
     }
 }
 
@@ -246,6 +247,7 @@ static struct kb_job job_on(const struct kb_run *run, const struct kb_job *job, 
     const struct kb_options *o = run->options;
     own.mode = run->modes[device];
     own.single = run->single;
+    own.one_run = o->profile; /* who looks at one launch wants no others around it */
     own.compared = (run->plan.jobs - kb_suite_count(run->plan.suite)) * run->fleet.n;
     if (own.compared < 0) /* ops that are left out have cases, and no jobs */
         own.compared = 0;
@@ -463,6 +465,12 @@ static int run_cases(struct kb_run *run, int argc, char *const argv[]) {
         kb_terminal_note(&run->terminal, "seed %llu", (unsigned long long)o->seed);
     if (run->screens && !run->single) /* whose screen has it */
         tell_locks(run);
+    if (o->profile)
+        kb_terminal_note(&run->terminal,
+                         "profiling: one launch of each case between cuProfilerStart and "
+                         "cuProfilerStop%s; nothing is timed",
+                         kb_has_nvtx ? ", in an NVTX range of its id"
+                                     : ", without NVTX, which was not there to build with");
     if (o->verbose)
         tell_files(run);
     if (run->screens && !run->single && !o->quiet) {

@@ -7,7 +7,9 @@ const char *const kb_backend_words[] = {"auto", "cuda", "host", NULL};
 static const char *const color_words[] = {"auto", "always", "never", NULL};
 
 static const char *const later[] = {
-    "new", "selftest", "cache", "--resume", "--shard", "--trust", "--schedule-seed",
+                 "new",        "selftest",
+    "cache",    "--resume", "--shard", 
+       "--trust",       "--schedule-seed",
 };
 
 bool kb_is_later(const char *word) {
@@ -264,8 +266,7 @@ const struct kb_option kb_options[] = {
      .type = KB_O_FLAG,
      .at = AT(energy),
      .group = KB_G_TIME,
-     .help =
-         "energy of a launch as well, by the GPU's counter: a second more for each case"},
+     .help = "energy of a launch as well, by the GPU's counter: a second more for each case"},
     {.name = "--samples",
      .arg = "FILE",
      .type = KB_O_TEXT,
@@ -322,6 +323,39 @@ const struct kb_option kb_options[] = {
      .at = AT(no_compile),
      .group = KB_G_RUN,
      .help = "what would have to be compiled is an ERROR"},
+    {.name = "--profile",
+     .brief = "",
+     .type = KB_O_FLAG,
+     .at = AT(profile),
+     .group = KB_G_RUN,
+     .help = "for ncu --profile-from-start off, or nsys with --capture-range cudaProfilerApi: "
+             "what passed is launched once more between cuProfilerStart and cuProfilerStop, "
+             "in an NVTX range named by the case's id; nothing is timed"},
+    {.name = "--dump-ptx",
+     .arg = "FOLDER",
+     .brief = "",
+     .type = KB_O_TEXT,
+     .at = AT(dump_ptx),
+     .group = KB_G_RUN,
+     .files = "*",
+     .help = "a file of PTX for each code, named by its first case, variant and build"},
+    {.name = "--dump-sass",
+     .arg = "FOLDER",
+     .brief = "",
+     .type = KB_O_TEXT,
+     .at = AT(dump_sass),
+     .group = KB_G_RUN,
+     .files = "*",
+     .help = "the same of machine code, by nvdisasm or cuobjdump"},
+    {.name = "--keep",
+     .arg = "FOLDER",
+     .brief = "",
+     .type = KB_O_TEXT,
+     .at = AT(keep),
+     .group = KB_G_RUN,
+     .files = "*",
+     .help = "the same of sources: as compiled, with a script that compiles them by nvcc "
+             "with the same flags"},
 
     {.name = "--output",
      .letter = 'o',
@@ -380,27 +414,15 @@ const struct kb_option kb_options[] = {
      .help =
          "which files were used, what the cache and the compilers said, where time went"},
 
-    {.name = "--help",
-     .letter = 'h',
-     .type = KB_O_FLAG,
-     .at = AT(help),
-     .group = KB_G_HELP,
-     .help = "the short help; kbench help run: this list"},
-    {.name = "--version",
-     .type = KB_O_FLAG,
-     .at = AT(version),
-     .group = KB_G_HELP,
-     .help = "facts of this build"},
-};
-{.name = "--baseline",
- .arg = "BASE.json",
- .type = KB_O_TEXT,
- .at = AT(baseline),
- .group = KB_G_COMPARE,
- .files = "*.json",
- .help = "the report to gate against, of three process runs or more (kbench merge "
-         "--runs); kbench run then measures a suspicious slowdown twice more, in new "
-         "processes, before it is one"},
+    {.name = "--baseline",
+     .arg = "BASE.json",
+     .type = KB_O_TEXT,
+     .at = AT(baseline),
+     .group = KB_G_COMPARE,
+     .files = "*.json",
+     .help = "the report to gate against, of three process runs or more (kbench merge "
+             "--runs); kbench run then measures a suspicious slowdown twice more, in new "
+             "processes, before it is one"},
     {.name = "--max-slowdown",
      .arg = "3%",
      .type = KB_O_OWN,
@@ -456,4 +478,16 @@ const struct kb_option kb_options[] = {
      .help = "kbench merge: reports of the same cases, run after each other, into a "
              "baseline"},
 
-    const size_t kb_option_count = KB_COUNT(kb_options);
+    {.name = "--help",
+     .letter = 'h',
+     .type = KB_O_FLAG,
+     .at = AT(help),
+     .group = KB_G_HELP,
+     .help = "the short help; kbench help run: this list"},
+    {.name = "--version",
+     .type = KB_O_FLAG,
+     .at = AT(version),
+     .group = KB_G_HELP,
+     .help = "facts of this build"},
+};
+const size_t kb_option_count = KB_COUNT(kb_options);

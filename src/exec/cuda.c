@@ -29,4 +29,5 @@ const struct kb_backend kb_cuda = {
     .floor = kb_timer_floor,
     .clocks = clocks,
     .occupancy = kb_cuda_occupancy,
+    .profile = kb_cuda_profile,
 };

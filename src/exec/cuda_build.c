@@ -88,7 +88,8 @@ bool kb_cuda_build(struct kb_device *device, const struct kb_plan *plan,
     struct kb_nvrtc_result result = {0};
     bool ok = kb_cuda_current(device, err) &&
               kb_compiler_code(device->compiler, device->info.limits.sm, plan, build,
-                               &arena, &result, info, err);
+                               &arena, &result, info, err) &&
+              kb_compiler_leave(device->compiler, plan, build, info, &result, err);
     int64_t start_ns = kb_now_ns();
     ok = ok && kb_cuda_module(device, result.cubin.data, &result.lowered, out, err);
     if (ok) {

@@ -16,8 +16,9 @@ enum {
 /* ---- making and freeing ----------------------------------------------------------------
  */
 
-static bool load_helpers(struct kb_device *device, struct kb_code **out,
-                         struct kb_err *err) {
+static bool compile_helpers(struct kb_compiler *compiler, int64_t sm,
+                            struct kb_arena *arena, struct kb_nvrtc_result *out,
+                            struct kb_err *err) {
     static const char *const names[KB_HELPER_COUNT] = {
         [KB_EMPTY] = "kb_empty",
         [KB_HOLD] = "kb_hold",
@@ -26,14 +27,28 @@ static bool load_helpers(struct kb_device *device, struct kb_code **out,
     };
     _Static_assert((int)KB_HELPER_COUNT <= (int)KB_MAX_LAUNCHES,
                    "a kb_code holds them all");
-    struct kb_arena arena = {0};
-    struct kb_nvrtc_result result = {0};
     struct kb_strings entries = {0};
     for (size_t i = 0; i < KB_COUNT(names); i++)
-        kb_strings_add(&entries, &arena, names[i]);
-    bool ok = kb_compiler_asset(device->compiler, device->info.limits.sm,
-                                "kernels/timer.cu", &entries, &arena, &result, err) &&
-              kb_cuda_module(device, result.cubin.data, &result.lowered, out, err);
+        kb_strings_add(&entries, arena, names[i]);
+    return kb_compiler_asset(compiler, sm, "kernels/timer.cu", &entries, arena, out, err);
+}
+
+bool kb_clockwork_compile(struct kb_compiler *compiler, int64_t sm, struct kb_err *err) {
+    struct kb_arena arena = {0};
+    struct kb_nvrtc_result result = {0};
+    bool ok = compile_helpers(compiler, sm, &arena, &result, err);
+    kb_nvrtc_result_free(&result);
+    kb_arena_free(&arena);
+    return ok;
+}
+
+static bool load_helpers(struct kb_device *device, struct kb_code **out,
+                         struct kb_err *err) {
+    struct kb_arena arena = {0};
+    struct kb_nvrtc_result result = {0};
+    bool ok =
+        compile_helpers(device->compiler, device->info.limits.sm, &arena, &result, err) &&
+        kb_cuda_module(device, result.cubin.data, &result.lowered, out, err);
     kb_nvrtc_result_free(&result);
     kb_arena_free(&arena);
     return ok;

@@ -148,6 +148,77 @@ void kb_compiler_build_together(struct kb_compiler *compiler, int64_t sm,
     kb_arena_free(&arena);
 }
 
+/* ---- files -----------------------------------------------------------------------------
+ */
+
+void kb_plan_stem(const struct kb_plan *plan, const struct kb_build *build,
+                  struct kb_buf *out) {
+    enum { LONGEST = 160 };
+    struct kb_buf whole = {0};
+    char hash[KB_HASH_HEX];
+    size_t start = out->len;
+    bool changed = false;
+    kb_buf_printf(&whole, "%s %s %s", plan->label, plan->variant->name, build->name);
+    for (size_t i = 0; i < whole.len; i++) {
+        char c = whole.data[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                     (c >= '0' && c <= '9') || strchr("-_.+", c);
+        changed = changed || !(plain || strchr("/= ", c));
+        kb_buf_putc(out, plain ? c : c == '/' ? '.' : c == '=' ? '-' : '_');
+    }
+    if (changed || out->len - start > LONGEST) {
+        struct kb_hash of = kb_hash_of(whole.data, whole.len);
+        kb_hash_hex(&of, hash);
+        if (out->len - start > LONGEST)
+            kb_buf_cut(out, start + LONGEST);
+        kb_buf_printf(out, "_%.8s", hash);
+    }
+    kb_buf_free(&whole);
+}
+
+static bool leave_ptx(struct kb_compiler *compiler, const struct kb_nvrtc_job *job,
+                      const char *path, struct kb_arena *arena, struct kb_err *err) {
+    struct kb_nvrtc_job virtual = *job;
+    struct kb_nvrtc_result result = {0};
+    virtual.ptx = true;
+    bool ok = kb_nvrtc_compile(compiler->nvrtc, &virtual, arena, &result, err) &&
+              kb_file_replace(path, result.cubin.data,
+                              strnlen(kb_buf_text(&result.cubin), result.cubin.len), err);
+    kb_nvrtc_result_free(&result);
+    return ok;
+}
+
+bool kb_compiler_leave(struct kb_compiler *compiler, const struct kb_plan *plan,
+                       const struct kb_build *build, const struct kb_code_info *info,
+                       const struct kb_nvrtc_result *result, struct kb_err *err) {
+    const struct kb_exec_options *o = &compiler->options;
+    struct kb_arena arena = {0};
+    struct kb_buf stem = {0};
+    struct kb_nvrtc_job job = {
+        .kernel = plan->kernel,
+        .defines = plan->defines,
+        .flags = build->flags,
+        .from_nvcc = build->from_nvcc,
+        .arch = info->arch,
+    };
+    if (!plan->label || !(o->dump_ptx || o->dump_sass || o->keep))
+        return true;
+    add_entries(plan, &arena, &job.entries);
+    kb_plan_stem(plan, build, &stem);
+    bool ok = (!o->dump_ptx ||
+               leave_ptx(compiler, &job,
+                         kb_arena_printf(&arena, "%s/%s.ptx", o->dump_ptx, stem.data),
+                         &arena, err)) &&
+              (!o->dump_sass ||
+               kb_disassemble(
+                   &result->cubin,
+                   kb_arena_printf(&arena, "%s/%s.sass", o->dump_sass, stem.data), err)) &&
+              (!o->keep || kb_keep_source(&job, o->keep, stem.data, plan->label, err));
+    kb_buf_free(&stem);
+    kb_arena_free(&arena);
+    return ok;
+}
+
 bool kb_compiler_build(struct kb_compiler *compiler, int64_t sm, const struct kb_plan *plan,
                        const struct kb_build *build, struct kb_code_info *info,
                        struct kb_err *err) {
@@ -157,6 +228,10 @@ bool kb_compiler_build(struct kb_compiler *compiler, int64_t sm, const struct kb
     kb_nvrtc_result_free(&result);
     kb_arena_free(&arena);
     return ok;
+}
+
+bool kb_compiler_build_own(struct kb_compiler *compiler, int64_t sm, struct kb_err *err) {
+    return kb_clockwork_compile(compiler, sm, err) && kb_passes_compile(compiler, sm, err);
 }
 
 bool kb_compiler_asset(struct kb_compiler *compiler, int64_t sm, const char *path,

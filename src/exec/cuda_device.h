@@ -73,6 +73,10 @@ bool kb_cuda_launch(struct kb_device *device, const struct kb_code *code,
 /* Whether any launch of the plan does anything. */
 bool kb_cuda_launches(const struct kb_plan *plan);
 
+/* The backend's profile, and files of --dump-ptx, --dump-sass and --keep. */
+bool kb_cuda_profile(struct kb_device *device, struct kb_code *code,
+                     const struct kb_plan *plan, const struct kb_slab *initial,
+                     struct kb_err *err);
 void kb_cuda_occupancy(struct kb_device *device, struct kb_code *code,
                        const struct kb_plan *plan, struct kb_occupancy *out);
 

@@ -6,6 +6,7 @@
 #include "exec.h"
 
 #include <cuda.h>
+#include <cudaProfiler.h>
 
 /* name in cuda.h without its cu, and the symbol. The header may call a later version of a
  * function by the plain name; where a driver of CUDA 12.0 has only an earlier one with the
@@ -61,7 +62,10 @@
     X(TensorMapEncodeTiled, "cuTensorMapEncodeTiled")
 
 /* Those that a later driver than 12.0 brings; NULL where it is older. */
-#define KB_CUDA_LATER(X) X(FuncGetParamInfo, "cuFuncGetParamInfo") /* 12.4 */
+#define KB_CUDA_LATER(X)                                                                   \
+    X(FuncGetParamInfo, "cuFuncGetParamInfo") /* 12.4 */                                   \
+    X(ProfilerStart, "cuProfilerStart") /* of all drivers, but not of all stand-ins */      \
+    X(ProfilerStop, "cuProfilerStop")
 
 struct kb_cuda {
     int version; /* 13000 */

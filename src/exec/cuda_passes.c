@@ -37,17 +37,32 @@ static bool hold(struct kb_device *device, CUdeviceptr *memory, size_t *have, si
     return true;
 }
 
-static bool load(struct kb_device *device, struct kb_passes *p, struct kb_err *err) {
+static bool compile(struct kb_compiler *compiler, int64_t sm, struct kb_arena *arena,
+                    struct kb_nvrtc_result *out, struct kb_err *err) {
     static const char *const names[N_KERNELS] = {
         [POISON] = "kb_poison", [PRODUCE] = "kb_produce", [DIFFER] = "kb_differ"};
-    struct kb_arena arena = {0};
-    struct kb_nvrtc_result result = {0};
     struct kb_strings entries = {0};
 
     for (size_t i = 0; i < KB_COUNT(names); i++)
-        kb_strings_add(&entries, &arena, names[i]);
-    bool ok = kb_compiler_asset(device->compiler, device->info.limits.sm,
-                                "kernels/producer.cu", &entries, &arena, &result, err) &&
+        kb_strings_add(&entries, arena, names[i]);
+    return kb_compiler_asset(compiler, sm, "kernels/producer.cu", &entries, arena, out,
+                             err);
+}
+
+bool kb_passes_compile(struct kb_compiler *compiler, int64_t sm, struct kb_err *err) {
+    struct kb_arena arena = {0};
+    struct kb_nvrtc_result result = {0};
+    bool ok = compile(compiler, sm, &arena, &result, err);
+
+    kb_nvrtc_result_free(&result);
+    kb_arena_free(&arena);
+    return ok;
+}
+
+static bool load(struct kb_device *device, struct kb_passes *p, struct kb_err *err) {
+    struct kb_arena arena = {0};
+    struct kb_nvrtc_result result = {0};
+    bool ok = compile(device->compiler, device->info.limits.sm, &arena, &result, err) &&
               kb_cuda_module(device, result.cubin.data, &result.lowered, &p->code, err) &&
               hold(device, &p->flag, &p->flag_bytes, sizeof(unsigned), err);
     kb_nvrtc_result_free(&result);

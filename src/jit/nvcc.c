@@ -64,14 +64,14 @@ static bool write_header(const char *folder, const struct kb_include *item,
 }
 
 static bool write_files(const struct kb_nvrtc_job *job, const char *folder,
-                        struct kb_arena *arena, struct kb_err *err) {
+                        const char *name, struct kb_arena *arena, struct kb_err *err) {
     struct kb_includes *includes = kb_arena_alloc(arena, sizeof *includes);
     struct kb_buf source = {0};
     bool ok = kb_includes_collect(job->kernel, arena, includes, err);
     for (int i = 0; ok && i < includes->count; i++)
         ok = write_header(folder, &includes->items[i], err);
     write_source(job, &source);
-    ok = ok && kb_file_replace(kb_arena_printf(arena, "%s/kernel.cu", folder), source.data,
+    ok = ok && kb_file_replace(kb_arena_printf(arena, "%s/%s", folder, name), source.data,
                                source.len, err);
     kb_buf_free(&source);
     return ok;
@@ -79,9 +79,11 @@ static bool write_files(const struct kb_nvrtc_job *job, const char *folder,
 
 /* "sm_90a" -> one pass for exactly that; -arch=sm_90a alone adds others in some releases.
  */
-static const char *gencode(const char *arch, struct kb_arena *arena) {
+static const char *gencode(const struct kb_nvrtc_job *job, struct kb_arena *arena) {
+    const char *arch = job->arch;
     const char *number = strchr(arch, '_') ? strchr(arch, '_') + 1 : arch;
-    return kb_arena_printf(arena, "-gencode=arch=compute_%s,code=sm_%s", number, number);
+    return kb_arena_printf(arena, "-gencode=arch=compute_%s,code=%s_%s", number,
+                           job->ptx ? "compute" : "sm", number);
 }
 
 /* For a user's include of "../x.h": what lies below comes from the temporary folder. */
@@ -94,26 +96,33 @@ static void add_own_folder(const struct kb_kernel *kernel, struct kb_arena *aren
     kb_strings_add(argv, arena, kb_arena_printf(arena, "-I%s/", real));
 }
 
+static void put_command(const struct kb_nvrtc_job *job, const char *nvcc,
+                        const char *source, const char *out, struct kb_arena *arena,
+                        struct kb_strings *argv) {
+    const char *const fixed[] = {
+        nvcc,   job->ptx ? "-ptx" : "-cubin", gencode(job, arena), "-Xptxas=-v", "-o", out,
+        source,
+    };
+    struct kb_strings options = {0};
+    for (size_t i = 0; i < KB_COUNT(fixed); i++)
+        kb_strings_add(argv, arena, fixed[i]);
+    kb_nvrtc_options(job, arena, &options);
+    for (size_t i = 1; i < options.count; i++) /* but NVRTC's word for the architecture */
+        kb_strings_add(argv, arena, options.items[i]);
+    add_own_folder(job->kernel, arena, argv);
+}
+
 static bool run_nvcc(const struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *job,
                      const char *nvcc, const char *folder, struct kb_arena *arena,
                      struct kb_buf *log, struct kb_err *err) {
-    struct kb_strings options = {0}, argv = {0};
-    const char *const fixed[] = {
-        nvcc,        "-cubin",    gencode(job->arch, arena), "-Xptxas=-v", "-o",
-        "out.cubin", "kernel.cu",
-    };
+    struct kb_strings argv = {0};
     struct kb_limits limits = {
         .wall_ms = nvrtc->compile_ms,
         .cpu_s = (nvrtc->compile_ms + 999) / 1000,
         .address_bytes = (size_t)MEMORY_GIB << 30,
     };
     int status = 0;
-    for (size_t i = 0; i < KB_COUNT(fixed); i++)
-        kb_strings_add(&argv, arena, fixed[i]);
-    kb_nvrtc_options(job, arena, &options);
-    for (size_t i = 1; i < options.count; i++) /* but NVRTC's word for the architecture */
-        kb_strings_add(&argv, arena, options.items[i]);
-    add_own_folder(job->kernel, arena, &argv);
+    put_command(job, nvcc, "kernel.cu", "out.cubin", arena, &argv);
     kb_strings_add(&argv, arena, NULL);
     if (!kb_run_command((char *const *)argv.items, folder, &limits, log, &status, err)) {
         err->kind = KB_BUILD;
@@ -133,7 +142,7 @@ static bool compile_in(const struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *
                        struct kb_nvrtc_result *out, struct kb_err *err) {
     struct kb_buf log = {0};
     int64_t start_ns = kb_now_ns();
-    bool ok = write_files(job, folder, arena, err) &&
+    bool ok = write_files(job, folder, "kernel.cu", arena, err) &&
               run_nvcc(nvrtc, job, nvcc, folder, arena, &log, err);
     out->compile_ms = (double)(kb_now_ns() - start_ns) / 1e6;
     kb_buf_clear(&out->log);
@@ -161,5 +170,49 @@ bool kb_nvcc_compile(const struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *jo
         return false;
     bool ok = compile_in(nvrtc, job, nvcc, folder.path, arena, out, err);
     kb_temp_free(&folder);
+    return ok;
+}
+
+/* ---- kept for whoever wants to look ----------------------------------------------------
+ */
+
+static void put_word(struct kb_buf *out, const char *word) {
+    kb_buf_puts(out, " '");
+    for (; *word; word++) {
+        if (*word == '\'')
+            kb_buf_puts(out, "'\\''");
+        else
+            kb_buf_putc(out, *word);
+    }
+    kb_buf_putc(out, '\'');
+}
+
+/* A script that stands beside the source and can be run from anywhere. */
+static void write_script(const struct kb_nvrtc_job *job, const char *stem, const char *of,
+                         struct kb_arena *arena, struct kb_buf *out) {
+    struct kb_strings argv = {0};
+    put_command(job, "nvcc", kb_arena_printf(arena, "%s.cu", stem),
+                kb_arena_printf(arena, "%s.cubin", stem), arena, &argv);
+    kb_buf_printf(out, "#!/bin/sh\n# %s of %s, compiled by %s for %s. Entries:\n", of,
+                  job->kernel->name, job->from_nvcc ? "nvcc" : "NVRTC", job->arch);
+    for (size_t i = 0; i < job->entries.count; i++)
+        kb_buf_printf(out, "#   %s\n", job->entries.items[i]);
+    kb_buf_puts(out, "cd \"$(dirname \"$0\")\" && exec \"${NVCC:-nvcc}\"");
+    for (size_t i = 1; i < argv.count; i++)
+        put_word(out, argv.items[i]);
+    kb_buf_putc(out, '\n');
+}
+
+bool kb_keep_source(const struct kb_nvrtc_job *job, const char *folder, const char *stem,
+                    const char *of, struct kb_err *err) {
+    struct kb_arena arena = {0};
+    struct kb_buf script = {0};
+    write_script(job, stem, of, &arena, &script);
+    bool ok =
+        write_files(job, folder, kb_arena_printf(&arena, "%s.cu", stem), &arena, err) &&
+        kb_file_replace(kb_arena_printf(&arena, "%s/%s.sh", folder, stem), script.data,
+                        script.len, err);
+    kb_buf_free(&script);
+    kb_arena_free(&arena);
     return ok;
 }

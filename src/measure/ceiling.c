@@ -27,9 +27,11 @@ static bool plan_stream(struct kb_session *s, const struct kb_problem *problem,
     const struct kb_device_limits *limits = &s->backend->info(s->device)->limits;
     struct kb_job job;
 
-    if (!kb_ceiling_job(problem, arena, &job, err))
+    if (!kb_ceiling_job(problem, arena, &job, err) ||
+        !kb_session_plan(s, s->backend->name, limits, &job, arena, out, err))
         return false;
-    return kb_session_plan(s, s->backend->name, limits, &job, arena, out, err);
+    out->plan.label = NULL; /* of no case that was asked for */
+    return true;
 }
 
 static bool time_stream(struct kb_session *s, const struct kb_job *job,

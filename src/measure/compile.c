@@ -184,6 +184,8 @@ static void *run_lane(void *context) {
     bool open = kb_compiler_open(a->exec, &compiler, &none);
     while (open && !kb_prefetch_killed()) {
         int at = atomic_fetch_add(&a->next, 1);
+        if (at == a->n_tasks) /* last, the backend's own */
+            kb_compiler_build_own(compiler, a->device->limits.sm, &none);
         if (at >= a->n_tasks)
             break;
         compile_task(a, compiler, &a->tasks[at], asked, &arena);

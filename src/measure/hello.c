@@ -19,6 +19,10 @@ void kb_worker_options_print(const struct kb_worker_options *options, struct kb_
     kb_json_add_i64(object, "memory_limit",
                     e->memory_limit < INT64_MAX ? (int64_t)e->memory_limit : INT64_MAX);
     kb_json_add_bool(object, "verbose", e->verbose);
+    kb_json_add_text(object, "dump_ptx", e->dump_ptx);
+    kb_json_add_text(object, "dump_sass", e->dump_sass);
+    kb_json_add_text(object, "keep", e->keep);
+    kb_json_add_bool(object, "profile", e->profile);
     kb_json_print(object, out);
     cJSON_Delete(object);
 }
@@ -42,7 +46,11 @@ bool kb_worker_options_parse(const char *text, size_t size, struct kb_arena *are
                  .launch_ms = kb_field_whole(&f, root, "launch_ms", 0, INT64_MAX),
                  .memory_limit =
                      (size_t)kb_field_whole(&f, root, "memory_limit", 0, INT64_MAX),
-                 .verbose = kb_field_bool(&f, root, "verbose")},
+                 .verbose = kb_field_bool(&f, root, "verbose"),
+                 .dump_ptx = kb_field_maybe(&f, root, "dump_ptx"),
+                 .dump_sass = kb_field_maybe(&f, root, "dump_sass"),
+                 .keep = kb_field_maybe(&f, root, "keep"),
+                 .profile = kb_field_bool(&f, root, "profile")},
     };
     kb_json_free(&doc);
     return !f.wrong || kb_fail(err, KB_INPUT, "options: no right \"%s\" in them", f.wrong);

@@ -358,6 +358,17 @@ static void phase_time(struct life *l) {
     l->row->ms_time = (double)(kb_now_ns() - start) / 1e6;
 }
 
+/* ---- for profilers ----------------------------------------------------------------- */
+
+static void phase_profile(struct life *l) {
+    const struct kb_backend *backend = l->session->backend;
+    struct kb_err err = {0};
+
+    if (backend->profile && !backend->profile(l->session->device, l->built->code,
+                                              &l->asked.plan, &l->initial, &err))
+        kb_life_stop_err(l, &err, KB_R_VARIANT);
+}
+
 bool kb_life_check(struct life *l) {
     bool timed = l->job->mode == KB_BENCH && l->session->backend->timer_open;
 
@@ -375,6 +386,8 @@ bool kb_life_check(struct life *l) {
     const struct kb_output_report *wide = further ? kb_life_prove(l) : NULL;
     right = right && (!further || (kb_life_again(l) && kb_life_trust(l, wide)));
     l->row->ms_check = (double)(kb_now_ns() - start) / 1e6;
+    if (right && l->session->exec.profile)
+        phase_profile(l);
     return timed && (right || (ran && l->job->time_failing)) && !l->session->dead;
 }
 

@@ -109,6 +109,7 @@ bool kb_session_plan(struct kb_session *session, const char *backend,
     out->kernel = kb_kernel_with(out->kernel, &out->build, arena);
     bool ok = find_plan(backend, limits, job, arena, out, err);
     out->plan.alone = job->single;
+    out->plan.label = job->case_id;
     return ok;
 }
 

@@ -105,12 +105,14 @@ static bool begin(struct kb_worker *w, struct kb_device_info *device, struct kb_
 bool kb_worker_start(const struct kb_worker_options *options, struct kb_worker **out,
                      struct kb_err *err) {
     struct kb_worker *w = calloc(1, sizeof *w);
-    const char *sanitize = options->exec.sanitize;
-
     if (!w)
         kb_out_of_memory();
     w->options = *options;
-    w->options.exec.sanitize = sanitize ? kb_arena_strdup(&w->arena, sanitize) : NULL;
+    struct kb_exec_options *exec = &w->options.exec;
+    const char **texts[] = {&exec->sanitize, &exec->dump_ptx, &exec->dump_sass,
+                            &exec->keep};
+    for (size_t i = 0; i < KB_COUNT(texts); i++)
+        *texts[i] = *texts[i] ? kb_arena_strdup(&w->arena, *texts[i]) : NULL;
     if (!begin(w, &w->device, err)) {
         kb_arena_free(&w->arena);
         free(w);

@@ -13,6 +13,7 @@
 #include "stub.h"
 
 #include <cuda.h>
+#include <cudaProfiler.h>
 #include <elf.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -61,7 +62,23 @@ static struct {
     int kept; /* lines that a kernel asked the L2 to keep: it is faster the next time */
     size_t used;
     struct CUgraph_st *graph;
+    int launches, profiled; /* in all; since cuProfilerStart, at the last Stop */
 } device;
+
+/* For tests: what a profiler that waits for its start and stop has seen. */
+int stub_profiled(void) {
+    return device.profiled;
+}
+
+CUresult cuProfilerStart(void) {
+    device.launches = 0;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuProfilerStop(void) {
+    device.profiled += device.launches;
+    return CUDA_SUCCESS;
+}
 
 long stub_script(const char *key, long otherwise) {
     const char *text = getenv("KB_STUB");
@@ -365,6 +382,7 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, voi
         node.ns = 40000;
     if (strstr(name, "bump"))
         memcpy(&node.target, args[0], sizeof node.target);
+    device.launches++;
     CUresult rc = queue(node);
     if (!rc && strstr(name, "bump"))
         device.sticky =

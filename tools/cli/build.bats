@@ -1,0 +1,126 @@
+#!/usr/bin/env bats
+# build.bats - --mode build, and files of code, over a driver without a GPU; NVRTC is the real one.
+
+load common
+
+setup_file() {
+    local cuda=${CUDA_HOME:-/usr/local/cuda} top=$BATS_TEST_DIRNAME/../..
+    export KBENCH_CACHE=$BATS_FILE_TMPDIR/cache stub=$BATS_FILE_TMPDIR/driver
+    mkdir -m 700 "$KBENCH_CACHE" "$stub"
+    cc -shared -fPIC -D_GNU_SOURCE "-I$cuda/include" -o "$stub/libcuda.so.1" "$top"/tools/stub/*.c
+}
+
+on_stub() {
+    LD_LIBRARY_PATH=$stub kbench --backend cuda "$@"
+}
+
+@test "a row for each distinct code, compiled once, then from the cache, then without a compiler" {
+    on_stub --op silu --shape 7x16,9x16,11x16 --dtype bf16,fp32 --build precise,fast-math --mode build -o cold.json
+    status_is 0
+    has_line "* | built, not run"
+    has_line "4 compiled in *, * at a time, * in all; 0 from the cache; loaded in *"
+    has_line "6 cases x 2 builds*: 4 pass, *"
+    [ "$(jq -c '[.rows[].code.cached]' cold.json)" = '[false,false,false,false]' ]
+    [ "$(jq '[.rows[].code.compile_ms > 1] | all' cold.json)" = true ]
+    on_stub --op silu --shape 7x16,9x16,11x16 --dtype bf16,fp32 --build precise,fast-math --mode build -o warm.json
+    status_is 0
+    has_line "0 compiled; 4 from the cache; loaded in *"
+    [ "$(jq -c '[.rows[].code.cached]' warm.json)" = '[true,true,true,true]' ]
+    on_stub --op silu --shape 7x16,9x16,11x16 --dtype bf16,fp32 --build precise,fast-math --mode build --no-compile
+    status_is 0
+    has_line "0 compiled; 4 from the cache; loaded in *"
+}
+
+@test "what a build left out is an error without a compiler" {
+    on_stub --op gelu --shape 7x16,64x2048 --mode build --no-compile
+    status_is 5
+    has_line "ERROR  gelu/7x16/bf16 *would have to compile*"
+}
+
+@test "a run finds all that a build compiled: its kernels, the ceilings' and kbench's own" {
+    on_stub --op silu,gelu --shape 7x16,64x2048 --mode build
+    status_is 0
+    on_stub --op silu,gelu --shape 7x16,64x2048 --no-compile --time-failing --method graph
+    [[ $output$stderr != *"would have to compile"* ]] || { seen; return 1; }
+    has_no_line "ERROR *"
+}
+
+@test "several entries of a file go through nvcc together, each with a row of its own" {
+    [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ] || skip "no nvcc"
+    on_stub --op silu --shape 7x16 --dtype bf16,fp16,fp32 --build aot --mode build --jobs 1 -o aot.json
+    status_is 0
+    has_line "3 compiled in *; 0 from the cache*"
+    [ "$(jq '[.rows[].code.code_hash] | unique | length' aot.json)" = 3 ]
+    on_stub --op silu --shape 7x16 --dtype fp16 --build aot --mode build --no-compile
+    status_is 0
+    has_line "code *; from the cache"
+}
+
+@test "a variant that takes no case is one SKIP" {
+    on_stub --op silu --shape 7x16,9x16,11x16 --variant vec32,vec16 --mode build
+    status_is 0
+    [ "$(grep -c '^SKIP ' <<<"$output")" -eq 1 ] || { seen; return 1; }
+    has_line "SKIP  silu/7x16/bf16 *vec32: its ?when?, sm >= 100, is false on sm_90"
+}
+
+@test "a single case says what its compile took, and where it went" {
+    on_stub --op gelu_tanh --shape 5x16 --mode build
+    status_is 0
+    has_line "code *; NVRTC * ms, now cached"
+    on_stub --op gelu_tanh --shape 5x16 --mode build
+    has_line "code *; from the cache"
+}
+
+@test "PTX, machine code and sources are left where they were asked for" {
+    mkdir tool
+    printf '#!/bin/sh\necho "told: $1"\n' >tool/nvdisasm
+    chmod +x tool/nvdisasm
+    PATH=$PWD/tool:$PATH CUDA_HOME=${CUDA_HOME:-/usr/local/cuda} on_stub --op silu --shape 7x16 --mode build \
+        --dump-ptx ptx --dump-sass sass --keep src
+    status_is 0
+    grep -q '\.entry' ptx/silu.7x16.bf16_*_precise.ptx
+    [ -s sass/silu.7x16.bf16_*_precise.sass ]
+    [ -f src/kb.cuh ]
+    sh -n src/silu.7x16.bf16_*_precise.sh
+    grep -q "'-std=c++17'" src/silu.7x16.bf16_*_precise.sh
+    if [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then
+        PATH=${CUDA_HOME:-/usr/local/cuda}/bin:$PATH sh src/silu.7x16.bf16_*_precise.sh
+        [ -s src/silu.7x16.bf16_*_precise.cubin ]
+    fi
+}
+
+@test "without a disassembler --dump-sass says so before anything runs" {
+    mkdir none
+    if compgen -G "${CUDA_HOME:-/usr/local/cuda}/bin/nvdisasm" || compgen -G "${CUDA_HOME:-/usr/local/cuda}/bin/cuobjdump"; then
+        skip "the Toolkit has one"
+    fi
+    PATH=$PWD/none:/usr/bin:/bin on_stub --op silu --shape 7x16 --mode build --dump-sass sass
+    status_is 4
+    last_says "exit 4: --dump-sass: neither nvdisasm nor cuobjdump is in the CUDA Toolkit*"
+    left_are none
+}
+
+@test "a folder that cannot be had is told before anything runs" {
+    touch file
+    on_stub --op silu --shape 7x16 --mode build --keep file
+    status_is 7
+    last_says "exit 7: file: is no folder, --keep wants one"
+    on_stub --op silu --shape 7x16 --mode build --dump-ptx no/such/folder
+    status_is 7
+}
+
+@test "profilers and readers of code want a GPU" {
+    local option
+    for option in --profile "--dump-ptx x" "--dump-sass x" "--keep x"; do
+        # shellcheck disable=SC2086 - an option and its value
+        on_host --op silu --shape 7x16 $option
+        status_is 4
+        says "kbench: error: ${option% *}: is for a GPU*"
+        # shellcheck disable=SC2086 - an option and its value
+        CUDA_VISIBLE_DEVICES='' PATH=/usr/bin:/bin kbench --op silu --shape 7x16 ${option/sass/ptx}
+        [ "$status" -ne 0 ] || { seen; return 1; }
+    done
+    kbench --op silu --shape 7x16 --profile --mode bench
+    status_is 4
+    says "kbench: error: --profile: nothing is timed under a profiler"
+}
