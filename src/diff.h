@@ -93,6 +93,8 @@ struct kb_shift {
     double sd, df;             /* of the logarithm of the ratio */
     double within, between;    /* half-widths that samples and runs alone would give */
     double slower_p, differ_p; /* one side, both sides */
+    double worst;              /* how far a run of equal code lay off, in such sd; 0: not
+                                  known */
     double rank_p;             /* of the block medians, both sides; NAN: too few */
     double detectable; /* the smallest slowdown found 95 times in 100; NAN until judged */
     int64_t wants_n;   /* launches of B that would tell; 0: more of them would not */
@@ -166,9 +168,10 @@ bool kb_pair_is_disturbed(struct kb_pair *pair, struct kb_arena *arena,
                           const struct kb_pairs *pairs);
 /* Where one-sided p up to `significant_p` count and slowdowns past `limit` matter: the
  * smallest one that is found, and what would make the interval half as wide as the limit.
- * Zero but for these two. */
+ * Zero but for the first three. */
 struct kb_power {
     double limit, significant_p;
+    double worst_factor;      /* times the worst run is needed besides */
     double df, needed, found; /* quantiles of the last one */
 };
 void kb_shift_plan(struct kb_power *power, const struct kb_timing *b,

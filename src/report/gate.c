@@ -25,8 +25,10 @@ const char *kb_gate_help(enum kb_gate_verdict verdict) {
     return gates[verdict].help;
 }
 
-/* At most so many gates of equal code in which a row is called SLOWER. */
-static const double false_gates = 0.001;
+/* The share of gates of equal code in which a row may be called SLOWER. */
+static const double false_gates = 0.0005;
+/* A slowdown lies further off than any run did in the class, by this factor. */
+static const double beyond_worst = 1.5;
 /* Errors below a hundredth of the bound are as good as none: nothing grows from them. */
 static const double least_error = 0.01;
 
@@ -67,8 +69,9 @@ static enum kb_gate_verdict speed_of(const struct kb_gate *gate, struct kb_pair 
                                      double significant_p, struct kb_arena *arena) {
     const struct kb_shift *s = &pair->shift;
     double limit = gate->limits.slowdown;
-    bool clear_slow = s->low > 0 && s->slower_p <= significant_p;
-    bool clear_fast = s->high < 0 && s->differ_p / 2 <= significant_p;
+    bool beyond = fabs(log1p(s->ratio)) >= beyond_worst * s->worst * s->sd;
+    bool clear_slow = s->low > 0 && s->slower_p <= significant_p && beyond;
+    bool clear_fast = s->high < 0 && s->differ_p / 2 <= significant_p && beyond;
     if (kb_is_past(s->a_ns, s->b_ns, limit) && clear_slow)
         return kb_pair_is_disturbed(pair, arena, &gate->pairs) ? KB_GATE_UNCLEAR
                                                                : KB_GATE_SLOWER;
@@ -221,7 +224,9 @@ void kb_gate_make(const struct kb_loaded *base, const struct kb_loaded *fresh,
     out->comparable = !out->mismatches.refused || limits->cross;
     kb_pairs_shift(&out->pairs, arena);
     double significant = significant_of(&out->pairs, arena);
-    struct kb_power power = {.limit = limits->slowdown, .significant_p = significant};
+    struct kb_power power = {.limit = limits->slowdown,
+                             .significant_p = significant,
+                             .worst_factor = beyond_worst};
     out->verdicts = kb_arena_array(arena, out->pairs.n + 1, sizeof *out->verdicts);
     out->texts = kb_arena_array(arena, out->pairs.n + 1, sizeof *out->texts);
     for (size_t i = 0; i < out->pairs.n; i++) {

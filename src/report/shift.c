@@ -8,15 +8,17 @@
 
 /* ---- how much runs differ --------------------------------------------------------------
  * The logarithm of a run's median is taken as normal about the kernel's own. Its variance
- * is learned over all rows of a class, since three runs of one row tell next to nothing: a
- * row's own variance is drawn towards the class's, the more the less rows differ in it
- * (moderated t, Smyth 2004). */
+ * is learned over all rows of a class, since three runs of one row tell next to nothing; a
+ * row whose own runs differ more than those of its class is given more. That runs are
+ * normal is not relied on: how far a run lay from the others of its row, in the worst case
+ * of the class, is told as well. */
 
-enum { CLASSES = 4, FEW = 5 };
+enum { CLASSES = 4, FEW = 5, OWN_DF = 8 };
 static const double long_ns = 20e3;
 
 struct spread {
-    double variance, df; /* of the class, and what it is worth beside a row's own */
+    double variance, df;
+    double worst; /* deviation of a run, in its standard deviations; 0: not known */
 };
 
 /* Where nobody ran twice. As seen on an H200 between process runs: 0.3 % at 1 us and 0.2 %
@@ -87,41 +89,9 @@ static double median_factor(int n) {
 /* ---- the class's spread ----------------------------------------------------------------
  */
 
-static double digamma(double x) {
-    double sum = 0;
-    for (; x < 8; x++)
-        sum -= 1 / x;
-    double f = 1 / (x * x);
-    return sum + log(x) - 0.5 / x - f * (1.0 / 12 - f * (1.0 / 120 - f / 252));
-}
-
-static double trigamma(double x) {
-    double sum = 0;
-    for (; x < 8; x++)
-        sum += 1 / (x * x);
-    double f = 1 / (x * x);
-    return sum + 1 / x + f / 2 + f / x * (1.0 / 6 - f * (1.0 / 30 - f / 42));
-}
-
-static double trigamma_inverse(double y) {
-    double low = 1e-3, high = 1e6;
-    for (int i = 0; i < 100; i++) {
-        double middle = sqrt(low * high);
-        if (trigamma(middle) > y)
-            low = middle;
-        else
-            high = middle;
-    }
-    return sqrt(low * high);
-}
-
-/* What is gathered of a class: logarithms of rows' variances, less what they would be by
- * chance. */
+/* What is gathered of a class: sums of squares between runs, and rows. */
 struct gathered {
-    double sum, df;       /* of squares, pooled */
-    double logs, squares; /* sums of log variances, and of their squares */
-    double chance;        /* the variance that those would have by chance, summed */
-    double n;
+    double sum, df, n;
 };
 
 /* A row whose runs agree to the last digit shows the timer's tick, no variance. */
@@ -133,37 +103,47 @@ static void gather(const struct kb_timing *t, enum kb_method method,
     struct gathered *g = &classes[class_of(method, s.ns)];
     if (s.df < 1)
         return;
-    double e = log(fmax(s.sum / s.df, least_variance)) - digamma(s.df / 2) + log(s.df / 2);
     g->sum += fmax(s.sum, least_variance * s.df);
     g->df += s.df;
-    g->logs += e;
-    g->squares += e * e;
-    g->chance += trigamma(s.df / 2);
     g->n++;
 }
 
 static struct spread spread_of(const struct gathered *g, double assumed_sd) {
-    struct spread spread = {assumed_sd * assumed_sd, assumed_df};
+    struct spread spread = {assumed_sd * assumed_sd, assumed_df, 0};
     if (g->n == 0)
         return spread;
+    spread.df = g->df;
+    spread.variance = g->sum / g->df;
     if (g->n < FEW) { /* what is assumed weighs as much as four runs more */
-        spread.variance = (4 * spread.variance + g->sum) / (4 + g->df);
-        spread.df = 4;
-        return spread;
+        spread.variance = (4 * assumed_sd * assumed_sd + g->sum) / (4 + g->df);
+        spread.df = 4 + g->df;
     }
-    double mean = g->logs / g->n;
-    double extra = (g->squares - g->n * mean * mean) / (g->n - 1) - g->chance / g->n;
-    if (extra > 1e-3) {
-        spread.df = 2 * trigamma_inverse(extra);
-        spread.variance = exp(mean + digamma(spread.df / 2) - log(spread.df / 2));
-        /* A class that is worth nothing to a row would leave it to its own two degrees. */
-        spread.df = fmax(spread.df, 3);
-    } else {
-        spread.df = g->df;
-        spread.variance = g->sum / g->df;
-    }
-    spread.df = fmin(spread.df, g->df);
     return spread;
+}
+
+/* A row's own variance draws that of its class up, never down: rows whose few runs happen
+ * to agree are many. */
+static double variance_of(const struct spread *class, double sum, double df) {
+    double own = (OWN_DF * class->variance + sum) / (OWN_DF + df);
+    return fmax(own, class->variance);
+}
+
+/* How far each run lies from the others of its row, which take the part of a baseline. */
+static void find_worst(const struct kb_timing *t, enum kb_method method,
+                       struct spread *classes) {
+    struct spread *class = &classes[class_of(method, side_of(t).ns)];
+    for (int k = 0; t->n_runs > 1 && k < t->n_runs; k++) {
+        double others[KB_MAX_RUNS];
+        int n = 0;
+        for (int i = 0; i < t->n_runs; i++)
+            if (i != k)
+                others[n++] = t->runs_ns[i];
+        const struct kb_timing rest = {
+            .median_ns = others[0], .runs_ns = others, .n_runs = n};
+        struct side s = side_of(&rest);
+        double sd = sqrt(variance_of(class, s.sum, s.df) * (1 + median_factor(n)));
+        class->worst = fmax(class->worst, fabs(log(t->runs_ns[k] / s.ns)) / sd);
+    }
 }
 
 /* ---- pairs -----------------------------------------------------------------------------
@@ -185,8 +165,7 @@ static void shift_of(struct kb_pair *pair, const struct spread *classes,
     struct side a = side_of(pair->ta), b = side_of(pair->tb);
     const struct spread *class = &classes[class_of(pair->method, a.ns)];
     struct kb_shift *s = &pair->shift;
-    double df = class->df + a.df + b.df;
-    double variance = (class->df * class->variance + a.sum + b.sum) / df;
+    double df = class->df, variance = variance_of(class, a.sum + b.sum, a.df + b.df);
     double between = variance * (median_factor(a.runs) + median_factor(b.runs));
     double within = a.se * a.se + b.se * b.se;
     double sd = sqrt(between + within), shift = log(b.ns / a.ns);
@@ -204,6 +183,7 @@ static void shift_of(struct kb_pair *pair, const struct spread *classes,
     s->differ_p = 2 * kb_student_tail(fabs(shift) / sd, df);
     s->rank_p = kb_rank_test(pair->ta->samples_ns, pair->ta->n_samples,
                              pair->tb->samples_ns, pair->tb->n_samples);
+    s->worst = class->worst;
     s->detectable = NAN;
 }
 
@@ -262,6 +242,13 @@ void kb_pairs_shift(struct kb_pairs *pairs, struct kb_arena *arena) {
     }
     for (int c = 0; c < CLASSES; c++)
         classes[c] = spread_of(&gathered[c], assumed[c]);
+    for (size_t i = 0; i < pairs->n; i++) {
+        const struct kb_pair *pair = &pairs->items[i];
+        if (!timed[i])
+            continue;
+        find_worst(pair->ta, pair->method, classes);
+        find_worst(pair->tb, pair->method, classes);
+    }
     for (size_t i = 0; i < pairs->n; i++)
         if (timed[i])
             shift_of(&pairs->items[i], classes, &half);
@@ -289,7 +276,8 @@ void kb_shift_plan(struct kb_power *power, const struct kb_timing *b,
         power->needed = kb_student_quantile(power->significant_p, shift->df);
         power->found = kb_student_quantile(0.05, shift->df);
     }
-    double least = fmax(power->needed * shift->sd, log1p(power->limit));
+    double deviations = fmax(power->needed, power->worst_factor * shift->worst);
+    double least = fmax(deviations * shift->sd, log1p(power->limit));
     shift->detectable = expm1(least + power->found * shift->sd);
     set_wants(shift, b, power->limit / 2);
 }
