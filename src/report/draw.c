@@ -22,7 +22,8 @@ static const char settings[] =
     "set linetype 7 lc rgb '#65a30d' pt 7 ps 0.45\n"
     "set linetype 8 lc rgb '#475569' pt 5 ps 0.40\n"
     "set linetype cycle 8\n"
-    "set clip two\n";
+    "set clip two\n"
+    "set errorbars 0\n";
 
 bool kb_draw_begin(struct kb_drawing *drawing, struct kb_err *err) {
     *drawing = (struct kb_drawing){0};
@@ -32,8 +33,10 @@ bool kb_draw_begin(struct kb_drawing *drawing, struct kb_err *err) {
     return true;
 }
 
-void kb_draw_figure(struct kb_drawing *drawing) {
+void kb_draw_figure(struct kb_drawing *drawing, const char *caption) {
     int n = drawing->n_figures++;
+    kb_strings_add(&drawing->captions, &drawing->arena,
+                   kb_arena_strdup(&drawing->arena, caption));
     kb_buf_printf(&drawing->script,
                   "unset output\nset term svg size 560,360 dynamic noenhanced font "
                   "'sans-serif,12' name 'f%d'\nset output '%d.svg'\n",
@@ -152,4 +155,5 @@ bool kb_draw_svg(const struct kb_drawing *drawing, int figure, struct kb_buf *ou
 void kb_draw_end(struct kb_drawing *drawing) {
     kb_temp_free(&drawing->temp);
     kb_buf_free(&drawing->script);
+    kb_arena_free(&drawing->arena);
 }

@@ -16,6 +16,21 @@ bool kb_html_table(const struct kb_survey *survey, struct kb_rows *rows,
 bool kb_html_plots(const struct kb_survey *survey, struct kb_rows *rows,
                    struct kb_sink *sink, struct kb_err *err);
 
+/* In html_against.c: the rows that are held against another build or variant. */
+struct kb_html_against {
+    struct kb_arena arena;
+    struct kb_strings pairs; /* "fast-math against precise" */
+    struct kb_html_ratio {
+        int pair;
+        double ratio, low, high;
+    } * items;
+    size_t n;
+};
+bool kb_html_against_read(const struct kb_survey *survey, struct kb_rows *rows,
+                          struct kb_html_against *out, struct kb_err *err);
+/* "fast-math": what a row is held against, as far as it is another; unescaped. */
+void kb_html_against_words(const struct kb_row *row, struct kb_buf *out);
+
 /* ---- drawing, in draw.c ----------------------------------------------------------------
  */
 
@@ -24,12 +39,14 @@ struct kb_drawing {
     struct kb_temp temp;
     struct kb_buf script;
     int n_figures, n_files;
-    bool failed; /* a file could not be written; `err` says why */
+    struct kb_arena arena;
+    struct kb_strings captions; /* of each figure */
+    bool failed;                /* a file could not be written; `err` says why */
     struct kb_err err;
 };
 bool kb_draw_begin(struct kb_drawing *drawing, struct kb_err *err);
 /* The next figure: all that is added to the script from here on is of it. */
-void kb_draw_figure(struct kb_drawing *drawing);
+void kb_draw_figure(struct kb_drawing *drawing, const char *caption);
 /* An axis, 'x' or 'y': its label, which is no name of the report's; and that it is
  * logarithmic from `low` to `high` > `low` > 0. */
 void kb_draw_label(struct kb_drawing *drawing, char axis, const char *text);
@@ -43,6 +60,8 @@ bool kb_draw_run(struct kb_drawing *drawing, struct kb_err *err);
 /* A figure as an <svg> element whose ids are no other figure's. */
 bool kb_draw_svg(const struct kb_drawing *drawing, int figure, struct kb_buf *out,
                  struct kb_err *err);
+/* A figure for each pair: ratios with their intervals, from the fastest. */
+void kb_html_against_draw(struct kb_html_against *against, struct kb_drawing *drawing);
 /* Safe on a zeroed drawing. */
 void kb_draw_end(struct kb_drawing *drawing);
 

@@ -22,9 +22,9 @@ struct plots {
     struct kb_strings ops, series; /* series: builds, and devices where there are several */
     struct point *points;
     int64_t n, step, seen;
+    struct kb_html_against against;
     struct kb_drawing drawing;
-    struct kb_strings captions; /* of each figure */
-    const char *note;           /* of what is not drawn; NULL: nothing */
+    const char *note; /* of what is not drawn; NULL: nothing */
 };
 
 /* ---- points ----------------------------------------------------------------------------
@@ -110,10 +110,6 @@ static int save(struct plots *p, struct data *data) {
     return file;
 }
 
-static void caption(struct plots *p, const char *text) {
-    kb_strings_add(&p->captions, &p->arena, text);
-}
-
 static void script(struct plots *p, const char *text) {
     kb_buf_puts(&p->drawing.script, text);
 }
@@ -162,7 +158,8 @@ static void draw_latency(struct plots *p, int op) {
         end_block(&data, start);
     }
     int blocks = data.blocks, file = save(p, &data);
-    kb_draw_figure(&p->drawing);
+    kb_draw_figure(&p->drawing, kb_arena_printf(&p->arena, "%s: %s time by size",
+                                                p->ops.items[op], method));
     bytes_axis(p, &data);
     kb_draw_log_axis(&p->drawing, 'y', data.y_low / 1.3, data.y_high * 1.3);
     kb_draw_label(&p->drawing, 'y', "us");
@@ -176,7 +173,6 @@ static void draw_latency(struct plots *p, int op) {
                   "for [i=%d:%d] '%d.dat' index i using 1:2 with points lt i+%d title "
                   "columnheader(1)\n",
                   floors, blocks - 1, file, 1 - floors);
-    caption(p, kb_arena_printf(&p->arena, "%s: %s time by size", p->ops.items[op], method));
 }
 
 static void draw_latencies(struct plots *p) {
@@ -248,7 +244,7 @@ static void draw_ceiling(struct plots *p) {
     int blocks = data.blocks, file = save(p, &data);
     if (!blocks)
         return;
-    kb_draw_figure(&p->drawing);
+    kb_draw_figure(&p->drawing, "share of the ceiling by size");
     bytes_axis(p, &data);
     kb_draw_label(&p->drawing, 'y', "share of the ceiling, %");
     script(p, "set yrange [0:120]\n");
@@ -256,7 +252,6 @@ static void draw_ceiling(struct plots *p) {
                   "plot 100 with lines lw 1 dt 2 lc rgb '#94a3b8' notitle, for [i=0:%d] "
                   "'%d.dat' index i using 1:2 with points lt i+1 title columnheader(1)\n",
                   blocks - 1, file);
-    caption(p, "share of the ceiling by size");
 }
 
 /* A line for each device: what its memory allows at so many operations a byte. */
@@ -293,7 +288,10 @@ static void draw_roofline(struct plots *p) {
     int roofs = add_roofs(p, low / 4, high * 4, &data);
     add_kinds(p, pick_rate, &data);
     int blocks = data.blocks, file = save(p, &data);
-    kb_draw_figure(&p->drawing);
+    kb_draw_figure(
+        &p->drawing,
+        "roofline: operations by time over operations by byte; the line is what the "
+        "device's memory allows, as a kernel without maths reaches it");
     kb_draw_log_axis(&p->drawing, 'x', low / 2, high * 2);
     kb_draw_log_axis(&p->drawing, 'y', data.y_low / 2, data.y_high * 2);
     kb_draw_label(&p->drawing, 'x', "operations per byte");
@@ -308,8 +306,6 @@ static void draw_roofline(struct plots *p) {
                   "for [i=%d:%d] '%d.dat' index i using 1:2 with points lt i+%d title "
                   "columnheader(1)\n",
                   roofs, blocks - 1, file, 1 - roofs);
-    caption(p, "roofline: operations by time over operations by byte; the line is what the "
-               "device's memory allows, as a kernel without maths reaches it");
 }
 
 /* ---- errors ----------------------------------------------------------------------------
@@ -357,7 +353,10 @@ static void draw_errors(struct plots *p) {
     if (!blocks)
         return;
     int names = save_names(p);
-    kb_draw_figure(&p->drawing);
+    kb_draw_figure(
+        &p->drawing,
+        "the worst element of each case as a share of its bound: past 1 is wrong, 0 "
+        "is correctly rounded");
     kb_buf_printf(
         &p->drawing.script,
         "set logscale y\nset ylabel 'err/bound'\nset xrange [-0.6:%g]\nset yrange "
@@ -373,8 +372,6 @@ static void draw_errors(struct plots *p) {
         "using 1:3:xtic(2) with points pt 0 lc rgb '#ffffff' notitle, for [i=0:%d] "
         "'%d.dat' index i using 1:2 with points lt i+1 title columnheader(1)\n",
         names, blocks - 1, file);
-    caption(p, "the worst element of each case as a share of its bound: past 1 is wrong, 0 "
-               "is correctly rounded");
 }
 
 /* ---- the section -----------------------------------------------------------------------
@@ -386,7 +383,7 @@ static void put_figures(const struct plots *p, struct kb_buf *out, struct kb_err
         kb_buf_puts(out, "<figure>");
         if (kb_draw_svg(&p->drawing, f, out, err)) {
             kb_buf_puts(out, "<figcaption>");
-            kb_markup(p->captions.items[f], out);
+            kb_markup(p->drawing.captions.items[f], out);
             kb_buf_puts(out, "</figcaption></figure>\n");
         }
     }
@@ -400,6 +397,7 @@ static void draw(struct plots *p, struct kb_buf *out) {
     if (kb_draw_begin(&p->drawing, &err)) {
         draw_latencies(p);
         draw_ceiling(p);
+        kb_html_against_draw(&p->against, &p->drawing);
         draw_roofline(p);
         draw_errors(p);
     }
@@ -427,7 +425,8 @@ bool kb_html_plots(const struct kb_survey *survey, struct kb_rows *rows,
     int64_t n = survey->tally.rows;
     p.step = n > POINTS_MAX ? (n + POINTS_MAX - 1) / POINTS_MAX : 1;
     p.points = kb_arena_array(&p.arena, (size_t)(n / p.step + 1), sizeof *p.points);
-    bool ok = kb_rows_visit(rows, sink, add_point, &p, err);
+    bool ok = kb_rows_visit(rows, sink, add_point, &p, err) &&
+              kb_html_against_read(survey, rows, &p.against, err);
     if (ok) {
         kb_buf_puts(&sink->text, "<section id=\"plots\"><h2>Plots</h2>\n");
         if (survey->tally.ceilings)
@@ -439,6 +438,7 @@ bool kb_html_plots(const struct kb_survey *survey, struct kb_rows *rows,
         draw(&p, &sink->text);
         kb_buf_puts(&sink->text, "</section>\n");
     }
+    kb_arena_free(&p.against.arena);
     kb_arena_free(&p.arena);
     return ok;
 }

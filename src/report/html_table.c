@@ -1,5 +1,6 @@
 /* html_table.c - all rows of a report as a table of its page. */
 #include "report/html.h"
+#include "versus.h"
 
 #include <math.h>
 #include <string.h>
@@ -39,6 +40,11 @@ static void add_heads(const struct kb_survey *s, struct kb_buf *out) {
             continue;
         head("GB/s", number, out);
         head("ceiling", number, out);
+    }
+    if (s->against) {
+        head("A", "", out);
+        head("B against A, 95 %", number, out);
+        head("speed", "", out);
     }
     head("registers", number, out);
     if (s->tally.rows > s->tally.count[KB_PASS])
@@ -84,6 +90,22 @@ static void add_times(const struct kb_survey *s, const struct kb_row *row,
     }
 }
 
+static void add_against(const struct kb_survey *s, const struct kb_row *row,
+                        struct kb_buf *out) {
+    const struct kb_speed *speed = row->against ? &row->against->speeds[s->first] : NULL;
+    bool there = speed && speed->there;
+    struct kb_buf words = {0};
+    kb_html_against_words(row, &words);
+    text_cell(kb_buf_text(&words), "", out);
+    kb_buf_clear(&words);
+    if (there)
+        kb_speed_words(speed, true, &words);
+    number_cell(there ? kb_buf_text(&words) : "-", there ? speed->ratio - 1 : (double)NAN,
+                "", out);
+    text_cell(there ? kb_speed_word(speed->verdict) : "", "", out);
+    kb_buf_free(&words);
+}
+
 static void add_case(const struct kb_row *row, struct kb_buf *out) {
     struct kb_buf id = {0}, sampled = {0};
     kb_buf_puts(&id, row->case_id);
@@ -114,6 +136,8 @@ static void add_row(void *context, const struct kb_row *row) {
     number_cell(kb_cell_ratio(kb_row_error(row)).text, kb_row_error(row), "", out);
     number_cell(kb_cell_ratio(kb_row_ulp(row)).text, kb_row_ulp(row), "", out);
     add_times(s, row, out);
+    if (s->against)
+        add_against(s, row, out);
     double count = registers > 0 ? (double)registers : (double)NAN;
     number_cell(kb_cell_number(count).text, count, "", out);
     if (s->tally.rows > s->tally.count[KB_PASS]) {

@@ -80,6 +80,72 @@ static void without_gnuplot_a_line_says_so(void **state) {
     assert_null(strstr(text, "<svg"));
 }
 
+/* Three cases, B's time at 1.1, 0.8 and 1.0 of A's. */
+static struct kb_journal *compared_rows(struct place *p) {
+    static const double ratios[] = {1.1, 0.8, 1.0};
+    struct kb_journal *journal = open_journal(p);
+    struct kb_tally *tally = kb_arena_alloc(&p->arena, sizeof *tally);
+    struct kb_err err = {0};
+    for (size_t i = 0; i < 2 * KB_COUNT(ratios); i++) {
+        struct kb_row row = sample_row();
+        double r = ratios[i / 2];
+        struct kb_against against = {
+            .build = "precise", .variant = "vec16", .elements = -1};
+        against.speeds[KB_GRAPH] =
+            (struct kb_speed){true,
+                              r,
+                              r - 0.01,
+                              r + 0.01,
+                              1e-5,
+                              40,
+                              r < 1 ? KB_FASTER : r > 1 ? KB_SLOWER : KB_SAME};
+        sample_time(&row, KB_GRAPH, 1000 * (i % 2 ? r : 1));
+        row.build = i % 2 ? "fast-math" : "precise";
+        row.against = i % 2 ? &against : NULL;
+        assert_true(kb_journal_add(journal, &row, &err));
+        kb_tally_add(tally, &row);
+    }
+    assert_true(kb_journal_finish(journal, tally, true, NULL, 0.83, &err));
+    return journal;
+}
+
+static void builds_that_are_compared_have_a_column_with_the_interval(void **state) {
+    struct place *p = *state;
+    const char *text = report_of(p, compared_rows(p), KB_FORMAT_HTML);
+    assert_non_null(strstr(text, "<th scope=\"col\" class=\"n\">B against A, 95 %</th>"));
+    assert_non_null(strstr(text, "<td>precise</td><td class=\"n\" data-v=\"-0.2\">-20.0 % "
+                                 "[-21.0 -19.0]</td><td>FASTER</td>"));
+    assert_int_equal(count(text, "<td>SLOWER</td>"), 1);
+    text = report_of(p, three_rows(p, true), KB_FORMAT_HTML);
+    assert_null(strstr(text, "B against A"));
+}
+
+static void ratios_are_drawn_from_the_fastest(void **state) {
+    struct place *p = *state;
+    struct kb_journal *journal = compared_rows(p);
+    struct kb_survey *survey = kb_arena_alloc(&p->arena, sizeof *survey);
+    struct kb_html_against against = {0};
+    struct kb_drawing drawing;
+    struct kb_rows *rows = NULL;
+    struct kb_err err = {0};
+    char path[512];
+    size_t size;
+    assert_true(kb_rows_of_journal(journal, &rows, &err));
+    assert_true(kb_survey_rows(rows, survey, &err));
+    assert_int_equal(survey->against, 3);
+    assert_true(kb_html_against_read(survey, rows, &against, &err));
+    assert_true(kb_draw_begin(&drawing, &err));
+    kb_html_against_draw(&against, &drawing);
+    assert_int_equal(drawing.n_figures, 1);
+    assert_true(kb_starts_with(drawing.captions.items[0], "fast-math against precise: "));
+    snprintf(path, sizeof path, "%s/0.dat", drawing.temp.path);
+    assert_string_equal(whole_file(p, path, &size), "1 -20 -21 -19\n2 0 -1 1\n3 10 9 11\n");
+    kb_draw_end(&drawing);
+    kb_arena_free(&against.arena);
+    kb_rows_close(rows);
+    kb_journal_close(journal, false);
+}
+
 /* ---- drawing ---------------------------------------------------------------------------
  */
 
@@ -128,6 +194,8 @@ int main(void) {
         BARE(names_are_text_and_nothing_is_fetched),
         BARE(the_script_alone_may_run),
         BARE(without_gnuplot_a_line_says_so),
+        BARE(builds_that_are_compared_have_a_column_with_the_interval),
+        BARE(ratios_are_drawn_from_the_fastest),
         cmocka_unit_test(a_name_in_data_is_no_command),
         cmocka_unit_test(figures_come_back_with_ids_of_their_own),
     };

@@ -69,6 +69,8 @@ struct kb_survey {
     char build[64], device[16], variant[64]; /* the first row's */
     bool has[KB_METHOD_COUNT];
     int first;       /* the first method that was timed; -1: none */
+    int64_t against; /* rows whose time by it is held against another build or variant */
+    int64_t compared[KB_METHOD_COUNT];
     double ms_total; /* of all rows */
 };
 bool kb_survey_rows(struct kb_rows *rows, struct kb_survey *survey, struct kb_err *err);

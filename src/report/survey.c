@@ -34,6 +34,8 @@ static void look_at(void *context, const struct kb_row *row) {
     s->many_variants |= differs(s->variant, sizeof s->variant, row->variant);
     for (int m = 0; m < KB_METHOD_COUNT; m++)
         s->has[m] |= row->times[m].there;
+    for (int m = 0; row->against && m < KB_METHOD_COUNT; m++)
+        s->compared[m] += row->against->speeds[m].there;
     s->ms_total += row->ms_total;
 }
 
@@ -42,6 +44,7 @@ bool kb_survey_rows(struct kb_rows *rows, struct kb_survey *survey, struct kb_er
     survey->first = -1;
     for (int m = KB_METHOD_COUNT - 1; m >= 0; m--)
         survey->first = survey->has[m] ? m : survey->first;
+    survey->against = survey->first < 0 ? 0 : survey->compared[survey->first];
     return ok;
 }
 
