@@ -35,18 +35,18 @@
   "variants": {
     "lists": {
       "why":   "sorting networks in a few lanes a token: many tokens, topk up to 8",
-      "when":  "mode == fp32 && norm == selected && ties != high && scale != before && topk <= 8 && experts % vec == 0 && tokens * lanes >= 128 * sm_count",
-      "entry": "routing_lists<KB_T, list_order<KB_T>>",
+      "when":  "mode == fp32 && norm == selected && ties != high && scale != before && topk <= 8 && experts % vec == 0 && in_stride % vec == 0 && tokens * lanes >= 128 * sm_count",
+      "entry": "routing_lists<KB_T, list_order<KB_T>, {in_pitch > 0}>",
       "grid":  "ceil_div(tokens, 256 / lanes)", "block": 256, "pdl": true,
       "args":  ["logits", "per_expert_scale", "weights", "ids", "i64 tokens", "i32 experts",
-                "i32 topk", "i32 lanes", "i32 scale_type"] },
+                "i32 topk", "i32 lanes", "i32 scale_type", "u32 in_stride"] },
     "rounds": {
       "why":   "one warp a token, a reduction a slot, nothing else: few tokens, 64, 128 or 256 experts, topk up to 8",
-      "when":  "mode == fp32 && norm == selected && ties != high && scale != before && topk <= 8 && (experts == 64 || experts == 128 || experts == 256)",
+      "when":  "mode == fp32 && norm == selected && ties != high && scale != before && topk <= 8 && (experts == 64 || experts == 128 || experts == 256) && in_stride % vec == 0",
       "entry": "routing_rounds<KB_T>",
       "grid":  "ceil_div(tokens, 4)", "block": 128, "pdl": true,
       "args":  ["logits", "per_expert_scale", "weights", "ids", "i64 tokens", "i32 experts",
-                "i32 topk", "i32 scale_type"] },
+                "i32 topk", "i32 scale_type", "u32 in_stride"] },
     "warp": {
       "why":   "one warp a token and a reduction a slot: any topk and words, up to 256 experts",
       "when":  "scale != before && experts <= 256",
@@ -54,7 +54,7 @@
       "grid":  "ceil_div(tokens, 4)", "block": 128, "pdl": true,
       "args":  ["logits", "per_expert_scale", "weights", "ids", "i64 tokens", "i32 experts",
                 "i32 topk", "i32 scale_type", "i32 ties == high", "i32 mode == eager",
-                "i32 norm == all", "i32 norm == scaled"] },
+                "i32 norm == all", "i32 norm == scaled", "u32 in_stride"] },
     "warp_wide": {
       "why":   "the same with more registers, for more than 256 experts",
       "when":  "scale != before && experts > 256",
@@ -62,7 +62,7 @@
       "grid":  "ceil_div(tokens, 4)", "block": 128, "pdl": true,
       "args":  ["logits", "per_expert_scale", "weights", "ids", "i64 tokens", "i32 experts",
                 "i32 topk", "i32 scale_type", "i32 ties == high", "i32 mode == eager",
-                "i32 norm == all", "i32 norm == scaled"] },
+                "i32 norm == all", "i32 norm == scaled", "u32 in_stride"] },
     "before": {
       "why":   "warp, of products with the scale in fp32: scale=before, up to 256 experts",
       "when":  "scale == before && experts <= 256",
@@ -70,7 +70,7 @@
       "grid":  "ceil_div(tokens, 4)", "block": 128, "pdl": true,
       "args":  ["logits", "per_expert_scale", "weights", "ids", "i64 tokens", "i32 experts",
                 "i32 topk", "i32 scale_type", "i32 ties == high", "i32 mode == eager",
-                "i32 norm == all", "i32 norm == scaled"] },
+                "i32 norm == all", "i32 norm == scaled", "u32 in_stride"] },
     "before_wide": {
       "why":   "the same with more registers, for more than 256 experts",
       "when":  "scale == before && experts > 256",
@@ -78,7 +78,7 @@
       "grid":  "ceil_div(tokens, 4)", "block": 128, "pdl": true,
       "args":  ["logits", "per_expert_scale", "weights", "ids", "i64 tokens", "i32 experts",
                 "i32 topk", "i32 scale_type", "i32 ties == high", "i32 mode == eager",
-                "i32 norm == all", "i32 norm == scaled"] },
+                "i32 norm == all", "i32 norm == scaled", "u32 in_stride"] },
     "chain": {
       "why":   "unfused: topk, softmax, gather, product and cast, each to memory",
       "when":  "mode == eager && norm == selected && scale == after",
@@ -90,7 +90,7 @@
       "launches": [
         { "entry": "chain_topk<KB_T>", "grid": "ceil_div(tokens, 4)", "block": 128, "pdl": true,
           "args":  ["logits", "selected", "ids", "i64 tokens", "i32 experts", "i32 topk",
-                    "i32 ties == high"] },
+                    "i32 ties == high", "u32 in_stride"] },
         { "entry": "chain_softmax<KB_T>", "grid": "ceil_div(tokens, 256)", "block": 256, "pdl": true,
           "args":  ["selected", "shares", "i64 tokens", "i32 topk"] },
         { "entry": "chain_gather<KB_T>", "grid": "blocks", "block": 256, "pdl": true,
@@ -280,10 +280,11 @@ KB_DEVICE float max_of_lanes(float x, int n) {
  * Lane q of a group of `lanes` takes every lanes-th vector of a row from the q-th on. What a
  * row has no more of is taken for -NaN behind all experts: no key is larger. */
 
-template <class T, class Order>
+template <class T, class Order, bool kPitched = false>
 __global__ void __launch_bounds__(256, Order::kBlocks)
     routing_lists(const T *logits, const void *per_expert_scale, float *weights, int *ids,
-                  long long tokens, int experts, int topk, int lanes, int scale_type) {
+                  long long tokens, int experts, int topk, int lanes, int scale_type,
+                  unsigned stride) {
     using key = typename Order::key;
     constexpr int kVec = 16 / sizeof(T), kPerWord = 4 / sizeof(T), kRounds = 32 / kVec;
     constexpr int kWords = 8 / kPerWord; // of a list
@@ -293,7 +294,8 @@ __global__ void __launch_bounds__(256, Order::kBlocks)
     key *lists = shared[threadIdx.x / 32], best[8];
     long long first = (long long)(blockIdx.x * 8ull + threadIdx.x / 32) << (5 - bits);
     long long token = first + (lane >> bits);
-    const kb_vec<16> *row = kb_vecs<16>(logits + token * experts) + q;
+    const T *start = logits + (kPitched ? token * stride : token * experts);
+    const kb_vec<16> *row = kb_vecs<16>(start) + q;
     int vecs = token < tokens ? experts / kVec - q : 0;
     kb_vec<16> v[kRounds];
 
@@ -444,9 +446,9 @@ KB_DEVICE void route(const T *row, const void *scale, float *weights, int *ids, 
 template <class T>
 __global__ void __launch_bounds__(128)
     routing_rounds(const T *logits, const void *per_expert_scale, float *weights, int *ids,
-                   long long tokens, int experts, int topk, int scale_type) {
+                   long long tokens, int experts, int topk, int scale_type, unsigned stride) {
     long long token = blockIdx.x * 4ll + threadIdx.x / 32;
-    const T *row = logits + token * experts;
+    const T *row = logits + token * stride;
     weights += token * topk;
     ids += token * topk;
     kb_let_next_start();
@@ -541,12 +543,12 @@ template <class T, int kMaxItems, bool kBefore = false>
 __global__ void __launch_bounds__(128)
     routing_warp(const T *logits, const void *per_expert_scale, float *weights, int *ids,
                  long long tokens, int experts, int topk, int scale_type, int ties_high,
-                 int eager, int norm_all, int norm_scaled) {
+                 int eager, int norm_all, int norm_scaled, unsigned stride) {
     using order = typename scores<T, kBefore>::order;
     using key = typename order::key;
     int lane = threadIdx.x % 32;
     long long token = blockIdx.x * 4ll + threadIdx.x / 32;
-    const T *row = logits + token * experts;
+    const T *row = logits + token * stride;
     const scores<T, kBefore> from(row, per_expert_scale, scale_type);
     unsigned turn = turn_of(ties_high);
     key best = order::kPad;
@@ -587,7 +589,7 @@ __global__ void __launch_bounds__(128)
 template <class T>
 __global__ void __launch_bounds__(128)
     chain_topk(const T *logits, T *selected, int *ids, long long tokens, int experts,
-               int topk, int ties_high) {
+               int topk, int ties_high, unsigned stride) {
     int lane = threadIdx.x % 32;
     long long token = blockIdx.x * 4ll + threadIdx.x / 32;
     unsigned turn = turn_of(ties_high);
@@ -596,7 +598,7 @@ __global__ void __launch_bounds__(128)
     kb_wait_inputs();
     if (token >= tokens)
         return;
-    const scores<T, false> from(logits + token * experts, nullptr, 0);
+    const scores<T, false> from(logits + token * stride, nullptr, 0);
     auto k = select_any<32>(from, experts, topk, turn, best);
     if (lane < topk) {
         selected[token * topk + lane] = from_f32<T>(order<T>::logit(k));

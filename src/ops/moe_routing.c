@@ -28,13 +28,24 @@
  *                    fp32, are what is selected from and what l is; the weights are not
  *                    multiplied. A product that is NaN is +NaN, all of them alike
  *
+ *     in_pitch=P     rows of the logits begin P elements apart. What lies between them is
+ *                    NaN, no expert's
+ *
  * Cost. The logits once, 8 bytes a slot, the scale once. Operations as a sorting network's
  * comparisons, E log2(E)^2 / 2, and 6 a slot. */
 #include "ops/moe_routing.h"
 
 #include <math.h>
 
-enum { PARAM_TOPK, PARAM_MODE, PARAM_TIES, PARAM_NORM, PARAM_SCALE, PARAM_SCALE_DTYPE };
+enum {
+    PARAM_TOPK,
+    PARAM_MODE,
+    PARAM_TIES,
+    PARAM_NORM,
+    PARAM_SCALE,
+    PARAM_SCALE_DTYPE,
+    PARAM_IN_PITCH
+};
 enum { TOPK_DEFAULT = 8 };
 
 static int number(const struct kb_case *c, int param) {
@@ -48,12 +59,18 @@ static enum kb_dtype scale_dtype_of(const struct kb_case *c) {
     return word == KB_SCALE_SAME ? c->dtype : dtypes[word];
 }
 
+static int64_t in_stride_of(const struct kb_case *c) {
+    int64_t pitch = (int64_t)c->set[PARAM_IN_PITCH].v;
+    return pitch ? pitch : c->shape[1];
+}
+
 struct kb_routing kb_routing_of(const struct kb_case *c) {
     return (struct kb_routing){
         .dtype = c->dtype,
         .scale_dtype = scale_dtype_of(c),
         .tokens = c->shape[0],
         .experts = c->shape[1],
+        .in_stride = in_stride_of(c),
         .topk = number(c, PARAM_TOPK),
         .mode = number(c, PARAM_MODE),
         .ties = number(c, PARAM_TIES),
@@ -76,6 +93,10 @@ static bool check_shape(const struct kb_case *c, struct kb_err *err) {
     if (number(c, PARAM_TOPK) > experts)
         return kb_fail(err, KB_INPUT, "topk=%d of %lld experts: at most all of them",
                        number(c, PARAM_TOPK), (long long)experts);
+    if (in_stride_of(c) < experts)
+        return kb_fail(err, KB_INPUT,
+                       "in_pitch must be 0 or at least EXPERTS, %lld is less than %lld",
+                       (long long)in_stride_of(c), (long long)experts);
     return true;
 }
 
@@ -97,7 +118,7 @@ static bool check_words(const struct kb_case *c, struct kb_err *err) {
 /* Where several answers are right, ids are a range and no bits. */
 static bool add_tensors(const struct kb_routing *r, struct kb_problem *p,
                         struct kb_err *err) {
-    const int64_t logits[] = {r->tokens, r->experts}, slots[] = {r->tokens, r->topk};
+    const int64_t logits[] = {r->tokens, r->in_stride}, slots[] = {r->tokens, r->topk};
     if (!kb_problem_tensor(p, "logits", KB_IN, r->dtype, 2, logits, KB_RULE_BOUND, err) ||
         !kb_problem_tensor(p, "per_expert_scale", KB_IN, r->scale_dtype, 1, &r->experts,
                            KB_RULE_BOUND, err))
@@ -151,6 +172,7 @@ static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err
         return false;
     kb_problem_name(p, "tokens", r.tokens);
     kb_problem_name(p, "experts", r.experts);
+    kb_problem_name(p, "in_stride", r.in_stride);
     kb_problem_means(p, "scale_dtype", words[r.scale_dtype]);
     add_cost(&r, p);
     return true;
@@ -234,6 +256,15 @@ static const struct kb_param params[] = {
             .kind = KB_PARAM_WORD,
             .words = "same,bf16,fp16,fp32",
             .def = KB_SCALE_SAME,
+        },
+    [PARAM_IN_PITCH] =
+        {
+            .name = "in_pitch",
+            .help =
+                "elements from a row of the logits to the next, EXPERTS or more; 0: rows\n"
+                "follow each other",
+            .kind = KB_PARAM_INT,
+            .max = INT32_MAX,
         },
 };
 

@@ -26,6 +26,7 @@ enum {
 struct kb_routing {
     enum kb_dtype dtype, scale_dtype;
     int64_t tokens, experts;
+    int64_t in_stride; /* elements from a row of the logits to the next */
     int topk, mode, ties, norm, scale;
 };
 /* Of a case with two axes. */

@@ -2,7 +2,8 @@
  *
  * Scales are uniform in (0, 2), one of its own for each expert, whatever the fill, or a
  * gather from a wrong one would not show. Where the fill is about special numbers, they
- * have some: `nan` every kind, `zeros` and `outliers` zeros and negative numbers. */
+ * have some: `nan` every kind, `zeros` and `outliers` zeros and negative numbers. Between
+ * rows of logits that a pitch keeps apart is NaN. */
 #include "ops/moe_routing.h"
 
 #include <math.h>
@@ -57,8 +58,9 @@ static bool is_own(enum kb_fill fill) {
            fill == KB_FILL_NAN;
 }
 
-static void fill_logits(const struct kb_routing *r, enum kb_fill fill, uint64_t seed,
-                        int64_t first, int64_t count, void *data) {
+/* Elements of rows that follow each other. */
+static void fill_rows(const struct kb_routing *r, enum kb_fill fill, uint64_t seed,
+                      int64_t first, int64_t count, void *data) {
     const struct kb_fill_key key = {
         .seed = seed, .tensor = "logits", .fill = fill, .row = r->experts};
     int64_t chunks = count / CHUNK + (count % CHUNK > 0);
@@ -73,6 +75,27 @@ static void fill_logits(const struct kb_routing *r, enum kb_fill fill, uint64_t 
         for (int64_t i = 0; i < n; i++)
             values[i] = logit_at(fill, seed, r->experts, first + from + i, values[i]);
         kb_encode_range(r->dtype, values, n, data, from);
+    }
+}
+
+static void fill_logits(const struct kb_routing *r, enum kb_fill fill, uint64_t seed,
+                        int64_t first, int64_t count, void *data) {
+    int64_t stride = r->in_stride, end = first + count, rows = (end - 1) / stride + 1;
+    if (stride == r->experts) {
+        fill_rows(r, fill, seed, first, count, data);
+        return;
+    }
+#pragma omp parallel for schedule(static) num_threads(kb_threads(count))
+    for (int64_t row = first / stride; row < rows; row++) {
+        int64_t origin = row * stride, start = first > origin ? first - origin : 0;
+        int64_t stop = end - origin < stride ? end - origin : stride;
+        int64_t there = stop < r->experts ? stop : r->experts;
+        char *at =
+            (char *)data + (size_t)(origin + start - first) * kb_dtype_bytes(r->dtype);
+        if (start < there)
+            fill_rows(r, fill, seed, row * r->experts + start, there - start, at);
+        for (int64_t i = start > there ? start : there; i < stop; i++)
+            kb_bits_put(r->dtype, at, i - start, kb_encode(r->dtype, NAN));
     }
 }
 
@@ -107,7 +130,7 @@ static void fill_scale(const struct kb_routing *r, enum kb_fill fill, uint64_t s
 void kb_routing_fill(const struct kb_problem *p, int t, uint64_t seed, int64_t first,
                      int64_t count, void *data) {
     struct kb_routing r = kb_routing_of(p->c);
-    if (t == KB_ROUTE_LOGITS)
+    if (t == KB_ROUTE_LOGITS && count)
         fill_logits(&r, p->c->fill, seed, first, count, data);
     else if (t == KB_ROUTE_SCALE)
         fill_scale(&r, p->c->fill, seed, first, count, data);

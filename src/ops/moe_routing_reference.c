@@ -296,7 +296,7 @@ void kb_routing_reference(const struct kb_problem *p, const void *const *in,
     for (int64_t i = 0; i < count; i++) {
         int64_t token = (first + i) / r.topk, j = (first + i) % r.topk;
         if (i == 0 || j == 0) {
-            row.first = token * r.experts;
+            row.first = token * r.in_stride;
             select_best(&row);
             if (t == KB_ROUTE_WEIGHTS)
                 weigh(&row, sum_of(&row), chosen ? chosen + token * r.topk : NULL, slots);
@@ -335,7 +335,7 @@ bool kb_routing_low_precision(const struct kb_problem *p, const void *const *in,
     for (int64_t i = 0; i < count; i++) {
         int64_t token = (first + i) / r.topk, j = (first + i) % r.topk;
         if (i == 0 || j == 0) {
-            row.first = token * r.experts;
+            row.first = token * r.in_stride;
             select_best(&row);
             weigh(&row, low_sum_of(&row), chosen ? chosen + token * r.topk : NULL, slots);
         }
@@ -355,7 +355,7 @@ int kb_routing_sources(const struct kb_problem *p, const void *const *in, int t,
     struct row row = {.r = &r, .logits = in[KB_ROUTE_LOGITS]};
     bool weight = t == KB_ROUTE_WEIGHTS;
     row.scale = r.scale == KB_SCALE_NONE ? NULL : in[KB_ROUTE_SCALE];
-    row.first = i / r.topk * r.experts;
+    row.first = i / r.topk * r.in_stride;
     select_best(&row);
     int64_t expert = expert_of(&r, row.best[i % r.topk]);
     int n = 0;
