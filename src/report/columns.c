@@ -18,6 +18,7 @@ static const struct kb_column_info columns[KB_C_COUNT] = {
     [KB_C_SHARED] = {"shared", "shared", 7, false, 2, KB_WORST_LARGEST},
     [KB_C_CODE] = {"code", "code", 7, false, 1, KB_WORST_LARGEST},
     [KB_C_COMPILED] = {"compiled", "compiled", 8, false, 0, KB_WORST_LARGEST},
+    [KB_C_LOADED] = {"loaded", "loaded", 6, false, 4, KB_WORST_LARGEST},
     [KB_C_CASE] = {"case", "case", 0, true, 0, KB_WORST_BY_NAME},
     [KB_C_VERDICT] = {"verdict", "", 0, false, 0, KB_WORST_LARGEST},
 };
@@ -69,6 +70,8 @@ static double code_number(enum kb_column_kind kind, const struct kb_row *row) {
         return known(row->built && code->shared_bytes >= 0, (double)code->shared_bytes);
     case KB_C_CODE:
         return known(row->built && code->code_bytes >= 0, (double)code->code_bytes);
+    case KB_C_LOADED: /* nothing is on the host */
+        return known(row->built && code->load_ms > 0, code->load_ms);
     default:
         return known(row->built && !code->cached, code->compile_ms);
     }
@@ -116,6 +119,10 @@ struct kb_cell kb_column_cell(const struct kb_column *column, const struct kb_ro
     case KB_C_REGISTERS:
         return kb_cell_number(value);
     case KB_C_COMPILED:
+        if (row->built && row->code.cached)
+            return (struct kb_cell){"cached"};
+        return kb_cell_ms(value);
+    case KB_C_LOADED:
         return kb_cell_ms(value);
     default:
         return kb_cell_bytes(value);

@@ -18,6 +18,7 @@ enum kb_column_kind {
     KB_C_SHARED,
     KB_C_CODE,
     KB_C_COMPILED,
+    KB_C_LOADED,
     KB_C_CASE, /* the last two are always there; they are to sort by */
     KB_C_VERDICT,
     KB_C_COUNT

@@ -47,6 +47,25 @@ static void the_rate_is_of_the_first_method(void **state) {
     assert_non_null(strstr(kb_buf_text(&v->text), "4.81    53.0"));
 }
 
+static void a_build_shows_what_it_took_or_that_the_cache_had_it(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_code(&row);
+    row.code.compile_ms = 47.1;
+    row.code.load_ms = 0.21;
+    v->plan.layout = KB_LAYOUT_BUILD;
+    make_table(v, 0);
+    kb_table_head(&v->table, &v->text);
+    assert_non_null(strstr(kb_buf_text(&v->text), "  compiled  loaded\n"));
+    kb_buf_clear(&v->text);
+    kb_table_row(&v->table, &row, &v->text);
+    assert_non_null(strstr(kb_buf_text(&v->text), "     47 ms  0.2 ms\n"));
+    row.code.cached = true;
+    row.code.load_ms = 0; /* of the host, which loads nothing */
+    kb_table_row(&v->table, &row, &v->text);
+    assert_non_null(strstr(kb_buf_text(&v->text), "    cached       -\n"));
+}
+
 static void every_word_is_a_column_and_no_other_is(void **state) {
     struct view *v = *state;
     struct kb_strings words = {0}, keys = {0};
@@ -133,6 +152,7 @@ int main(void) {
         TEST(columns_asked_for_stand_in_their_order),
         TEST(columns_asked_for_stay_where_there_is_no_room),
         TEST(the_rate_is_of_the_first_method),
+        TEST(a_build_shows_what_it_took_or_that_the_cache_had_it),
         TEST(every_word_is_a_column_and_no_other_is),
         TEST(the_worst_comes_first_and_what_has_no_number_last),
         TEST(names_are_in_order_with_their_numbers),

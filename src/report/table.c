@@ -107,7 +107,7 @@ static void add_by_default(struct kb_table *table) {
     add_column(table, KB_C_VARIANT, "variant", plan->variant_width, 0,
                plan->many_variants ? 0 : kb_column_info(KB_C_VARIANT)->leaves);
     if (plan->layout == KB_LAYOUT_BUILD) {
-        for (enum kb_column_kind k = KB_C_REGISTERS; k <= KB_C_COMPILED; k++)
+        for (enum kb_column_kind k = KB_C_REGISTERS; k <= KB_C_LOADED; k++)
             add(table, k);
         return;
     }
@@ -367,6 +367,8 @@ void kb_table_summary(const struct kb_table *table, const struct kb_tally *tally
         kb_buf_printf(&line, " x %d builds", facts->n_builds);
     if (plan->many_devices)
         kb_buf_printf(&line, " x %d devices", facts->n_devices);
+    if (plan->layout == KB_LAYOUT_BUILD)
+        kb_buf_printf(&line, ", %lld distinct", (long long)tally->rows);
     kb_buf_puts(&line, ": ");
     add_counts(tally, &line);
     if (tally->ceilings > 0)

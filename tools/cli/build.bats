@@ -19,7 +19,7 @@ on_stub() {
     status_is 0
     has_line "* | built, not run"
     has_line "4 compiled in *, * at a time, * in all; 0 from the cache; loaded in *"
-    has_line "6 cases x 2 builds*: 4 pass, *"
+    has_line "6 cases x 2 builds, 4 distinct: 4 pass, *"
     [ "$(jq -c '[.rows[].code.cached]' cold.json)" = '[false,false,false,false]' ]
     [ "$(jq '[.rows[].code.compile_ms > 1] | all' cold.json)" = true ]
     on_stub --op silu --shape 7x16,9x16,11x16 --dtype bf16,fp32 --build precise,fast-math --mode build -o warm.json
