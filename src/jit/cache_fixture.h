@@ -22,15 +22,20 @@
  */
 
 struct place {
-    char root[64], folder[96];
+    struct kb_temp temp;
+    const char *root;
+    char folder[96];
 };
 
 static inline int setup(void **state) {
     struct place *place = test_calloc(1, sizeof *place);
-    snprintf(place->root, sizeof place->root, "/tmp/kb-cache-XXXXXX");
-    if (!mkdtemp(place->root))
+    struct kb_err err = {0};
+    if (!kb_temp_make(&place->temp, &err))
         return -1;
-    snprintf(place->folder, sizeof place->folder, "%s/cache", place->root);
+    place->root = place->temp.path;
+    if ((size_t)snprintf(place->folder, sizeof place->folder, "%s/cache", place->root) >=
+        sizeof place->folder)
+        return -1;
     setenv("KBENCH_CACHE", place->folder, 1);
     unsetenv("KBENCH_CACHE_MAX");
     *state = place;
@@ -39,11 +44,9 @@ static inline int setup(void **state) {
 
 static inline int teardown(void **state) {
     struct place *place = *state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", place->root);
-    int rc = system(command);
+    kb_temp_free(&place->temp);
     test_free(place);
-    return rc;
+    return 0;
 }
 
 /* ---- makers ----------------------------------------------------------------------------

@@ -16,7 +16,8 @@ struct fixture {
     struct kb_kernel kernel;
     struct kb_includes found;
     struct kb_err err;
-    char root[64];
+    struct kb_temp temp;
+    const char *root;
 };
 
 static void write_file(struct fixture *f, const char *name, const char *text, size_t size) {
@@ -29,9 +30,9 @@ static void write_file(struct fixture *f, const char *name, const char *text, si
 static int setup(void **state) {
     struct fixture *f = test_calloc(1, sizeof *f);
     *state = f;
-    snprintf(f->root, sizeof f->root, "/tmp/kb-includes-XXXXXX");
-    if (!mkdtemp(f->root))
+    if (!kb_temp_make(&f->temp, &f->err))
         return -1;
+    f->root = f->temp.path;
     f->kernel.path = kb_arena_printf(&f->arena, "%s/mine.cu", f->root);
     f->kernel.user = true;
     const char *sub = kb_arena_printf(&f->arena, "%s/sub", f->root);
@@ -44,12 +45,10 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
     struct fixture *f = *state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", f->root);
-    int rc = system(command);
+    kb_temp_free(&f->temp);
     kb_arena_free(&f->arena);
     test_free(f);
-    return rc;
+    return 0;
 }
 
 static bool collect(struct fixture *f, const char *text) {

@@ -30,7 +30,8 @@ struct fixture {
     struct kb_nvrtc_job job;
     struct kb_nvrtc_result result;
     struct kb_err err;
-    char root[64];
+    struct kb_temp temp;
+    const char *root;
 };
 
 static void set_source(struct fixture *f, const char *text) {
@@ -45,9 +46,9 @@ static void add_entry(struct fixture *f, const char *entry) {
 static int setup(void **state) {
     struct fixture *f = test_calloc(1, sizeof *f);
     *state = f;
-    snprintf(f->root, sizeof f->root, "/tmp/kb-nvrtc-XXXXXX");
-    if (!mkdtemp(f->root))
+    if (!kb_temp_make(&f->temp, &f->err))
         return -1;
+    f->root = f->temp.path;
     setenv("KBENCH_CACHE", kb_arena_printf(&f->arena, "%s/cache", f->root), 1);
     f->kernel.path = kb_arena_printf(&f->arena, "%s/mine.cu", f->root);
     f->kernel.user = true;
@@ -63,14 +64,12 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
     struct fixture *f = *state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", f->root);
-    int rc = system(command);
+    kb_temp_free(&f->temp);
     kb_nvrtc_close(f->nvrtc);
     kb_nvrtc_result_free(&f->result);
     kb_arena_free(&f->arena);
     test_free(f);
-    return rc;
+    return 0;
 }
 
 static bool compile(struct fixture *f) {
