@@ -416,6 +416,7 @@ const struct kb_option kb_options[] = {
 
     {.name = "--baseline",
      .arg = "BASE.json",
+     .brief = "--baseline BASE.json",
      .type = KB_O_TEXT,
      .at = AT(baseline),
      .group = KB_G_COMPARE,

@@ -231,6 +231,9 @@ static void page_environment(struct kb_page *page) {
 const struct kb_topic kb_topics[] = {
     {"run", NULL, "OPTIONS", page_run},
     {"list", NULL, "LISTS", page_list},
+    {"diff", NULL, "DIFFERENCES", kb_page_diff},
+    {"gate", NULL, "GATES", kb_page_gate},
+    {"merge", NULL, "JOINED REPORTS", kb_page_merge},
     {"help", NULL, NULL, kb_topics_page},
     {"cases", "case files and ids, fills and dtypes", "CASES", page_cases},
     {"methods", "how kernels are timed, and what the times are worth", "METHODS",

@@ -27,8 +27,8 @@ static const double assumed[CLASSES] = {0.003, 0.0025, 0.016, 0.005};
 static const double assumed_df = 30;
 
 static int class_of(enum kb_method method, double ns) {
-    bool event_pair = method == KB_COLD || method == KB_HOT;
-    return 2 * event_pair + (ns > long_ns);
+    bool one_by_one = method != KB_GRAPH && method != KB_PDL;
+    return 2 * one_by_one + (ns > long_ns);
 }
 
 static double middle_of(double *values, int n) {
