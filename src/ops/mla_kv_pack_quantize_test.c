@@ -16,6 +16,10 @@ static void what_is_wrong_is_refused(void **state) {
     (void)state;
     assert_refused("3x4x5", "", "TOKENSxHEADS, got 3 axes");
     assert_refused("0x0", "", "HEADS must be from 1 to 65535, got 0");
+    assert_refused("0x4", "in_pitch=511", "in_pitch 511 is less than a token's 512");
+    assert_refused("0x4", "in_pitch=1023,source=packed", "in_pitch 1023 is less than");
+    assert_refused("0x4", "pe_pitch=63", "pe_pitch 63 is less than a token's 64");
+    assert_refused("0x4", "out_pitch=767", "out_pitch 767 is less than a token's 768");
     assert_refused("0x4", "scale=0", "scale must be above 0 and finite in fp32, got 0");
 }
 
@@ -51,10 +55,13 @@ static void codes_round_to_even_saturate_and_keep_nan(void **state) {
     static const struct {
         double x;
         uint32_t code;
-    } golden[] = {{0x1p-10, 0x00}, {0x1p-9, 0x01},    {1.5 * 0x1p-9, 0x02}, {0x1p-6, 0x08},
-                  {1, 0x38},       {1.0625, 0x38},    {1.1875, 0x3a},       {100, 0x6c},
-                  {240, 0x77},     {432, 0x7e},       {448, 0x7e},          {1e9, 0x7e},
-                  {-1, 0xb8},      {-INFINITY, 0xfe}, {-0.0, 0x80}};
+    } golden[] = {{0x1p-10, 0x00},      {0x1p-9, 0x01},    {1.5 * 0x1p-9, 0x02},
+                  {0x1p-6, 0x08},       {0.00099, 0x01},   {0.013, 0x07},
+                  {2.5 * 0x1p-9, 0x02}, {1.07, 0x39},      {464, 0x7e},
+                  {INFINITY, 0x7e},     {1, 0x38},         {1.0625, 0x38},
+                  {1.1875, 0x3a},       {100, 0x6c},       {240, 0x77},
+                  {432, 0x7e},          {448, 0x7e},       {1e9, 0x7e},
+                  {-1, 0xb8},           {-INFINITY, 0xfe}, {-0.0, 0x80}};
     for (size_t i = 0; i < KB_COUNT(golden); i++)
         assert_int_equal(code(kb_encode(KB_BF16, golden[i].x), "scale=1"), golden[i].code);
     assert_int_equal(code(0x7fc0, "scale=1"), 0x7f);
@@ -86,11 +93,56 @@ static void the_rope_part_of_a_token_goes_to_all_its_heads(void **state) {
     }
 }
 
+static void assert_slices(const char *set, int64_t in_pitch, int64_t v_start) {
+    struct kb_problem p;
+    struct kb_case c = case_of("3x2", set);
+    uint16_t x[3 * 700], pe[3 * 576];
+    double want[3 * 400], bound[3 * 400];
+    bool packed = v_start > 0;
+    c.fill = KB_FILL_NORMAL;
+    resolve(&c, &p);
+    const void *in[KB_MAX_TENSORS] = {[K_PE] = pe};
+    in[packed ? KV : K_NOPE] = x;
+    in[packed ? KV : V_IN] = x;
+    c.op->fill(&p, packed ? KV : V_IN, 1, 0, 3 * in_pitch, x);
+    c.op->fill(&p, K_PE, 1, 0, 3 * 576, pe);
+    int64_t width = packed ? 256 : 128;
+    for (int64_t i = 0; i < 3 * in_pitch; i++)
+        assert_int_equal(isnan(kb_decode(KB_BF16, x[i])), i % in_pitch >= 2 * width);
+    for (int i = 0; i < 3 * 576; i++)
+        assert_int_equal(isnan(kb_decode(KB_BF16, pe[i])), i % 576 < 512);
+    for (int t = K_FP8; t <= V_FP8; t++) {
+        int part = t == K_FP8 ? 192 : 128;
+        c.op->reference(&p, in, NULL, t, 0, 3 * 400, want, bound);
+        for (int i = 0; i < 3 * 400; i++) {
+            int token = i / 400, head = i % 400 / part, d = i % 400 % part;
+            assert_int_equal(bound[i] == KB_KEEP, head >= 2);
+            if (head >= 2)
+                continue;
+            uint16_t bits = t == V_FP8 ? x[token * in_pitch + head * width + v_start + d]
+                            : d < 128  ? x[token * in_pitch + head * width + d]
+                                       : pe[token * 576 + 512 + d - 128];
+            double value = kb_decode(KB_BF16, bits);
+            assert_true(want[i] == (double)kb_encode(KB_E4M3, value));
+            struct kb_source s[KB_MAX_SOURCES];
+            assert_int_equal(c.op->sources(&p, in, t, i, s), 1);
+            assert_true(s[0].value == value);
+        }
+    }
+}
+
+static void rows_may_be_slices_of_wider_ones(void **state) {
+    (void)state;
+    assert_slices("in_pitch=301,pe_pitch=576,out_pitch=400", 301, 0);
+    assert_slices("in_pitch=555,pe_pitch=576,out_pitch=400,source=packed", 555, 128);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_wrong_is_refused),
         cmocka_unit_test(a_packed_buffer_takes_the_place_of_two_tensors),
         cmocka_unit_test(codes_round_to_even_saturate_and_keep_nan),
+        cmocka_unit_test(rows_may_be_slices_of_wider_ones),
         cmocka_unit_test(the_rope_part_of_a_token_goes_to_all_its_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
