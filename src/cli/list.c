@@ -292,13 +292,15 @@ static void list_devices(bool with_gaps, struct kb_buf *out) {
 /* ---- cases and builds ------------------------------------------------------------------
  */
 
-int kb_list_cases(struct kb_suite *suite, struct kb_terminal *terminal) {
+int kb_list_cases(struct kb_suite *suite, struct kb_terminal *terminal, int format) {
     struct kb_arena arena = {0};
     struct kb_buf text = {0};
     struct kb_case one;
     int width = kb_suite_id_width(suite);
     while (!terminal->failed && kb_suite_next(suite, &arena, &one)) {
-        if (terminal->look.verbose) {
+        if (format == KB_FORMAT_JSONL) {
+            kb_case_line(&one, &text);
+        } else if (terminal->look.verbose) {
             kb_buf_printf(&text, "%-*s  %s  %s%s", width, one.id, one.tags, one.origin,
                           one.why ? "  " : "");
             kb_escape(&text, one.why ? one.why : "", one.why ? strlen(one.why) : 0);
@@ -333,8 +335,9 @@ static int list_cases(const struct kb_options *options, struct kb_complaints *c)
     if (is_empty(&query) || (!query.files.count && !query.ids.count && !query.shapes.count))
         kb_strings_add(&query.match, &arena, "*");
     kb_terminal_open(options, &terminal);
-    int status = kb_suite_open(&suite, &query, c) ? kb_list_cases(suite, &terminal)
-                                                  : kb_exit_complaints(c);
+    int status = kb_suite_open(&suite, &query, c)
+                     ? kb_list_cases(suite, &terminal, options->format)
+                     : kb_exit_complaints(c);
     kb_suite_free(suite);
     kb_arena_free(&arena);
     return status;

@@ -510,8 +510,9 @@ int kb_command_run(const struct kb_options *options, int argc, char *const argv[
     } else {
         for (size_t i = 0; i < run->plan.notes.count; i++)
             kb_terminal_note(&run->terminal, "%s", run->plan.notes.items[i]);
-        status = options->mode == KB_LIST ? kb_list_cases(run->plan.suite, &run->terminal)
-                                          : run_cases(run, argc, argv);
+        status = options->mode == KB_LIST
+                     ? kb_list_cases(run->plan.suite, &run->terminal, options->format)
+                     : run_cases(run, argc, argv);
     }
     kb_fleet_close(&run->fleet);
     kb_run_plan_free(&run->plan);

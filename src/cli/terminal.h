@@ -39,7 +39,9 @@ extern const struct kb_exit_status kb_exits[];
 extern const size_t kb_exit_count;
 
 /* An id a line, or with tags, origin and why for -v. The exit status. */
-int kb_list_cases(struct kb_suite *suite, struct kb_terminal *terminal);
+int kb_list_cases(struct kb_suite *suite, struct kb_terminal *terminal, int format);
+/* One as a line of JSON, all that its id leaves to defaults told. */
+void kb_case_line(const struct kb_case *c, struct kb_buf *out);
 /* Formula, tensors, parameters and limits of an op, for kbench help OP. */
 void kb_help_op(const struct kb_op *op, struct kb_buf *out);
 
