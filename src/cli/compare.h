@@ -21,10 +21,4 @@ bool kb_compare_print(const struct kb_options *options, struct kb_terminal *term
                       struct kb_buf *screen, struct kb_buf *json, struct kb_buf *wrote,
                       struct kb_err *err);
 
-/* Gate a run that has ended: its screen to standard output, why the status is not 0 into
- * `why`. The status of the gate alone; 0, with `err`, where the baseline cannot be read. */
-int kb_gate_of_run(const struct kb_options *options, const struct kb_loaded *base,
-                   struct kb_rows *rows, struct kb_terminal *terminal, struct kb_buf *why,
-                   struct kb_err *err);
-
 #endif
