@@ -190,6 +190,20 @@ static bool write_reports(struct kb_run *run, struct kb_rows *rows, struct kb_bu
     return ok;
 }
 
+/* Against the baseline: the screen behind the summary. */
+static void gate(struct kb_run *run, struct kb_rows *rows, struct kb_err *err) {
+    struct kb_buf screen = {0};
+    run->gate_status = kb_baseline_gate(&run->baseline, run->options, rows,
+                                       &run->terminal.look, &screen, &run->gate_words, err);
+    if (run->screens && screen.len) {
+        struct kb_buf text = {0};
+        kb_buf_printf(&text, "\n%s", screen.data);
+        kb_terminal_print(&run->terminal, &text);
+        kb_buf_free(&text);
+    }
+    kb_buf_free(&screen);
+}
+
 /* The journal's end, the reports, what is printed. False if what was measured is in the
  * journal alone. The first error is run->err. */
 static bool finish(struct kb_run *run, struct kb_buf *wrote) {
@@ -207,6 +221,8 @@ static bool finish(struct kb_run *run, struct kb_buf *wrote) {
     if (ok) {
         print_end(run, &end, rows, &shown);
         ok = write_reports(run, rows, wrote, &err);
+        if (ok && run->baseline.there && !signal)
+            gate(run, rows, &shown);
         kb_run_tell_github(run, rows);
     }
     kb_rows_close(rows);
@@ -228,9 +244,13 @@ int kb_run_end(struct kb_run *run) {
     } else if (run->err.kind) {
         status = kb_status_worse(status, kb_err_status(&run->err));
         kb_buf_puts(&why, run->err.msg);
+    } else if (run->gate_status) { /* it counts what is wrong as well */
+        status = kb_status_worse(status, run->gate_status);
+        kb_buf_puts(&why, kb_buf_text(&run->gate_words));
     } else {
         status_words(run, status, &why);
     }
+    kb_buf_free(&run->gate_words);
     if (kept) /* what was measured is not lost with its report */
         kb_buf_printf(&why, "; the rows so far are in %s", kept);
     kb_terminal_progress_end(&run->terminal);

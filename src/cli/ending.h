@@ -2,6 +2,7 @@
 #ifndef KB_CLI_ENDING_H
 #define KB_CLI_ENDING_H
 
+#include "cli/baseline.h"
 #include "cli/fleet.h"
 #include "cli/plan.h"
 #include "versus.h"
@@ -17,6 +18,7 @@ struct kb_run {
     struct kb_journal *journal;
     struct kb_tally tally;
     struct kb_compiles compiles; /* of this run */
+    struct kb_baseline baseline; /* --baseline */
     struct kb_table table;
     struct kb_versus versus; /* where `side_by_side`: in place of the table */
     bool side_by_side;
@@ -24,6 +26,8 @@ struct kb_run {
     bool screens;                /* table or screen on standard output, no --format */
     int shrunk[KB_REASON_COUNT]; /* rows whose smallest case was looked for */
     struct kb_sorter sorter;     /* of --sort: rows of the table until the end */
+    int gate_status;             /* of --baseline; 0: fine */
+    struct kb_buf gate_words;    /* why it is not 0 */
     bool stopped;                /* by --fail-fast */
     bool not_timed;              /* a single row was to be timed only if it passed */
     int64_t start_ns;

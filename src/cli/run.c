@@ -290,6 +290,43 @@ static const struct kb_smallest *shrink(const struct kb_run *run, int device,
     return kb_shrink(&how, job, row, arena);
 }
 
+/* A worker of its own for one job; meanwhile it stands in the fleet, where Ctrl-C finds it.
+ */
+struct again {
+    struct kb_run *run;
+    int device;
+};
+
+static bool run_again(void *context, const struct kb_job *job, struct kb_arena *arena,
+                      struct kb_row *row) {
+    const struct again *again = context;
+    struct kb_run *run = again->run;
+    struct kb_worker **place = &run->fleet.workers[again->device], *usual = *place;
+    struct kb_worker *fresh = NULL;
+    struct kb_err err = {0};
+    int64_t timeout_ms = (int64_t)run->options->timeout_ms;
+    if (kb_interrupted() ||
+        !kb_worker_start(&run->fleet.options[again->device], &fresh, &err))
+        return false;
+    *place = fresh;
+    bool ok = kb_worker_run(fresh, job, timeout_ms ? timeout_ms : TIMEOUT_MS, arena, row,
+                            &err);
+    *place = usual;
+    kb_worker_end(fresh);
+    return ok && !kb_interrupted();
+}
+
+/* What looks slower than the baseline is measured again. */
+static void look_again(struct kb_run *run, const struct kb_job *jobs, int n,
+                       struct kb_arena *arenas, struct kb_row *rows) {
+    for (int i = 0; run->baseline.there && i < run->fleet.n * n; i++) {
+        struct again context = {run, i / n};
+        const struct kb_again again = {run_again, &context};
+        kb_baseline_look(&run->baseline, run->options, &run->facts.devices[i / n], &jobs[i],
+                        &again, &arenas[i / n], &rows[i]);
+    }
+}
+
 /* Rows as they came, case by case: each build and variant, on each device. */
 static bool emit_rows(struct kb_run *run, struct kb_row *rows, int n) {
     bool ok = true;
@@ -326,6 +363,8 @@ static bool run_jobs(struct kb_run *run, const struct kb_job *jobs, int n,
         own[i] = job_on(run, &jobs[i % n], i / n, &arenas[i / n]);
     bool ok = kb_fleet_run(&run->fleet, own, n, timeout_ms ? timeout_ms : TIMEOUT_MS,
                            arenas, rows, &run->err);
+    if (ok)
+        look_again(run, own, n, arenas, rows);
     for (int i = 0; ok && i < run->fleet.n * n; i++)
         if (is_to_shrink(run, &rows[i]))
             rows[i].smallest = shrink(run, i / n, &own[i], &rows[i], &arenas[i / n]);
@@ -429,6 +468,7 @@ static bool open_run(struct kb_run *run, int argc, char *const argv[], struct kb
     const char *target = o->outputs.count ? o->outputs.items[0] : NULL;
     struct kb_buf note = {0};
     bool ok = check_outputs(o, &run->arena, err) &&
+              kb_baseline_open(o, &run->baseline, err) &&
               (!o->dump || kb_folder_make(o->dump, err)) &&
               kb_fleet_open(o, &run->fleet, &note, err);
     if (ok && note.len)
@@ -516,6 +556,7 @@ int kb_command_run(const struct kb_options *options, int argc, char *const argv[
     }
     kb_fleet_close(&run->fleet);
     kb_run_plan_free(&run->plan);
+    kb_baseline_free(&run->baseline);
     kb_versus_free(&run->versus);
     kb_compiles_free(&run->compiles);
     kb_sorter_free(&run->sorter);
