@@ -51,8 +51,9 @@ struct kb_against {
  *
  * `level` makes up for many rows in one run: 1 in 1000 runs of equal builds may have a row
  * that is called FASTER or SLOWER, so each of `rows` has 1/1000/rows (Bonferroni). Rows are
- * printed as they finish; Benjamini and Hochberg's procedure would need all of them first,
- * and where nothing differs it is as strict. */
+ * printed as they finish: Benjamini and Hochberg's procedure would need all of them first,
+ * and where nothing differs it is as strict. Who measures on where a row is not clear yet
+ * divides the level by the number of times that it looks. */
 struct kb_speed_rule {
     double margin; /* relative: 0.01 */
     double level;

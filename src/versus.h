@@ -64,7 +64,9 @@ struct kb_versus {
     struct kb_arena arena;
     bool devices; /* in columns of their own; else each has lines of its own */
     bool begun;
-    int id_width;
+    int verdict_width, id_width;
+    int extra; /* for the names of devices, in front of the first of their columns */
+    bool ratios_alone; /* there is no room for intervals */
     bool has[KB_V_KINDS];
     struct kb_strings members; /* labels of the block under way */
     int n_sums;

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-enum { VERDICT_WIDTH = 6 };
-
 /* "---------- 0 NVIDIA H200 ----------" */
 static void add_name(const struct kb_device_info *device, int width, struct kb_buf *out) {
     struct kb_buf name = {0}, safe = {0};
@@ -27,11 +25,13 @@ static void add_name(const struct kb_device_info *device, int width, struct kb_b
 
 void kb_devices_names(const struct kb_versus *v, struct kb_buf *out) {
     int width = kb_versus_cells_width(v) - 2;
-    kb_buf_printf(out, "%*s", VERDICT_WIDTH + 2 + v->id_width, "");
+    size_t start = out->len;
+    kb_buf_printf(out, "%*s", v->verdict_width + 2 + v->id_width, "");
     for (int i = 0; i < v->plan.facts->n_devices; i++) {
         kb_buf_puts(out, "  ");
         add_name(&v->plan.facts->devices[i], width, out);
     }
+    kb_versus_trim(out, start);
     kb_buf_putc(out, '\n');
 }
 

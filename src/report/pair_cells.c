@@ -18,14 +18,26 @@ static const struct {
     [KB_V_TIME_A] = {"us A", "us A", 5, 0},
     [KB_V_CEILING] = {"ceil", "ceil", 5, 3},
     [KB_V_TIME_B] = {"us B", "us own", 6, 0},
-    [KB_V_SPEED] = {"B against A, 95 %", "against A, 95 %", 21, 0},
+    [KB_V_SPEED] = {"B against A, 95 %", "against A, 95 %", 22, 0},
     [KB_V_BITS] = {"bits differ", "bits differ", 11, 2},
 };
 
-enum { VERDICT_WIDTH = 6, SHORT_SPEED = 17, SPEED_WORD = 9, MOST_LEAVES = 4 };
+enum {
+    VERDICT_WIDTH = 6,
+    WIDEST_VERDICT = 9,
+    SHORT_SPEED = 17, /* word and ratio */
+    SPEED_WORD = 9,
+    RATIO_ALONE = 8,
+    MOST_LEAVES = 4,
+};
 
 static int width_of(const struct kb_versus *v, int kind) {
-    return kind == KB_V_SPEED && v->devices ? SHORT_SPEED : kinds[kind].width;
+    bool first = kind == KB_V_TIME_A || (kind == KB_V_ERROR_A && !v->has[KB_V_TIME_A]);
+    if (kind == KB_V_SPEED && v->devices)
+        return SHORT_SPEED;
+    if (kind == KB_V_SPEED && v->ratios_alone)
+        return RATIO_ALONE;
+    return kinds[kind].width + (first ? v->extra : 0);
 }
 
 int kb_versus_cells_width(const struct kb_versus *v) {
@@ -35,12 +47,25 @@ int kb_versus_cells_width(const struct kb_versus *v) {
     return width;
 }
 
+/* The name of a device stands over its columns, " 0 NVIDIA H200 ". */
+static void make_room_for_names(struct kb_versus *v) {
+    v->extra = 0;
+    for (int i = 0; v->devices && i < v->plan.facts->n_devices; i++) {
+        const struct kb_device_info *device = &v->plan.facts->devices[i];
+        int name = kb_columns(device->id) + kb_columns(device->name) + 3;
+        int room = kb_versus_cells_width(v) - 2;
+        v->extra += name > room ? name - room : 0;
+    }
+}
+
 /* Take out what goes first, until the lines fit; false where they do not. */
 static bool fit(struct kb_versus *v, int groups) {
     int most = v->look.width;
+    v->verdict_width = VERDICT_WIDTH; /* longer ones eat into the room of their id */
     for (int leaves = 1;; leaves++) {
+        make_room_for_names(v);
         if (most <= 0 ||
-            VERDICT_WIDTH + 2 + v->id_width + groups * kb_versus_cells_width(v) <= most)
+            v->verdict_width + 2 + v->id_width + groups * kb_versus_cells_width(v) <= most)
             return true;
         if (leaves > MOST_LEAVES)
             return false;
@@ -70,7 +95,15 @@ static void choose_lines(struct kb_versus *v, bool bench) {
     v->has[KB_V_ULP_A] = v->has[KB_V_ULP_B] = true;
     v->has[KB_V_TIME_A] = v->has[KB_V_TIME_B] = v->has[KB_V_SPEED] = bench;
     v->has[KB_V_BITS] = true;
-    fit(v, 1);
+    v->ratios_alone = !fit(v, 1) && bench;
+}
+
+/* Room for the longest verdict, where there is some. */
+static void widen(struct kb_versus *v) {
+    int width = WIDEST_VERDICT + 2 + v->id_width + kb_versus_cells_width(v);
+    if (v->plan.layout == KB_LAYOUT_BENCH && !v->devices &&
+        (v->look.width <= 0 || width <= v->look.width))
+        v->verdict_width = WIDEST_VERDICT;
 }
 
 bool kb_versus_make(struct kb_versus *v, const struct kb_versus_plan *plan,
@@ -83,6 +116,7 @@ bool kb_versus_make(struct kb_versus *v, const struct kb_versus_plan *plan,
         choose_devices(v, bench, pairs))
         return true;
     choose_lines(v, bench);
+    widen(v);
     return pairs;
 }
 
@@ -97,11 +131,12 @@ void kb_versus_heads(const struct kb_versus *v, int n, struct kb_buf *out) {
         int width = width_of(v, k);
         if (!v->has[k])
             continue;
-        const char *head = n > 2                           ? kinds[k].many
-                           : n == 1 && k == KB_V_TIME_A    ? "us"
-                           : n == 1 && k == KB_V_ERROR_A   ? "err/bound"
-                           : k == KB_V_SPEED && v->devices ? "B against A"
-                                                           : kinds[k].head;
+        const char *head = n > 2                                ? kinds[k].many
+                           : n == 1 && k == KB_V_TIME_A         ? "us"
+                           : n == 1 && k == KB_V_ERROR_A        ? "err/bound"
+                           : k == KB_V_SPEED && v->devices      ? "B against A"
+                           : k == KB_V_SPEED && v->ratios_alone ? "against A"
+                                                                : kinds[k].head;
         kb_buf_printf(out, "  %*s", left ? -width : width, head);
     }
 }
@@ -176,13 +211,13 @@ static void add_text(const struct kb_versus *v, int kind, const struct kb_row *a
     else if (kind == KB_V_LETTER)
         kb_buf_putc(&text, (char)('A' + member));
     else if (speed)
-        kb_speed_words(speed, true, &text);
+        kb_speed_words(speed, !v->ratios_alone, &text);
     else
         kb_buf_putc(&text, '-');
     /* Ratios end in one column. */
     const char *percent = strchr(kb_buf_text(&text), '%');
     int indent = kind == KB_V_SPEED && percent ? 7 - (int)(percent - text.data) : 0;
-    int pad = kinds[kind].width - kb_columns(kb_buf_text(&text)) - indent;
+    int pad = width_of(v, kind) - kb_columns(kb_buf_text(&text)) - indent;
     kb_buf_printf(out, "%*s%s%*s", indent > 0 ? indent : 0, "", kb_buf_text(&text),
                   pad > 0 ? pad : 0, "");
     kb_buf_free(&text);
@@ -199,6 +234,6 @@ void kb_versus_cells(const struct kb_versus *v, const struct kb_row *a,
         else if (k == KB_V_DEVICE || k == KB_V_LETTER || k == KB_V_SPEED)
             add_text(v, k, a, b, member, out);
         else
-            kb_buf_printf(out, "%*s", kinds[k].width, number_of(v, k, a, b).text);
+            kb_buf_printf(out, "%*s", width_of(v, k), number_of(v, k, a, b).text);
     }
 }

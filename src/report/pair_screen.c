@@ -6,8 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { VERDICT_WIDTH = 6 };
-
 /* ---- what A, B, ... are ---------------------------------------------------------------
  */
 
@@ -102,7 +100,7 @@ static void begin_block(struct kb_versus *v, const struct kb_row *rows, int n,
     kb_buf_putc(out, '\n');
     if (v->devices)
         kb_devices_names(v, out);
-    kb_buf_printf(out, "%*s", VERDICT_WIDTH + 2 + v->id_width, "");
+    kb_buf_printf(out, "%*s", v->verdict_width + 2 + v->id_width, "");
     for (int i = 0; i < (v->devices ? v->plan.facts->n_devices : 1); i++)
         kb_versus_heads(v, n, out);
     while (out->len && out->data[out->len - 1] == ' ')
@@ -182,12 +180,12 @@ static void add_id(const struct kb_versus *v, const char *id, struct kb_buf *out
 void kb_versus_case(const struct kb_versus *v, const struct kb_row *row,
                     const char *verdict, const char *colored, struct kb_buf *out) {
     struct kb_buf id = {0};
-    int width = VERDICT_WIDTH + 2 + v->id_width, at = kb_columns(verdict);
+    int width = v->verdict_width + 2 + v->id_width, at = kb_columns(verdict);
     add_id(v, row->case_id, &id);
     kb_buf_puts(out, colored);
-    int pad = VERDICT_WIDTH - at;
+    int pad = v->verdict_width - at;
     kb_buf_printf(out, "%*s  %s", pad > 0 ? pad : 0, "", kb_buf_text(&id));
-    at = (at > VERDICT_WIDTH ? at : VERDICT_WIDTH) + 2 + kb_columns(kb_buf_text(&id));
+    at = (at > v->verdict_width ? at : v->verdict_width) + 2 + kb_columns(kb_buf_text(&id));
     kb_buf_printf(out, "%*s", at < width ? width - at : 0, "");
     kb_buf_free(&id);
 }
@@ -227,7 +225,7 @@ void kb_versus_alone(const struct kb_versus *v, const struct kb_row *row,
     if (verdict == KB_PASS || verdict == KB_FAIL)
         kb_versus_cells(v, row, NULL, 0, out);
     else
-        add_reason(v, row, VERDICT_WIDTH + 2 + v->id_width, out);
+        add_reason(v, row, v->verdict_width + 2 + v->id_width, out);
     kb_versus_trim(out, start);
     kb_buf_putc(out, '\n');
     kb_buf_free(&colored);
@@ -275,7 +273,7 @@ static void add_codes(const struct kb_versus *v, const struct kb_row *rows, int 
         struct kb_buf text = {0};
         kb_code_words(&rows[k], &text);
         if (text.len)
-            kb_buf_printf(out, "%*s%c %s\n", VERDICT_WIDTH + 2, "", 'A' + k,
+            kb_buf_printf(out, "%*s%c %s\n", v->verdict_width + 2, "", 'A' + k,
                           kb_buf_text(&text));
         kb_buf_free(&text);
     }

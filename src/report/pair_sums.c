@@ -98,7 +98,7 @@ static void add_sums(const struct kb_versus *v, int member, int device,
         add_verdicts(verdicts, &line);
         kb_buf_printf(&line, "%s%s", strchr(kb_buf_text(&line), ':') ? "; " : ": ",
                       kb_buf_text(&ops));
-        kb_wrap(kb_buf_text(&line), 0, 4, v->look.width, out);
+        kb_wrap_at(kb_buf_text(&line), "; ", v->look.width, out);
         kb_buf_putc(out, '\n');
     }
     kb_buf_free(&line);

@@ -1,0 +1,128 @@
+/* devices_test.c - several GPUs side by side, and below each other where there is no room.
+ */
+#include "report/pair_fixture.h"
+
+static void two_cases(struct pairs *p, int members) {
+    p->facts.n_devices = 2;
+    kb_versus_head(&p->versus, &p->text);
+    for (int c = 0; c < 2; c++) {
+        const char *id = c ? "gelu/16384x2048/bf16" : "gelu/83x1024/bf16";
+        for (int d = 0; d < 2; d++) {
+            int a = d * members;
+            pairs_row(p, a, id, "precise", d ? 2310 : 1230)->device = d ? "1" : "0";
+            if (members < 2)
+                continue;
+            pairs_row(p, a + 1, id, "fast-math", d ? 2240 : 1220)->device = d ? "1" : "0";
+            pairs_against(p, a, a + 1, d ? 0.97 : 0.995, d ? 0.96 : 0.99, d ? 0.98 : 1.0,
+                          d ? KB_FASTER : KB_SAME);
+        }
+        if (c && members > 1) {
+            pairs_fail(p, 3);
+            pairs_against(p, 2, 3, 0, 0, 0, KB_NOT_COMPARED);
+        }
+        kb_versus_group(&p->versus, p->rows, members, &p->text);
+    }
+    kb_versus_summary(&p->versus, &p->text);
+}
+
+static void each_device_has_columns_of_its_own(void **state) {
+    struct pairs p;
+    (void)state;
+    pairs_open(&p, KB_LAYOUT_BENCH, 2);
+    p.facts.n_devices = 2;
+    assert_true(pairs_make(&p, 120));
+    two_cases(&p, 2);
+    assert_string_equal(
+        p.text.data,
+        "0 NVIDIA H200 sm_90 | 1 NVIDIA L40S sm_89 | driver 580.159.04 | bf16 | kernel "
+        "act.cu\n"
+        "graph us, in turns over the same buffers | against A only within one device\n"
+        "A precise     -std=c++17                   32 registers, 0 spilled, 6.1 kB\n"
+        "B fast-math   -std=c++17 --use_fast_math   24 registers, 0 spilled, 4.4 kB, may "
+        "use 8x the bound\n"
+        "\n"
+        "                               ------------ 0 NVIDIA H200 ------------  "
+        "------------ 1 NVIDIA L40S ------------\n"
+        "                                us A   ceil    us B  B against A         us A   "
+        "ceil    us B  B against A\n"
+        "PASS    gelu/83x1024            1.23   97 %    1.22  SAME       -0.5 %   2.31   "
+        "97 "
+        "%    2.24  FASTER     -3.0 %\n"
+        "FAIL    gelu/16384x2048         1.23   97 %    1.22  SAME       -0.5 %   2.31   "
+        "97 "
+        "%       -  B FAIL\n"
+        "B against A, 0 NVIDIA H200: 2 SAME; gelu -0.5 % (geomean of 2)\n"
+        "B against A, 1 NVIDIA L40S: 1 FASTER; gelu -3.0 % (geomean of 1), wrong in 1 of "
+        "2\n");
+    pairs_close(&p);
+}
+
+static void without_room_each_device_has_a_line(void **state) {
+    struct pairs p;
+    (void)state;
+    pairs_open(&p, KB_LAYOUT_BENCH, 2);
+    p.facts.n_devices = 2;
+    assert_true(pairs_make(&p, 80));
+    two_cases(&p, 2);
+    assert_non_null(strstr(
+        p.text.data,
+        "                                  device   us A    us B  B against A, 95 %\n"
+        "SAME       gelu/83x1024           0        1.23    1.22    -0.5 % [ -1.0  "
+        "+0.0]\n"
+        "FASTER     gelu/83x1024           1        2.31    2.24    -3.0 % [ -4.0  "
+        "-2.0]\n"));
+    pairs_close(&p);
+}
+
+static void one_build_on_two_devices_is_times_and_ceilings(void **state) {
+    struct pairs p;
+    (void)state;
+    pairs_open(&p, KB_LAYOUT_BENCH, 1);
+    p.facts.n_devices = 2;
+    assert_true(pairs_make(&p, 100));
+    two_cases(&p, 1);
+    assert_string_equal(
+        p.text.data,
+        "0 NVIDIA H200 sm_90 | 1 NVIDIA L40S sm_89 | driver 580.159.04 | build precise | "
+        "bf16 | kernel act.cu\n"
+        "graph us\n"
+        "\n"
+        "                                0 NVIDIA H200    1 NVIDIA L40S\n"
+        "                                     us   ceil        us   ceil\n"
+        "PASS    gelu/83x1024               1.23   97 %      2.31   97 %\n"
+        "PASS    gelu/16384x2048            1.23   97 %      2.31   97 %\n");
+    pairs_close(&p);
+}
+
+static void one_build_on_one_device_is_for_the_table(void **state) {
+    struct pairs p;
+    (void)state;
+    pairs_open(&p, KB_LAYOUT_BENCH, 1);
+    assert_false(pairs_make(&p, 100));
+    p.facts.n_devices = 2;
+    assert_false(pairs_make(&p, 30));
+    pairs_close(&p);
+}
+
+static void checks_alone_compare_errors_and_bits(void **state) {
+    struct pairs p;
+    (void)state;
+    pairs_open(&p, KB_LAYOUT_CHECK, 2);
+    p.facts.n_devices = 2;
+    assert_true(pairs_make(&p, 100));
+    two_cases(&p, 2);
+    assert_non_null(strstr(p.text.data, "err/bound A      B  bits differ  err/bound A      "
+                                        "B  bits differ\n"));
+    pairs_close(&p);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_device_has_columns_of_its_own),
+        cmocka_unit_test(without_room_each_device_has_a_line),
+        cmocka_unit_test(one_build_on_two_devices_is_times_and_ceilings),
+        cmocka_unit_test(one_build_on_one_device_is_for_the_table),
+        cmocka_unit_test(checks_alone_compare_errors_and_bits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
