@@ -8,10 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* 24 blocks are the fewest whose signed ranks reach the level of 1000 rows and more. A
- * visit lasts long enough that what is queued in front of it is a small part; a graph's
- * sample alone does. */
+/* 24 blocks are the fewest whose signed ranks reach the level of 500 rows. A visit lasts
+ * long enough that what is queued in front of it is a small part; a graph's sample alone
+ * does. */
 enum { MIN_BLOCKS = 24, MAX_BLOCKS = 512, VISIT_NS = 500000, MAX_VISIT = 8, PROBE = 4 };
+/* It is looked after 24 blocks, and after each quarter more up to 512. */
+enum { LOOKS = 16, PATIENCE = 4 };
 
 struct lane { /* a member while it is timed */
     struct kb_member *member;
@@ -30,7 +32,7 @@ struct race { /* all of them, by one method */
     int n;
     struct lane *lanes;
     int per_visit; /* samples */
-    int64_t blocks, most_blocks;
+    int64_t blocks, most_blocks, precise_at;
     uint64_t seed;
 };
 
@@ -193,30 +195,46 @@ static void compare_lane(const struct race *race, const struct lane *b,
     kb_speed_widen(out, fmax(tick_a, tick_b) / 2);
 }
 
-/* Whether the difference is known as well as each of the two times is to be. */
-static bool narrow(const struct race *race, const struct lane *b) {
+/* What it takes to be FASTER or SLOWER: the same however often it was looked. */
+static struct kb_speed_rule rule_of(const struct race *race) {
+    struct kb_speed_rule rule = kb_speed_rule_for(race->job->compared);
+
+    rule.level /= LOOKS;
+    return rule;
+}
+
+/* Whether the difference is known as well as each of the two times is to be. *clear: and
+ * there is a verdict. */
+static bool narrow(const struct race *race, const struct lane *b, bool *clear) {
     const struct lane *a = &race->lanes[0];
+    const struct kb_speed_rule rule = rule_of(race);
     double target = kb_precision_for(race->job, a->blocks_ns[0]) / 2;
     double tick =
         fmax(a->facts.tick_ns / a->blocks_ns[0], b->facts.tick_ns / b->blocks_ns[0]);
     struct kb_speed speed;
 
     compare_lane(race, b, &speed);
+    *clear &=
+        b->member->against->same_code == 1 || kb_speed_judge(&speed, &rule) != KB_UNCLEAR;
     return (speed.high - speed.low) / 2 <= fmax(target, tick / 2) * speed.ratio;
 }
 
-static bool settled(const struct race *race) {
+/* All is as precise as was asked. What is not clear then may become so with some more, but
+ * not for ever: a difference may lie at the margin. */
+static bool settled(struct race *race) {
+    bool clear = true;
+
     for (int i = 0; i < race->n; i++)
         if (!lane_reached(race, &race->lanes[i]))
             return false;
     for (int i = 1; has_first(race) && i < race->n; i++)
-        if (!narrow(race, &race->lanes[i]))
+        if (!narrow(race, &race->lanes[i], &clear))
             return false;
-    return true;
+    if (!race->precise_at)
+        race->precise_at = race->blocks;
+    return clear || race->blocks >= PATIENCE * race->precise_at;
 }
 
-/* When it ends does not depend on which of them is ahead, or the verdicts would be too
- * bold. */
 static bool collect(struct race *race, const char **stopped, struct kb_err *err) {
     double limit_s = (race->job->max_time_s > 0 ? race->job->max_time_s : 5) * race->n;
     int64_t start = kb_now_ns(), look = MIN_BLOCKS;
@@ -279,7 +297,7 @@ static bool look_again(struct race *race, struct lane *lane, struct kb_err *err)
 }
 
 static void judge(const struct race *race) {
-    struct kb_speed_rule rule = kb_speed_rule_for(race->job->compared);
+    struct kb_speed_rule rule = rule_of(race);
 
     for (int i = 1; has_first(race) && i < race->n; i++) {
         struct kb_against *against = race->lanes[i].member->against;
