@@ -175,6 +175,21 @@ static void reference(const struct kb_problem *p, const void *const *in,
     }
 }
 
+/* The two sides of a row. */
+static int sources(const struct kb_problem *p, const void *const *in, int t, int64_t i,
+                   struct kb_source *out) {
+    bool lse = t == S || t == S_A;
+    int64_t row = lse ? i : i / p->c->shape[2];
+    int n = 0;
+    for (int side = S_A; side <= S_B; side += S_B - S_A) {
+        if (!lse)
+            out[n++] = (struct kb_source){p->tensors[side - 1].name, p->c->dtype,
+                                          at(p, in, side - 1, i)};
+        out[n++] = (struct kb_source){p->tensors[side].name, KB_FP32, at(p, in, side, row)};
+    }
+    return n;
+}
+
 /* tokenspeed's tests of its merge. */
 static void peer_tolerance(enum kb_dtype dtype, enum kb_dtype out, double *atol,
                            double *rtol) {
@@ -231,6 +246,7 @@ const struct kb_op kb_op_merge_state = {
     .macros = macros,
     .fill = fill,
     .reference = reference,
+    .sources = sources,
     .peer_tolerance = peer_tolerance,
     .conventions = conventions,
     .n_conventions = KB_COUNT(conventions),

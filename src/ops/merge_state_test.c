@@ -63,6 +63,24 @@ static void an_empty_side_leaves_the_other_and_two_leave_nothing(void **state) {
     assert_true(v == 0 && s == -INFINITY && bound[0] == 0 && bound[1] == 0);
 }
 
+static void a_failure_is_told_by_both_sides_of_its_row(void **state) {
+    (void)state;
+    static const char *const names[] = {"v_a", "s_a", "v_b", "s_b"};
+    struct kb_problem p;
+    struct kb_source s[KB_MAX_SOURCES];
+    struct kb_case c = case_of("1x2x2", "");
+    resolve(&c, &p);
+    const float v_a[] = {1, 2, 3, 4}, s_a[] = {5, 6}, v_b[] = {7, 8, 9, 10},
+                s_b[] = {11, 12};
+    const void *in[KB_MAX_TENSORS] = {v_a, s_a, v_b, s_b};
+    assert_int_equal(c.op->sources(&p, in, V, 3, s), 4);
+    for (int i = 0; i < 4; i++)
+        assert_string_equal(s[i].name, names[i]);
+    assert_true(s[0].value == 4 && s[1].value == 6 && s[2].value == 10 && s[3].value == 12);
+    assert_int_equal(c.op->sources(&p, in, S, 1, s), 2);
+    assert_true(s[0].value == 6 && s[1].value == 12);
+}
+
 /* The formula in float, by natural exponents, without any care. */
 static double worst_share(uint64_t seed, enum kb_fill fill) {
     struct kb_problem p;
@@ -103,6 +121,7 @@ int main(void) {
         cmocka_unit_test(in_place_there_is_no_output_of_its_own),
         cmocka_unit_test(the_golden_pair_merges_by_its_base),
         cmocka_unit_test(an_empty_side_leaves_the_other_and_two_leave_nothing),
+        cmocka_unit_test(a_failure_is_told_by_both_sides_of_its_row),
         cmocka_unit_test(a_plain_float_merge_is_inside_the_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

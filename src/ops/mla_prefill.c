@@ -289,10 +289,10 @@ static int sources(const struct kb_problem *p, const void *const *in, int t, int
     struct kb_mla m = kb_mla_of(p->c);
     int64_t row = i / (t == KB_MLA_LSE ? 1 : KB_MLA_V), token = row / m.heads, start;
     int b = kb_mla_sequence(m.q_lens, m.sequences, token, &start);
-    const double numbers[] = {b, (double)(token - start), (double)kb_mla_seen(&m, token),
+    const double numbers[] = {(double)kb_mla_seen(&m, token), b, (double)(token - start),
                               (double)(row % m.heads)};
-    static const char *const names[] = {"the sequence", "the query's place",
-                                        "the number of keys seen", "the head"};
+    static const char *const names[] = {"the number of keys seen", "the sequence",
+                                        "the query's place", "the head"};
     for (int k = 0; k < (int)KB_COUNT(names); k++)
         out[k] = (struct kb_source){names[k], KB_I32, numbers[k]};
     return KB_COUNT(names);

@@ -1,24 +1,28 @@
 /* mla_prefill_reference.c - attention in double, and how far a right kernel may be from it.
  * The formula is in mla_prefill.c.
  *
- * Bound. `want` is not rounded, and half an ulp of the output's dtype is free. With e =
- * 2^-24, what is left is what a kernel may be off by that multiplies in tensor cores:
- *   score  c times scale * sum |query key| for the sum of 192 products in fp32 (c = 2^-17,
- *          96 e), or in the 14 bits that tensor cores keep for e4m3 (2^-13; Hopper);
- *          4 e of the score for its scale; exp 4 e and 2 e for each unit of s_j - m. All
- *          this relative to P_j = exp(s_j - m): r_j.
+ * Bound. `want` is not rounded, and half an ulp of the output's dtype is free. With
+ * e = 2^-24, what is left is what a kernel may be off by that multiplies in tensor cores:
+ *   score  2^-17 (96 e) times scale * sum |query key| for 192 products summed in fp32.
+ *          In e4m3 tensor cores may keep 14 bits: of 32 products each is cut off 13
+ *          bits below the largest, half of that unit on average, with its sign; 10
+ *          units are six standard deviations of such a step; then the sum itself is,
+ *          after each of six steps. 4 e of the score for its scale; exp 4 e and 2 e
+ *          for each unit of s_j - m. All this relative to P_j = exp(s_j - m): r_j.
  *   P      is rounded to the input's dtype for the product with value, relative to some
- *          running maximum: p_j, half an ulp (2^-4 in e4m3, 2^-9 in bf16, 2^-12 in fp16) of
- *          P_j; in e4m3 2^-10 at least, or all of P_j where that is less, in fp16 2^-25.
- *          Such errors have no common sign but where the P_j are alike: allowed are
- *          2^-4 (2^-9, 2^-12) of the output itself, what the P_j at the grid's end add up
- * to with their signs, and six times the root of the sum of (p_j value_j)^2: ten times the
- * standard deviation of roundings that know nothing of each other. sums   a c' = 2^-13 of
- * sum P_j |value_j| for e4m3, n e / 2 else, n keys; the sum of P, which is not rounded, by
- * r_j and n e / 2. out    all of these over the sum of P, 2 e for the quotient. lse    sum
- * P_j r_j over the sum of P, n e / 2, 8 e, and 2 e of itself; in its base. Scores that are
- * NaN make the row NaN; a row without keys is exact. The worst right kernel that was tried
- * uses a third of it (mla_prefill_test.c).
+ *          running maximum: p_j, half an ulp (2^-4 in e4m3, 2^-9 in bf16, 2^-12 in
+ *          fp16) of P_j; in e4m3 2^-10 at least, or all of P_j where that is less, in
+ *          fp16 2^-25. Such errors have no common sign but where the P_j are alike:
+ *          allowed are 2^-4 (2^-9, 2^-12) of the output itself, what the P_j at the
+ *          grid's end add up to with their signs, and six times the root of the sum of
+ *          (p_j value_j)^2: ten times the standard deviation of roundings that know
+ *          nothing of each other.
+ *   sums   2^-13 of sum P_j |value_j| for e4m3, n e / 2 else, n keys; the sum of P, which
+ *          is not rounded, by r_j and n e / 2.
+ *   out    all of these over the sum of P, 2 e for the quotient.
+ *   lse    sum P_j r_j over the sum of P, n e / 2, 8 e, and 2 e of itself; in its base.
+ * Scores that are NaN make the row NaN; a row without keys is exact. Of right kernels the
+ * worst takes half of it (tools/controls/mla_prefill.c).
  *
  * Where an r_j is above 1/16, as large scales make it, exp is no longer its own first term.
  * With w_j = P_j over their sum, and each score off by up to r_j, of which that of the
@@ -111,10 +115,26 @@ static void multiply(const float *q, const float *k, double *dot, double *size) 
     }
 }
 
+/* What sums of 14 bits lose, over 2^-13: of each 32 products, and of the sum after them. */
+static double cut_off(const float *q, const float *k) {
+    enum { STEP = 32 };
+    float sum = 0, cut = 0;
+    for (int step = 0; step < KB_MLA_QK; step += STEP) {
+        float largest = 0, signs = 0;
+        for (int d = step; d < step + STEP; d++) {
+            float product = q[d] * k[d], size = fabsf(product);
+            sum += product;
+            largest = size > largest ? size : largest;
+            signs += (float)((product > 0) - (product < 0));
+        }
+        cut += largest * (fabsf(signs) / 2 + 10) + fabsf(sum);
+    }
+    return (double)cut;
+}
+
 /* Scores and what they are off by. */
 static void score(struct row *row, int64_t query, int64_t head, int64_t first, int64_t n) {
     const struct kb_mla *m = row->m;
-    double c = m->dtype == KB_E4M3 ? 0x1p-13 : 0x1p-17;
     float own_q[KB_MLA_QK], own_k[KB_MLA_QK];
     const float *q = floats_of(row, KB_MLA_QUERY, query * m->q_pitch + head * KB_MLA_QK,
                                KB_MLA_QK, own_q);
@@ -123,10 +143,12 @@ static void score(struct row *row, int64_t query, int64_t head, int64_t first, i
     row->top = 0;
     for (int64_t j = 0; j < n; j++) {
         int64_t at = (first + j) * m->k_pitch + kv_head * KB_MLA_QK;
+        const float *k = floats_of(row, KB_MLA_KEY, at, KB_MLA_QK, own_k);
         double dot, size;
-        multiply(q, floats_of(row, KB_MLA_KEY, at, KB_MLA_QK, own_k), &dot, &size);
+        multiply(q, k, &dot, &size);
+        double off = m->dtype == KB_E4M3 ? cut_off(q, k) * 0x1p-13 : size * 0x1p-17;
         row->p[j] = dot * m->scale;
-        row->r[j] = size * m->scale * c + fabs(row->p[j]) * 4 * eps;
+        row->r[j] = off * m->scale + fabs(row->p[j]) * 4 * eps;
         row->nan |= isnan(row->p[j]);
         row->top = row->p[j] > row->max ? j : row->top;
         row->max = fmax(row->max, row->p[j]);

@@ -263,9 +263,9 @@ static void a_failure_is_told_by_sequence_place_keys_and_head(void **state) {
     data_make(&d, "10x16x2", KB_E4M3, "q_lens=4+6,kv_lens=6+10,lse=e", KB_FILL_NORMAL, 2);
     int64_t row = 5 * 2 + 1; /* token 5: place 1 of sequence 1, 6 of 10 keys; head 1 */
     assert_int_equal(d.c.op->sources(&d.p, NULL, KB_MLA_OUT, row * KB_MLA_V + 3, s), 4);
-    assert_true(s[0].value == 1 && s[1].value == 1 && s[2].value == 6 && s[3].value == 1);
+    assert_true(s[0].value == 6 && s[1].value == 1 && s[2].value == 1 && s[3].value == 1);
     d.c.op->sources(&d.p, NULL, KB_MLA_LSE, row, s);
-    assert_true(s[0].value == 1 && s[1].value == 1 && s[2].value == 6 && s[3].value == 1);
+    assert_true(s[0].value == 6 && s[1].value == 1 && s[2].value == 1 && s[3].value == 1);
     data_free(&d);
 }
 
