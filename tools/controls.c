@@ -13,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FAMILIES(X) X(activation) X(stream)
+#define FAMILIES(X)                                                                        \
+    X(activation)                                                                          \
+    X(merge_state) X(mla_kv_pack_quantize) X(mla_prefill) X(qknorm_rope) X(stream)
 
 #define X(family)                                                                          \
     extern const struct kb_controls kb_controls_##family##_plain,                          \
@@ -64,6 +66,13 @@ double kb_control_param(const struct kb_problem *p, const char *name) {
     int index;
 
     return kb_op_param(p->c->op, name, &index) ? p->c->set[index].v : 0;
+}
+
+double kb_control_name(const struct kb_problem *p, const char *name) {
+    for (int i = 0; i < p->n_names; i++)
+        if (kb_streq(p->names[i].name, name))
+            return p->names[i].value;
+    return NAN;
 }
 
 /* ---- a problem --------------------------------------------------------------------- */

@@ -43,5 +43,8 @@ struct kb_controls {
 
 /* The value of a parameter of the case; an index where it is a word. */
 double kb_control_param(const struct kb_problem *p, const char *name);
+/* What a contract's expression takes for that name: an axis, a derived size, what a
+ * parameter comes to. NAN if there is none. */
+double kb_control_name(const struct kb_problem *p, const char *name);
 
 #endif
