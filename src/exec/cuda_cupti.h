@@ -17,7 +17,7 @@
     X(ActivityGetNextRecord, "cuptiActivityGetNextRecord", (uint8_t *, size_t, void **))   \
     X(ActivityFlushAll, "cuptiActivityFlushAll", (uint32_t))
 
-enum { KB_CUPTI_MEMSET = 4, KB_CUPTI_KERNEL = 10 }; /* kinds of records */
+enum { KB_CUPTI_MEMSET = 2, KB_CUPTI_KERNEL = 10 }; /* kinds of records */
 
 /* How records of these two kinds begin, in every libcupti since that of CUDA 8. */
 struct kb_cupti_kernel {

@@ -127,6 +127,48 @@ static void print_floors(struct fixture *f) {
     kb_buf_free(&words);
 }
 
+/* TARGETS' empty kernels: nodes of 1, 132 and 1056 blocks. */
+static void print_empty(struct fixture *f) {
+    static const int64_t grids[] = {1, 132, 1056};
+    struct kb_slab nothing = {.fd = -1};
+    struct kb_code code = {.n_launches = 1};
+    code.functions[0] = f->device->clockwork->code->functions[KB_EMPTY];
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        printf("empty kernel by %s, us:", kb_method_word((enum kb_method)m));
+        for (size_t i = 0; i < KB_COUNT(grids); i++) {
+            struct kb_plan *plan = plan_of(f, "empty", grids[i], 32, 0);
+            struct kb_timer_facts facts;
+            struct kb_timer *timer;
+            double spread;
+            if (!kb_cuda.timer_open(f->device, &code, plan, &nothing, (enum kb_method)m, 0,
+                                    &timer, &facts, &f->err))
+                fail_msg("%s", f->err.msg);
+            median(f, timer, 20, &spread);
+            printf("  %d blocks %.3f", (int)grids[i], median(f, timer, 40, &spread) / 1e3);
+            if (i == 0)
+                printf(" (tick %.2f ns, around nothing %.3f us)", facts.tick_ns,
+                       facts.timer_ns / 1e3);
+            kb_cuda.timer_close(timer);
+        }
+        printf("\n");
+    }
+}
+
+/* What the calls between samples cost the host. */
+static void print_calls(struct fixture *f) {
+    enum { N = 50 };
+    struct kb_clocks clocks;
+    int64_t t0 = kb_now_ns();
+    for (int i = 0; i < N; i++)
+        assert_true(kb_clockwork_forget(f->device, &f->err));
+    int64_t t1 = kb_now_ns();
+    for (int i = 0; i < N; i++)
+        kb_cuda.clocks(f->device, &clocks);
+    printf("host us: reset of what the L2 keeps %.1f, clocks %.1f (others %d: %s)\n",
+           (double)(t1 - t0) / 1e3 / N, (double)(kb_now_ns() - t1) / 1e3 / N,
+           clocks.other_processes, clocks.others);
+}
+
 static void print_copies(struct fixture *f) {
     static const size_t sizes[] = {16384,    262144,   1 << 20,   8 << 20,   16 << 20,
                                    32 << 20, 64 << 20, 128 << 20, 256 << 20, 512 << 20};
@@ -159,6 +201,101 @@ static void print_copies(struct fixture *f) {
         kb_slab_free(&slab);
     }
     printf("holds that ran out: %u\n", f->device->clockwork->lates);
+}
+
+/* Median by a method, with a timer of its own. */
+static double time_by(struct fixture *f, struct kb_code *code, const struct kb_plan *plan,
+                      const struct kb_slab *slab, enum kb_method method) {
+    struct kb_timer *timer;
+    struct kb_timer_facts facts;
+    double spread;
+    if (!kb_cuda.timer_open(f->device, code, plan, slab, method, 0, &timer, &facts,
+                            &f->err))
+        fail_msg("%s", f->err.msg);
+    median(f, timer, 20, &spread);
+    double ns = median(f, timer, 40, &spread);
+    kb_cuda.timer_close(timer);
+    return ns;
+}
+
+/* By the GPU's own clock a kernel takes what it takes in a graph; and a trace that is over
+ * leaves nothing behind. */
+static void cupti_and_graph_agree(void **state) {
+    static const size_t sizes[] = {16 << 20, 64 << 20, 256 << 20};
+    struct fixture *f = *state;
+    for (size_t i = 0; i < KB_COUNT(sizes); i++) {
+        struct kb_slab slab;
+        struct kb_plan *plan = copy_plan(f, sizes[i], &slab);
+        struct kb_code *code = build(f, plan);
+        double before = time_by(f, code, plan, &slab, KB_GRAPH);
+        double called = time_by(f, code, plan, &slab, KB_LAUNCH);
+        double traced = time_by(f, code, plan, &slab, KB_CUPTI);
+        double after = time_by(f, code, plan, &slab, KB_GRAPH);
+        double called_after = time_by(f, code, plan, &slab, KB_LAUNCH);
+        printf("copy %zu MiB: graph %.3f us, cupti %.3f (%+.2f %%), graph after it %.3f; "
+               "launch %.3f, after it %.3f\n",
+               sizes[i] >> 20, before / 1e3, traced / 1e3, 100 * (traced / before - 1),
+               after / 1e3, called / 1e3, called_after / 1e3);
+        assert_true(fabs(traced / before - 1) < 0.05);
+        assert_true(fabs(after / before - 1) < 0.02);
+        kb_slab_free(&slab);
+    }
+}
+
+static void launch_is_the_hosts_and_not_the_gpus_time(void **state) {
+    struct fixture *f = *state;
+    struct kb_slab slab;
+    struct kb_plan *plan = copy_plan(f, 256 << 20, &slab); /* takes 63 us on an H200 */
+    double ns = time_by(f, build(f, plan), plan, &slab, KB_LAUNCH);
+    assert_true(ns > 300 && ns < 30000);
+    kb_slab_free(&slab);
+}
+
+static CUresult reset_nothing(void) {
+    return CUDA_SUCCESS;
+}
+
+/* Lines that a kernel asks the L2 to evict last outlive a flush that only reads. */
+static void what_a_kernel_pins_in_the_l2_is_cold_all_the_same(void **state) {
+    struct fixture *f = *state;
+    struct kb_slab slab, pinned_slab;
+    struct kb_plan *plan = copy_plan(f, 16 << 20, &slab);
+    struct kb_plan *pins = copy_plan(f, 16 << 20, &pinned_slab);
+    pins->launches[0].entry = "pin";
+    struct kb_code *code = build(f, pins);
+    double plain = time_by(f, build(f, plan), plan, &slab, KB_COLD);
+    double pinned = time_by(f, code, pins, &pinned_slab, KB_COLD);
+    double hot = time_by(f, code, pins, &pinned_slab, KB_HOT);
+    f->device->cu.CtxResetPersistingL2Cache = reset_nothing;
+    double kept = time_by(f, code, pins, &pinned_slab, KB_COLD);
+    printf("copy 16 MiB: cold %.3f us, with its input pinned %.3f, without the reset %.3f, "
+           "hot %.3f\n",
+           plain / 1e3, pinned / 1e3, kept / 1e3, hot / 1e3);
+    assert_true(pinned > 0.95 * plain);
+    kb_slab_free(&slab);
+    kb_slab_free(&pinned_slab);
+}
+
+static void energy_is_power_times_time(void **state) {
+    struct fixture *f = *state;
+    struct kb_slab slab;
+    struct kb_plan *plan = copy_plan(f, 64 << 20, &slab);
+    struct kb_timer *timer;
+    struct kb_timer_facts facts;
+    double joules, spread;
+    int64_t mj;
+    if (!kb_nvml_energy(&f->device->nvml, &mj))
+        skip();
+    assert_true(kb_cuda.timer_open(f->device, build(f, plan), plan, &slab, KB_GRAPH, 0,
+                                   &timer, &facts, &f->err));
+    double ns = median(f, timer, 30, &spread);
+    if (!kb_cuda.timer_energy(timer, 1, &joules, &f->err))
+        fail_msg("%s", f->err.msg);
+    printf("copy 64 MiB: %.1f uJ a launch of %.2f us, %.0f W\n", joules * 1e6, ns / 1e3,
+           joules / ns * 1e9);
+    assert_true(joules / ns * 1e9 > 50 && joules / ns * 1e9 < 1500);
+    kb_cuda.timer_close(timer);
+    kb_slab_free(&slab);
 }
 
 /* The same kernel as A and B: on one memory, and on two. */
@@ -205,6 +342,8 @@ static void times_are_what_a_gpu_takes(void **state) {
     if (with_table) {
         print_floors(f);
         print_graph_start(f);
+        print_empty(f);
+        print_calls(f);
         print_copies(f);
         print_twins(f);
     }
@@ -243,6 +382,10 @@ int main(int argc, char **argv) {
     with_table = table;
     const struct CMUnitTest tests[] = {
         TEST(times_are_what_a_gpu_takes),
+        TEST(cupti_and_graph_agree),
+        TEST(launch_is_the_hosts_and_not_the_gpus_time),
+        TEST(what_a_kernel_pins_in_the_l2_is_cold_all_the_same),
+        TEST(energy_is_power_times_time),
     };
     return cmocka_run_group_tests_name("times on a GPU", tests, NULL, NULL);
 }

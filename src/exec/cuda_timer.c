@@ -90,13 +90,15 @@ static void tell_facts(const struct kb_timer *timer, struct kb_timer_facts *fact
 /* Code that was never launched may not be on the device yet, and a capture must not be what
  * loads it. */
 static bool warm_up(struct kb_timer *timer, struct kb_err *err) {
+    timer->tensors->fresh = NULL;
+    timer->scratch->fresh = NULL;
     return kb_timer_launch(timer, 0, err) && kb_cuda_sync(timer->device, err);
 }
 
 /* What a method needs before its first sample. */
 static bool prepare(struct kb_timer *timer, struct kb_err *err) {
-    if (is_graph(timer->method))
-        return kb_timer_make_graphs(timer, err);
+    if (is_graph(timer->method)) /* the first rotation finds the L2 as others left it */
+        return kb_timer_make_graphs(timer, err) && kb_timer_rotate(timer, err);
     if (timer->method == KB_CUPTI)
         return kb_stamps_trace(timer, err);
     return timer->method != KB_LAUNCH || kb_stamps_count_calls(timer, err);
@@ -176,14 +178,21 @@ static bool queue_graphs(struct kb_timer *timer, int n, struct kb_err *err) {
     return ok;
 }
 
+/* The event before single launch `i` of a batch; the one after it is the next. Where an
+ * event lies is in the time between two: batch by batch they are others. */
+static int first_event(const struct kb_timer *timer, int i) {
+    return (timer->next + 2 * i) % KB_MAX_EVENTS;
+}
+
 /* Single launches, each between events of its own; the flush lies outside. */
 static bool queue_launches(struct kb_timer *timer, int n, struct kb_err *err) {
     struct kb_device *device = timer->device;
     bool ok = timer->method == KB_COLD || kb_timer_launch(timer, 0, err);
     for (int i = 0; i < n && ok; i++)
         ok = (timer->method != KB_COLD || kb_clockwork_flush(device, err)) &&
-             kb_clockwork_record(device, 2 * i, err) && kb_timer_launch(timer, 0, err) &&
-             kb_clockwork_record(device, 2 * i + 1, err);
+             kb_clockwork_record(device, first_event(timer, i), err) &&
+             kb_timer_launch(timer, 0, err) &&
+             kb_clockwork_record(device, first_event(timer, i) + 1, err);
     return ok;
 }
 
@@ -202,14 +211,14 @@ static int batch_size(const struct kb_timer *timer) {
 static bool read_times(struct kb_timer *timer, int n, double *ns, struct kb_err *err) {
     bool graph = is_graph(timer->method);
     for (int i = 0; i < n; i++) {
-        int from = graph ? i : 2 * i;
+        int from = graph ? i : first_event(timer, i);
         if (!kb_clockwork_between(timer->device, from, from + 1, &ns[i], err))
             return false;
         if (graph)
             ns[i] /= kb_timer_launches(timer, (timer->next + i) % timer->n_graphs);
     }
-    if (graph)
-        timer->next = (timer->next + n) % timer->n_graphs;
+    timer->next =
+        graph ? (timer->next + n) % timer->n_graphs : (timer->next + 2 * n) % KB_MAX_EVENTS;
     return true;
 }
 

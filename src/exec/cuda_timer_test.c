@@ -2,6 +2,11 @@
 #include "stub_fixture.h"
 
 #include <math.h>
+#include <stddef.h>
+
+#if __has_include(<cupti.h>)
+#include <cupti.h>
+#endif
 
 /* ---- timers ----------------------------------------------------------------------------
  */
@@ -148,6 +153,18 @@ static void what_a_kernel_has_the_l2_keep_is_gone_before_each_cold_launch(void *
     kb_cuda.timer_close(cold);
     kb_cuda.timer_close(hot);
 }
+
+#if __has_include(<cupti.h>)
+#define SAME(ours, theirs, ours_field, theirs_field)                                       \
+    _Static_assert(offsetof(struct ours, ours_field) == offsetof(theirs, theirs_field),    \
+                   "as cupti.h has it")
+_Static_assert((int)KB_CUPTI_KERNEL == (int)CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, "kind");
+_Static_assert((int)KB_CUPTI_MEMSET == (int)CUPTI_ACTIVITY_KIND_MEMSET, "kind");
+SAME(kb_cupti_kernel, CUpti_ActivityKernel10, start_ns, start);
+SAME(kb_cupti_kernel, CUpti_ActivityKernel10, end_ns, end);
+SAME(kb_cupti_memset, CUpti_ActivityMemset4, start_ns, start);
+SAME(kb_cupti_memset, CUpti_ActivityMemset4, end_ns, end);
+#endif
 
 static void cupti_times_kernels_by_their_own_stamps(void **state) {
     struct fixture *f = *state;
@@ -335,6 +352,24 @@ static void timers_over_equal_tensors_share_memory_but_not_results(void **state)
     kb_slab_free(&out);
 }
 
+static void opening_a_timer_spoils_the_results_on_shared_memory(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    struct kb_slab out = {.fd = -1};
+    ready(f, 100000);
+    unsigned char before = byte_of(&f->slab, 0);
+    assert_true(kb_slab_copy(&out, &f->slab, &f->err));
+    struct kb_timer *a = open_timer(f, KB_GRAPH, 4, &facts);
+    assert_true(kb_cuda.timer_result(a, 0, &out, &f->err));
+    struct kb_timer *b = open_timer(f, KB_GRAPH, 4, &facts);
+    assert_ptr_equal(a->tensors, b->tensors);
+    assert_true(kb_cuda.timer_result(a, 0, &out, &f->err));
+    assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 1));
+    kb_cuda.timer_close(a);
+    kb_cuda.timer_close(b);
+    kb_slab_free(&out);
+}
+
 static void timer_with_other_scratch_spoils_the_shared_tensors_too(void **state) {
     struct fixture *f = *state;
     struct kb_timer_facts facts;
@@ -442,6 +477,7 @@ int main(int argc, char **argv) {
         TEST(chain_is_timed_as_a_whole_with_its_zeroes),
         TEST(result_is_one_launch_from_the_initial_state_in_every_set),
         TEST(timers_over_equal_tensors_share_memory_but_not_results),
+        TEST(opening_a_timer_spoils_the_results_on_shared_memory),
         TEST(timer_with_other_scratch_spoils_the_shared_tensors_too),
         TEST(kept_sets_make_room_for_a_case_that_needs_it),
         TEST(floor_is_an_empty_kernel_by_the_same_method),

@@ -209,9 +209,10 @@ static bool fake_timer_open(struct kb_device *device, struct kb_code *code,
             s->footprint_bytes ? s->footprint_bytes : 2 * device->info.l2_bytes,
         .launches_per_sample = 10,
         .tick_ns = s->tick_ns,
-        .cache = method == KB_COLD  ? "flushed"
-                 : method == KB_HOT ? "warm"
-                                    : "rotated",
+        .cache = method == KB_COLD     ? "flushed"
+                 : method == KB_HOT    ? "warm"
+                 : method == KB_LAUNCH ? "none"
+                                       : "rotated",
         .timer_ns = 18,
     };
     device->timers_opened++;

@@ -73,25 +73,23 @@ static bool open_lane(struct race *race, struct lane *lane, struct kb_err *err) 
     struct kb_session *s = race->group->session;
     const struct life *l = &lane->member->life;
 
-    lane->time = (struct kb_time){.ceiling_ns = NAN, .gb_per_s = NAN, .floor_ns = NAN};
+    lane->time = kb_time_none();
     if (!make_initial(race->group, lane->member, err) ||
         !s->backend->floor(s->device, race->method, &lane->time.floor_ns, err) ||
         !s->backend->timer_open(s->device, l->built->code, &l->asked.plan,
                                 &race->group->initial, race->method, race->job->sets,
                                 &lane->timer, &lane->facts, err))
         return false;
-    lane->all.ns = malloc(KB_MAX_SAMPLES * sizeof *lane->all.ns);
-    if (!lane->all.ns)
-        kb_out_of_memory();
+    kb_samples_make(&lane->all, true);
+    lane->seen.samples = &lane->all;
     return kb_warm_up(s, lane->timer, err);
 }
 
 static void close_lane(struct race *race, struct lane *lane) {
     if (lane->timer)
         race->group->session->backend->timer_close(lane->timer);
-    free(lane->all.ns);
+    kb_samples_free(&lane->all);
     lane->timer = NULL;
-    lane->all.ns = NULL;
 }
 
 /* A number that cannot be had is a warning, the end of the device is none. */
@@ -329,8 +327,12 @@ static bool run_race(struct race *race, struct kb_err *err) {
     if (!plan_visits(race, err) || !collect(race, &stopped, err))
         return false;
     for (int i = 0; i < race->n; i++) {
-        describe_lane(race, &race->lanes[i], stopped);
-        if (!look_again(race, &race->lanes[i], err))
+        struct lane *lane = &race->lanes[i];
+        describe_lane(race, lane, stopped);
+        if (!kb_time_extras(race->group->session, race->job, lane->member->life.row,
+                            race->method, lane->timer, &lane->all, &lane->facts,
+                            race->group->arena, &lane->time, err) ||
+            !look_again(race, lane, err))
             return false;
     }
     judge(race);

@@ -52,6 +52,14 @@ void kb_time_describe(const struct kb_samples *all, const struct kb_timer_facts 
 bool kb_time_finish(struct kb_session *s, const struct kb_job *job,
                     const struct kb_problem *problem, enum kb_method method,
                     struct kb_arena *arena, struct kb_row *row, struct kb_err *err);
+/* A time of which nothing is known. */
+struct kb_time kb_time_none(void);
+/* Beside the number, as the job asks: every sample into the file, energy of a launch. What
+ * cannot be had of them is a warning, the end of the device is none. */
+bool kb_time_extras(struct kb_session *s, const struct kb_job *job, struct kb_row *row,
+                    enum kb_method method, struct kb_timer *timer,
+                    const struct kb_samples *all, const struct kb_timer_facts *facts,
+                    struct kb_arena *arena, struct kb_time *out, struct kb_err *err);
 /* Add to the file of job->samples what was taken of a row by a method: in samples.c. */
 bool kb_samples_write(const struct kb_job *job, const struct kb_row *row,
                       enum kb_method method, const struct kb_samples *all,

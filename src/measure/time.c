@@ -130,7 +130,7 @@ const char *kb_sampling_reached(const struct kb_samples *all, const struct kb_st
         return NULL;
     double first = median_of(all->ns, middle);
     double second = median_of(all->ns + middle, all->n - middle);
-    if (!(fabs(second - first) <= 2 * wanted))
+    if (!(fabs(second - first) <= wanted))
         return NULL;
     return wanted <= target ? "precision" : "tick";
 }
@@ -219,8 +219,9 @@ static void judge_quality(const struct kb_samples *all, const struct kb_seen *se
         out->why =
             kb_arena_printf(arena, "somebody else computes on this GPU: %s", seen->others);
     }
-    /* The interval, not the median alone: an empty kernel's time is a measured one, too. */
-    if (out->high_ns < out->floor_ns) {
+    /* The interval, not the median alone: an empty kernel's time is a measured one, too.
+     * The host's has no floor: it depends on what else the host does. */
+    if (out->high_ns < out->floor_ns && !kb_streq(out->cache, "none")) {
         out->quality = KB_Q_SUSPECT;
         out->why = kb_arena_printf(arena, "an empty kernel takes longer: %.3g us",
                                    out->floor_ns / 1e3);
@@ -258,6 +259,14 @@ int kb_any_set(const struct kb_job *job, enum kb_method method, int sets) {
     return sets > 0 ? (int)(random[0] % (uint32_t)sets) : 0;
 }
 
+struct kb_time kb_time_none(void) {
+    return (struct kb_time){.gb_per_s = NAN,
+                            .ceiling_ns = NAN,
+                            .floor_ns = NAN,
+                            .timer_ns = NAN,
+                            .energy_uj = NAN};
+}
+
 /* The one method whose launches are all that runs, in the order in which they head tables;
  * one number is enough for the second that it takes. */
 static bool has_energy(const struct kb_job *job, enum kb_method method) {
@@ -269,18 +278,15 @@ static bool has_energy(const struct kb_job *job, enum kb_method method) {
     return false;
 }
 
-/* Beside the number: every sample into the file, and the energy. What cannot be had of them
- * is a warning, the end of the device is none. */
-static bool add_extras(struct kb_session *s, const struct kb_job *job,
-                       const struct kb_timed *timed, enum kb_method method,
-                       struct kb_timer *timer, const struct kb_samples *all,
-                       const struct kb_timer_facts *facts, struct kb_arena *arena,
-                       struct kb_time *out, struct kb_err *err) {
+bool kb_time_extras(struct kb_session *s, const struct kb_job *job, struct kb_row *row,
+                    enum kb_method method, struct kb_timer *timer,
+                    const struct kb_samples *all, const struct kb_timer_facts *facts,
+                    struct kb_arena *arena, struct kb_time *out, struct kb_err *err) {
     struct kb_err why = {0};
     double joules;
 
-    if (job->samples && !kb_samples_write(job, timed->row, method, all, facts, &why))
-        kb_row_warn(timed->row, arena, why.msg);
+    if (job->samples && !kb_samples_write(job, row, method, all, facts, &why))
+        kb_row_warn(row, arena, why.msg);
     why = (struct kb_err){0};
     if (!job->energy || !has_energy(job, method) || !s->backend->timer_energy)
         return true;
@@ -293,7 +299,7 @@ static bool add_extras(struct kb_session *s, const struct kb_job *job,
         *err = why;
         return false;
     }
-    kb_row_warn(timed->row, arena, why.msg);
+    kb_row_warn(row, arena, why.msg);
     return true;
 }
 
@@ -307,8 +313,7 @@ bool kb_time_plan(struct kb_session *s, const struct kb_job *job,
     struct kb_seen seen = {.samples = &all};
     bool ok = false;
 
-    *out = (struct kb_time){
-        .ceiling_ns = NAN, .gb_per_s = NAN, .floor_ns = NAN, .energy_uj = NAN};
+    *out = kb_time_none();
     kb_samples_make(&all, true);
     if (!s->backend->floor(s->device, method, &out->floor_ns, err) ||
         !s->backend->timer_open(s->device, timed->code, timed->plan, timed->initial, method,
@@ -319,7 +324,7 @@ bool kb_time_plan(struct kb_session *s, const struct kb_job *job,
         goto out;
     kb_time_describe(&all, &facts, &seen, arena, out);
     if (timed->row &&
-        !add_extras(s, job, timed, method, timer, &all, &facts, arena, out, err))
+        !kb_time_extras(s, job, timed->row, method, timer, &all, &facts, arena, out, err))
         goto out;
     if (check &&
         !s->backend->timer_result(timer, kb_any_set(job, method, facts.sets), check, err))

@@ -186,6 +186,25 @@ static void a_drift_is_no_precision(void **state) {
     fake_free(&f);
 }
 
+/* By 1.2 % after the first samples that count; 16 are for warming up. */
+static double a_step_down(int64_t i) {
+    return 1e5 * (i < 22 ? 1.006 : 0.994);
+}
+
+/* The first half and the second are further apart than the interval may be wide. */
+static void a_step_is_sampled_past(void **state) {
+    (void)state;
+    const struct fake_script script = {.ns = a_step_down};
+    struct fake f;
+    fake_open(&f, &script);
+    f.job.precision = 0.01;
+    assert_true(fake_go(&f));
+    const struct kb_time *t = graph_of(&f);
+    assert_string_equal(t->stopped, "precision");
+    assert_int_equal(t->n_taken, 33); /* then the high ones are few in both halves */
+    fake_free(&f);
+}
+
 static void a_slow_start_is_left_behind(void **state) {
     (void)state;
     const struct fake_script script = {.ns = slow_at_first};
@@ -353,6 +372,19 @@ static void faster_than_an_empty_kernel_is_suspect(void **state) {
     fake_free(&f);
     run_script(&f, &at); /* within what the timer can tell */
     assert_int_equal(graph_of(&f)->quality, KB_Q_OK);
+    fake_free(&f);
+}
+
+static void the_hosts_time_has_no_floor(void **state) {
+    (void)state;
+    const struct fake_script script = {.ns = constant, .floor_ns = 1001};
+    struct fake f;
+    fake_open(&f, &script);
+    f.job.methods = 1u << KB_LAUNCH;
+    assert_true(fake_go(&f));
+    assert_passed(&f);
+    assert_true(f.row.times[KB_LAUNCH].there && isnan(f.row.times[KB_LAUNCH].gb_per_s));
+    assert_int_equal(f.row.times[KB_LAUNCH].quality, KB_Q_OK);
     fake_free(&f);
 }
 
@@ -721,6 +753,7 @@ int main(void) {
         cmocka_unit_test(much_noise_ends_with_the_samples_and_says_so),
         cmocka_unit_test(no_time_left_ends_sampling_and_says_so),
         cmocka_unit_test(a_drift_is_no_precision),
+        cmocka_unit_test(a_step_is_sampled_past),
         cmocka_unit_test(a_slow_start_is_left_behind),
         cmocka_unit_test(no_interval_is_narrower_than_the_tick),
         cmocka_unit_test(block_medians_are_all_samples_where_there_are_few),
@@ -730,6 +763,7 @@ int main(void) {
         cmocka_unit_test(cold_that_is_faster_than_the_stream_kernel_is_suspect_at_any_size),
         cmocka_unit_test(cold_that_is_no_slower_than_hot_is_suspect_where_the_l2_holds_it),
         cmocka_unit_test(faster_than_an_empty_kernel_is_suspect),
+        cmocka_unit_test(the_hosts_time_has_no_floor),
         cmocka_unit_test(throttling_and_company_are_the_quality),
         cmocka_unit_test(samples_under_a_throttle_are_marked_and_counted),
         cmocka_unit_test(energy_is_of_the_first_method_that_is_launches_alone),

@@ -288,7 +288,10 @@ static void clock_line(const struct kb_single *single, const struct kb_row *row,
         return;
     }
     kb_buf_puts(out, single->device->clocks_locked ? "locked" : "not locked");
-    kb_buf_printf(out, ", SM %d to %d MHz while timed, ", low, high);
+    if (low == high)
+        kb_buf_printf(out, ", SM %d MHz while timed, ", high);
+    else
+        kb_buf_printf(out, ", SM %d to %d MHz while timed, ", low, high);
     if (kb_streq(throttle, "unknown"))
         kb_buf_puts(out, "throttling not known: NVML does not tell");
     else

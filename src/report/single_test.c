@@ -57,9 +57,13 @@ static void a_time_that_is_odd_says_why_and_energy_has_its_line(void **state) {
     assert_non_null(strstr(text, "no throttling\n          nvidia-smi -i 0 -lgc 1980 locks "
                                  "them, -rgc in place of it sets them free\n"));
     kb_buf_clear(&v->text);
+    for (int m = 0; m < KB_METHOD_COUNT; m++)
+        row.times[m].sm_mhz_min = row.times[m].sm_mhz_max;
     v->facts.devices[0].clocks_locked = true;
     kb_single_print(&v->single, &row, &v->text);
     assert_null(strstr(kb_buf_text(&v->text), "nvidia-smi"));
+    assert_non_null(strstr(kb_buf_text(&v->text),
+                           "\nclocks    locked, SM 1980 MHz while timed, no throttling\n"));
 }
 
 static void clocks_that_nobody_told_are_not_said_to_be_free(void **state) {

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KINDS = 64, MEMSET = 4, KERNEL = 10, ROOM = 100, GAP = 50 };
+enum { KINDS = 64, MEMSET = 2, KERNEL = 10, ROOM = 100, GAP = 50 };
 
 /* Wider than what a client knows of, as the real ones are. */
 struct record {
