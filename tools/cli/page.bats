@@ -143,3 +143,34 @@ PY
     report -q
     ! grep -q '^::' <<<"$stderr"
 }
+
+@test "the examples for CI are YAML, and kbench takes each of their command lines" {
+    local file line
+    for file in "$top"/tools/ci/*.yml; do
+        if python3 -c 'import yaml' 2>/dev/null; then
+            python3 -c 'import sys, yaml; yaml.safe_load(open(sys.argv[1]))' "$file"
+        fi
+        grep -oE '\./kbench [a-z].*' "$file" | sed 's/; done$//; s/\$i/1/g' >lines
+        [ "$(wc -l <lines)" -ge 3 ]
+        while IFS= read -r line; do
+            # Names of files alone are wrong here: nothing of the line is.
+            eval "kbench ${line#./kbench }" </dev/null
+            echo "$line: $status $stderr"
+            ! grep -qE 'unknown|not in this version|wants .* after it' <<<"$stderr"
+        done < <(sed 's/--backend cuda/--backend cuda --mode list/; s/--backend host/--mode list/' lines)
+    done
+}
+
+@test "a report as Google Benchmark's JSON has a repetition for each block median" {
+    # Made of a report that was taken on a GPU: nothing is timed here.
+    jq -f "$top/tools/google_benchmark.jq" "$top/reports/nvidia-h200-large.json" >g.json
+    jq -e '(.benchmarks | length) > 6 and (.context.executable | startswith("kbench "))' g.json
+    jq -e '.benchmarks[0] | .name == "silu/16384x2048/bf16/build:precise/variant:vec16/method:graph"
+        and .time_unit == "ns" and .run_type == "iteration" and .real_time > 20000
+        and .cpu_time == .real_time and .repetition_index == 0 and .iterations >= 1' g.json
+    [ "$(jq '[.rows[].times[].samples_ns | length] | add' "$top/reports/nvidia-h200-large.json")" -eq \
+        "$(jq '.benchmarks | length' g.json)" ]
+    # What failed has no time to compare.
+    jq '.rows[].verdict = "FAIL"' "$top/reports/nvidia-h200-large.json" |
+        jq -f "$top/tools/google_benchmark.jq" | jq -e '.benchmarks == []'
+}
