@@ -45,11 +45,14 @@ static int open_temporary(struct kb_err *err) {
     const char *folder = getenv("TMPDIR");
     folder = folder && *folder ? folder : "/tmp";
     int fd = open(folder, O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) { /* a file system that has no O_TMPFILE */
-        char path[] = "/tmp/kbench-XXXXXX";
-        fd = mkostemp(path, O_CLOEXEC);
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) {
+        /* a file system, or a kernel, that has no O_TMPFILE */
+        struct kb_buf path = {0};
+        kb_buf_printf(&path, "%s/kbench-XXXXXX", folder);
+        fd = mkostemp(path.data, O_CLOEXEC);
         if (fd >= 0)
-            unlink(path);
+            unlink(path.data);
+        kb_buf_free(&path);
     }
     if (fd < 0)
         kb_fail(err, KB_IO, "%s: cannot make a temporary file for the journal: %s", folder,

@@ -99,6 +99,27 @@ static void a_temporary_journal_has_no_name(void **state) {
     kb_journal_close(journal, false);
 }
 
+/* Where it cannot be had, that is told by the folder's name, and no other one is taken. */
+static void a_folder_that_cannot_hold_the_temporary_journal_is_named(void **state) {
+    struct place *p = *state;
+    struct kb_journal *journal = NULL;
+    struct kb_buf note = {0};
+    struct kb_err err = {0};
+    char missing[128];
+    snprintf(missing, sizeof missing, "%s/missing", p->folder);
+    const char *before = getenv("TMPDIR");
+    char *kept = before ? strdup(before) : NULL;
+    setenv("TMPDIR", missing, 1);
+    assert_false(kb_journal_open(NULL, &p->facts, &note, &journal, &err));
+    assert_int_equal(err.kind, KB_IO);
+    assert_ptr_equal(strstr(err.msg, missing), err.msg);
+    if (kept)
+        setenv("TMPDIR", kept, 1);
+    else
+        unsetenv("TMPDIR");
+    free(kept);
+}
+
 /* ---- damage ----------------------------------------------------------------------------
  */
 
@@ -223,6 +244,7 @@ int main(void) {
         TEST(what_a_killed_run_left_is_overwritten_and_told),
         TEST(what_is_no_file_is_not_touched),
         TEST(a_temporary_journal_has_no_name),
+        TEST(a_folder_that_cannot_hold_the_temporary_journal_is_named),
         TEST(every_truncation_keeps_whole_rows),
         TEST(every_flip_is_read_or_named),
         TEST(a_damaged_line_in_the_middle_is_named),
