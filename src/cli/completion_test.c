@@ -21,10 +21,11 @@ static int complaints_of(const struct kb_option *option, const char *word) {
     struct kb_arena arena = {0};
     struct kb_options options;
     struct kb_complaints c = {0};
-    char *argv[] = {kb_arena_strdup(&arena, "kbench"),
+    const char *command = option->group == KB_G_COMPARE ? "diff" : "run";
+    char *argv[] = {kb_arena_strdup(&arena, "kbench"), kb_arena_strdup(&arena, command),
                     kb_arena_strdup(&arena, option->name), kb_arena_strdup(&arena, word),
                     NULL};
-    kb_options_parse(3, argv, &arena, &options, &c);
+    kb_options_parse(4, argv, &arena, &options, &c);
     int n = c.count;
     kb_complaints_free(&c);
     kb_arena_free(&arena);
@@ -39,7 +40,8 @@ static void every_word_that_is_offered_is_taken(void **state) {
         struct kb_strings words = {0};
         words_of(&kb_options[i], &arena, &words);
         for (size_t w = 0; w < words.count; w++, offered++)
-            assert_int_equal(complaints_of(&kb_options[i], words.items[w]), 0);
+            if (!kb_ends_with(words.items[w], "=")) /* else it goes on */
+                assert_int_equal(complaints_of(&kb_options[i], words.items[w]), 0);
         kb_arena_free(&arena);
     }
     assert_true(offered > 60);
