@@ -99,10 +99,12 @@ static void choose_variants(struct kb_run_plan *plan, struct kb_plan_op *entry,
     bool all = kb_strings_has(asked, "all");
     if (!asked->count)
         kb_strings_add(&entry->variants, &plan->arena, NULL);
-    for (int i = 0; asked->count && i < kernel->n_variants; i++) {
-        const char *name = kernel->variants[i].name;
-        if (all || kb_strings_has(asked, name))
-            kb_strings_add(&entry->variants, &plan->arena, name);
+    for (int i = 0; all && i < kernel->n_variants; i++)
+        kb_strings_add(&entry->variants, &plan->arena, kernel->variants[i].name);
+    for (size_t i = 0; !all && i < asked->count; i++) { /* the first is A */
+        int variant = kb_kernel_variant(kernel, asked->items[i]);
+        if (variant >= 0)
+            kb_strings_add(&entry->variants, &plan->arena, kernel->variants[variant].name);
     }
     plan->many_variants |= entry->variants.count > 1;
 }

@@ -58,7 +58,14 @@ static void add_heads(struct kb_buf *out) {
             kb_buf_printf(out, ",%s_%s", kb_method_word((enum kb_method)m), fields[i]);
     }
     kb_buf_puts(out, ",registers,spill_bytes,shared_bytes,code_bytes,where,inputs,holds,"
-                     "smallest,repeat\n");
+                     "smallest,repeat,blocks_per_sm,occupancy,waves,against_build,"
+                     "against_variant,same_code,bits_differ");
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        static const char *const fields[] = {"ratio", "ratio_low", "ratio_high", "speed"};
+        for (size_t i = 0; i < KB_COUNT(fields); i++)
+            kb_buf_printf(out, ",%s_%s", kb_method_word((enum kb_method)m), fields[i]);
+    }
+    kb_buf_putc(out, '\n');
 }
 
 enum { METRICS = 8 };
@@ -115,6 +122,30 @@ static void add_local(const struct kb_row *row, struct kb_buf *out) {
     add_text(local ? local->holds : NULL, out);
 }
 
+static void add_occupancy(const struct kb_occupancy *o, struct kb_buf *out) {
+    bool known = o->blocks_per_sm > 0;
+    add_whole(known, o->blocks_per_sm, out);
+    add_number(known, o->share, out);
+    add_number(known, o->waves, out);
+}
+
+/* Beside the first build or variant of its case. */
+static void add_against(const struct kb_against *a, struct kb_buf *out) {
+    static const struct kb_against none = {.same_code = -1, .elements = -1};
+    a = a ? a : &none;
+    add_text(a->build, out);
+    add_text(a->variant, out);
+    add_whole(a->same_code >= 0, a->same_code, out);
+    add_whole(a->elements >= 0, a->differing, out);
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        const struct kb_speed *s = &a->speeds[m];
+        add_number(s->there, s->ratio, out);
+        add_number(s->there, s->low, out);
+        add_number(s->there, s->high, out);
+        add_text(s->there ? kb_speed_word(s->verdict) : "", out);
+    }
+}
+
 static void add_row(const struct kb_row *row, struct kb_buf *out) {
     struct kb_buf shape = {0}, seed = {0};
     const struct kb_code_info *code = &row->code;
@@ -150,6 +181,8 @@ static void add_row(const struct kb_row *row, struct kb_buf *out) {
     add_local(row, out);
     add_text(row->smallest ? row->smallest->case_id : NULL, out);
     add_text(row->repeat, out);
+    add_occupancy(&row->occupancy, out);
+    add_against(row->against, out);
     kb_buf_putc(out, '\n');
     kb_buf_free(&shape);
     kb_buf_free(&seed);

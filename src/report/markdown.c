@@ -1,6 +1,6 @@
 /* markdown.c - the report for a comment on a change: counts, a table, the failures. */
 #include "report/parts.h"
-#include "screen.h"
+#include "versus.h"
 
 #include <math.h>
 #include <string.h>
@@ -74,6 +74,12 @@ static void add_columns(const struct kb_survey *s, struct kb_buf *out) {
         if (m == s->first)
             kb_buf_puts(&rule, "--:|--:|");
     }
+    if (s->against)
+        kb_buf_puts(out, " against A, 95 % |");
+    if (s->paired)
+        kb_buf_puts(out, " bits differ |");
+    for (int i = 0; i < (s->against > 0) + (s->paired > 0); i++)
+        kb_buf_puts(&rule, "--:|");
     kb_buf_printf(out, "\n%s\n", kb_buf_text(&rule));
     kb_buf_free(&rule);
 }
@@ -103,6 +109,23 @@ static void add_times(const struct kb_survey *s, const struct kb_row *row,
     }
 }
 
+/* "SLOWER +3.0 % [...]": what it is beside the first build or variant of its case. */
+static void add_against(const struct kb_survey *s, const struct kb_row *row,
+                        struct kb_buf *out) {
+    const struct kb_against *a = row->against;
+    if (s->against) {
+        struct kb_buf text = {0};
+        const struct kb_speed none = {0}, *speed = a ? &a->speeds[s->first] : &none;
+        if (speed->there)
+            kb_buf_printf(&text, "%s ", kb_speed_word(speed->verdict));
+        kb_speed_words(speed, true, &text);
+        add_cell(a ? kb_buf_text(&text) : "A", out);
+        kb_buf_free(&text);
+    }
+    if (s->paired)
+        add_cell(kb_cell_differing(a).text, out);
+}
+
 static void add_row(const struct kb_survey *s, const struct kb_row *row,
                     struct kb_buf *out) {
     struct kb_buf variant = {0}, id = {0}, sampled = {0};
@@ -127,6 +150,7 @@ static void add_row(const struct kb_survey *s, const struct kb_row *row,
     kb_buf_printf(out, " %s | %s |", kb_cell_ratio(kb_row_error(row)).text,
                   kb_cell_ratio(kb_row_ulp(row)).text);
     add_times(s, row, out);
+    add_against(s, row, out);
     kb_buf_putc(out, '\n');
 }
 

@@ -34,6 +34,7 @@ static void look_at(void *context, const struct kb_row *row) {
     s->many_variants |= differs(s->variant, sizeof s->variant, row->variant);
     for (int m = 0; m < KB_METHOD_COUNT; m++)
         s->has[m] |= row->times[m].there;
+    s->paired += row->against != NULL;
     for (int m = 0; row->against && m < KB_METHOD_COUNT; m++)
         s->compared[m] += row->against->speeds[m].there;
     s->ms_total += row->ms_total;
