@@ -1,0 +1,195 @@
+/* join_test.c - several reports as one, and a baseline in another's place. */
+#include "report/compare_fixture.h"
+
+#include <unistd.h>
+
+static void temporary(char path[64]) {
+    snprintf(path, 64, "/tmp/kbench-join-XXXXXX");
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+/* Three runs of one row. */
+static void three_runs(struct kb_loaded reports[3]) {
+    static const double samples[] = {1000, 1001, 1002};
+    for (int i = 0; i < 3; i++) {
+        const struct made_row row = {.case_id = "s/1/b",
+                                     .ns = 1000 + 10 * ((i + 1) % 3),
+                                     .half = 0.01,
+                                     .samples = samples,
+                                     .n_samples = 3,
+                                     .quality = i == 1 ? "noisy" : "ok"};
+        make_report("NVIDIA H200", 1, &row, 1, &reports[i]);
+    }
+}
+
+static void free_all(struct kb_loaded *reports, int n) {
+    for (int i = 0; i < n; i++)
+        kb_loaded_free(&reports[i]);
+}
+
+static void runs_become_one_row_with_the_median_of_their_medians(void **state) {
+    (void)state;
+    struct kb_loaded runs[3], base;
+    struct kb_buf note = {0};
+    struct kb_err err = {0};
+    size_t n = 0;
+    char path[64];
+    temporary(path);
+    three_runs(runs); /* 1010, 1020, 1000 */
+    assert_true(kb_join_write(KB_JOIN_RUNS, runs, 3, path, &n, &note, &err));
+    assert_int_equal(n, 1);
+    assert_int_equal(note.len, 0);
+    assert_true(kb_loaded_read(path, &base, &err));
+    const struct kb_timing *t = kb_entry_time(&base.rows[0], KB_GRAPH);
+    assert_int_equal(base.n_runs, 3);
+    assert_true(t->median_ns == 1010);
+    assert_int_equal(t->n_runs, 3);
+    assert_true(t->runs_ns[0] == 1010 && t->runs_ns[1] == 1020 && t->runs_ns[2] == 1000);
+    assert_true(t->low_ns == 990 && fabs(t->high_ns - 1030.2) < 1e-9);
+    assert_int_equal(t->n, 120);
+    assert_int_equal(t->n_samples, 9);
+    assert_int_equal(t->quality, KB_Q_NOISY);
+    assert_int_equal(cJSON_GetArraySize(kb_json_get(base.head.root, "parts")), 3);
+    /* Joined once more, it has all six. */
+    struct kb_loaded more[2] = {base, runs[0]};
+    char again[64];
+    temporary(again);
+    struct kb_loaded six;
+    assert_true(kb_join_write(KB_JOIN_RUNS, more, 2, again, &n, &note, &err));
+    assert_true(kb_loaded_read(again, &six, &err));
+    assert_int_equal(six.n_runs, 4);
+    assert_int_equal(kb_entry_time(&six.rows[0], KB_GRAPH)->n_runs, 4);
+    kb_loaded_free(&six);
+    kb_loaded_free(&base);
+    free_all(runs, 3);
+    unlink(path);
+    unlink(again);
+}
+
+static void want_refused(enum kb_join how, const struct kb_loaded *reports, int n,
+                         enum kb_err_kind kind, const char *words) {
+    struct kb_buf note = {0};
+    struct kb_err err = {0};
+    size_t rows = 0;
+    char path[64];
+    temporary(path);
+    assert_int_equal(unlink(path), 0);
+    assert_false(kb_join_write(how, reports, n, path, &rows, &note, &err));
+    assert_int_equal(err.kind, kind);
+    if (!strstr(err.msg, words))
+        fail_msg("%s\nis not: %s", err.msg, words);
+    assert_int_equal(access(path, F_OK), -1);
+    kb_buf_free(&note);
+}
+
+static void runs_of_other_things_are_refused(void **state) {
+    (void)state;
+    const struct made_row row = {.case_id = "s/1/b", .ns = 1000, .code = "abc"};
+    struct made_row other = row;
+    struct kb_loaded reports[2];
+    make_report("NVIDIA H200", 1, &row, 1, &reports[0]);
+    make_report("NVIDIA L40S", 1, &row, 1, &reports[1]);
+    want_refused(KB_JOIN_RUNS, reports, 2, KB_UNSUPPORTED,
+                 "GPU NVIDIA H200 != NVIDIA L40S");
+    kb_loaded_free(&reports[1]);
+    other.code = "abd";
+    make_report("NVIDIA H200", 1, &other, 1, &reports[1]);
+    want_refused(KB_JOIN_RUNS, reports, 2, KB_UNSUPPORTED, "other machine code");
+    kb_loaded_free(&reports[1]);
+    other = row;
+    other.median = "null";
+    make_report("NVIDIA H200", 1, &other, 1, &reports[1]);
+    want_refused(KB_JOIN_RUNS, reports, 2, KB_INPUT, "its graph time is null");
+    free_all(reports, 2);
+}
+
+static void parts_are_joined_and_a_row_in_two_of_them_is_refused(void **state) {
+    (void)state;
+    const struct made_row rows[] = {{.case_id = "s/1/b", .ns = 1000},
+                                    {.case_id = "s/2/b", .ns = 2000, .untimed = true},
+                                    {.case_id = "s/3/b", .ns = 3000}};
+    struct kb_loaded parts[3], whole;
+    struct kb_buf note = {0};
+    struct kb_err err = {0};
+    size_t n = 0;
+    char path[64];
+    temporary(path);
+    make_report("NVIDIA H200", 1, rows, 2, &parts[0]);
+    make_report("NVIDIA H200", 1, rows + 2, 1, &parts[1]);
+    make_report("NVIDIA H200", 1, rows + 1, 1, &parts[2]);
+    assert_true(kb_join_write(KB_JOIN_PARTS, parts, 2, path, &n, &note, &err));
+    assert_int_equal(n, 3);
+    assert_true(kb_loaded_read(path, &whole, &err));
+    assert_int_equal(whole.n_rows, 3);
+    assert_int_equal(whole.n_runs, 1);
+    assert_string_equal(whole.rows[2].case_id, "s/3/b");
+    kb_loaded_free(&whole);
+    want_refused(KB_JOIN_PARTS, parts, 3, KB_INPUT, "s/2/b stands in made.json");
+    free_all(parts, 3);
+    unlink(path);
+}
+
+static void the_worst_verdict_of_the_runs_is_the_row_s(void **state) {
+    (void)state;
+    const struct made_row right = {.case_id = "s/1/b", .ns = 1000};
+    const struct made_row wrong = {.case_id = "s/1/b",
+                                   .verdict = "FAIL",
+                                   .reason = "once",
+                                   .reason_kind = "mismatch",
+                                   .untimed = true};
+    struct kb_loaded runs[3], base;
+    struct kb_buf note = {0};
+    struct kb_err err = {0};
+    size_t n = 0;
+    char path[64];
+    temporary(path);
+    make_report("NVIDIA H200", 1, &right, 1, &runs[0]);
+    make_report("NVIDIA H200", 1, &wrong, 1, &runs[1]);
+    make_report("NVIDIA H200", 1, &right, 1, &runs[2]);
+    assert_true(kb_join_write(KB_JOIN_RUNS, runs, 3, path, &n, &note, &err));
+    assert_true(kb_loaded_read(path, &base, &err));
+    assert_int_equal(base.rows[0].verdict, KB_FAIL);
+    assert_string_equal(base.rows[0].reason_text, "once");
+    kb_loaded_free(&base);
+    free_all(runs, 3);
+    unlink(path);
+}
+
+static void a_baseline_keeps_the_reason_of_every_update(void **state) {
+    (void)state;
+    const struct made_row row = {.case_id = "s/1/b", .ns = 1000};
+    struct kb_loaded base, fresh;
+    struct kb_err err = {0};
+    char path[64];
+    temporary(path);
+    make_report("NVIDIA H200", 1, &row, 1, &base);
+    make_report("NVIDIA H200", 1, &row, 1, &fresh);
+    assert_true(kb_baseline_update(&base, &fresh, "new tiles", path, &err));
+    kb_loaded_free(&base);
+    assert_true(kb_loaded_read(path, &base, &err));
+    assert_true(kb_baseline_update(&base, &fresh, "a \"driver\"", path, &err));
+    kb_loaded_free(&base);
+    assert_true(kb_loaded_read(path, &base, &err));
+    const cJSON *updates = kb_json_get(base.head.root, "updates");
+    assert_int_equal(cJSON_GetArraySize(updates), 2);
+    assert_string_equal(kb_json_get(cJSON_GetArrayItem(updates, 0), "reason")->valuestring,
+                        "new tiles");
+    assert_string_equal(kb_json_get(cJSON_GetArrayItem(updates, 1), "reason")->valuestring,
+                        "a \"driver\"");
+    kb_loaded_free(&base);
+    kb_loaded_free(&fresh);
+    unlink(path);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs_become_one_row_with_the_median_of_their_medians),
+        cmocka_unit_test(runs_of_other_things_are_refused),
+        cmocka_unit_test(parts_are_joined_and_a_row_in_two_of_them_is_refused),
+        cmocka_unit_test(the_worst_verdict_of_the_runs_is_the_row_s),
+        cmocka_unit_test(a_baseline_keeps_the_reason_of_every_update),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
