@@ -182,8 +182,9 @@ static void sharpen(const double *err, bool ties, int64_t n, double *want, doubl
         return;
     kb_encode_range(KB_E4M3, want, n, codes, 0);
     kb_decode_range(KB_E4M3, codes, 0, n, rounded);
-    for (int64_t i = 0; i < n; i++)
-        want[i] += bound[i] == 0 ? (rounded[i] - want[i]) * 0x1p-10 : 0;
+    for (int64_t i = 0; i < n; i++) /* -0 plus nothing would be +0 */
+        if (bound[i] == 0 && rounded[i] != want[i])
+            want[i] += (rounded[i] - want[i]) * 0x1p-10;
 }
 
 /* `n` codes of y by a finite scale. */
