@@ -70,6 +70,9 @@ check: toolkit ## install what is missing, build, run every test that needs no G
 	@$(MAKE) --no-print-directory -j$$(nproc) all unit-build replay-build $(BUILD)/nvrtc_check $(BUILD)/controls
 	@$(told) tools/check.sh
 
+check-torch: all ## references against a second implementation, by PyTorch or NumPy: the ci cases, or ARGS="--tag full --match 'silu*'"
+	@$(told) tools/check_torch.sh $(ARGS)
+
 bench: all $(BUILD)/nvrtc_check $(BUILD)/reference_bench ## the tool's own speed, and on a GPU the kernels', as ratios in one run
 	@$(told) tools/bench.sh
 
@@ -220,7 +223,7 @@ clean: ## remove what was built
 	rm -rf build kbench
 
 FORCE:
-.PHONY: all help setup run check bench gpu gpu-sanitize mutants mutants-checker \
+.PHONY: all help setup run check check-torch bench gpu gpu-sanitize mutants mutants-checker \
     controls nvrtc asan golden dist install uninstall toolkit unit unit-build fuzz fuzz-build replay-build format lint clean FORCE
 -include $(FUZZ:%=$(BUILD)/fuzz/%.d) $(FUZZ:%=$(BUILD)/replay/%.d) $(BUILD)/obj/replay.d
 -include $(OBJ:.o=.d) $(TEST_BIN:=.d) $(control_objects:.o=.d) $(BUILD)/controls.deps $(BUILD)/obj/main.d $(BUILD)/nvrtc_check.d $(BUILD)/reference_bench.d

@@ -3,7 +3,7 @@
 # building and testing it, or for fuzzing it. Where this user may not, say the command and stop.
 set -eu
 build='gcc g++ make git libcjson-dev libxxhash-dev librandom123-dev libgomp1'
-check="$build clang libomp-dev clang-format cppcheck libcmocka-dev bats jq python3-jsonschema gnuplot-nox"
+check="$build clang libomp-dev clang-format cppcheck libcmocka-dev bats jq python3-jsonschema python3-numpy gnuplot-nox"
 fuzz="$build clang libomp-dev libclang-rt-dev" # the last brings libFuzzer
 case ${1-} in
 build) wanted=$build ;;

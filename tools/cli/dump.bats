@@ -182,3 +182,49 @@ PY
     on_host --op silu --shape 7x16 --dump file
     status_is 7
 }
+
+# A Python that has a module, or the test is skipped.
+python_with() {
+    for python in python3 /usr/bin/python3; do
+        "$python" -c "import $1" 2>/dev/null && return
+    done
+    skip "no Python with $1"
+}
+
+@test "Python's safetensors reads a dump" {
+    python_with safetensors
+    on_host --op silu --shape 7x16 --dtype fp16 --dump d -q
+    run "$python" - d/* <<'PY'
+import sys
+from safetensors import safe_open
+with safe_open(sys.argv[1], "np") as file:
+    print(sorted(file.keys()), file.metadata()["case"], file.get_tensor("input").shape)
+    print(abs(file.get_tensor("want.out") - file.get_tensor("out.out")).max() < 1e-2)
+PY
+    [ "$output" = "['bound.out', 'input', 'out.out', 'want.out'] silu/7x16/fp16 (7, 16)
+True" ] || { echo "$output"; return 1; }
+}
+
+@test "the second implementation agrees with a dump, and not with one that was changed" {
+    python_with numpy
+    on_host --op silu,gelu --shape 7x16 --fill normal,nan --dump d -q
+    on_host --op moe_routing --shape 7x16 --dump d -q
+    run "$python" "$top/tools/oracle.py" --engine numpy --files d/*
+    [ "$status" -eq 0 ] || { echo "$output"; return 1; }
+    [[ ${lines[-1]} == "5 cases, "*" elements by NumPy "*": all agree" ]]
+    change "d/gelu,7x16,bf16.vec16.precise.host.safetensors" want.out 000000000000f03f # 1.0
+    change d/moe* want.ids 0000000000003040 # 16.0
+    run "$python" "$top/tools/oracle.py" --engine numpy --files d/*
+    [ "$status" -eq 1 ]
+    has "$output" "gelu/7x16/bf16: out?0, 0?: reference 1, oracle *: more than an fp32 ulp, 1 elements"
+    has "$output" "moe_routing/7x16/bf16: ids?0, 0?: reference 16, oracle *: other bits, 1 elements"
+    [[ ${lines[-1]} == *": 2 cases differ" ]]
+}
+
+@test "a golden vector is a file of inputs that a kernel can be run over" {
+    vectors=$top/reports/golden/vectors
+    on_host --case silu/3x32/bf16/round=act --load "$vectors/silu,3x32,bf16,round=act.safetensors"
+    status_is 0
+    on_host --case mla_prefill/2x3x1/e4m3/lse=e --load "$vectors/mla_prefill,2x3x1,e4m3,lse=e.safetensors"
+    status_is 0
+}
