@@ -15,7 +15,13 @@
 
 #define FAMILIES(X)                                                                        \
     X(activation)                                                                          \
-    X(merge_state) X(mla_kv_pack_quantize) X(mla_prefill) X(qknorm_rope) X(stream)
+    X(merge_state)                                                                         \
+    X(mla_kv_pack_quantize)                                                                \
+    X(mla_prefill)                                                                         \
+    X(moe_routing)                                                                         \
+    X(qknorm_rope)                                                                         \
+    X(silu_mul_quant)                                                                      \
+    X(stream)
 
 #define X(family)                                                                          \
     extern const struct kb_controls kb_controls_##family##_plain,                          \

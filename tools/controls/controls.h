@@ -21,6 +21,7 @@ struct kb_control {
     bool (*run)(const struct kb_control *control, const struct kb_problem *p,
                 const void *const *in, void *const *out);
     float (*act)(float x); /* for the family's own use */
+    int form;              /* likewise */
 };
 
 /* What is run: with every dtype and fill of the op. */
