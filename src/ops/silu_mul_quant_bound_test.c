@@ -4,6 +4,7 @@
  * Kernels are modelled in plain C, in float, as the peers write them: silu by a quotient, a
  * sigmoid or a power of two; the scale by a quotient or a product; codes by a quotient, the
  * reciprocal of the scale or 448 / amax. Each output is judged with the other in view. */
+#include "ops/activation_forms.h"
 #include "ops/silu_mul_quant_fixture.h"
 
 enum silu_form { QUOTIENT, SIGMOID, EXP2, DOUBLE, EXP_2ULP, SILU_FORMS };
@@ -40,28 +41,12 @@ struct model {
 /* ---- a kernel --------------------------------------------------------------------------
  */
 
-/* Two ulp off, up for every other argument and down for the rest; not at the ends. */
-static float off(float v, float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    for (int i = 0; i < 2 && v > 0 && v < INFINITY; i++)
-        v = nextafterf(v, bits & 1 ? INFINITY : 0);
-    return v;
-}
-
 static float silu_of(enum silu_form form, float x) {
-    switch (form) {
-    case QUOTIENT:
-        return x / (1.0f + expf(-x));
-    case SIGMOID:
-        return x * (1.0f / (1.0f + expf(-x)));
-    case EXP2:
-        return x / (1.0f + exp2f(-x * 1.44269504f));
-    case EXP_2ULP:
-        return x / (1.0f + off(expf(-x), x));
-    default:
-        return (float)((double)x / (1.0 + exp(-(double)x)));
-    }
+    static float (*const forms[SILU_FORMS])(float) = {
+        [QUOTIENT] = silu_quotient, [SIGMOID] = silu_sigmoid, [EXP2] = silu_exp2,
+        [DOUBLE] = silu_double,     [EXP_2ULP] = silu_2ulp,
+    };
+    return forms[form](x);
 }
 
 static float rounded(enum kb_dtype dtype, float v) {

@@ -3,9 +3,7 @@
  * a quotient, by the scale's reciprocal or by 448 / amax; powers of two by bits or by
  * frexp. */
 #include "controls/controls.h"
-
-#include <math.h>
-#include <string.h>
+#include "ops/activation_forms.h"
 
 enum { INPUT, COUNTS, CODES, SCALES };
 enum { ROUND_NONE, ROUND_BOTH, ROUND_PRODUCT };
@@ -30,36 +28,6 @@ struct setting {
     float clamp, eps;
     int group;
 };
-
-/* ---- silu(x) ----------------------------------------------------------------------- */
-
-static float silu_quotient(float x) {
-    return x / (1.0f + expf(-x));
-}
-
-static float silu_sigmoid(float x) {
-    return x * (1.0f / (1.0f + expf(-x)));
-}
-
-/* As ex2.approx does it: the argument scaled, and rounded, before the power of two. */
-static float silu_exp2(float x) {
-    return x / (1.0f + exp2f(-x * 1.44269504f));
-}
-
-/* Up for every other argument, and down for the rest. */
-static float silu_off(float x) {
-    float p = expf(-x);
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof bits);
-    for (int i = 0; i < 2 && p > 0 && p < INFINITY; i++)
-        p = nextafterf(p, bits & 1 ? INFINITY : 0);
-    return x / (1.0f + p);
-}
-
-static float silu_double(float x) {
-    return (float)((double)x / (1.0 + exp(-(double)x)));
-}
 
 /* ---- a group ----------------------------------------------------------------------- */
 
@@ -161,7 +129,7 @@ static const struct form forms[] = {
     {silu_sigmoid, TIMES_INVERSE, BY_RECIPROCAL, false},
     {silu_exp2, AMAX_BY_448, BY_448_OVER_AMAX, false},
     {silu_exp2, TIMES_INVERSE, BY_SCALE, false},
-    {silu_off, AMAX_BY_448, BY_RECIPROCAL, false},
+    {silu_2ulp, AMAX_BY_448, BY_RECIPROCAL, false},
     {silu_double, AMAX_BY_448, BY_SCALE, true},
 };
 
