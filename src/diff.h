@@ -130,6 +130,8 @@ struct kb_pairs {
     size_t n, only_a, only_b;
     enum kb_method method;       /* the first */
     const char *a_word, *b_word; /* what they are called: "A", "B" */
+    bool spread_of_a; /* what runs differ by is A's to say: B's have several where they
+                         looked odd */
 };
 
 /* What two rows may differ in and be a pair all the same, where each is the only one left

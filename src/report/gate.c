@@ -219,6 +219,7 @@ void kb_gate_make(const struct kb_loaded *base, const struct kb_loaded *fresh,
     leave_out(&out->pairs, scope, context);
     out->pairs.a_word = "baseline's";
     out->pairs.b_word = "new";
+    out->pairs.spread_of_a = true;
     kb_mismatches_of(base, fresh, arena, &out->mismatches);
     check_methods(out, arena);
     out->comparable = !out->mismatches.refused || limits->cross;

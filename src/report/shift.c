@@ -238,7 +238,8 @@ void kb_pairs_shift(struct kb_pairs *pairs, struct kb_arena *arena) {
         if (!timed[i])
             continue;
         gather(pair->ta, pair->method, gathered);
-        gather(pair->tb, pair->method, gathered);
+        if (!pairs->spread_of_a)
+            gather(pair->tb, pair->method, gathered);
     }
     for (int c = 0; c < CLASSES; c++)
         classes[c] = spread_of(&gathered[c], assumed[c]);
@@ -247,7 +248,8 @@ void kb_pairs_shift(struct kb_pairs *pairs, struct kb_arena *arena) {
         if (!timed[i])
             continue;
         find_worst(pair->ta, pair->method, classes);
-        find_worst(pair->tb, pair->method, classes);
+        if (!pairs->spread_of_a)
+            find_worst(pair->tb, pair->method, classes);
     }
     for (size_t i = 0; i < pairs->n; i++)
         if (timed[i])

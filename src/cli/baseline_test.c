@@ -1,0 +1,148 @@
+/* baseline_test.c - what looks slower than the baseline is measured again before it is. */
+#include "cli/baseline.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static const struct kb_device_info device = {.backend = "cuda", .id = "0", .name = "G"};
+
+/* A baseline of one row that takes 1000 ns. */
+static void make_base(struct kb_baseline *baseline, char path[64]) {
+    static const char text[] =
+        "{\"schema\":\"kbench-report/1\",\"complete\":true,\"devices\":[{\"id\":\"0\","
+        "\"backend\":\"cuda\",\"name\":\"G\"}],\"rows\":[{\"case\":\"s/1/"
+        "b\",\"device\":\"0\","
+        "\"backend\":\"cuda\",\"build\":\"precise\",\"variant\":\"v\",\"kernel\":\"k\","
+        "\"verdict\":\"PASS\",\"times\":{\"graph\":{\"median_ns\":1000,\"ci95_ns\":[999,"
+        "1001],"
+        "\"n\":9,\"quality\":\"ok\",\"samples_ns\":[1000]}}}]}";
+    struct kb_options options = {.baseline = path};
+    struct kb_err err = {0};
+    snprintf(path, 64, "/tmp/kbench-base-XXXXXX");
+    int fd = mkstemp(path);
+    assert_true(fd >= 0 && kb_write_all(fd, text, sizeof text - 1));
+    close(fd);
+    *baseline = (struct kb_baseline){0};
+    if (!kb_baseline_open(&options, baseline, &err))
+        fail_msg("%s", err.msg);
+}
+
+static struct kb_row row_of(double ns) {
+    struct kb_row row = {
+        .case_id = "s/1/b", .build = "precise", .variant = "v", .kernel = "k"};
+    row.times[KB_GRAPH] = (struct kb_time){
+        .there = true,
+        .median_ns = ns,
+        .low_ns = ns - 1,
+        .high_ns = ns + 1,
+        .min_ns = ns - 2,
+        .p99_ns = NAN,
+        .n = 10,
+        .gb_per_s = 100,
+        .ceiling_ns = 900,
+        .samples_ns = {ns, ns},
+        .n_samples = 2,
+    };
+    return row;
+}
+
+/* What further runs give. */
+struct script {
+    struct kb_row rows[4];
+    int n, asked;
+};
+
+static bool play(void *context, const struct kb_job *job, struct kb_arena *arena,
+                 struct kb_row *row) {
+    struct script *s = context;
+    (void)job, (void)arena;
+    if (s->asked++ >= s->n)
+        return false;
+    *row = s->rows[s->asked - 1];
+    return true;
+}
+
+static bool look(struct script *script, struct kb_row *row) {
+    struct kb_baseline baseline;
+    struct kb_arena arena = {0};
+    const struct kb_options options = {.limits = {.slowdown = 0.03}};
+    const struct kb_job job = {.case_id = "s/1/b"};
+    const struct kb_again again = {play, script};
+    char path[64];
+    make_base(&baseline, path);
+    bool looked = kb_baseline_look(&baseline, &options, &device, &job, &again, &arena, row);
+    kb_baseline_free(&baseline);
+    kb_arena_free(&arena);
+    unlink(path);
+    return looked;
+}
+
+static void a_time_within_the_limit_is_not_measured_again(void **state) {
+    (void)state;
+    struct script script = {.n = 0};
+    struct kb_row row = row_of(1030);
+    assert_false(look(&script, &row));
+    assert_int_equal(script.asked, 0);
+    assert_int_equal(row.times[KB_GRAPH].n_runs, 0);
+}
+
+static void a_slow_run_among_three_does_not_count(void **state) {
+    (void)state;
+    struct script script = {.rows = {row_of(1001), row_of(999)}, .n = 2};
+    struct kb_row row = row_of(1100);
+    assert_true(look(&script, &row));
+    const struct kb_time *t = &row.times[KB_GRAPH];
+    assert_int_equal(script.asked, 2);
+    assert_int_equal(t->n_runs, 3);
+    assert_true(t->median_ns == 1001);
+    assert_true(t->runs_ns[0] == 1100 && t->runs_ns[1] == 1001 && t->runs_ns[2] == 999);
+    assert_true(t->low_ns == 998 && t->high_ns == 1101 && t->min_ns == 997);
+    assert_int_equal(t->n, 30);
+    assert_int_equal(t->n_samples, 6);
+    assert_true(fabs(t->ceiling - 900.0 / 1001) < 1e-12);
+    assert_true(fabs(t->gb_per_s - 100 * 1100.0 / 1001) < 1e-9);
+}
+
+static void a_slowdown_that_stays_is_one(void **state) {
+    (void)state;
+    struct script script = {.rows = {row_of(1099), row_of(1098)}, .n = 2};
+    struct kb_row row = row_of(1100);
+    assert_true(look(&script, &row));
+    assert_true(row.times[KB_GRAPH].median_ns == 1099);
+}
+
+static void one_that_is_wrong_the_second_time_is_wrong(void **state) {
+    (void)state;
+    struct script script = {.rows = {row_of(1000)}, .n = 1};
+    struct kb_row row = row_of(1100);
+    script.rows[0].reason = KB_R_MISMATCH;
+    assert_true(look(&script, &row));
+    assert_int_equal(row.reason, KB_R_MISMATCH);
+}
+
+static void where_no_process_can_be_had_the_first_run_stays(void **state) {
+    (void)state;
+    struct script script = {.n = 0};
+    struct kb_row row = row_of(1100);
+    assert_true(look(&script, &row));
+    assert_true(row.times[KB_GRAPH].median_ns == 1100);
+    assert_int_equal(row.times[KB_GRAPH].n_runs, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_time_within_the_limit_is_not_measured_again),
+        cmocka_unit_test(a_slow_run_among_three_does_not_count),
+        cmocka_unit_test(a_slowdown_that_stays_is_one),
+        cmocka_unit_test(one_that_is_wrong_the_second_time_is_wrong),
+        cmocka_unit_test(where_no_process_can_be_had_the_first_run_stays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
