@@ -62,8 +62,8 @@ void kb_help_text(struct kb_buf *out) {
                 "  kbench --op gelu_tanh --shape 83x1024        one case, checked and "
                 "timed\n"
                 "  kbench cases/ --tag ci -o new.json           a suite, into a report\n"
-                "  kbench gate new.json --baseline base.json    CI: the exit status says "
-                "wrong, slower or fine\n"
+                "  kbench gate new.json --baseline base.json    CI: exit 1 wrong, 2 "
+                "slower, 0 fine\n"
                 "  kbench --op silu --shape 7x16 --kernel F.cu  a kernel of your own\n\n");
     kb_options_summary(out);
     kb_buf_puts(out, "\ncommands");

@@ -22,7 +22,11 @@ offers() { # LINE WORD...
 
 @test "bash: names of options, and the words for their values" {
     offers "kbench --mo" --mode
-    offers "kbench --op silu --max" --max-time
+    offers "kbench --op silu --max-t" --max-time
+    offers "kbench --fail" --fail-fast
+    offers "kbench --columns=ulp,re" ulp,registers
+    offers "kbench --sort ver" verdict
+    offers "kbench --format=h" html
     offers "kbench --mode " bench build check list
     offers "kbench --mode=b" bench build
     offers "kbench --op ge" gelu gelu_tanh
@@ -55,7 +59,8 @@ offers() { # LINE WORD...
     offers "kbench list cases " a.json helpers
     offers "kbench help ver" verdicts
     offers "kbench help silu gelu_" gelu_tanh
-    offers "kbench --op silu " a.json help helpers list run
+    offers "kbench --op silu " a.json diff gate help helpers list merge run
+    offers "kbench --rerun " a.json helpers
     offers "kbench run " a.json helpers
     offers "kbench x.json --op silu " a.json helpers
     offers "kbench --kernel " b.cu helpers
@@ -95,7 +100,8 @@ zsh_offers() {
     zsh -n fn/_kbench
     zsh_offers "kbench --op silu,ge" gelu gelu_tanh
     zsh_offers "kbench --format=j" json jsonl
-    zsh_offers "kbench --max" --max-time
+    zsh_offers "kbench --max-t" --max-time
+    zsh_offers "kbench --sort ver" verdict
     zsh_offers "kbench help ver" verdicts
     zsh_offers "kbench --case silu/83x1022/bf16/inp" silu/83x1022/bf16/inplace=yes
 }
