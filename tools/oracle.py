@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 try:
     import numpy as np
@@ -57,21 +58,18 @@ def outputs(tensors):
 
 
 def check(maths, path, tally):
-    """One dump. Returns whether all of it agrees."""
+    """One dump. Returns its case's id."""
     tensors, texts = files.read(path)
+    text, found, elements = texts.get("case", path), [], 0
     try:
-        case = ops.case_of(texts["case"])
+        case = ops.case_of(text)
         answers = ops.answer(maths, case, tensors)
+        if set(answers) != outputs(tensors):
+            raise Unknown("outputs are %s, the oracle has %s" % (sorted(outputs(tensors)), sorted(answers)))
     except (Unknown, ValueError, KeyError) as error:
-        print("%s: %s" % (texts.get("case", path), error))
-        tally.add(texts.get("case", "?").split("/")[0], 0, True)
-        return False
-    found, elements = [], 0
-    if set(answers) != outputs(tensors):
-        found.append("outputs %s, the oracle has %s" % (sorted(outputs(tensors)), sorted(answers)))
+        found.append(error)
+        answers = {}
     for name, answer in sorted(answers.items()):
-        if name not in outputs(tensors):
-            continue
         want, bound = tensors["want." + name].raw, tensors["bound." + name].raw
         if "rows." + name in tensors:
             answer = answer.rows(tensors["rows." + name].raw, want.shape[-1])
@@ -79,9 +77,9 @@ def check(maths, path, tally):
         elements += n
         found += differences
     for difference in found:
-        print("%s: %s" % (case.id, difference))
-    tally.add(case.op, elements, found)
-    return not found
+        print("%s: %s" % (text, difference))
+    tally.add(text.split("/")[0], elements, found)
+    return text
 
 
 # ---- dumps of kbench ---------------------------------------------------------------------
@@ -110,29 +108,36 @@ def start(args, ids, folder):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+def look_at(maths, folder, ids, tally):
+    """The dumps of a batch. Returns the cases that have none."""
+    done = set()
+    for name in sorted(os.listdir(folder)):
+        done.add(check(maths, os.path.join(folder, name), tally))
+    shutil.rmtree(folder)
+    return [case for case in ids if case not in done]
+
+
 def run(args, maths, tally):
     """Dumps of one batch are made while those of the last one are looked at. Returns cases left out."""
-    ids, work = listed(args), tempfile.mkdtemp(prefix="kbench-oracle-")
+    ids, work = listed(args)[::args.every], tempfile.mkdtemp(prefix="kbench-oracle-")
     batches = [ids[i:i + args.batch] for i in range(0, len(ids), args.batch)]
-    left_out, child = [], None
+    began, at, child, left_out = time.monotonic(), 0, None, []
     try:
-        for i in range(len(batches) + 1):
-            said = child.communicate()[0] if child else ""
-            ended, folder = child, os.path.join(work, str(i - 1))
-            child = start(args, batches[i], os.path.join(work, str(i))) if i < len(batches) else None
-            if not ended:
-                continue
-            if ended.returncode not in (0, 1, 3):
-                raise SystemExit("kbench ended with status %d:\n%s" % (ended.returncode, said))
-            done = set()
-            for name in sorted(os.listdir(folder)):
-                path = os.path.join(folder, name)
-                done.add(files.read(path)[1]["case"])
-                check(maths, path, tally)
-            left_out += [case for case in batches[i - 1] if case not in done]
-            shutil.rmtree(folder)
+        child = start(args, batches[0], os.path.join(work, "0"))
+        while child:
+            said = child.communicate()[0]
+            if child.returncode in (4, 7):
+                sys.exit("kbench ended with status %d:\n%s" % (child.returncode, said))
+            over = args.max_time and time.monotonic() - began > args.max_time
+            more = at + 1 < len(batches) and not over
+            child = start(args, batches[at + 1], os.path.join(work, str(at + 1))) if more else None
+            left_out += look_at(maths, os.path.join(work, str(at)), batches[at], tally)
+            at += 1
             if args.verbose:
-                print("%d of %d cases" % (min(i * args.batch, len(ids)), len(ids)), flush=True)
+                print("%d of %d cases" % (min(at * args.batch, len(ids)), len(ids)), flush=True)
+        if at < len(batches):
+            print("%g s are over: %d of %d cases were not run" % (
+                args.max_time, sum(map(len, batches[at:])), len(ids)))
     finally:
         if child:
             child.kill()
@@ -164,6 +169,8 @@ def main():
     parser.add_argument("--seed", default="1")
     parser.add_argument("--backend", default="host", help="that runs the kernels: host, cuda, auto")
     parser.add_argument("--mem-limit", default="512M", help="cases that need more are left out")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="each Nth case of those selected")
+    parser.add_argument("--max-time", type=float, metavar="SECONDS", help="begin no batch after that")
     parser.add_argument("--batch", type=int, default=BATCH, help="cases to a run of kbench")
     parser.add_argument("--engine", choices=("auto", "torch", "numpy"), default="auto")
     parser.add_argument("--files", nargs="+", default=[], help="dumps to look at instead of running kbench")

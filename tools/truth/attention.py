@@ -9,7 +9,7 @@ from .numbers import f32
 PREFILL = dict(q_lens=[], kv_lens=[], kv_heads=0, causal="yes", lse="none", scale=0.0, value="own",
                q_pitch=0, k_pitch=0)
 MERGE = dict(lse_base="e", inplace="no")
-PACK = dict(scale=1.0, source="separate")
+PACK = dict(scale=1.0, source="separate", in_pitch=0, pe_pitch=0, out_pitch=0)
 
 
 def lengths(case):
@@ -49,7 +49,7 @@ def prefill(m, case, tensors):
     def heads_of(name, n):
         """[token, head, 192] of a buffer whose rows may be wider."""
         raw = tensors[name].raw
-        raw = raw.reshape(len(raw), -1)[:, :n * 192] if raw.size else raw
+        raw = raw.reshape(len(raw), raw.size // max(len(raw), 1))[:, :n * 192]
         return m.decode(tensors[name].kind, raw).reshape(len(raw), n, 192)
     heads = case.shape[2]
     kv_heads = case["kv_heads"] or heads
@@ -98,16 +98,26 @@ def merge(m, case, tensors):
 
 
 def pack(m, case, tensors):
-    scale, tokens = f32(case["scale"]), case.shape[0]
+    scale, (tokens, heads) = f32(case["scale"]), case.shape
+
+    def tokens_of(name, start, width):
+        """[token, start .. start + width) of rows that may be wider, from the end where start is -1."""
+        raw = tensors[name].raw.reshape(tokens, tensors[name].raw.size // max(tokens, 1))
+        raw = raw[:, -width:] if start < 0 else raw[:, start:start + width]
+        return m.decode(tensors[name].kind, raw)
     if case.word("source", "separate", "packed") == "packed":
-        kv = m.decode(tensors["kv"].kind, tensors["kv"].raw)
+        kv = tokens_of("kv", 0, heads * 256).reshape(tokens, heads, 256)
         nope, v = kv[..., :128], kv[..., 128:]
     else:
-        nope, v = (m.decode(tensors[n].kind, tensors[n].raw) for n in ("k_nope", "v"))
-    pe = m.decode(tensors["k_pe"].kind, tensors["k_pe"].raw).reshape(tokens, 1, 64)
-    key = np.concatenate([nope, np.broadcast_to(pe, nope.shape[:2] + (64,))], -1)
+        nope, v = (tokens_of(n, 0, heads * 128).reshape(tokens, heads, 128) for n in ("k_nope", "v"))
+    pe = tokens_of("k_pe", -1, 64).reshape(tokens, 1, 64)
+    key = np.concatenate([nope, np.broadcast_to(pe, (tokens, heads, 64))], -1)
 
     def codes(x):
-        with np.errstate(invalid="ignore", over="ignore"):
-            return m.encode("e4m3", m.round("fp32", x * scale))
-    return {"k_fp8": Answer(codes(key), bits=True), "v_fp8": Answer(codes(v), bits=True)}
+        c = m.encode("e4m3", m.round("fp32", x * scale))
+        if not case["out_pitch"]:
+            return Answer(c, bits=True)
+        c = c.reshape(tokens, -1) if tokens else c.reshape(0, heads * c.shape[-1])
+        beside = [(0, 0), (0, case["out_pitch"] - c.shape[1])]
+        return Answer(np.pad(c, beside), np.pad(np.zeros(c.shape, bool), beside, constant_values=True), bits=True)
+    return {"k_fp8": codes(key), "v_fp8": codes(v)}

@@ -10,7 +10,7 @@ class Case:
         self.id = text
         op, shape, dtype, *pairs = text.split("/")
         if op not in defaults:
-            raise Unknown("no op " + op)
+            raise Unknown("the oracle knows no op " + op)
         self.op, self.dtype = op, dtype
         self.shape = [int(n) for n in shape.split("x")]
         self.set = dict(defaults[op])
@@ -19,7 +19,7 @@ class Case:
             if key == "fill":
                 continue
             if key not in self.set:
-                raise Unknown("%s: no parameter %s" % (text, key))
+                raise Unknown("the oracle knows no parameter " + key)
             self.set[key] = self.value(self.set[key], value)
 
     @staticmethod
@@ -34,5 +34,5 @@ class Case:
     def word(self, key, *words):
         """A parameter that is one of these words."""
         if self.set[key] not in words:
-            raise Unknown("%s: %s=%s" % (self.id, key, self.set[key]))
+            raise Unknown("the oracle knows no %s=%s" % (key, self.set[key]))
         return self.set[key]

@@ -66,7 +66,7 @@ class Torch:
         self.types = {"BF16": torch.bfloat16, "F16": torch.float16, "F8_E4M3": torch.float8_e4m3fn}
 
     def there(self, x):
-        return self.torch.from_numpy(np.ascontiguousarray(x)).to(self.on)
+        return self.torch.from_numpy(np.array(x, order="C")).to(self.on)  # a copy: files are read-only
 
     def call(self, function, *arrays):
         return function(*(self.there(np.asarray(x, np.float64)) for x in arrays)).cpu().numpy()
@@ -74,8 +74,9 @@ class Torch:
     def decode(self, kind, raw):
         if kind not in self.types:
             return raw.astype(np.float64)
-        bits = self.torch.from_numpy(np.ascontiguousarray(raw.view(np.int16 if raw.itemsize == 2 else np.uint8)))
-        return bits.view(self.types[kind]).to(self.torch.float64).numpy()
+        bits = self.torch.from_numpy(raw.view(np.int16 if raw.itemsize == 2 else np.uint8).copy())
+        # By fp32, which has all of them, since not every pair of types has a conversion.
+        return bits.view(self.types[kind]).to(self.torch.float32).to(self.torch.float64).numpy()
 
     def exp(self, x):
         return self.call(self.torch.exp, x)
@@ -96,7 +97,7 @@ class Torch:
         return self.call(self.torch.sqrt, x)
 
     def erfc(self, x):
-        return self.call(self.torch.special.erfc, x)
+        return self.call(self.torch.erfc, x)
 
     def matmul(self, a, b):
         return self.call(self.torch.matmul, a, b)

@@ -2,8 +2,10 @@
 import numpy as np
 
 from .answers import Answer
+from .files import Tensor
 
-DEFAULTS = dict(topk=8, mode="fp32", ties="low", norm="selected", scale="after", scale_dtype="same")
+DEFAULTS = dict(topk=8, mode="fp32", ties="low", norm="selected", scale="after", scale_dtype="same",
+                in_pitch=0)
 
 
 def sort_keys(values, bits):
@@ -24,7 +26,7 @@ def select(m, case, logits, bits):
 def fp32_bits(m, tensor):
     """Logits in fp32, NaNs with their payload."""
     if tensor.kind == "F32":
-        return tensor.raw.view(np.uint32)
+        return np.ascontiguousarray(tensor.raw).view(np.uint32)
     if tensor.kind == "BF16":
         return tensor.raw.astype(np.uint32) << 16
     raw = tensor.raw.astype(np.uint32)  # fp16: NaNs with sign and payload, the rest by value
@@ -49,7 +51,7 @@ def softmax(m, case, l, every):
 
 
 def answer(m, case, tensors):
-    raw = tensors["logits"]
+    raw = Tensor(tensors["logits"].kind, tensors["logits"].raw[..., :case.shape[-1]])
     logits, bits = m.decode(raw.kind, raw.raw), fp32_bits(m, raw)
     where = case.word("scale", "after", "none", "before")
     scale = np.ones(logits.shape[-1])
