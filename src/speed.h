@@ -24,6 +24,7 @@ enum kb_speed_verdict {
         KB_SPEED_COUNT
 };
 const char *kb_speed_word(enum kb_speed_verdict verdict);
+const char *kb_speed_help(enum kb_speed_verdict verdict);
 bool kb_speed_parse(const char *word, enum kb_speed_verdict *out);
 
 struct kb_speed {

@@ -7,9 +7,7 @@ const char *const kb_backend_words[] = {"auto", "cuda", "host", NULL};
 static const char *const color_words[] = {"auto", "always", "never", NULL};
 
 static const char *const later[] = {
-                 "new",        "selftest",
-    "cache",    "--resume", "--shard", 
-       "--trust",       "--schedule-seed",
+    "new", "selftest", "cache", "--resume", "--shard", "--trust", "--schedule-seed",
 };
 
 bool kb_is_later(const char *word) {
@@ -121,7 +119,8 @@ const struct kb_option kb_options[] = {
      .take = kb_take_devices,
      .group = KB_G_WHERE,
      .offer = kb_offer_devices,
-     .help = "GPUs by number, as kbench list devices shows them"},
+     .help = "GPUs by number, as kbench list devices shows them; several work at the same "
+             "time and are shown side by side"},
     {.name = "--host-sm",
      .arg = "N",
      .brief = "",
@@ -140,7 +139,8 @@ const struct kb_option kb_options[] = {
      .group = KB_G_WHAT,
      .offer = kb_offer_builds,
      .help = "compiler flags: precise (the default), another of kbench list builds, or "
-             "NAME=FLAGS"},
+             "NAME=FLAGS; of several the first is A, the others are timed in turns with it "
+             "and held against it"},
     {.name = "--define",
      .arg = "MACRO=A,B,...",
      .brief = "--define MACRO=A,B",
@@ -156,7 +156,8 @@ const struct kb_option kb_options[] = {
      .at = AT(variants),
      .group = KB_G_WHAT,
      .offer = kb_offer_variants,
-     .help = "of the kernel; without it the first whose `when` holds"},
+     .help = "of the kernel; without it the first whose `when` holds. Several are held "
+             "against the first, as builds are"},
     {.name = "--kernel",
      .arg = "FILE.cu",
      .type = KB_O_OWN,
@@ -266,7 +267,8 @@ const struct kb_option kb_options[] = {
      .type = KB_O_FLAG,
      .at = AT(energy),
      .group = KB_G_TIME,
-     .help = "energy of a launch as well, by the GPU's counter: a second more for each case"},
+     .help =
+         "energy of a launch as well, by the GPU's counter: a second more for each case"},
     {.name = "--samples",
      .arg = "FILE",
      .type = KB_O_TEXT,
@@ -328,9 +330,10 @@ const struct kb_option kb_options[] = {
      .type = KB_O_FLAG,
      .at = AT(profile),
      .group = KB_G_RUN,
-     .help = "for ncu --profile-from-start off, or nsys with --capture-range cudaProfilerApi: "
-             "what passed is launched once more between cuProfilerStart and cuProfilerStop, "
-             "in an NVTX range named by the case's id; nothing is timed"},
+     .help =
+         "for ncu --profile-from-start off, or nsys with --capture-range cudaProfilerApi: "
+         "what passed is launched once more between cuProfilerStart and cuProfilerStop, "
+         "in an NVTX range named by the case's id; nothing is timed"},
     {.name = "--dump-ptx",
      .arg = "FOLDER",
      .brief = "",

@@ -192,6 +192,12 @@ static void page_verdicts(struct kb_page *page) {
                 reason_entry((enum kb_reason)r, page);
     }
     kb_page_text(page, "Where every row is a SKIP, nothing was checked: exit 3.");
+    kb_page_heading(page, "builds and variants: B against A");
+    for (int v = KB_FASTER; v < KB_SPEED_COUNT; v++)
+        kb_page_entry(page, kb_speed_word((enum kb_speed_verdict)v), "",
+                      kb_speed_help((enum kb_speed_verdict)v));
+    kb_page_text(page, "The margin is 1 %. FASTER and SLOWER are beyond chance, too: of "
+                       "1000 runs over equal builds at most one may have such a row.");
 }
 
 static void page_exit(struct kb_page *page) {

@@ -22,6 +22,15 @@ const char *kb_speed_word(enum kb_speed_verdict verdict) {
     return words[verdict];
 }
 
+const char *kb_speed_help(enum kb_speed_verdict verdict) {
+    static const char *const helps[] = {
+#define X(id, word, help) [id] = help,
+        KB_SPEEDS(X)
+#undef X
+    };
+    return helps[verdict];
+}
+
 bool kb_speed_parse(const char *word, enum kb_speed_verdict *out) {
     for (size_t i = 0; i < KB_COUNT(words); i++) {
         if (*words[i] && kb_streq(words[i], word)) {
