@@ -37,10 +37,11 @@ strays() {
 }
 
 @test "one run writes every form, and nothing else" {
-    on_host "$top/cases/activation.json" --op silu --tag smoke -o r.json -o r.jsonl -o r.csv -o r.md
+    on_host "$top/cases/activation.json" --op silu --tag smoke -o r.json -o r.jsonl -o r.csv -o r.md \
+        -o r.xml -o r.html
     status_is 0
-    last_says "wrote r.json, r.jsonl, r.csv, r.md"
-    left_are r.csv r.json r.jsonl r.md
+    last_says "wrote r.json, r.jsonl, r.csv, r.md, r.xml, r.html"
+    left_are r.csv r.html r.json r.jsonl r.md r.xml
     follows_schema r.json
     local n
     n=$(jq '.rows | length' r.json)
@@ -50,6 +51,8 @@ strays() {
     [ "$(jq -s '.[-1].complete' r.jsonl)" = true ]
     [ "$(wc -l <r.csv)" -eq $((n + 1)) ]
     [ "$(grep -c '^| PASS |' r.md)" -eq "$n" ]
+    [ "$(grep -c '<testcase ' r.xml)" -eq "$n" ]
+    [ "$(grep -c '<tr data-verdict="pass">' r.html)" -eq "$n" ]
     jq -r '.rows[] | [.case, .verdict, .times.graph.median_ns] | @tsv' r.json >tsv
     [ "$(wc -l <tsv)" -eq "$n" ]
 }
@@ -150,10 +153,11 @@ strays() {
 
 @test "names that could fool a terminal, a spreadsheet or a page are escaped" {
     cp "$plain" $'a\033[31m|b.cu'
-    on_host --op silu --shape 7x16 --kernel $'a\033[31m|b.cu' -o r.json -o r.csv -o r.md
+    on_host --op silu --shape 7x16 --kernel $'a\033[31m|b.cu' -o r.json -o r.csv -o r.md \
+        -o r.xml -o r.html
     status_is 0
     [[ $output != *$'\033'* ]]
-    ! grep -q $'\033' r.json r.csv r.md
+    ! grep -q $'\033' r.json r.csv r.md r.xml r.html
     follows_schema r.json
     jq -e '.rows[0].kernel == "a\u001b[31m|b.cu"' r.json
 }
@@ -161,4 +165,46 @@ strays() {
 @test "the table and report of small cases are the golden ones (make golden rewrites them)" {
     cd "$top"
     BIN=$bin tools/golden.sh check
+}
+
+@test "stored reports follow the schema, and so does one of each version that is read" {
+    local file version
+    for file in "$top"/reports/*.json; do
+        case $file in
+        *.schema.json) continue ;;
+        esac
+        follows_schema "$file"
+    done
+    # Each version has its schema, and a report that stays as kbench wrote it then.
+    for file in "$top"/reports/versions/*.json; do
+        version=$(basename "$file" .json)
+        [ "$(jq -r .schema "$file")" = "${version%-*}/${version##*-}" ]
+        "$BATS_TEST_DIRNAME/check_report.py" "$top/reports/$version.schema.json" "$file"
+        kbench diff "$file" "$file"
+        status_is 0
+        on_host --rerun "$file" --kernel "$plain"
+        status_is 0
+        has_line "PASS  silu/7x16/bf16 *"
+    done
+    [ -e "$top/reports/versions/kbench-report-1.json" ]
+}
+
+@test "the schema refuses reports that are wrong" {
+    local report=$top/reports/versions/kbench-report-1.json edit
+    for edit in '.rows[0].verdict = "GOOD"' 'del(.rows[0].case)' '.rows[0].median_ns = 3' \
+        '.rows[0].times.graph.median_ns = "fast"' '.schema = "kbench-report/2"' '.count.pass = -1' \
+        '.rows[2].outputs.out.local.pattern = "odd"' 'del(.devices[0].name)'; do
+        jq "$edit" "$report" >wrong.json
+        ! follows_schema wrong.json >/dev/null || { echo "follows all the same: $edit"; return 1; }
+    done
+}
+
+@test "a report of a newer version is refused by its name" {
+    jq '.schema = "kbench-report/2"' "$top/reports/versions/kbench-report-1.json" >new.json
+    for line in "diff new.json new.json" "gate new.json --baseline new.json" "--rerun new.json"; do
+        # shellcheck disable=SC2086 - words
+        kbench $line
+        status_is 4
+        says '*new.json: schema "kbench-report/2" is newer than this kbench, which reads "kbench-report/1"*'
+    done
 }
