@@ -1,8 +1,8 @@
 #!/bin/sh
-# golden.sh check|rewrite - the table and the report of small cases on the host against
-# reports/golden/. The cases are named here, so that a change to cases/ is none to them. What
-# differs between machines is masked: versions, times, hashes, and errors of fp32, which are those
-# of the C library's functions.
+# golden.sh check|rewrite - the table, variants side by side and the report of small cases on the
+# host against reports/golden/. The cases are named here, so that a change to cases/ is none to
+# them. What differs between machines is masked: versions, times, hashes, and errors of fp32, which
+# are those of the C library's functions.
 set -eu
 bin=${BIN:-./kbench}
 golden=reports/golden
@@ -17,6 +17,15 @@ if [ "$status" -ne 0 ]; then
     cat "$work/table" "$work/err"
     exit "$status"
 fi
+
+"$bin" --op silu,gelu_tanh --shape 7x16,83x1024 --variant scalar,vec16,chain --build precise \
+    --backend host >"$work/pairs" 2>"$work/err" || status=$?
+if [ "$status" -ne 0 ]; then
+    cat "$work/pairs" "$work/err"
+    exit "$status"
+fi
+sed -e '1s/^host, [0-9]* cores, [^|]* |/host, * |/' \
+    -e '/^[0-9]* cases/s/[0-9.]* s$/* s/' "$work/pairs" >"$work/host.pairs"
 
 sed -e '1s/^host, [0-9]* cores, [^|]* |/host, * |/' \
     -e '/^[0-9]* cases/s/[0-9.]* s$/* s/' \
@@ -41,9 +50,9 @@ jq -c '
     ' "$work/r.json" >"$work/host.report"
 
 case ${1:-check} in
-rewrite) cp "$work/host.table" "$work/host.report" "$golden/" ;;
+rewrite) cp "$work/host.table" "$work/host.pairs" "$work/host.report" "$golden/" ;;
 check)
-    for file in host.table host.report; do
+    for file in host.table host.pairs host.report; do
         diff -u "$golden/$file" "$work/$file" || status=1
     done
     ;;
