@@ -31,6 +31,11 @@ KB_DEVICE float to_f32(__half x) {
 KB_DEVICE float to_f32(__nv_bfloat16 x) {
     return __bfloat162float(x);
 }
+#ifdef __CUDA_FP8_H__ /* included ahead by who needs it: it takes a compiler some time */
+KB_DEVICE float to_f32(__nv_fp8_e4m3 x) {
+    return (float)x;
+}
+#endif
 
 template <class T> KB_DEVICE T from_f32(float x);
 template <> KB_DEVICE float from_f32<float>(float x) {

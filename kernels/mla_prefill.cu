@@ -91,10 +91,6 @@ KB_DEVICE float kb_none() {
 
 enum { kQk = 192, kV = 128 };
 
-KB_DEVICE float to_f32(__nv_fp8_e4m3 x) {
-    return (float)x;
-}
-
 /* A share of 1 in the product with value, and its logarithm. */
 template <class T> KB_DEVICE float log2_unit() {
     return sizeof(T) == 1 ? 8.0f : 0.0f;

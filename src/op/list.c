@@ -13,6 +13,7 @@
     X(mla_prefill)                                                                         \
     X(mla_kv_pack_quantize)                                                                \
     X(merge_state)                                                                         \
+    X(mma)                                                                                 \
     X(stream)
 
 #define X(name) extern const struct kb_op kb_op_##name;
