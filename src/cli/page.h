@@ -49,6 +49,8 @@ extern const size_t kb_topic_count;
 const char *kb_topic_help(const struct kb_topic *topic);
 /* The topics, and what each is about; then the ops. */
 void kb_topics_page(struct kb_page *page);
+/* Of builds, macros and profilers. */
+void kb_page_code(struct kb_page *page);
 /* Of the commands that read reports. */
 void kb_page_diff(struct kb_page *page);
 void kb_page_gate(struct kb_page *page);

@@ -242,6 +242,8 @@ const struct kb_topic kb_topics[] = {
     {"merge", NULL, "JOINED REPORTS", kb_page_merge},
     {"help", NULL, NULL, kb_topics_page},
     {"cases", "case files and ids, fills and dtypes", "CASES", page_cases},
+    {"code", "builds, compiling ahead, macros that are swept, profilers", "CODE",
+     kb_page_code},
     {"methods", "how kernels are timed, and what the times are worth", "METHODS",
      page_methods},
     {"verdicts", "what PASS, FAIL, MISTRUSTED, SKIP and ERROR mean, with each reason",
