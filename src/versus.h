@@ -55,7 +55,7 @@ struct kb_versus_sum { /* of one op, letter and device */
     const char *op;
     int member, device;
     double logs; /* of ratios */
-    int64_t ratios, wrong, rows, compared, other_bits, verdicts[KB_SPEED_COUNT];
+    int64_t ratios, wrong, errors, rows, compared, other_bits, verdicts[KB_SPEED_COUNT];
 };
 
 struct kb_versus {

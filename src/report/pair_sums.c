@@ -26,7 +26,8 @@ static void count_row(struct kb_versus *v, const struct kb_row *b, int member, i
     const struct kb_against *against = b->against;
     enum kb_verdict verdict = kb_reason_verdict(b->reason);
     s->rows += verdict != KB_SKIP;
-    s->wrong += verdict != KB_SKIP && verdict != KB_PASS;
+    s->wrong += verdict == KB_FAIL || verdict == KB_MISTRUSTED;
+    s->errors += verdict == KB_ERROR;
     if (!against)
         return;
     s->compared += against->elements >= 0;
@@ -56,7 +57,12 @@ static void add_op(const struct kb_versus_sum *s, struct kb_buf *out) {
     if (s->wrong)
         kb_buf_printf(out, "%s wrong in %lld of %lld", s->ratios ? "," : "",
                       (long long)s->wrong, (long long)s->rows);
-    else if (!s->ratios && s->other_bits)
+    if (s->errors)
+        kb_buf_printf(out, "%s ERROR in %lld of %lld", s->ratios || s->wrong ? "," : "",
+                      (long long)s->errors, (long long)s->rows);
+    if (s->wrong || s->errors)
+        return;
+    if (!s->ratios && s->other_bits)
         kb_buf_printf(out, " has other bits in %lld of %lld", (long long)s->other_bits,
                       (long long)s->compared);
     else if (!s->ratios)
@@ -82,7 +88,7 @@ static void add_sums(const struct kb_versus *v, int member, int device,
     struct kb_buf line = {0}, ops = {0};
     for (int i = 0; i < v->n_sums; i++) {
         const struct kb_versus_sum *s = &v->sums[i];
-        bool said = s->ratios || s->wrong || s->compared;
+        bool said = s->ratios || s->wrong || s->errors || s->compared;
         if (s->member != member || s->device != device || !said)
             continue;
         for (int k = 0; k < KB_SPEED_COUNT; k++)

@@ -134,6 +134,23 @@ static void on_the_host_errors_and_bits_are_compared(void **state) {
     pairs_close(&p);
 }
 
+static void what_ended_in_an_error_is_not_called_wrong(void **state) {
+    struct pairs p;
+    (void)state;
+    pairs_open(&p, KB_LAYOUT_BENCH, 2);
+    pairs_make(&p, 0);
+    pairs_row(&p, 0, "silu/83x1024/bf16", "precise", 1660);
+    pairs_row(&p, 1, "silu/83x1024/bf16", "fast-math", 0)->reason = KB_R_CRASH;
+    pairs_against(&p, 0, 1, 0, 0, 0, KB_NOT_COMPARED)->elements = -1;
+    kb_versus_count(&p.versus, p.rows, 2);
+    pairs_fail(&p, 1);
+    kb_versus_count(&p.versus, p.rows, 2);
+    kb_versus_summary(&p.versus, &p.text);
+    assert_string_equal(p.text.data,
+                        "B against A: silu wrong in 1 of 2, ERROR in 1 of 2\n");
+    pairs_close(&p);
+}
+
 static void three_have_letters_and_new_members_new_heads(void **state) {
     struct pairs p;
     (void)state;
@@ -243,6 +260,7 @@ int main(void) {
         cmocka_unit_test(no_line_of_cases_is_wider_than_the_terminal),
         cmocka_unit_test(where_even_80_columns_are_few_ratios_stand_alone),
         cmocka_unit_test(on_the_host_errors_and_bits_are_compared),
+        cmocka_unit_test(what_ended_in_an_error_is_not_called_wrong),
         cmocka_unit_test(three_have_letters_and_new_members_new_heads),
         cmocka_unit_test(what_a_lacks_is_told_once_or_does_not_hide_the_rest),
         cmocka_unit_test(verdicts_of_two),
