@@ -42,10 +42,9 @@ void kb_page_code(struct kb_page *page) {
                  "once between cuProfilerStart and cuProfilerStop, in an NVTX range of "
                  "the case's id, and times nothing:");
     kb_page_example(
-        page,
-        "ncu --profile-from-start off kbench --case silu/64x2048/bf16 "
-        "--profile\n"
-        "nsys profile -c cudaProfilerApi kbench --op silu --shape 64x2048 --profile\n");
+        page, "ncu --profile-from-start off kbench --case silu/64x2048/bf16 "
+              "--profile\n"
+              "nsys profile -c cudaProfilerApi kbench --op silu --shape 7x16 --profile\n");
     kb_page_text(page,
                  "--dump-ptx, --dump-sass and --keep leave a file for each distinct "
                  "code, named by its first case, variant and build: PTX; machine code "
