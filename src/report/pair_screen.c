@@ -279,20 +279,41 @@ static void add_codes(const struct kb_versus *v, const struct kb_row *rows, int 
     }
 }
 
+/* Why rows that could have been compared were not: of a group all, or none. */
+static void add_whys(const struct kb_versus *v, const struct kb_row *rows, int n,
+                     struct kb_buf *out) {
+    int indent = v->verdict_width + 2;
+    for (int i = 0; n > 1 && i < v->plan.facts->n_devices; i++) {
+        const struct kb_against *against = rows[i * n + 1].against;
+        struct kb_buf text = {0}, safe = {0};
+        if (!against || !against->why)
+            continue;
+        if (v->plan.facts->n_devices > 1)
+            kb_buf_printf(&text, "device %s: ", rows[i * n].device);
+        kb_buf_puts(&text, against->why);
+        kb_escape(&safe, kb_buf_text(&text), text.len);
+        kb_buf_printf(out, "%*s", indent, "");
+        kb_wrap(kb_buf_text(&safe), indent, indent, v->look.width, out);
+        kb_buf_putc(out, '\n');
+        kb_buf_free(&text);
+        kb_buf_free(&safe);
+    }
+}
+
 void kb_versus_group(struct kb_versus *v, const struct kb_row *rows, int n,
                      struct kb_buf *out) {
+    int devices = v->plan.facts->n_devices;
     if (!same_members(v, rows, n))
         begin_block(v, rows, n, out);
     kb_versus_count(v, rows, n);
-    if (v->devices) {
+    if (v->devices)
         kb_devices_line(v, rows, n, out);
-        return;
-    }
-    for (int k = 1; k < n; k++)
-        for (int i = 0; i < v->plan.facts->n_devices; i++)
+    for (int k = 1; !v->devices && k < n; k++)
+        for (int i = 0; i < devices; i++)
             add_line(v, &rows[i * n], &rows[i * n + k], k, out);
-    if (n == 1) /* an op that has one of the variants: there is nothing beside it */
-        for (int i = 0; i < v->plan.facts->n_devices; i++)
-            kb_versus_alone(v, &rows[i], out);
+    /* An op that has one of the variants: there is nothing beside it. */
+    for (int i = 0; !v->devices && n == 1 && i < devices; i++)
+        kb_versus_alone(v, &rows[i], out);
+    add_whys(v, rows, n, out);
     add_codes(v, rows, n, out);
 }

@@ -151,6 +151,21 @@ static void what_ended_in_an_error_is_not_called_wrong(void **state) {
     pairs_close(&p);
 }
 
+static void what_kept_them_from_being_side_by_side_stands_below(void **state) {
+    struct pairs p;
+    (void)state;
+    pairs_open(&p, KB_LAYOUT_BENCH, 2);
+    pairs_make(&p, 0);
+    pairs_row(&p, 0, "silu/83x1024/bf16", "precise", 1660);
+    pairs_row(&p, 1, "silu/83x1024/bf16", "fast-math", 1660);
+    pairs_against(&p, 0, 1, 0, 0, 0, KB_NOT_COMPARED)->why =
+        "not side by side: the worker ended";
+    kb_versus_group(&p.versus, p.rows, 2, &p.text);
+    assert_non_null(
+        strstr(p.text.data, "\n           not side by side: the worker ended\n"));
+    pairs_close(&p);
+}
+
 static void three_have_letters_and_new_members_new_heads(void **state) {
     struct pairs p;
     (void)state;
@@ -261,6 +276,7 @@ int main(void) {
         cmocka_unit_test(where_even_80_columns_are_few_ratios_stand_alone),
         cmocka_unit_test(on_the_host_errors_and_bits_are_compared),
         cmocka_unit_test(what_ended_in_an_error_is_not_called_wrong),
+        cmocka_unit_test(what_kept_them_from_being_side_by_side_stands_below),
         cmocka_unit_test(three_have_letters_and_new_members_new_heads),
         cmocka_unit_test(what_a_lacks_is_told_once_or_does_not_hide_the_rest),
         cmocka_unit_test(verdicts_of_two),
