@@ -12,7 +12,7 @@ static int print_text(void (*print)(struct kb_buf *)) {
 /* kbench --help, kbench COMMAND --help. */
 static int print_help(struct kb_options *options, struct kb_arena *arena,
                       struct kb_complaints *c) {
-    if (options->command != KB_CMD_LIST)
+    if (options->command == KB_CMD_RUN || options->command == KB_CMD_HELP)
         return print_text(kb_help_text);
     options->words = (struct kb_strings){0};
     kb_strings_add(&options->words, arena, kb_command_word(options->command));
