@@ -231,12 +231,36 @@ void kb_versus_alone(const struct kb_versus *v, const struct kb_row *row,
     kb_buf_free(&colored);
 }
 
+/* "B noisy", where a time is not as good as it should be and there is room to say so. */
+static void add_quality(const struct kb_versus *v, const struct kb_row *a,
+                        const struct kb_row *b, char letter, int used, struct kb_buf *out) {
+    const struct kb_row *const rows[] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        const struct kb_time *t = &rows[i]->times[v->plan.method];
+        if (!t->there || t->quality == KB_Q_OK)
+            continue;
+        const char *word = kb_quality_word(t->quality);
+        used += 4 + kb_columns(word);
+        if (v->look.width <= 0 || used <= v->look.width)
+            kb_buf_printf(out, "  %c %s", i ? letter : 'A', word);
+    }
+}
+
+static int columns_from(const struct kb_buf *out, size_t start, int escapes) {
+    struct kb_buf line = {0};
+    kb_buf_add(&line, out->data + start, out->len - start);
+    int columns = kb_columns(kb_buf_text(&line)) - escapes;
+    kb_buf_free(&line);
+    return columns;
+}
+
 static void add_line(const struct kb_versus *v, const struct kb_row *a,
                      const struct kb_row *b, int member, struct kb_buf *out) {
     struct kb_buf plain = {0}, colored = {0};
     char letter = (char)('A' + member);
     size_t start = out->len;
     const struct kb_row *why = told_of(a, b);
+    int escapes;
     if (v->has[KB_V_LETTER] && why == a && kb_reason_verdict(a->reason) == KB_SKIP) {
         why = NULL; /* that A was not run is no reason to hide what others came to */
         kb_verdict_words(KB_PASS, false, &plain);
@@ -245,21 +269,18 @@ static void add_line(const struct kb_versus *v, const struct kb_row *a,
         kb_versus_verdict(a, b, letter, v->plan.method, false, &plain);
         kb_versus_verdict(a, b, letter, v->plan.method, v->look.color, &colored);
     }
+    escapes = (int)(colored.len - plain.len); /* they take no room */
     kb_versus_case(v, b, kb_buf_text(&plain), kb_buf_text(&colored), out);
     if (why) {
         if (v->has[KB_V_DEVICE])
             kb_buf_printf(out, "  %-6s", a->device);
         if (v->has[KB_V_LETTER])
             kb_buf_printf(out, "  %c", letter);
-        struct kb_buf line = {0};
-        kb_buf_add(&line, out->data + start, out->len - start);
-        int used = kb_columns(kb_buf_text(&line)) -
-                   (int)(colored.len - plain.len); /* escapes take no room */
-        kb_buf_free(&line);
-        add_reason(v, why, used, out);
+        add_reason(v, why, columns_from(out, start, escapes), out);
     } else {
         kb_versus_cells(v, a, b, member, out);
         kb_versus_trim(out, start);
+        add_quality(v, a, b, letter, columns_from(out, start, escapes), out);
     }
     kb_buf_putc(out, '\n');
     kb_buf_free(&plain);

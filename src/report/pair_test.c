@@ -166,6 +166,22 @@ static void what_kept_them_from_being_side_by_side_stands_below(void **state) {
     pairs_close(&p);
 }
 
+static void a_time_that_is_not_good_says_so_where_there_is_room(void **state) {
+    (void)state;
+    for (int width = 0; width <= 80; width += 80) {
+        struct pairs p;
+        pairs_open(&p, KB_LAYOUT_BENCH, 2);
+        pairs_make(&p, width);
+        pairs_row(&p, 0, "silu/83x1024/bf16", "precise", 1660);
+        pairs_row(&p, 1, "silu/83x1024/bf16", "fast-math", 1320);
+        pairs_against(&p, 0, 1, 0.795, 0.791, 0.8, KB_FASTER);
+        p.rows[1].times[KB_GRAPH].quality = KB_Q_THROTTLED;
+        kb_versus_group(&p.versus, p.rows, 2, &p.text);
+        assert_int_equal(strstr(p.text.data, "  B throttled\n") != NULL, width == 0);
+        pairs_close(&p);
+    }
+}
+
 static void three_have_letters_and_new_members_new_heads(void **state) {
     struct pairs p;
     (void)state;
@@ -277,6 +293,7 @@ int main(void) {
         cmocka_unit_test(on_the_host_errors_and_bits_are_compared),
         cmocka_unit_test(what_ended_in_an_error_is_not_called_wrong),
         cmocka_unit_test(what_kept_them_from_being_side_by_side_stands_below),
+        cmocka_unit_test(a_time_that_is_not_good_says_so_where_there_is_room),
         cmocka_unit_test(three_have_letters_and_new_members_new_heads),
         cmocka_unit_test(what_a_lacks_is_told_once_or_does_not_hide_the_rest),
         cmocka_unit_test(verdicts_of_two),
