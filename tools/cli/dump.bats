@@ -183,6 +183,20 @@ PY
     status_is 7
 }
 
+@test "a dump that cannot be written is an ERROR, but a wrong kernel stays wrong" {
+    mkdir d
+    ln -s /dev/full "d/silu,7x16,bf16.vec16.precise.host.safetensors"
+    on_host --op silu --shape 7x16 --variant vec16 --dump d
+    status_is 7
+    has_line "ERROR  silu/7x16/bf16 *"
+    has "$output" "*No space left*"
+    mutant zeros.cu "* up);" "* 0.0f * up);"
+    ln -s /dev/full "d/silu,7x16,bf16.plain.precise.host.safetensors"
+    on_host --op silu --shape 7x16 --kernel zeros.cu --dump d
+    status_is 1
+    has_line "warning   *No space left*"
+}
+
 # A Python that has a module, or the test is skipped.
 python_with() {
     for python in python3 /usr/bin/python3; do

@@ -30,6 +30,7 @@ qknorm_rope/2x1x1x64/bf16  qknorm_rope/2x1x1x64/bf16/style=interleaved
 qknorm_rope/2x1x1x64/fp16/rotary_dim=32  qknorm_rope/1x2x1x128/bf16/rotary_dim=32/style=interleaved
 qknorm_rope/2x1x1x64/bf16/attention_factor=0.9/base=500000/factor=2.5/high=32/low=4
 qknorm_rope/1x1x1x128/bf16/factor=4/original=32768/truncate=no
+qknorm_rope/1x1x1x64/bf16/base=10000/factor=40/mscale=1/mscale_all_dim=0.7/original=4096
 qknorm_rope/2x1x1x64/bf16/round=norm  qknorm_rope/2x1x1x64/bf16/round=scaled/table=dtype
 qknorm_rope/2x1x1x64/fp16/round=norm/table=dtype  qknorm_rope/2x1x1x64/bf16/in_pitch=208
 qknorm_rope/1x1x1x256/bf16/eps=1e-05"""
@@ -164,8 +165,8 @@ def quant(k):
         if g % 7 == 1:
             groups[0][g], groups[1][g] = 0, -1
         elif g % 7 == 2:
-            groups[0][g], groups[1][g, :-1] = 100, 0
-            groups[1][g, -1] = 448 / 100 * 2.0 ** (g - 3)
+            groups[0][g], groups[1][g, :-1] = 64, 0  # silu(64) is 64
+            groups[1][g, -1] = 7 * 2.0 ** (g % 5 - 3)
         elif g % 7 == 3:
             groups[1][g] *= 2.0 ** -20
         elif g % 7 == 5 and rows > 1:
@@ -197,7 +198,8 @@ def routing(k):
     else:
         rows = [k.normal(experts), [round(2 * v) / 2 for v in k.normal(experts)], [0.0, -0.0] * experts,
                 [1000.0] + [-float(i) for i in range(experts)], [-math.inf] * (experts - 2) + [1, 2.5],
-                [math.inf, 1, math.nan, -math.inf, 3] + k.normal(experts), [1.0] * experts]
+                [math.inf, 1, math.nan, -math.inf, 3] + k.normal(experts),
+                [1 + i % 3 * 2.0 ** -23 for i in range(experts)]]  # of fp32 neighbours, else equal
         logits = [v for row in rows for v in row[:experts]]
         scale = [1 + i / 64 for i in range(experts)]
     k.put("logits", k.case.dtype, k.case.shape, logits)

@@ -3,7 +3,7 @@ import numpy as np
 
 from .activation import NOTHING, halves, silu
 from .answers import Answer
-from .numbers import f32
+from .numbers import f32, ulp32
 
 DEFAULTS = dict(round="none", layout="gate_up", group=128, scale_layout="row", ue8m0="no", eps=1e-10,
                 clamp=0.0, mask="none", experts=8, in_pitch=0)
@@ -42,15 +42,16 @@ def scales(m, case, y):
 
 
 def unpack(case, raw, shape):
-    """y_s as it lies in memory, into [expert, row, group]; and which of it is no padding."""
+    """y_s as it lies in memory, into [expert, row, group], padding and all."""
     experts, rows, groups = shape
     layout = case.word("scale_layout", "row", "col", "col_tma", "packed")
     if layout == "row":
         return raw.reshape(experts, rows, groups)
+    up = rows if layout == "col" else -(-rows // 4) * 4
     if layout == "packed":
-        blocks = raw.reshape(experts, -(-groups // 4), -1, 4)
-        return blocks.transpose(0, 2, 1, 3).reshape(experts, blocks.shape[2], -1)
-    return raw.reshape(experts, groups, -1).transpose(0, 2, 1)
+        fours = -(-groups // 4)
+        return raw.reshape(experts, fours, up, 4).transpose(0, 2, 1, 3).reshape(experts, up, 4 * fours)
+    return raw.reshape(experts, groups, up).transpose(0, 2, 1)
 
 
 def lay_out(case, values, keep, like):
@@ -64,9 +65,11 @@ def lay_out(case, values, keep, like):
     return out.reshape(like.shape), kept.reshape(like.shape)
 
 
-def stored_scales(case, raw, shape, own):
-    """The scales that the kernel stored, which its codes are held against, where there are any
-    that a right kernel stores."""
+def stored_scales(case, tensors, shape, own):
+    """The scales that the kernel stored, which its codes are held against, where they are such as a
+    right kernel stores: there the reference's own bound is taken for right."""
+    raw, bound = tensors["out.y_s"].raw, tensors.get("bound.y_s")
+    bound = unpack(case, bound.raw if bound else np.zeros(raw.shape), shape)[:, :shape[1], :shape[2]]
     rows, groups = shape[1:]
     with np.errstate(invalid="ignore"):  # poison
         stored = unpack(case, raw, shape)[:, :rows, :groups].astype(np.float64)
@@ -76,7 +79,7 @@ def stored_scales(case, raw, shape, own):
         if case["ue8m0"] == "yes":
             fits = (stored == own) | (stored == own / 2) | (stored == own * 2)
         else:
-            fits = (np.abs(stored - own) <= 2.0 ** -18 * own) & np.isfinite(own)
+            fits = (np.abs(stored - own) <= 8 * bound + ulp32(own)) & np.isfinite(own)
     return np.where(fits, stored, own)
 
 
@@ -94,7 +97,7 @@ def answer(m, case, tensors):
     y = products(m, case, tensors)
     width, group, masked = y.shape[-1], case["group"], case["mask"] != "none"
     experts = case["experts"] if masked else 1
-    y = y.reshape(experts, -1, width // group, group)
+    y = y.reshape(experts, y[..., 0].size // experts, width // group, group)
     keep = np.zeros(y.shape[:3], bool)
     if masked:
         counts = tensors["masked_m"].raw[:, None, None]
@@ -102,7 +105,7 @@ def answer(m, case, tensors):
     ue8m0 = case.word("ue8m0", "no", "yes") == "yes"
     own = scales(m, case, y)
     like = tensors["out.y_s"].raw
-    q = codes(y, stored_scales(case, like, y.shape[:3], own), ue8m0)
+    q = codes(y, stored_scales(case, tensors, y.shape[:3], own), ue8m0)
     # Of a tie by an exact scale `want` is drawn to the even side, by 2^-10 of the way.
     with np.errstate(invalid="ignore"):
         drawn = np.abs(m.round("e4m3", q) - q) * 2.0 ** -10
