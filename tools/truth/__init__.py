@@ -4,6 +4,6 @@ numbers.py       dtypes, rounding, elementary functions in fp64, by PyTorch or b
 files.py         safetensors files, read and written
 cases.py         case ids, taken apart
 answers.py       what an op says of an output, and how it is held against the reference
-activation.py, attention.py, qknorm.py, quant.py, routing.py, stream.py   the ops
+activation.py, attention.py, mma.py, qknorm.py, quant.py, routing.py, stream.py   the ops
 golden.py        small files of inputs and answers, for reports/golden/vectors/
 """

@@ -24,6 +24,7 @@ silu/3x32/bf16  silu/3x32/bf16/round=act  silu/3x32/fp16  silu/3x32/fp16/layout=
 silu/3x32/bf16/clamp=7  silu/6x16/bf16/filter=ids/step=2  silu/8x16/fp16/filter=sorted/num_valid=5
 silu/3x32/bf16/inplace=yes  silu/2x32/bf16/in_pitch=40/out_pitch=24  gelu/3x32/bf16  gelu/3x32/fp16/round=act  gelu/3x32/fp32
 gelu_tanh/3x32/bf16  gelu_tanh/3x32/fp16/layout=up_gate  gelu_tanh/3x32/fp32  gelu_tanh/3x32/bf16/round=act"""
+MMA = "mma/1x3/bf16  mma/1x3/fp16  mma/1x1/e4m3"
 STREAM = "stream/32/bf16/pattern=copy  stream/32/fp32  stream/32/fp16/pattern=r2w05"
 QKNORM = """
 qknorm_rope/2x1x1x64/bf16  qknorm_rope/2x1x1x64/bf16/style=interleaved
@@ -106,6 +107,12 @@ def stream(k):
     bits = [k.draw.getrandbits(8 * size) for _ in range(k.case.shape[0])]
     raw = np.array(bits, {2: np.uint16, 4: np.uint32}[size]).view(RAW[kind])
     k.tensors["input"] = Tensor(kind, raw)
+
+
+def mma(k):
+    depth = 32 // np.dtype(RAW[SAFETENSORS[k.case.dtype]]).itemsize
+    for name, rows in (("a", 128), ("b", 256)):
+        k.put(name, k.case.dtype, [rows, depth], map(abs, k.normal(rows * depth)))
 
 
 def qknorm(k):
@@ -211,7 +218,7 @@ def routing(k):
         k.put("out.ids", "i32", [tokens, k.case["topk"]], low["ids"].value.ravel())
 
 
-LISTS = ((ACTIVATION, activation), (STREAM, stream), (QKNORM, qknorm), (PREFILL, prefill), (MERGE, merge),
+LISTS = ((ACTIVATION, activation), (STREAM, stream), (MMA, mma), (QKNORM, qknorm), (PREFILL, prefill), (MERGE, merge),
          (PACK, pack), (QUANT, quant), (ROUTING, routing))
 
 
@@ -228,6 +235,8 @@ def left_by_kernel(maths, case, name, answer, tensors):
     """An output in its dtype; what is kept holds what was there, or the poison's place 0."""
     if case.op in ("silu", "gelu", "gelu_tanh", "qknorm_rope"):
         dtype = case.dtype
+    elif case.op == "mma":
+        dtype = "fp32"
     else:
         dtype = {"y_q": "e4m3", "y_s": "fp32", "lse": "fp32", "s": "fp32", "s_a": "fp32", "weights": "fp32",
                  "out": "bf16" if case.dtype == "e4m3" else case.dtype}.get(name, case.dtype)

@@ -1,5 +1,5 @@
 """All ops: their parameters' defaults, and what answers for them."""
-from . import activation, attention, qknorm, quant, routing, stream
+from . import activation, attention, mma, qknorm, quant, routing, stream
 from .cases import Case
 
 OPS = {
@@ -12,6 +12,7 @@ OPS = {
     "merge_state": (attention.MERGE, attention.merge),
     "mla_kv_pack_quantize": (attention.PACK, attention.pack),
     "silu_mul_quant": (quant.DEFAULTS, quant.answer),
+    "mma": (mma.DEFAULTS, mma.answer),
     "moe_routing": (routing.DEFAULTS, routing.answer),
 }
 
