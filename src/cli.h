@@ -16,8 +16,9 @@ int kb_cli_main(int argc, char **argv);
     X(KB_CMD_RUN, "run", "check and time cases; what is done where no command is named")   \
     X(KB_CMD_LIST, "list", "ops, variants, cases, devices, builds: what is there")         \
     X(KB_CMD_DIFF, "diff", "what changed between reports, in time and in error")           \
-    X(KB_CMD_GATE, "gate", "a report against a baseline: the exit status says wrong, "     \
-                           "slower or fine")                                               \
+    X(KB_CMD_GATE, "gate",                                                                 \
+      "a report against a baseline: the exit status says wrong, "                          \
+      "slower or fine")                                                                    \
     X(KB_CMD_MERGE, "merge", "parts of a run, or several runs, into one report")           \
     X(KB_CMD_HELP, "help", "a command, an op, cases, methods, verdicts or exit, explained")
 
@@ -64,9 +65,9 @@ struct kb_options {
     size_t mem_limit_bytes;
     bool no_cache, no_compile, profile;
     const char *dump_ptx, *dump_sass, *keep; /* folders */
-    struct kb_strings outputs; /* -o */
-    int format;                /* enum kb_format; KB_FORMAT_TABLE by default */
-    int n_columns;             /* 0: by default */
+    struct kb_strings outputs;               /* -o */
+    int format;    /* enum kb_format; KB_FORMAT_TABLE by default */
+    int n_columns; /* 0: by default */
     struct kb_column_choice columns[KB_MAX_COLUMNS];
     bool sorted;
     struct kb_column_choice sort; /* where `sorted` */

@@ -98,7 +98,7 @@ static double middle_of(double *x, int n) {
 
 /* A few block medians of each run, in the order of the runs. */
 static void join_samples(struct kb_time *into, const struct kb_time *const *runs, int n) {
-    double all[KB_BLOCK_MEDIANS];
+    double all[KB_BLOCK_MEDIANS] = {0};
     int total = 0;
     for (int r = 0; r < n; r++) {
         int have = runs[r]->n_samples, take = KB_BLOCK_MEDIANS / n;

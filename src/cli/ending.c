@@ -193,8 +193,9 @@ static bool write_reports(struct kb_run *run, struct kb_rows *rows, struct kb_bu
 /* Against the baseline: the screen behind the summary. */
 static void gate(struct kb_run *run, struct kb_rows *rows, struct kb_err *err) {
     struct kb_buf screen = {0};
-    run->gate_status = kb_baseline_gate(&run->baseline, run->options, rows,
-                                       &run->terminal.look, &screen, &run->gate_words, err);
+    run->gate_status =
+        kb_baseline_gate(&run->baseline, run->options, rows, &run->terminal.look, &screen,
+                         &run->gate_words, err);
     if (run->screens && screen.len) {
         struct kb_buf text = {0};
         kb_buf_printf(&text, "\n%s", screen.data);

@@ -27,8 +27,9 @@ static int update(const struct kb_options *o, const struct kb_gate *gate,
         return 3;
     }
     if (!is_right(gate->fresh)) {
-        kb_buf_puts(why, "the new report has rows that are not right; the baseline is as it "
-                         "was");
+        kb_buf_puts(why,
+                    "the new report has rows that are not right; the baseline is as it "
+                    "was");
         return 1;
     }
     if (!kb_baseline_update(gate->base, gate->fresh, o->update, o->baseline, &err)) {

@@ -309,8 +309,8 @@ static bool run_again(void *context, const struct kb_job *job, struct kb_arena *
         !kb_worker_start(&run->fleet.options[again->device], &fresh, &err))
         return false;
     *place = fresh;
-    bool ok = kb_worker_run(fresh, job, timeout_ms ? timeout_ms : TIMEOUT_MS, arena, row,
-                            &err);
+    bool ok =
+        kb_worker_run(fresh, job, timeout_ms ? timeout_ms : TIMEOUT_MS, arena, row, &err);
     *place = usual;
     kb_worker_end(fresh);
     return ok && !kb_interrupted();
@@ -323,7 +323,7 @@ static void look_again(struct kb_run *run, const struct kb_job *jobs, int n,
         struct again context = {run, i / n};
         const struct kb_again again = {run_again, &context};
         kb_baseline_look(&run->baseline, run->options, &run->facts.devices[i / n], &jobs[i],
-                        &again, &arenas[i / n], &rows[i]);
+                         &again, &arenas[i / n], &rows[i]);
     }
 }
 

@@ -86,8 +86,7 @@ bool kb_parse_slowdown(const char *text, double *ratio, struct kb_buf *what) {
 bool kb_parse_growth(const char *text, double *ratio, struct kb_buf *what) {
     static const struct unit units[] = {{"x", 1}, {"", 1}};
     double value;
-    if (!with_unit(text, units, KB_COUNT(units), &value) ||
-        !(value >= 1 && value <= 1e6)) {
+    if (!with_unit(text, units, KB_COUNT(units), &value) || !(value >= 1 && value <= 1e6)) {
         kb_buf_printf(what, "\"%.64s\" is no growth, wanted one such as 2x or 1.5x", text);
         return false;
     }

@@ -89,7 +89,7 @@ static void machines_of(struct kb_loaded *out) {
 static bool check_schema(const struct kb_loaded *out, struct kb_err *err) {
     const char *schema = text_at(out->head.root, "schema");
     int64_t version = 0, ours = 0;
-    kb_parse_i64(KB_REPORT_SCHEMA + strlen(schema_prefix), &ours);
+    kb_parse_i64(&KB_REPORT_SCHEMA[sizeof schema_prefix - 1], &ours);
     if (!kb_starts_with(schema, schema_prefix))
         return kb_fail(err, KB_INPUT,
                        "%s: is no kbench report: it lacks \"schema\": \"%s\"", out->name,

@@ -123,7 +123,8 @@ static size_t first_of(const struct rows *rows, uint64_t hash) {
     return low;
 }
 
-/* Whether 0, 1 or more rows that are not taken have the key of `row`; *found is the first. */
+/* Whether 0, 1 or more rows that are not taken have the key of `row`; *found is the first.
+ */
 static size_t left_with_key(const struct rows *rows, const struct row *row, unsigned parts,
                             size_t *found) {
     size_t n = 0;

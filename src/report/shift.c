@@ -133,7 +133,7 @@ static void find_worst(const struct kb_timing *t, enum kb_method method,
                        struct spread *classes) {
     struct spread *class = &classes[class_of(method, side_of(t).ns)];
     for (int k = 0; t->n_runs > 1 && k < t->n_runs; k++) {
-        double others[KB_MAX_RUNS];
+        double others[KB_MAX_RUNS] = {0};
         int n = 0;
         for (int i = 0; i < t->n_runs; i++)
             if (i != k)
