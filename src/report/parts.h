@@ -26,6 +26,9 @@ void kb_single_paragraph(const struct kb_single *single, const char *name, const
 void kb_single_wrong(const struct kb_single *single, const struct kb_row *row,
                      struct kb_buf *out);
 void kb_single_next(const struct kb_row *row, struct kb_buf *out);
+/* Lines that are wider than the terminal go on under their text; commands are to be copied
+ * and stay whole. */
+void kb_single_fold(const char *text, int width, struct kb_buf *out);
 
 /* Where a report is written to: a new file, or a file descriptor that is there. Small
  * pieces are gathered. After a failure nothing more is written, and kb_sink_end gives it.

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { VERDICT_LINE = 89, LABEL = KB_LABEL };
+enum { VERDICT_LINE = 89, LABEL = KB_LABEL, TIMES_WIDTH = 66 };
 
 void kb_single_label(const char *text, struct kb_buf *out) {
     kb_buf_printf(out, "%-*s", LABEL, text);
@@ -226,19 +226,25 @@ static void energy_line(const struct kb_row *row, struct kb_buf *out) {
     }
 }
 
-static void time_lines(const struct kb_row *row, struct kb_buf *out) {
-    kb_buf_printf(out, "\n%-8s%8s  %6s  %6s  %6s  %5s  %6s  %8s\n", "time us", "median",
-                  " \302\261", "min", "p99", "n", "GB/s", "ceiling");
+static void time_lines(const struct kb_single *single, const struct kb_row *row,
+                       struct kb_buf *out) {
+    bool narrow = single->look.width > 0 && single->look.width < TIMES_WIDTH;
+    kb_buf_printf(out, "\n%-8s%8s  %6s  %6s", "time us", "median", " \302\261", "min");
+    if (!narrow)
+        kb_buf_printf(out, "  %6s  %5s", "p99", "n");
+    kb_buf_printf(out, "  %6s  %8s\n", "GB/s", "ceiling");
     for (int m = 0; m < KB_METHOD_COUNT; m++) {
         const struct kb_time *t = &row->times[m];
         if (!t->there)
             continue;
         double half = (t->high_ns - t->low_ns) / 2 / t->median_ns;
+        kb_buf_printf(out, "%-8s%8s  %5s  %6s", kb_method_word((enum kb_method)m),
+                      kb_cell_us(t->median_ns).text, kb_cell_spread(half).text,
+                      kb_cell_us(t->min_ns).text);
+        if (!narrow)
+            kb_buf_printf(out, "  %6s  %5lld", kb_cell_us(t->p99_ns).text, (long long)t->n);
         kb_buf_printf(
-            out, "%-8s%8s  %5s  %6s  %6s  %5lld  %6s  %8s",
-            kb_method_word((enum kb_method)m), kb_cell_us(t->median_ns).text,
-            kb_cell_spread(half).text, kb_cell_us(t->min_ns).text,
-            kb_cell_us(t->p99_ns).text, (long long)t->n, kb_cell_rate(t->gb_per_s).text,
+            out, "  %6s  %8s", kb_cell_rate(t->gb_per_s).text,
             kb_cell_percent(isfinite(t->ceiling_ns) ? t->ceiling : (double)NAN).text);
         time_notes((enum kb_method)m, t, out);
         kb_buf_putc(out, '\n');
@@ -379,13 +385,11 @@ static void spent_line(const struct kb_single *single, const struct kb_row *row,
     kb_buf_free(&text);
 }
 
-void kb_single_print(const struct kb_single *single, const struct kb_row *row,
-                     struct kb_buf *out) {
+static void print_rest(const struct kb_single *single, const struct kb_row *row,
+                       struct kb_buf *out) {
     bool timed = kb_row_time(row) != NULL;
     bool right = row->reason == KB_R_NONE;
     bool host = kb_streq(row->backend, "host");
-    kb_single_verdict(single, row, out);
-    kb_buf_putc(out, '\n');
     if (!right)
         kb_single_wrong(single, row, out);
     if (row->checked && !kb_row_worst(row))
@@ -394,7 +398,7 @@ void kb_single_print(const struct kb_single *single, const struct kb_row *row,
     load_line(single, row, out);
     sample_line(single, row, out);
     if (timed)
-        time_lines(row, out);
+        time_lines(single, row, out);
     if (timed)
         limit_line(single, row, out);
     if (timed)
@@ -415,4 +419,17 @@ void kb_single_print(const struct kb_single *single, const struct kb_row *row,
         spent_line(single, row, out);
     if (!right)
         kb_single_next(row, out);
+}
+
+void kb_single_print(const struct kb_single *single, const struct kb_row *row,
+                     struct kb_buf *out) {
+    struct kb_buf rest = {0};
+    kb_single_verdict(single, row, out);
+    kb_buf_putc(out, '\n');
+    print_rest(single, row, &rest);
+    if (single->look.width > 0)
+        kb_single_fold(kb_buf_text(&rest), single->look.width, out);
+    else
+        kb_buf_puts(out, kb_buf_text(&rest));
+    kb_buf_free(&rest);
 }

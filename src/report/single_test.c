@@ -1,4 +1,5 @@
 /* single_test.c - the screen of a single case. */
+#include "report/parts.h"
 #include "report/sample_view.h"
 
 static void a_single_case_on_a_gpu_shows_every_method(void **state) {
@@ -269,6 +270,45 @@ static void a_grid_past_64_bits_is_shown_as_the_largest_number(void **state) {
     assert_non_null(strstr(kb_buf_text(&v->text), "9223372036854775807 blocks"));
 }
 
+static void no_line_is_wider_than_the_terminal_but_commands(void **state) {
+    struct view *v = *state;
+    struct kb_row timed = sample_row(), wrong = sample_row();
+    sample_time(&timed, KB_GRAPH, 1220.1);
+    sample_time(&timed, KB_COLD, 4810);
+    timed.times[KB_COLD].stopped = "samples";
+    sample_code(&timed);
+    sample_unwritten(&wrong);
+    sample_local(&wrong, "columns 496..499 of every row", "500 = 62 * 8 + 4, the tail");
+    for (int width = 60; width <= 200; width += 4) {
+        v->single.look.width = width;
+        kb_buf_clear(&v->text);
+        kb_single_print(&v->single, &timed, &v->text);
+        kb_single_print(&v->single, &wrong, &v->text);
+        struct kb_strings lines = {0};
+        kb_split(&v->arena, kb_buf_text(&v->text), '\n', &lines);
+        for (size_t i = 0; i < lines.count; i++)
+            if (!strstr(lines.items[i], "kbench --"))
+                assert_in_range(kb_columns(lines.items[i]), 0, width);
+    }
+    assert_non_null(strstr(kb_buf_text(&v->text), "kbench --case"));
+}
+
+static void a_line_goes_on_where_things_end(void **state) {
+    struct view *v = *state;
+    kb_single_fold(
+        "error     0.04 of bound    max 0.50 ulp    p99 0.50 ulp    abs 3.7e-1\n"
+        "clocks    not locked, SM 1980 MHz while timed, no throttling of it\n"
+        "next      kbench --case a/b/c --build precise --variant vec16 --seed 1\n",
+        60, &v->text);
+    assert_string_equal(
+        kb_buf_text(&v->text),
+        "error     0.04 of bound    max 0.50 ulp    p99 0.50 ulp\n"
+        "          abs 3.7e-1\n"
+        "clocks    not locked, SM 1980 MHz while timed, no throttling\n"
+        "          of it\n"
+        "next      kbench --case a/b/c --build precise --variant vec16 --seed 1\n");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_single_case_on_a_gpu_shows_every_method),
@@ -283,6 +323,8 @@ int main(void) {
         TEST(a_single_failure_tells_what_where_and_the_rest),
         TEST(a_single_failure_that_has_a_place_shows_a_map_and_the_smallest),
         TEST(a_grid_past_64_bits_is_shown_as_the_largest_number),
+        TEST(no_line_is_wider_than_the_terminal_but_commands),
+        TEST(a_line_goes_on_where_things_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

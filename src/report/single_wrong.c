@@ -64,15 +64,46 @@ static void element_lines(const struct kb_single *single, const struct kb_output
 /* ---- the map ---------------------------------------------------------------------------
  */
 
-static void cell_words(const struct kb_output_report *o, struct kb_buf *out) {
+/* Behind what stands on the line, of `used` columns, or where that leaves no room on a line
+ * of its own that ends under column `end`. */
+static void beside(const struct kb_single *single, int used, int end, const char *text,
+                   struct kb_buf *out) {
+    int columns = kb_columns(text), width = single->look.width;
+    int pad = end - columns > KB_LABEL ? end - columns : KB_LABEL;
+    if (width && used + 3 + columns > width)
+        kb_buf_printf(out, "\n%*s%s\n", pad, "", text);
+    else
+        kb_buf_printf(out, "   %s\n", text);
+}
+
+static void map_head(const struct kb_single *single, const struct kb_output_report *o,
+                     struct kb_buf *out) {
+    static const char signs[] = ". right  + some wrong  # all wrong";
     const struct kb_map *map = &o->local->map;
     const char *checked = o->checked < o->elements ? "checked " : "";
-    kb_buf_puts(out, "   (a cell is ");
+    struct kb_buf cell = {0};
+    kb_buf_puts(&cell, "(a cell is ");
     if (o->rank > 1)
-        kb_buf_printf(out, "%lld %srow%s x ", (long long)map->cell_rows, checked,
+        kb_buf_printf(&cell, "%lld %srow%s x ", (long long)map->cell_rows, checked,
                       map->cell_rows == 1 ? "" : "s");
-    kb_buf_printf(out, "%lld %s%s)\n", (long long)map->cell_columns,
+    kb_buf_printf(&cell, "%lld %s%s)", (long long)map->cell_columns,
                   o->rank > 1 ? "column" : "element", map->cell_columns == 1 ? "" : "s");
+    kb_single_label("map", out);
+    kb_buf_puts(out, signs);
+    beside(single, KB_LABEL + (int)strlen(signs), 0, kb_buf_text(&cell), out);
+    kb_buf_free(&cell);
+}
+
+/* What stands in the last cell of the last line. */
+static void map_end(const struct kb_single *single, const struct kb_output_report *o,
+                    int start, struct kb_buf *out) {
+    const struct kb_map *map = &o->local->map;
+    int used = start + (int)strlen(map->lines[map->n_lines - 1]);
+    struct kb_buf text = {0};
+    kb_buf_printf(&text, "%s %lld", o->rank > 1 ? "column" : "element",
+                  (long long)o->shape[o->rank - 1] - 1);
+    beside(single, used, used, kb_buf_text(&text), out);
+    kb_buf_free(&text);
 }
 
 /* Where all cells are alike it tells nothing. */
@@ -85,7 +116,8 @@ static bool is_worth_a_map(const struct kb_map *map) {
     return false;
 }
 
-static void map_lines(const struct kb_output_report *o, struct kb_buf *out) {
+static void map_lines(const struct kb_single *single, const struct kb_output_report *o,
+                      struct kb_buf *out) {
     const struct kb_map *map = &o->local->map;
     struct kb_buf last = {0};
     if (!is_worth_a_map(map))
@@ -93,9 +125,7 @@ static void map_lines(const struct kb_output_report *o, struct kb_buf *out) {
     kb_buf_printf(&last, "%lld", (long long)map->first_rows[map->n_lines - 1]);
     int width = (int)strlen("row ") + (int)last.len;
     kb_buf_putc(out, '\n');
-    kb_single_label("map", out);
-    kb_buf_puts(out, ". right  + some wrong  # all wrong");
-    cell_words(o, out);
+    map_head(single, o, out);
     for (int i = 0; i < map->n_lines; i++) {
         int pad = width < KB_LABEL ? KB_LABEL - width : 1;
         if (o->rank > 1)
@@ -105,9 +135,9 @@ static void map_lines(const struct kb_output_report *o, struct kb_buf *out) {
             kb_buf_printf(out, "%*s", KB_LABEL, "");
         kb_buf_puts(out, map->lines[i]);
         if (i + 1 == map->n_lines)
-            kb_buf_printf(out, "   %s %lld", o->rank > 1 ? "column" : "element",
-                          (long long)o->shape[o->rank - 1] - 1);
-        kb_buf_putc(out, '\n');
+            map_end(single, o, width < KB_LABEL ? KB_LABEL : width + 1, out);
+        else
+            kb_buf_putc(out, '\n');
     }
     kb_buf_free(&last);
 }
@@ -142,7 +172,7 @@ void kb_single_wrong(const struct kb_single *single, const struct kb_row *row,
     if (o)
         element_lines(single, o, out);
     if (placed && placed->local)
-        map_lines(placed, out);
+        map_lines(single, placed, out);
 }
 
 /* ---- what to do next -------------------------------------------------------------------

@@ -1,6 +1,6 @@
 /* words.c - devices, facts and variants in words, and words on lines; what is wrong is in
  * failure.c. */
-#include "screen.h"
+#include "report/parts.h"
 
 #include <math.h>
 #include <string.h>
@@ -167,5 +167,42 @@ void kb_wrap_at(const char *text, const char *separator, int width, struct kb_bu
         at += columns + (at ? (int)len : 0);
         kb_buf_free(&part);
         text += n + (end ? len : 0);
+    }
+}
+
+/* Bytes of `line` that take at most `width` columns and end before blanks: wide ones, which
+ * stand between things, if there are any behind the label. 0: no such place. */
+static size_t fitting(const char *line, int width) {
+    size_t narrow = 0, wide = 0;
+    int columns = 0;
+    for (size_t i = 0; line[i] && columns <= width; i++) {
+        if (i > KB_LABEL && line[i] == ' ' && line[i - 1] != ' ') {
+            narrow = i;
+            wide = kb_starts_with(line + i, "   ") ? i : wide;
+        }
+        columns += ((unsigned char)line[i] & 0xc0) != 0x80;
+    }
+    return wide ? wide : narrow;
+}
+
+void kb_single_fold(const char *text, int width, struct kb_buf *out) {
+    while (*text) {
+        size_t len = strcspn(text, "\n");
+        struct kb_buf line = {0};
+        kb_buf_add(&line, text, len);
+        const char *rest = kb_buf_text(&line);
+        bool command = kb_starts_with(rest, "next ") || kb_starts_with(rest, "repeat ");
+        int indent = 0;
+        for (size_t n; !command && kb_columns(rest) + indent > width &&
+                       (n = fitting(rest, width - indent)) > 0;) {
+            kb_buf_printf(out, "%*s", indent, "");
+            kb_buf_add(out, rest, n);
+            kb_buf_putc(out, '\n');
+            rest += n + strspn(rest + n, " ");
+            indent = KB_LABEL;
+        }
+        kb_buf_printf(out, "%*s%s\n", indent, "", rest);
+        kb_buf_free(&line);
+        text += len + (text[len] == '\n');
     }
 }

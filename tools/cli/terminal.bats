@@ -86,7 +86,7 @@ odd() {
 
 # wide FILE: the longest line, in characters; commands, which are to be copied, are left out.
 wide() {
-    grep -v '^ *kbench --' "$1" | awk '{ if (length > n) n = length } END { print n + 0 }'
+    grep -v 'kbench --' "$1" | awk '{ if (length > n) n = length } END { print n + 0 }'
 }
 
 @test "nothing wraps from 60 to 200 columns, and columns stand under their heads" {
@@ -97,6 +97,9 @@ wide() {
         status_is 1
         echo "$output" >table
         [ "$(wide table)" -le "$width" ] || { seen; echo "$width: $(wide table)"; return 1; }
+        COLUMNS=$width on_host --op silu --shape 7x16 --kernel odd.cu
+        echo "$output" >screen
+        [ "$(wide screen)" -le "$width" ] || { seen; echo "$width: $(wide screen)"; return 1; }
         # A column of numbers ends where its head ends.
         awk '/err.bound/ { head = index($0, "err/bound") + 8 }
              /^PASS/ { if (head && substr($0, head, 1) !~ /[0-9]/) exit 1; n++ }
