@@ -10,19 +10,22 @@
  *          after each of six steps. 4 e of the score for its scale; exp 4 e and 2 e
  *          for each unit of s_j - m. All this relative to P_j = exp(s_j - m): r_j.
  *   P      is rounded to the input's dtype for the product with value, relative to some
- *          running maximum: p_j, half an ulp (2^-4 in e4m3, 2^-9 in bf16, 2^-12 in
+ *          running maximum: p_j, half an ulp (2^-4 in e4m3, 2^-8 in bf16, 2^-11 in
  *          fp16) of P_j; in e4m3 2^-10 at least, or all of P_j where that is less, in
  *          fp16 2^-25. Such errors have no common sign but where the P_j are alike:
- *          allowed are 2^-4 (2^-9, 2^-12) of the output itself, what the P_j at the
- *          grid's end add up to with their signs, and six times the root of the sum of
- *          (p_j value_j)^2: ten times the standard deviation of roundings that know
- *          nothing of each other.
+ *          allowed are 2^-4 (2^-8, 2^-11) of the output itself, what the P_j at the
+ *          grid's end add up to with their signs, and four times the root of the sum
+ *          of (p_j value_j)^2: seven times the standard deviation of roundings that
+ *          know nothing of each other, or more. Of few keys it is never more than all
+ *          of them with one sign, the sum of p_j |value_j|, and a fourth of it for a
+ *          rounding on the way.
  *   sums   2^-13 of sum P_j |value_j| for e4m3, n e / 2 else, n keys; the sum of P, which
  *          is not rounded, by r_j and n e / 2.
  *   out    all of these over the sum of P, 2 e for the quotient.
  *   lse    sum P_j r_j over the sum of P, n e / 2, 8 e, and 2 e of itself; in its base.
  * Scores that are NaN make the row NaN; a row without keys is exact. Of right kernels the
- * worst takes half of it (tools/controls/mla_prefill.c).
+ * worst takes 0.8 of it where that sum is all there is, else half of it
+ * (tools/controls/mla_prefill.c).
  *
  * Where an r_j is above 1/16, as large scales make it, exp is no longer its own first term.
  * With w_j = P_j over their sum, and each score off by up to r_j, of which that of the
@@ -33,7 +36,7 @@
  *   lse    log sum w_j exp(r_j).
  *
  * Sums in bf16 (low_precision): what they lose counts where it is well above what rounding
- * of P and scores may cost a right kernel: 16 times the typical size of the one, 4 times
+ * of P and scores may cost a right kernel: 12 times the typical size of the one, 4 times
  * the other. In e4m3 that takes hundreds of keys that weigh alike. */
 #include "ops/mla_prefill.h"
 
@@ -117,17 +120,23 @@ static void multiply(const float *q, const float *k, double *dot, double *size) 
 
 /* What sums of 14 bits lose, over 2^-13: of each 32 products, and of the sum after them. */
 static double cut_off(const float *q, const float *k) {
-    enum { STEP = 32 };
-    float sum = 0, cut = 0;
+    enum { STEP = 32, LANES = 8 };
+    float sums[LANES] = {0}, cut = 0;
     for (int step = 0; step < KB_MLA_QK; step += STEP) {
-        float largest = 0, signs = 0;
-        for (int d = step; d < step + STEP; d++) {
-            float product = q[d] * k[d], size = fabsf(product);
-            sum += product;
-            largest = size > largest ? size : largest;
-            signs += (float)((product > 0) - (product < 0));
+        float largest[LANES] = {0}, signs[LANES] = {0}, most = 0, sign = 0, sum = 0;
+        for (int d = step; d < step + STEP; d += LANES)
+            for (int u = 0; u < LANES; u++) {
+                float product = q[d + u] * k[d + u], size = fabsf(product);
+                sums[u] += product;
+                largest[u] = size > largest[u] ? size : largest[u];
+                signs[u] += (float)((product > 0) - (product < 0));
+            }
+        for (int u = 0; u < LANES; u++) {
+            most = largest[u] > most ? largest[u] : most;
+            sign += signs[u];
+            sum += sums[u];
         }
-        cut += largest * (fabsf(signs) / 2 + 10) + fabsf(sum);
+        cut += most * (fabsf(sign) / 2 + 10) + fabsf(sum);
     }
     return (double)cut;
 }
@@ -192,7 +201,7 @@ static void weigh(struct row *row, int64_t n) {
  * than to 1. */
 static void grid_of(const struct row *row, double *half, double *least) {
     enum kb_dtype dtype = row->m->dtype;
-    *half = dtype == KB_E4M3 ? 0x1p-4 : dtype == KB_BF16 ? 0x1p-9 : 0x1p-12;
+    *half = dtype == KB_E4M3 ? 0x1p-4 : dtype == KB_BF16 ? 0x1p-8 : 0x1p-11;
     *least = dtype == KB_E4M3 ? 0x1p-10 : dtype == KB_BF16 ? 0 : 0x1p-25;
     if (row->equal || row->spread < *half) {
         *half = row->equal ? 0 : row->spread;
@@ -232,7 +241,7 @@ static void add_up(struct row *row, int64_t head, int64_t first, int64_t n) {
     const struct kb_mla *m = row->m;
     double half, least, sums = m->dtype == KB_E4M3 ? 0x1p-13 : (double)n * eps / 2;
     double out[KB_MLA_V] = {0}, end[KB_MLA_V] = {0}, square[KB_MLA_V] = {0},
-           off[KB_MLA_V] = {0};
+           off[KB_MLA_V] = {0}, all[KB_MLA_V] = {0};
     float own[KB_MLA_V];
     grid_of(row, &half, &least);
     for (int64_t j = 0; j < n; j++) {
@@ -245,16 +254,18 @@ static void add_up(struct row *row, int64_t head, int64_t first, int64_t n) {
             out[d] += p * x;
             end[d] += at_end * x;
             square[d] += rounded * rounded * x * x;
+            all[d] += rounded * fabs(x);
             off[d] += other * fabs(x);
         }
     }
     double relative = row->loose ? (double)n * eps / 2 : row->relative;
     for (int d = 0; d < KB_MLA_V; d++) {
         double biased = half * fabs(out[d]) + fabs(end[d]), root = sqrt(square[d]);
+        double rounding = fmin(biased + 4 * root, 1.25 * all[d]);
         row->out[d] = out[d] / row->sum;
-        row->bound[d] = (biased + 6 * root + off[d]) / row->sum +
-                        fabs(row->out[d]) * (relative + 2 * eps);
-        row->most[d] = (2 * biased + 16 * root + 4 * off[d]) / row->sum +
+        row->bound[d] =
+            (rounding + off[d]) / row->sum + fabs(row->out[d]) * (relative + 2 * eps);
+        row->most[d] = (fmin(2 * biased + 12 * root, 3 * all[d]) + 4 * off[d]) / row->sum +
                        4 * fabs(row->out[d]) * relative;
     }
     if (row->loose)

@@ -353,7 +353,7 @@ static void a_kernel_that_rounds_p_is_inside_the_bound(void **state) {
                 worst = fmax(worst, worst_share(&d));
                 data_free(&d);
             }
-        assert_true(worst < 0.7);
+        assert_true(worst < 0.85);
         assert_true(worst > 0.1); /* a bound that is never neared finds nothing */
     }
 }
@@ -365,7 +365,7 @@ static void a_key_far_above_all_others_wins_whatever_scores_are_off_by(void **st
     data_make(&d, "1x14x1", KB_E4M3, "lse=e,scale=1", KB_FILL_LARGE, 1);
     assert_true(d.lse_bound[0] > 0x1p-4);
     for (int i = 0; i < KB_MLA_V; i++)
-        assert_true(d.bound[i] < 7.5 / 16 * fabs(d.out[i]) + 1e-9);
+        assert_true(d.bound[i] < 1.26 / 16 * fabs(d.out[i]) + 1e-9);
     data_free(&d);
 }
 
