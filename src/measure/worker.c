@@ -19,7 +19,8 @@ struct kb_worker {
     struct kb_device_info device; /* as the first worker found it */
     struct kb_workplace place;
     struct kb_child child;
-    volatile pid_t alive; /* whom a signal handler may end; 0: nobody */
+    volatile sig_atomic_t killed; /* by kb_worker_kill: nothing is to be run again */
+    volatile pid_t alive;         /* whom a signal handler may end; 0: nobody */
     uint64_t nonce;
     int restarts;
     bool up;
@@ -254,8 +255,13 @@ static bool run_alone(struct kb_worker *w, const struct kb_job *jobs, int n,
                       int64_t timeout_ms, const char *why, struct kb_arena *arena,
                       struct kb_row *rows, struct kb_err *err) {
     for (int i = 0; i < n; i++) {
-        if (!kb_worker_run(w, &jobs[i], timeout_ms, arena, &rows[i], err))
+        if (w->killed) {
+            kb_row_begin(&jobs[i], &w->device, arena, &rows[i]);
+            rows[i].reason = KB_R_CRASH;
+            rows[i].text = why;
+        } else if (!kb_worker_run(w, &jobs[i], timeout_ms, arena, &rows[i], err)) {
             return false;
+        }
         if (i == 0)
             continue;
         struct kb_against *against = kb_arena_alloc(arena, sizeof *against);
@@ -318,6 +324,8 @@ void kb_worker_end(struct kb_worker *worker) {
 void kb_worker_kill(struct kb_worker *worker) {
     pid_t pid = worker ? worker->alive : 0;
 
+    if (worker)
+        worker->killed = 1;
     if (pid > 1)
         kill(pid, SIGTERM); /* which it obeys whatever it does: see worker_main.c */
 }

@@ -79,6 +79,20 @@ TEXT
     jq -e '.rows[0].verdict == "PASS" and .rows[1].reason_kind == "timeout"' r.json
 }
 
+@test "a signal ends a case that is side by side at once" {
+    two "for (volatile int k = 0; i == 0;) k = k;"
+    local started=$SECONDS code=0
+    "$bin" --backend host --kernel two.cu --op silu --shape 7x16,3x34 --variant good,other \
+        >out 2>err &
+    local pid=$!
+    sleep 4
+    kill -TERM $pid
+    wait $pid || code=$?
+    [ "$code" -eq 143 ] || { cat out err; echo "exit $code"; return 1; }
+    [ $((SECONDS - started)) -lt 15 ]
+    tail -n 1 err | grep -q '^exit 143: SIGTERM after 0 of 4 rows' || { cat err; return 1; }
+}
+
 @test "builds that the host does not have are SKIP, with the reason" {
     COLUMNS=120 on_host --op silu --shape 83x1024,7x16 --build precise,fast-math,mine=-DMINE=1
     status_is 0
