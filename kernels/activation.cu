@@ -102,7 +102,7 @@
       "why":   "any width, any pitch and any size, four elements per thread",
       "when":  "max(tokens, hidden) < 2147483648 && max(in_stride, out_stride) < 4294967296",
       "let":   { "piece": "dtype_bytes", "per": 4, "threads": 256 },
-      "entry": "act_and_mul_rows<KB_T, KB_ACT, {act_rounds}, {extras}, sizeof(KB_T), 4>",
+      "entry": "act_and_mul_rows<KB_T, KB_ACT, {act_rounds}, sizeof(KB_T), 4>",
       "grid":  ["col_blocks", "ceil_div(row_blocks, layers)", "layers"],
       "block": ["cols", "rows"], "align": 2,
       "args":  ["input", "out", "i32 tokens", "i32 vecs", "i32 gate", "i32 vecs - gate",
@@ -332,8 +332,9 @@ template <int kBytes, class T> KB_DEVICE auto *row_of(T *out, place at, unsigned
     return kb_vecs<kBytes>(out) + ((size_t)at.row * stride + at.col);
 }
 
-/* Sizes are in vectors of kBytes. */
-template <class T, int kAct, bool kRound, bool kExtras, int kBytes, int kItems>
+/* Sizes are in vectors of kBytes. With the extras, whether or not a case has any: what comes
+ * here is rare, and there are half as many kernels for the host to compile. */
+template <class T, int kAct, bool kRound, int kBytes, int kItems>
 __global__ void __launch_bounds__(256)
     act_and_mul_rows(const T *input, T *out, int tokens, unsigned vecs, unsigned gate,
                      unsigned up, const int *expert_ids, const int *sorted_token_ids,
@@ -344,15 +345,14 @@ __global__ void __launch_bounds__(256)
     place at = here<kItems>();
     const kb_vec<kBytes> *gates = half_of<kBytes>(input, at, in_vecs, gate);
     const kb_vec<kBytes> *ups = half_of<kBytes>(input, at, in_vecs, up);
-    kb_vec<kBytes> *results = kExtras && !out
-                                  ? const_cast<kb_vec<kBytes> *>(gates) // inplace
-                                  : row_of<kBytes>(out, at, out_vecs);
+    kb_vec<kBytes> *results = out ? row_of<kBytes>(out, at, out_vecs)
+                                  : const_cast<kb_vec<kBytes> *>(gates); // inplace
     kb_vec<kBytes> x[kItems], u[kItems];
-    limit = limit_of<kAct, kExtras>(limit);
+    limit = limit_of<kAct, true>(limit);
 
     kb_let_next_start();
     kb_wait_inputs();
-    if (at.row >= (unsigned)tokens || (kExtras && leaves_out(e, at.row)))
+    if (at.row >= (unsigned)tokens || leaves_out(e, at.row))
         return;
 #pragma unroll // all loads before the first use
     for (int i = 0; i < kItems; i++)
