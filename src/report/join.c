@@ -29,6 +29,12 @@ static const char *text_at(const cJSON *object, const char *name) {
     return text ? text : "";
 }
 
+/* What a head has, as it has it. */
+static void add_known(cJSON *head, const cJSON *from, const char *name) {
+    if (kb_json_get(from, name))
+        kb_json_add(head, name, copy_of(kb_json_get(from, name)));
+}
+
 /* A fact of a run, which a journal may have at its end. */
 static const cJSON *fact(const struct kb_loaded *r, const char *name) {
     const cJSON *item = kb_json_get(r->end.root, name);
@@ -103,20 +109,19 @@ static cJSON *head_of(enum kb_join how, const struct kb_loaded *reports, int n,
         add_parts(&reports[i], parts);
     }
     kb_json_add_text(head, "schema", KB_REPORT_SCHEMA);
-    kb_json_add(head, "kbench", copy_of(kb_json_get(first, "kbench")));
+    add_known(head, first, "kbench");
     kb_json_add_bool(head, "complete", complete);
-    kb_json_add(head, "command", copy_of(kb_json_get(first, "command")));
-    kb_json_add(head, "started", copy_of(kb_json_get(first, "started")));
+    add_known(head, first, "command");
+    add_known(head, first, "started");
     kb_json_add_f64(head, "seconds", seconds, 6);
     kb_json_add(head, "count", count_item(j));
-    kb_json_add(head, "host", copy_of(kb_json_get(first, "host")));
+    add_known(head, first, "host");
     kb_json_add(head, "devices", devices);
     kb_json_add(head, "builds", builds);
     kb_json_add(head, "parts", parts);
     if (how == KB_JOIN_RUNS || reports[0].n_runs > 1)
         kb_json_add_i64(head, "runs", how == KB_JOIN_RUNS ? runs : reports[0].n_runs);
-    if (kb_json_get(first, "updates"))
-        kb_json_add(head, "updates", copy_of(kb_json_get(first, "updates")));
+    add_known(head, first, "updates");
     return head;
 }
 
