@@ -1,5 +1,5 @@
 #!/bin/sh
-# golden.sh check|rewrite - the table, variants side by side and the report of small cases on the
+# golden.sh check|rewrite - the table, variants side by side and the reports of small cases on the
 # host against reports/golden/. The cases are named here, so that a change to cases/ is none to
 # them. What differs between machines is masked: versions, times, hashes, and errors of fp32, which
 # are those of the C library's functions.
@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 
 status=0
 "$bin" --op silu,gelu_tanh --shape 0x1024,7x16,3x34 --dtype bf16,fp16,fp32 --fill normal,nan \
-    --backend host -o "$work/r.json" \
+    --backend host -o "$work/r.xml" -o "$work/r.md" -o "$work/r.json" \
     >"$work/table" 2>"$work/err" || status=$?
 if [ "$status" -ne 0 ]; then
     cat "$work/table" "$work/err"
@@ -42,17 +42,25 @@ jq -c '
         | if has("tolerance") then .tolerance.used |= (if $fp32 then "*" else short end) else . end
         | if $fp32 then del(.worst, .differing) else . end;
     (del(.rows) | .kbench = "*" | .started = "*" | .seconds = "*" | .host = "*"
-        | .command[-1] = "*" | .devices[] |= (.cores = "*" | .compiler = "*")),
+        | .command |= map(if test("/r[.][a-z]+$") then "*" else . end) | .devices[] |= (.cores = "*" | .compiler = "*")),
     (.rows[] | del(.spent_ms)
         | .code |= (.source_hash = "*" | .code_hash = "*" | .build_key = "*" | .arch = "*"
             | .compile_ms = "*" | .load_ms = "*" | .cached = "*")
         | (.dtype == "fp32") as $fp32 | .outputs |= map_values(masked($fp32)))
     ' "$work/r.json" >"$work/host.report"
 
+sed -e 's/ time="[0-9.]*"/ time="*"/; s/ timestamp="[^"]*"/ timestamp="*"/' \
+    -e 's/\(<property .* value=\)".*"/\1"*"/' "$work/r.xml" >"$work/host.xml"
+sed -e 's/^host; kbench .*/host; kbench */' \
+    -e '/\/fp32/s/| [0-9.]\{4,\} | [0-9.]\{4,\} |$/| * | * |/' "$work/r.md" >"$work/host.md"
+
+files='host.table host.pairs host.report host.xml host.md'
 case ${1:-check} in
-rewrite) cp "$work/host.table" "$work/host.pairs" "$work/host.report" "$golden/" ;;
+rewrite)
+    for file in $files; do cp "$work/$file" "$golden/"; done
+    ;;
 check)
-    for file in host.table host.pairs host.report; do
+    for file in $files; do
         diff -u "$golden/$file" "$work/$file" || status=1
     done
     ;;

@@ -46,7 +46,8 @@ static void add_heads(const struct kb_survey *s, struct kb_buf *out) {
         head("B against A, 95 %", number, out);
         head("speed", "", out);
     }
-    head("registers", number, out);
+    if (s->has_registers)
+        head("registers", number, out);
     if (s->tally.rows > s->tally.count[KB_PASS])
         head("why", "", out);
     kb_buf_puts(out, "</tr></thead>\n");
@@ -139,7 +140,8 @@ static void add_row(void *context, const struct kb_row *row) {
     if (s->against)
         add_against(s, row, out);
     double count = registers > 0 ? (double)registers : (double)NAN;
-    number_cell(kb_cell_number(count).text, count, "", out);
+    if (s->has_registers)
+        number_cell(kb_cell_number(count).text, count, "", out);
     if (s->tally.rows > s->tally.count[KB_PASS]) {
         kb_buf_clear(&words);
         kb_row_words(row, &words);

@@ -32,6 +32,33 @@ static void a_failure_says_what_is_wrong_and_how_to_repeat_it(void **state) {
         strstr(text, "<error type=\"compile\" message=\"ERROR: compile: x.cu:1"));
 }
 
+static struct kb_journal *two_rows(struct place *p, const char *other_case,
+                                   const char *other_variant) {
+    struct kb_journal *journal = open_journal(p);
+    struct kb_tally *tally = kb_arena_alloc(&p->arena, sizeof *tally);
+    struct kb_row rows[2] = {sample_row(), sample_row()};
+    struct kb_err err = {0};
+    rows[1].case_id = other_case;
+    rows[1].variant = other_variant;
+    for (int i = 0; i < 2; i++) {
+        assert_true(kb_journal_add(journal, &rows[i], &err));
+        kb_tally_add(tally, &rows[i]);
+    }
+    assert_true(kb_journal_finish(journal, tally, true, NULL, 0.83, &err));
+    return journal;
+}
+
+/* The variant that a case takes by itself may be another one tomorrow: no part of a name
+ * by which a CI system finds a test again. */
+static void a_variant_is_named_where_a_case_has_several(void **state) {
+    struct place *p = *state;
+    const char *text = report_of(p, two_rows(p, "silu/7x15/bf16", "scalar"), KB_FORMAT_XML);
+    assert_non_null(strstr(text, "name=\"silu/7x15/bf16\""));
+    text = report_of(p, two_rows(p, sample_row().case_id, "scalar"), KB_FORMAT_XML);
+    assert_non_null(strstr(text, "name=\"gelu_tanh/83x1024/bf16 variant scalar\""));
+    assert_non_null(strstr(text, "name=\"gelu_tanh/83x1024/bf16 variant vec16\""));
+}
+
 static void a_skip_is_skipped_and_no_failure(void **state) {
     struct place *p = *state;
     struct kb_journal *journal = open_journal(p);
@@ -78,6 +105,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(each_row_is_a_test_case),
         TEST(a_failure_says_what_is_wrong_and_how_to_repeat_it),
+        TEST(a_variant_is_named_where_a_case_has_several),
         TEST(a_skip_is_skipped_and_no_failure),
         TEST(a_run_that_was_broken_off_is_an_error),
         TEST(names_are_text_and_legal_xml),

@@ -68,8 +68,11 @@ bool kb_rows_visit(struct kb_rows *rows, struct kb_sink *sink, kb_visit *visit,
 /* What a first pass over the rows finds: sums, and which columns a table of them needs. */
 struct kb_survey {
     struct kb_tally tally;
-    bool many_builds, many_devices, many_variants;
-    char build[64], device[16], variant[64]; /* the first row's */
+    bool many_builds, many_devices;
+    bool many_variants;                      /* of one case */
+    bool has_registers;                      /* that some row's code has */
+    char build[64], device[16], variant[64]; /* the first row's; of a case its first */
+    struct kb_hash last;                     /* of the case that came last */
     bool has[KB_METHOD_COUNT];
     int first;       /* the first method that was timed; -1: none */
     int64_t against; /* rows whose time by it is held against another build or variant */

@@ -26,12 +26,22 @@ static bool differs(char *first, size_t size, const char *text) {
     return strncmp(first, text, size - 1) != 0;
 }
 
+/* Rows of a case stand together: is there one of another variant than its first? */
+static void look_at_variant(struct kb_survey *s, const struct kb_row *row) {
+    struct kb_hash id = kb_hash_of(row->case_id, strlen(row->case_id));
+    if (memcmp(&id, &s->last, sizeof id) != 0)
+        s->variant[0] = '\0';
+    s->last = id;
+    s->many_variants |= differs(s->variant, sizeof s->variant, row->variant);
+}
+
 static void look_at(void *context, const struct kb_row *row) {
     struct kb_survey *s = context;
     kb_tally_add(&s->tally, row);
     s->many_builds |= differs(s->build, sizeof s->build, row->build);
     s->many_devices |= differs(s->device, sizeof s->device, row->device);
-    s->many_variants |= differs(s->variant, sizeof s->variant, row->variant);
+    look_at_variant(s, row);
+    s->has_registers |= row->built && row->code.registers > 0;
     for (int m = 0; m < KB_METHOD_COUNT; m++)
         s->has[m] |= row->times[m].there;
     s->paired += row->against != NULL;
