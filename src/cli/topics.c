@@ -138,7 +138,9 @@ static void page_cases(struct kb_page *page) {
 /* Of each quality, in the order of the enum. */
 static const char *const quality_help[] = {
     [KB_Q_OK] = "as precise as was asked for",
-    [KB_Q_NOISY] = "the time was up before the precision was reached",
+    [KB_Q_NOISY] =
+        "less precise than was asked for: the time or the samples were used up, or "
+        "the timer's tick is too coarse",
     [KB_Q_THROTTLED] = "the GPU held its clocks back meanwhile, and says why; such samples "
                        "count",
     [KB_Q_SUSPECT] =

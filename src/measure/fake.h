@@ -18,6 +18,7 @@ struct fake_script {
     double floor_ns;         /* 0: 10 */
     double tick_ns;
     int64_t footprint_bytes; /* 0: twice the L2 */
+    int64_t set_bytes;       /* the footprint by cold and hot; 0: the same */
     uint64_t throttle;
     int throttled_looks; /* at the clocks, from the first, that throttle holds for; 0: all
                           */
@@ -215,6 +216,8 @@ static bool fake_timer_open(struct kb_device *device, struct kb_code *code,
                                        : "rotated",
         .timer_ns = 18,
     };
+    if (s->set_bytes && (method == KB_COLD || method == KB_HOT))
+        facts->footprint_bytes = s->set_bytes;
     device->timers_opened++;
     device->timers_open++;
     device->streams_timed += code->is_stream;

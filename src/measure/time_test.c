@@ -361,6 +361,36 @@ static void cold_that_is_no_slower_than_hot_is_suspect_where_the_l2_holds_it(voi
     }
 }
 
+static void rotation_that_is_no_slower_than_hot_is_suspect_past_the_l2(void **state) {
+    (void)state;
+    const struct {
+        double hot_ns;
+        int64_t footprint, set;
+        enum kb_quality quality;
+    } cases[] = {
+        {1020, (1 << 20) + 1, 1 << 18, KB_Q_SUSPECT}, /* 1000 without its event pair */
+        {950, (1 << 20) + 1, 1 << 18, KB_Q_OK},
+        {1020, 1 << 20, 1 << 18, KB_Q_OK},             /* no more than the L2 holds */
+        {1020, (1 << 20) + 1, (1 << 18) + 1, KB_Q_OK}, /* and hot is no hotter */
+    };
+    for (size_t i = 0; i < KB_COUNT(cases); i++) {
+        const struct fake_script script = {
+            .ns = constant,
+            .hot_ns = cases[i].hot_ns,
+            .footprint_bytes = cases[i].footprint,
+            .set_bytes = cases[i].set,
+        };
+        struct fake f;
+        fake_open(&f, &script);
+        f.job.methods |= 1u << KB_HOT;
+        assert_true(fake_go(&f));
+        assert_int_equal(graph_of(&f)->quality, cases[i].quality);
+        if (cases[i].quality != KB_Q_OK)
+            assert_non_null(strstr(graph_of(&f)->why, "do they rotate?"));
+        fake_free(&f);
+    }
+}
+
 static void faster_than_an_empty_kernel_is_suspect(void **state) {
     (void)state;
     const struct fake_script under = {.ns = constant, .floor_ns = 1001};
@@ -762,6 +792,7 @@ int main(void) {
         cmocka_unit_test(faster_than_the_stream_kernel_is_suspect_past_the_cache),
         cmocka_unit_test(cold_that_is_faster_than_the_stream_kernel_is_suspect_at_any_size),
         cmocka_unit_test(cold_that_is_no_slower_than_hot_is_suspect_where_the_l2_holds_it),
+        cmocka_unit_test(rotation_that_is_no_slower_than_hot_is_suspect_past_the_l2),
         cmocka_unit_test(faster_than_an_empty_kernel_is_suspect),
         cmocka_unit_test(the_hosts_time_has_no_floor),
         cmocka_unit_test(throttling_and_company_are_the_quality),
