@@ -35,6 +35,17 @@ static void columns_asked_for_stay_where_there_is_no_room(void **state) {
     assert_int_equal(v->table.n_columns, 4);
 }
 
+static void rows_can_be_told_apart_whatever_is_asked_for(void **state) {
+    struct view *v = *state;
+    static const char *const words[] = {"ulp", "build"};
+    v->plan.many_variants = v->plan.many_builds = true;
+    choose(v, words, 2);
+    make_table(v, 0);
+    assert_int_equal(v->table.n_columns, 3);
+    assert_string_equal(v->table.columns[0].head, "variant");
+    assert_string_equal(v->table.columns[2].head, "build");
+}
+
 /* Rate and ceiling are those of the method whose time is in the table. */
 static void the_rate_is_of_the_first_method(void **state) {
     struct view *v = *state;
@@ -151,6 +162,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(columns_asked_for_stand_in_their_order),
         TEST(columns_asked_for_stay_where_there_is_no_room),
+        TEST(rows_can_be_told_apart_whatever_is_asked_for),
         TEST(the_rate_is_of_the_first_method),
         TEST(a_build_shows_what_it_took_or_that_the_cache_had_it),
         TEST(every_word_is_a_column_and_no_other_is),

@@ -118,21 +118,41 @@ static void add_by_default(struct kb_table *table) {
         add_times(table);
 }
 
-/* Those that were asked for stay, however narrow the terminal is. */
+static bool is_asked(const struct kb_table_plan *plan, int kind) {
+    for (int i = 0; i < plan->n_columns; i++)
+        if (plan->columns[i].kind == kind)
+            return true;
+    return false;
+}
+
+static void add_text(struct kb_table *table, int kind) {
+    const struct kb_table_plan *plan = &table->plan;
+    int width = kind == KB_C_BUILD     ? build_width(plan->facts)
+                : kind == KB_C_VARIANT ? plan->variant_width
+                                       : 0;
+    add_column(table, (enum kb_column_kind)kind,
+               kb_column_info((enum kb_column_kind)kind)->head, width, 0, 0);
+}
+
+/* Those that were asked for stay, however narrow the terminal is. What rows differ in is
+ * in front where it was not asked for, or they could not be told apart. */
 static void add_asked(struct kb_table *table) {
     const struct kb_table_plan *plan = &table->plan;
+    const bool differ[] = {[KB_C_DEVICE] = plan->many_devices,
+                           [KB_C_BUILD] = plan->many_builds,
+                           [KB_C_VARIANT] = plan->many_variants};
+    for (int kind = 0; kind < (int)KB_COUNT(differ); kind++)
+        if (differ[kind] && !is_asked(plan, kind))
+            add_text(table, kind);
     for (int i = 0; i < plan->n_columns; i++) {
         const struct kb_column_choice *choice = &plan->columns[i];
         if (choice->kind == KB_C_TIME)
             add_time(table, (enum kb_method)choice->method, 0);
+        else if (kb_column_info((enum kb_column_kind)choice->kind)->left)
+            add_text(table, choice->kind);
         else
             add(table, (enum kb_column_kind)choice->kind);
-        struct kb_column *column = &table->columns[table->n_columns - 1];
-        int width = choice->kind == KB_C_BUILD     ? build_width(plan->facts)
-                    : choice->kind == KB_C_VARIANT ? plan->variant_width
-                                                   : 0;
-        column->width = width > column->width ? width : column->width;
-        column->leaves = 0;
+        table->columns[table->n_columns - 1].leaves = 0;
     }
 }
 
