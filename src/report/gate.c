@@ -163,24 +163,30 @@ static const char *methods_of(const struct kb_loaded *report, struct kb_arena *a
     return copy;
 }
 
-/* Where the base has times and no row of both was timed by the same method, nothing is
- * compared. */
-static void check_methods(struct kb_gate *gate, struct kb_arena *arena) {
+/* Where the base has times, and no row of both was timed by a method that is to be
+ * compared, that is no gate. */
+static void check_method(struct kb_gate *gate, enum kb_method method, bool asked_for,
+                         struct kb_arena *arena) {
     struct kb_mismatches *m = &gate->mismatches;
     bool base_timed = false;
     for (size_t i = 0; i < gate->pairs.n; i++) {
         const struct kb_pair *pair = &gate->pairs.items[i];
-        if (pair->ta && pair->tb)
+        if (pair->method == method && pair->ta && pair->tb)
             return;
-        base_timed |= pair->ta && pair->b && pair->b->verdict == KB_PASS;
+        base_timed |= pair->a && pair->a->n_times && pair->b && pair->b->verdict == KB_PASS;
     }
     if (!base_timed)
         return;
+    const char *in_base = methods_of(gate->base, arena);
+    const char *in_new = methods_of(gate->fresh, arena), *word = kb_method_word(method);
     struct kb_mismatch *items = kb_arena_array(arena, m->n + 1, sizeof *items);
     if (m->n)
         memcpy(items + 1, m->items, m->n * sizeof *items);
-    items[0] = (struct kb_mismatch){"method", methods_of(gate->base, arena),
-                                    methods_of(gate->fresh, arena), true};
+    items[0] = (struct kb_mismatch){"method", in_base, in_new, true};
+    if (asked_for) {
+        items[0].a = kb_arena_printf(arena, "%s (of %s)", word, in_base);
+        items[0].b = in_new;
+    }
     m->items = items;
     m->n++;
     m->refused++;
@@ -221,7 +227,10 @@ void kb_gate_make(const struct kb_loaded *base, const struct kb_loaded *fresh,
     out->pairs.b_word = "new";
     out->pairs.spread_of_a = true;
     kb_mismatches_of(base, fresh, arena, &out->mismatches);
-    check_methods(out, arena);
+    for (int i = 0; i < n_methods; i++)
+        check_method(out, methods[i], true, arena);
+    if (n_methods == 0)
+        check_method(out, out->pairs.method, false, arena);
     out->comparable = !out->mismatches.refused || limits->cross;
     kb_pairs_shift(&out->pairs, arena);
     double significant = significant_of(&out->pairs, arena);

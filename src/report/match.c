@@ -279,7 +279,8 @@ void kb_pairs_make(const struct kb_side *a, const struct kb_side *b,
     qsort(m.b.items, m.b.n, sizeof *m.b.items, by_order);
     for (size_t i = 0; i < m.a.n; i++)
         for (size_t k = 0; k < n_by; k++)
-            if (k == 0 || m.partner[i])
+            if (k == 0 || (m.partner[i] && (kb_entry_time(m.a.items[i].entry, by[k]) ||
+                                            kb_entry_time(m.partner[i], by[k]))))
                 add_pair(out, m.a.items[i].entry, m.partner[i], by[k], arena);
     for (size_t i = 0; i < m.b.n; i++)
         if (!m.b.items[i].taken || m.b.items[i].entry->twice)

@@ -146,6 +146,14 @@ END
     gate
     status_is 3
     last_says 'exit 3: not comparable: method graph != cold'
+    fake new.json run=4
+    gate --method graph
+    status_is 0
+    gate --method pdl
+    status_is 3
+    last_says 'exit 3: not comparable: method pdl (of graph) != graph'
+    gate --method graph,cold
+    status_is 3
     fake new.json run=4 fail=silu/83x1024/bf16 method=cold # wrong is wrong all the same
     gate
     status_is 1
