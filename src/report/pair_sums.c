@@ -50,7 +50,7 @@ void kb_versus_count(struct kb_versus *v, const struct kb_row *rows, int n) {
  */
 
 static void add_op(const struct kb_versus_sum *s, struct kb_buf *out) {
-    kb_buf_puts(out, s->op);
+    kb_escape(out, s->op, strlen(s->op));
     if (s->ratios)
         kb_buf_printf(out, " %+.1f %% (geomean of %lld)",
                       100 * (exp(s->logs / (double)s->ratios) - 1), (long long)s->ratios);
@@ -80,6 +80,11 @@ static void add_verdicts(const int64_t *verdicts, struct kb_buf *out) {
     }
 }
 
+static void add_device(const struct kb_device_info *device, struct kb_buf *out) {
+    kb_buf_printf(out, ", %s ", device->id);
+    kb_escape(out, device->name, strlen(device->name));
+}
+
 /* One letter on one device. */
 static void add_sums(const struct kb_versus *v, int member, int device,
                      struct kb_buf *out) {
@@ -99,8 +104,7 @@ static void add_sums(const struct kb_versus *v, int member, int device,
     if (ops.len) {
         kb_buf_printf(&line, "%c against A", 'A' + member);
         if (facts->n_devices > 1)
-            kb_buf_printf(&line, ", %s %s", facts->devices[device].id,
-                          facts->devices[device].name);
+            add_device(&facts->devices[device], &line);
         add_verdicts(verdicts, &line);
         kb_buf_printf(&line, "%s%s", strchr(kb_buf_text(&line), ':') ? "; " : ": ",
                       kb_buf_text(&ops));

@@ -1,7 +1,36 @@
 /* row.c - a row of a report as text, read: what is printed of it reads back as the same,
  * and whatever it holds can be shown. */
 #include "fuzz.h"
-#include "screen.h"
+#include "versus.h"
+
+/* Beside itself, as A and as B. */
+static void want_versus(const struct kb_row *row, struct kb_buf *out) {
+    struct kb_facts facts = {.kbench = "fuzz", .started = "", .n_devices = 1};
+    struct kb_row *rows = calloc(2, sizeof *rows);
+    struct kb_versus versus;
+    const struct kb_look look = {.width = 80, .verbose = true};
+    if (!rows)
+        kb_out_of_memory();
+    rows[0] = rows[1] = *row;
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        const struct kb_versus_plan plan = {
+            .facts = &facts,
+            .layout = KB_LAYOUT_BENCH,
+            .id_width = 12,
+            .many_builds = true,
+            .many_variants = true,
+            .n_members = 2,
+            .method = (enum kb_method)m,
+            .shared = "",
+        };
+        kb_versus_make(&versus, &plan, &look);
+        kb_versus_head(&versus, out);
+        kb_versus_group(&versus, rows, 2, out);
+        kb_versus_summary(&versus, out);
+        kb_versus_free(&versus);
+    }
+    free(rows);
+}
 
 static void want_screens(const struct kb_row *row) {
     struct kb_device_info device = {.backend = "host", .name = "host", .cores = 2};
@@ -25,6 +54,7 @@ static void want_screens(const struct kb_row *row) {
         kb_table_failure(&table, row, &out);
     kb_tally_add(&tally, row);
     kb_table_summary(&table, &tally, 1, &out);
+    want_versus(row, &out);
     want_clean(kb_buf_text(&out), out.len, true);
     kb_buf_free(&out);
 }
