@@ -18,6 +18,7 @@ const char *const host_flags[] = {
     "-fno-math-errno",
     "-fno-trapping-math", /* a choice in a loop may become a blend */
     "-ftree-vectorize",
+    "-fno-tree-slp-vectorize", /* gcc 12 drops roundings of neighbours to float */
     "-fsigned-char",
     "-fno-pie",
     "-ftls-model=local-exec",
