@@ -258,6 +258,8 @@ void kb_gate_print(const struct kb_gate *gate, const struct kb_look *look, bool 
                    struct kb_buf *out);
 void kb_gate_words(const struct kb_gate *gate, struct kb_buf *out);
 void kb_gate_json(const struct kb_gate *gate, struct kb_buf *out);
+/* For GitHub Actions: an error for each row that counts, at most `max` lines. */
+void kb_gate_annotations(const struct kb_gate *gate, int max, struct kb_buf *out);
 
 /* ---- the diff --------------------------------------------------------------------------
  */

@@ -91,7 +91,8 @@ bool kb_is_crossed(const struct kb_pairs *pairs) {
     return false;
 }
 
-static void group_line(const struct group *g, int width, bool cross, struct kb_buf *out) {
+static void group_line(const struct group *g, int width, bool cross, bool narrow,
+                       struct kb_buf *out) {
     static const enum kb_speed_verdict order[] = {KB_FASTER, KB_SLOWER, KB_SAME, KB_UNCLEAR,
                                                   KB_IDENTICAL};
     static const int widths[] = {9, 8, 7, 9, 11};
@@ -102,7 +103,8 @@ static void group_line(const struct group *g, int width, bool cross, struct kb_b
     for (size_t i = 0; i < KB_COUNT(order); i++)
         kb_buf_printf(out, "%*zu", widths[i], g->speeds[order[i]]);
     kb_error_words(g->a_error, g->b_error, &errors);
-    kb_buf_printf(out, "%18s", kb_buf_text(&errors));
+    if (!narrow)
+        kb_buf_printf(out, "%18s", kb_buf_text(&errors));
     if (cross) {
         kb_buf_clear(&errors);
         kb_buf_printf(&errors, "%s -> %s",
@@ -115,13 +117,14 @@ static void group_line(const struct group *g, int width, bool cross, struct kb_b
 }
 
 static void group_lines(const struct groups *groups, const char *by, int width, bool cross,
-                        struct kb_buf *out) {
+                        bool narrow, struct kb_buf *out) {
     for (size_t i = 0; i < groups->n; i++)
         if (kb_streq(groups->items[i].by, by))
-            group_line(&groups->items[i], width, cross, out);
+            group_line(&groups->items[i], width, cross, narrow, out);
 }
 
-void kb_groups_print(const struct kb_pairs *pairs, bool all, struct kb_buf *out) {
+void kb_groups_print(const struct kb_pairs *pairs, bool all, bool narrow,
+                     struct kb_buf *out) {
     static const char *const more[] = {"dtype", "size"};
     struct groups groups = groups_of(pairs);
     bool cross = kb_is_crossed(pairs);
@@ -130,14 +133,14 @@ void kb_groups_print(const struct kb_pairs *pairs, bool all, struct kb_buf *out)
         int columns = kb_columns(groups.items[i].name);
         width = columns > width ? columns : width;
     }
-    kb_buf_printf(out, "%*s%5s %14s%9s%8s%7s%9s%11s%18s%s\n", width, "", "n",
-                  "time, geomean", "faster", "slower", "same", "unclear", "identical",
-                  "worst err/bound", cross ? "     ceil, geomean" : "");
-    group_lines(&groups, "op", width, cross, out);
-    group_lines(&groups, "all", width, cross, out);
+    kb_buf_printf(out, "%*s%5s %14s%9s%8s%7s%9s%11s%s%s\n", width, "", "n", "time, geomean",
+                  "faster", "slower", "same", "unclear", "identical",
+                  narrow ? "" : "   worst err/bound", cross ? "     ceil, geomean" : "");
+    group_lines(&groups, "op", width, cross, narrow, out);
+    group_lines(&groups, "all", width, cross, narrow, out);
     for (size_t i = 0; all && i < KB_COUNT(more); i++) {
         kb_buf_putc(out, '\n');
-        group_lines(&groups, more[i], width, cross, out);
+        group_lines(&groups, more[i], width, cross, narrow, out);
     }
     free(groups.items);
 }

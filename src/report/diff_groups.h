@@ -5,7 +5,8 @@
 #include "report/compare_words.h"
 
 /* Counts and geometric means: by op and of all, with `all` by dtype and size as well. */
-void kb_groups_print(const struct kb_pairs *pairs, bool all, struct kb_buf *out);
+void kb_groups_print(const struct kb_pairs *pairs, bool all, bool narrow,
+                     struct kb_buf *out);
 cJSON *kb_groups_item(const struct kb_pairs *pairs);
 /* Whether GPUs differ. */
 bool kb_is_crossed(const struct kb_pairs *pairs);

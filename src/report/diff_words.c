@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORD = 8, CHANGED_MAX = 10, WRONG_MAX = 20, ONLY_MAX = 3 };
+enum { WORD = 8, CHANGED_MAX = 10, WRONG_MAX = 20, ONLY_MAX = 3, WIDE = 94 };
 
 /* ---- rows ------------------------------------------------------------------------------
  */
@@ -83,7 +83,7 @@ struct listing {
     size_t n, count[KINDS], shown[KINDS];
     int width;                          /* of ids */
     struct kb_row_tags tags, only_tags; /* of pairs; of rows that are none */
-    bool cross, color;
+    bool cross, color, narrow;          /* narrow: errors are left out */
 };
 
 static double size_of(const struct kb_pair *pair) {
@@ -126,7 +126,8 @@ static void numbers(const struct listing *l, const struct kb_pair *pair,
                   kb_cell_us(pair->ta ? pair->ta->median_ns : NAN).text,
                   kb_cell_us(pair->tb ? pair->tb->median_ns : NAN).text);
     kb_padded(kb_buf_text(&change), 22, out);
-    kb_buf_printf(out, " %14s", kb_buf_text(&errors));
+    if (!l->narrow)
+        kb_buf_printf(out, " %14s", kb_buf_text(&errors));
     if (l->cross) {
         kb_buf_clear(&errors);
         if (pair->ta && pair->tb)
@@ -228,8 +229,9 @@ static void list(struct listing *l, bool all, struct kb_buf *out) {
         if (shown[i])
             row_line(l, l->rows[i], &rows);
     if (rows.len)
-        kb_buf_printf(out, "\n%*s  %7s %7s   %-22s %14s%s\n%s", WORD + 1 + l->width, "",
-                      "A us", "B us", "B against A, 95 %", "err/bound",
+        kb_buf_printf(out, "\n%*s  %7s %7s   B against A, 95 %%%s%s\n%s",
+                      WORD + 1 + l->width, "", "A us", "B us",
+                      l->narrow ? "" : "           err/bound",
                       l->cross ? "             ceil" : "", kb_buf_text(&rows));
     else
         kb_buf_putc(out, '\n');
@@ -289,10 +291,12 @@ static void head(const struct kb_pairs *pairs, struct kb_buf *out) {
 
 void kb_diff_print(const struct kb_pairs *pairs, const struct kb_look *look, bool all,
                    struct kb_buf *out) {
-    struct listing l = {.pairs = pairs, .n = pairs->n, .color = look->color};
+    bool narrow = look->width > 0 && look->width < WIDE;
+    struct listing l = {
+        .pairs = pairs, .n = pairs->n, .color = look->color, .narrow = narrow};
     head(pairs, out);
     kb_buf_putc(out, '\n');
-    kb_groups_print(pairs, all, out);
+    kb_groups_print(pairs, all, narrow, out);
     l.cross = kb_is_crossed(pairs);
     l.tags = kb_row_tags_of(pairs, true);
     l.only_tags = kb_row_tags_of(pairs, false);

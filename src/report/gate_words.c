@@ -316,6 +316,56 @@ void kb_gate_words(const struct kb_gate *gate, struct kb_buf *out) {
     }
 }
 
+/* ---- annotations -----------------------------------------------------------------------
+ */
+
+/* What a row comes to, in one line. */
+static void sentence(const struct kb_gate *gate, size_t i, struct kb_buf *out) {
+    const struct kb_pair *pair = &gate->pairs.items[i];
+    struct kb_buf after = {0};
+    if (has_numbers(pair, gate->verdicts[i])) {
+        kb_buf_printf(out, "%s -> %s us ", kb_cell_us(pair->shift.a_ns).text,
+                      kb_cell_us(pair->shift.b_ns).text);
+        kb_change_words(&pair->shift, out);
+        after_words(pair, gate->verdicts[i], gate->texts[i], &after);
+        kb_buf_puts(out, after.len ? ", " : "");
+    } else {
+        kb_buf_puts(&after, gate->texts[i]);
+    }
+    kb_buf_add(out, kb_buf_text(&after), after.len);
+    kb_buf_free(&after);
+}
+
+void kb_gate_annotations(const struct kb_gate *gate, int max, struct kb_buf *out) {
+    struct kb_buf title = {0}, text = {0};
+    size_t n = 0, shown = 0;
+    for (int v = 0; v < KB_GATE_COUNT; v++)
+        n += counts(gate, (enum kb_gate_verdict)v) ? gate->count[v] : 0;
+    for (int v = 0; v < KB_GATE_COUNT; v++)
+        for (size_t i = 0; i < gate->pairs.n; i++) {
+            bool fits = n <= (size_t)max || shown + 1 < (size_t)max;
+            if ((int)gate->verdicts[i] != v || !fits || !counts(gate, gate->verdicts[i]))
+                continue;
+            kb_buf_clear(&title);
+            kb_buf_clear(&text);
+            kb_buf_printf(&title, "%s ", kb_gate_word(gate->verdicts[i]));
+            const struct kb_row_tags tags = {.builds = true};
+            kb_pair_words(&gate->pairs.items[i], &tags, &title);
+            sentence(gate, i, &text);
+            kb_github_error(kb_buf_text(&title), kb_buf_text(&text), out);
+            shown++;
+        }
+    kb_buf_clear(&text);
+    if (shown < n)
+        kb_buf_printf(&text, "and %zu more rows", n - shown);
+    else if (!gate->comparable)
+        refusal_words(gate, &text);
+    if (text.len)
+        kb_github_error("kbench gate", kb_buf_text(&text), out);
+    kb_buf_free(&title);
+    kb_buf_free(&text);
+}
+
 /* ---- JSON ------------------------------------------------------------------------------
  */
 

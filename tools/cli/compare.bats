@@ -317,6 +317,36 @@ END
     has_line 'over 32 MB *'
 }
 
+@test "at 80 columns the errors go" {
+    fake a.json run=1
+    fake b.json run=2 slow=silu/83x1024/bf16:1.1
+    COLUMNS=80 kbench diff a.json b.json
+    status_is 0
+    has_line 'SLOWER   silu/83x1024/bf16 *'
+    local line
+    while IFS= read -r line; do
+        [ "${#line}" -le 80 ] || { echo "long: $line"; return 1; }
+    done <<<"$output"
+}
+
+@test "in GitHub Actions a gate tells the workflow, without an option" {
+    base
+    fake new.json run=9 fail=gelu_tanh/83x1024/bf16 slow=silu/83:1.2
+    GITHUB_ACTIONS=true GITHUB_STEP_SUMMARY=sum.md gate
+    status_is 1
+    says '::error title=WRONG gelu_tanh/83x1024/bf16 precise::was PASS, now FAIL: rows 80..82 never written'
+    says '::error title=SLOWER silu/83x1024/bf16 precise::1.06 -> 1.28 us +* %25 *'
+    [ "$(grep -c '^::error' <<<"$stderr")" -eq 7 ]
+    grep -q '^    WRONG    gelu_tanh/83x1024/bf16' sum.md
+    fake new.json run=9 slow=silu/:1.2
+    GITHUB_ACTIONS=true gate
+    status_is 2
+    [ "$(grep -c '^::error' <<<"$stderr")" -eq 10 ]
+    says '::error title=kbench gate::and 39 more rows'
+    gate
+    [ "$(grep -c '^::error' <<<"$stderr")" -eq 0 ]
+}
+
 @test "the same machine code is IDENTICAL, whatever its time" {
     fake a.json run=1 code=x
     fake b.json run=2 code=x slow=silu/83x1024/bf16:1.1
@@ -442,6 +472,19 @@ END
     "$BATS_TEST_DIRNAME/check_report.py" "$top/reports/kbench-report-1.schema.json" base.json
 }
 
+@test "a report that is kept becomes a page, a table for spreadsheets, JUnit XML" {
+    kbench merge "$top/reports/nvidia-h200-large.json" -o large.html -o large.csv -o large.xml
+    status_is 0
+    last_says 'wrote large.html, large.csv, large.xml: 6 rows of 1 report'
+    [ "$(grep -c '<tr data-verdict="pass">' large.html)" -eq 6 ]
+    grep -q '<dt>device 0</dt><dd>NVIDIA H200 sm_90, 132 SMs' large.html
+    [ "$(wc -l <large.csv)" -eq 7 ]
+    [ "$(grep -c '<testcase ' large.xml)" -eq 6 ]
+    left_are large.csv large.html large.xml
+    kbench merge --runs "$top/reports/nvidia-h200-large.json" -o large.html
+    status_is 4
+}
+
 # ---- a run that is gated --------------------------------------------------------------------
 
 @test "a run with --baseline is gated at its end" {
@@ -483,7 +526,7 @@ END
     status_is 4
     kbench merge a.json a.json
     status_is 4
-    kbench merge a.json -o b.csv
+    kbench merge a.json -o b.json
     status_is 4
     kbench diff a.json a.json -o x.csv
     status_is 4
