@@ -212,7 +212,7 @@ static bool take_object(struct loading *l, bool *has_rows) {
 static bool take_line(struct loading *l, size_t end, bool torn, bool *ended) {
     struct kb_pull *p = &l->pull;
     struct kb_line line;
-    size_t whole = p->size, from = p->pos;
+    size_t whole = p->size, from = p->pos, n_rows = l->out->n_rows;
     p->size = end;
     if (kb_pull_ends(p)) {
         p->size = whole;
@@ -224,6 +224,7 @@ static bool take_line(struct loading *l, size_t end, bool torn, bool *ended) {
     if (!ok && torn) {
         kb_buf_printf(&l->out->note, "%s: the last line is torn, and left out",
                       l->out->name);
+        l->out->n_rows = n_rows;
         p->failed = false;
         p->depth = 0;
         p->pos = whole;

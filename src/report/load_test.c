@@ -66,6 +66,11 @@ static void a_torn_last_line_is_left_out_and_told(void **state) {
     assert_false(report.complete);
     assert_non_null(strstr(report.note.data, "the last line is torn"));
     kb_loaded_free(&report);
+    /* A whole row with half of another one behind it is torn, too. */
+    assert_true(
+        read_text("{\"schema\":\"kbench-report/1\"}\n" ROW "{\"case\"", &report, &err));
+    assert_int_equal(report.n_rows, 0);
+    kb_loaded_free(&report);
     want_error("{\"schema\":\"kbench-report/1\"}\n{\"case\":\"s/2\n" ROW "\n",
                "r.json:2:13");
 }
