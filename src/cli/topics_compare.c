@@ -69,12 +69,15 @@ void kb_page_gate(struct kb_page *page) {
 
 void kb_page_merge(struct kb_page *page) {
     static const char *const names[] = {"--runs", "--output"};
-    kb_page_usage(page, "kbench merge [--runs] REPORT REPORT... -o FILE");
-    kb_page_text(page,
-                 "Joins the parts of one run, such as shards, into one report; a row "
-                 "may stand in one of them only. With --runs, joins several process "
-                 "runs of the same cases, one after the other on the same GPU, into a "
-                 "baseline: a time is the median of the runs' medians, which are kept, "
-                 "and a row is as wrong as in the worst of them.");
+    kb_page_usage(page, "kbench merge [--runs] REPORT... -o FILE...");
+    kb_page_text(
+        page, "Joins the parts of one run, such as shards, into one report; a row "
+              "may stand in one of them only. With --runs, joins several process "
+              "runs of the same cases, one after the other on the same GPU, into a "
+              "baseline: a time is the median of the runs' medians, which are kept, "
+              "and a row is as wrong as in the worst of them. The extension of "
+              "FILE is its form, as of a run's; of one report merge makes forms that are "
+              "not JSON.");
+    kb_page_example(page, "kbench merge base.json -o base.html\n");
     options(page, names, KB_COUNT(names));
 }
