@@ -167,7 +167,8 @@ static void page_methods(struct kb_page *page) {
     kb_page_text(page,
                  "Sampling ends when the interval is as narrow as --precision asks, and no "
                  "sooner than after 10 samples and 0.5 ms of launches; or after 4096 "
-                 "samples or --max-time, and the time says so. While the first half of the "
+                 "samples (512 by launch) or --max-time, and the time says so. While the "
+                 "first half of the "
                  "samples and the second differ by more than the interval allows it goes "
                  "on.");
     kb_page_heading(page, "qualities of a time");

@@ -112,13 +112,12 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-double kb_least_step(double *ns, int n) {
+double kb_least_step(double *ns, int n, double rounding) {
     double least = 0;
     qsort(ns, (size_t)n, sizeof *ns, by_value);
     for (int i = 1; i < n; i++) {
         double step = ns[i] - ns[i - 1];
-        /* Times come as floats of milliseconds: less is their rounding. */
-        if (step > 0.5 && (least == 0 || step < least))
+        if (step > rounding && (least == 0 || step < least))
             least = step;
     }
     if (least == 0)
@@ -142,7 +141,7 @@ static bool measure_tick(struct kb_device *device, struct kb_clockwork *c,
     for (int i = 0; i < TICK_PAIRS; i++)
         if (!kb_clockwork_between(device, i, i + 1, &ns[i], err))
             return false;
-    c->tick_ns = kb_least_step(ns, TICK_PAIRS);
+    c->tick_ns = kb_least_step(ns, TICK_PAIRS, 0.5); /* they come as floats of ms */
     c->pair_ns = ns[TICK_PAIRS / 2];
     return true;
 }

@@ -158,6 +158,7 @@ void kb_cupti_stop(struct kb_cupti *cupti) {
     for (size_t i = 0; i < KB_COUNT(kinds); i++)
         cupti->ActivityDisable(kinds[i]);
     cupti->ActivityFlushAll(FORCED); /* buffers that it holds come back */
+    cupti->Finalize();
     cupti->traced = false;
     forget(NULL);
 }

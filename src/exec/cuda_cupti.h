@@ -15,7 +15,8 @@
       (void (*)(uint8_t **, size_t *, size_t *),                                           \
        void (*)(void *, uint32_t, uint8_t *, size_t, size_t)))                             \
     X(ActivityGetNextRecord, "cuptiActivityGetNextRecord", (uint8_t *, size_t, void **))   \
-    X(ActivityFlushAll, "cuptiActivityFlushAll", (uint32_t))
+    X(ActivityFlushAll, "cuptiActivityFlushAll", (uint32_t))                               \
+    X(Finalize, "cuptiFinalize", (void))
 
 enum { KB_CUPTI_MEMSET = 2, KB_CUPTI_KERNEL = 10 }; /* kinds of records */
 
@@ -50,6 +51,7 @@ bool kb_cupti_load(struct kb_cupti *out, struct kb_err *err);
 /* From here on each kernel and each memset of this process is traced, which costs host
  * time; what was traced before is forgotten. */
 bool kb_cupti_start(struct kb_cupti *cupti, struct kb_err *err);
+/* CUPTI leaves the process, and with it what it costs launches that nobody traces. */
 void kb_cupti_stop(struct kb_cupti *cupti);
 /* What has run since the last call, in the order of its start, up to `max` (0: it is only
  * forgotten); all of it must have ended. *n: how many there were. */

@@ -242,6 +242,43 @@ static void cupti_and_graph_agree(void **state) {
     }
 }
 
+static double empty_by(struct fixture *f, enum kb_method method) {
+    struct kb_slab nothing = {.fd = -1};
+    struct kb_plan *plan = plan_of(f, "empty", 1, 32, 0);
+    struct kb_clockwork *c;
+    assert_true(kb_clockwork_get(f->device, &c, &f->err));
+    struct kb_code code = {.n_launches = 1, .functions = {c->code->functions[KB_EMPTY]}};
+    return time_by(f, &code, plan, &nothing, method);
+}
+
+static int leaves_nothing(void) {
+    return 0;
+}
+
+/* Without leaving, CUPTI costs each node of a graph time that nobody traces. */
+static void a_trace_that_is_over_costs_nothing(void **state) {
+    struct fixture *f = *state;
+    double before = empty_by(f, KB_GRAPH), launch = empty_by(f, KB_LAUNCH);
+    double traced = empty_by(f, KB_CUPTI), after = empty_by(f, KB_GRAPH);
+    double launch_after = empty_by(f, KB_LAUNCH);
+    double again = empty_by(f, KB_CUPTI), after_again = empty_by(f, KB_GRAPH);
+    int (*leave)(void) = f->device->clockwork->cupti.Finalize;
+    f->device->clockwork->cupti.Finalize = leaves_nothing;
+    empty_by(f, KB_CUPTI);
+    double stayed = empty_by(f, KB_GRAPH), launch_stayed = empty_by(f, KB_LAUNCH);
+    f->device->clockwork->cupti.Finalize = leave;
+    empty_by(f, KB_CUPTI);
+    printf(
+        "empty kernel: graph %.3f us, cupti %.3f, graph after it %.3f; again %.3f, %.3f; "
+        "where it stays %.3f, and gone at last %.3f; launch %.3f, after it %.3f, where it "
+        "stays %.3f\n",
+        before / 1e3, traced / 1e3, after / 1e3, again / 1e3, after_again / 1e3,
+        stayed / 1e3, empty_by(f, KB_GRAPH) / 1e3, launch / 1e3, launch_after / 1e3,
+        launch_stayed / 1e3);
+    assert_true(fabs(after / before - 1) < 0.03);
+    assert_true(fabs(after_again / before - 1) < 0.03);
+}
+
 static void launch_is_the_hosts_and_not_the_gpus_time(void **state) {
     struct fixture *f = *state;
     struct kb_slab slab;
@@ -381,6 +418,7 @@ int main(int argc, char **argv) {
         return rc;
     with_table = table;
     const struct CMUnitTest tests[] = {
+        TEST(a_trace_that_is_over_costs_nothing), /* first: nothing was traced before */
         TEST(times_are_what_a_gpu_takes),
         TEST(cupti_and_graph_agree),
         TEST(launch_is_the_hosts_and_not_the_gpus_time),

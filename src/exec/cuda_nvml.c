@@ -158,13 +158,27 @@ static int find_self(const struct kb_nvml *nvml, const unsigned *pids, int n) {
     return later == 1 ? self : -1;
 }
 
-static void name_process(const struct kb_nvml *nvml, unsigned pid, struct kb_buf *out) {
-    char name[256] = "";
-    kb_buf_printf(out, "%spid %u", out->len ? ", " : "", pid);
-    if (!nvml->SystemGetProcessName || nvml->SystemGetProcessName(pid, name, sizeof name) ||
-        !*name)
+/* "/proc/self/exe" is how our own workers are called: it says nothing of whose they are. */
+static void find_name(const struct kb_nvml *nvml, unsigned pid, char *name, size_t size) {
+    char link[64];
+    *name = '\0';
+    if (!nvml->SystemGetProcessName ||
+        nvml->SystemGetProcessName(pid, name, (unsigned)size))
+        *name = '\0';
+    name[size - 1] = '\0';
+    if (!kb_starts_with(name, "/proc/"))
         return;
-    name[sizeof name - 1] = '\0';
+    snprintf(link, sizeof link, "/proc/%u/exe", pid);
+    ssize_t len = readlink(link, name, size - 1);
+    name[len > 0 ? len : 0] = '\0';
+}
+
+static void name_process(const struct kb_nvml *nvml, unsigned pid, struct kb_buf *out) {
+    char name[256];
+    kb_buf_printf(out, "%spid %u", out->len ? ", " : "", pid);
+    find_name(nvml, pid, name, sizeof name);
+    if (!*name)
+        return;
     const char *slash = strrchr(name, '/');
     kb_buf_puts(out, " (");
     kb_escape(out, slash ? slash + 1 : name, strlen(slash ? slash + 1 : name));

@@ -21,6 +21,10 @@ static int processes(void *device, unsigned *count, struct kb_nvml_process *out)
 }
 
 static int process_name(unsigned pid, char *name, unsigned size) {
+    if (pid == (unsigned)getppid()) {
+        snprintf(name, size, "/proc/self/exe");
+        return 0;
+    }
     if (pid != 4711)
         return 6; /* not found: a number of another container */
     snprintf(name, size, "/usr/bin/python3");
@@ -94,6 +98,20 @@ static void another_process_is_named_and_we_are_not(void **state) {
     clocks = clocks_with(&nvml, 1, pids + 1);
     assert_int_equal(clocks.other_processes, 0);
     assert_string_equal(clocks.others, "");
+}
+
+static void a_process_that_was_started_as_self_is_named_by_its_file(void **state) {
+    (void)state;
+    const unsigned pids[] = {(unsigned)getppid(), (unsigned)getpid()};
+    struct kb_nvml nvml = nvml_of_ours();
+    char link[64], file[PATH_MAX], want[PATH_MAX + 32];
+    snprintf(link, sizeof link, "/proc/%d/exe", (int)getppid());
+    ssize_t len = readlink(link, file, sizeof file - 1);
+    if (len <= 0)
+        skip();
+    file[len] = '\0';
+    snprintf(want, sizeof want, "pid %u (%s)", pids[0], strrchr(file, '/') + 1);
+    assert_string_equal(clocks_with(&nvml, 2, pids).others, want);
 }
 
 /* In a container we have another number there: it is the one that came after us. */
@@ -221,6 +239,7 @@ int main(int argc, char **argv) {
         return rc;
     const struct CMUnitTest tests[] = {
         TEST(another_process_is_named_and_we_are_not),
+        TEST(a_process_that_was_started_as_self_is_named_by_its_file),
         TEST(in_a_container_the_one_that_was_not_there_before_is_us),
         TEST(who_computes_may_not_be_known),
         TEST(idle_is_no_throttle),

@@ -49,9 +49,9 @@ bool kb_clockwork_flush(struct kb_device *device, struct kb_err *err);
 bool kb_clockwork_record(struct kb_device *device, int event, struct kb_err *err);
 bool kb_clockwork_between(struct kb_device *device, int from, int to, double *ns,
                           struct kb_err *err);
-/* The least difference between times that is more than their rounding; sorts them. All the
+/* The least difference between times that is more than `rounding`; sorts them. All the
  * same: the step is at least as long as what was timed. */
-double kb_least_step(double *ns, int n);
+double kb_least_step(double *ns, int n, double rounding);
 
 /* ---- buffer sets ------------------------------------------------------------------------
  * Copies of some slots of a slab, one after the other, and a pristine one behind them. */

@@ -232,18 +232,23 @@ static void cupti_that_is_taken_or_not_there_says_so(void **state) {
     expect_error(f, KB_UNSUPPORTED, "it has no cupti");
 }
 
-/* Only while a timer of its is open: a trace costs time. */
+/* Only while a timer of its is open: it costs others time as long as it is there. */
 static void cupti_traces_only_for_its_own_timers(void **state) {
     struct fixture *f = *state;
     struct kb_timer_facts facts;
     ready(f, 64);
+    struct kb_timer *graph = open_timer(f, KB_GRAPH, 1, &facts);
+    double alone = 1000 + 3000.0 / facts.launches_per_sample;
     struct kb_timer *a = open_timer(f, KB_CUPTI, 1, &facts);
     struct kb_timer *b = open_timer(f, KB_CUPTI, 1, &facts);
     kb_cuda.timer_close(a);
     expect_samples(f, b, 900);
     assert_true(f->device->clockwork->cupti.traced);
+    expect_samples(f, graph, alone + 200);
     kb_cuda.timer_close(b);
     assert_false(f->device->clockwork->cupti.traced);
+    expect_samples(f, graph, alone);
+    kb_cuda.timer_close(graph);
 }
 
 static void launch_times_what_the_host_takes(void **state) {

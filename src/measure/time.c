@@ -18,6 +18,9 @@ enum { WATCH_NS = 5000000 };
 /* Samples whose launches take less in all say too little of the device's moods. */
 static const double least_timed_ns = 500e3;
 static const double energy_s = 1;
+/* The host's time depends on what else the host does: more of it does not make it better.
+ */
+enum { MAX_HOST_SAMPLES = 512 };
 
 void kb_samples_make(struct kb_samples *samples, bool marks) {
     *samples = (struct kb_samples){.ns = malloc(KB_MAX_SAMPLES * sizeof *samples->ns)};
@@ -138,14 +141,14 @@ const char *kb_sampling_reached(const struct kb_samples *all, const struct kb_st
 
 /* Up to the fewest, then half as many again as there are, but no more than the time that is
  * left allows. */
-static int next_batch(int64_t n, double spent_s, double limit_s) {
+static int next_batch(int64_t n, int64_t most, double spent_s, double limit_s) {
     double left = (limit_s - spent_s) / spent_s * (double)n;
     int64_t batch = n < KB_MIN_SAMPLES ? KB_MIN_SAMPLES - n : n / 2;
 
     batch = batch < MAX_BATCH ? batch : MAX_BATCH;
     if (left < (double)batch)
         batch = left > 1 ? (int64_t)left : 1;
-    return (int)(n + batch > KB_MAX_SAMPLES ? KB_MAX_SAMPLES - n : batch);
+    return (int)(n + batch > most ? most - n : batch);
 }
 
 /* Sample until precise, or say why not. */
@@ -153,6 +156,7 @@ static bool collect(struct kb_session *s, const struct kb_job *job, struct kb_ti
                     const struct kb_timer_facts *facts, struct kb_samples *all,
                     struct kb_time *out, struct kb_seen *seen, struct kb_err *err) {
     double limit_s = job->max_time_s > 0 ? job->max_time_s : 5;
+    int most = kb_streq(facts->cache, "none") ? MAX_HOST_SAMPLES : KB_MAX_SAMPLES;
     int64_t start = kb_now_ns();
     struct kb_arena arena = {0};
     struct kb_stats stats;
@@ -172,11 +176,11 @@ static bool collect(struct kb_session *s, const struct kb_job *job, struct kb_ti
         out->stopped = timed_ns < least_timed_ns
                            ? NULL
                            : kb_sampling_reached(all, &stats, job, facts->tick_ns);
-        if (!out->stopped && all->n >= KB_MAX_SAMPLES)
+        if (!out->stopped && all->n >= most)
             out->stopped = "samples";
         if (!out->stopped && spent_s > limit_s)
             out->stopped = "time";
-        batch = next_batch(all->n, spent_s, limit_s);
+        batch = next_batch(all->n, most, spent_s, limit_s);
     } while (!out->stopped);
     seen->at_ns = 0; /* and once when all is done */
     kb_watch_clocks(s, out, seen);

@@ -154,6 +154,20 @@ static void much_noise_ends_with_the_samples_and_says_so(void **state) {
     fake_free(&f);
 }
 
+static void the_hosts_time_is_not_sampled_for_long(void **state) {
+    (void)state;
+    const struct fake_script script = {.ns = noisy_by_half};
+    struct fake f;
+    fake_open(&f, &script);
+    f.job.precision = 0.001;
+    f.job.methods = 1u << KB_LAUNCH;
+    assert_true(fake_go(&f));
+    assert_passed(&f);
+    assert_int_equal(f.row.times[KB_LAUNCH].n_taken, 512);
+    assert_string_equal(f.row.times[KB_LAUNCH].stopped, "samples");
+    fake_free(&f);
+}
+
 static void no_time_left_ends_sampling_and_says_so(void **state) {
     (void)state;
     const struct fake_script script = {.ns = noisy_by_half};
@@ -781,6 +795,7 @@ int main(void) {
         cmocka_unit_test(noise_is_sampled_until_the_interval_is_as_narrow_as_asked),
         cmocka_unit_test(precision_by_default_is_tighter_for_long_kernels),
         cmocka_unit_test(much_noise_ends_with_the_samples_and_says_so),
+        cmocka_unit_test(the_hosts_time_is_not_sampled_for_long),
         cmocka_unit_test(no_time_left_ends_sampling_and_says_so),
         cmocka_unit_test(a_drift_is_no_precision),
         cmocka_unit_test(a_step_is_sampled_past),
