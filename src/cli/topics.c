@@ -234,6 +234,10 @@ static void page_environment(struct kb_page *page) {
     kb_page_entry(page, "TMPDIR", "", "for temporary files (/tmp)");
     kb_page_entry(page, "NO_COLOR", "", "if not empty: no colour, unless --color always");
     kb_page_entry(page, "COLUMNS", "", "columns of a table (those of the terminal)");
+    kb_page_entry(
+        page, "GITHUB_ACTIONS", "",
+        "true: what failed is annotated on standard error, and added as Markdown to "
+        "the file that GITHUB_STEP_SUMMARY names");
     page->name_width = 0;
 }
 
