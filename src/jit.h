@@ -116,8 +116,13 @@ int kb_nvrtc_worker_main(void);
 
 /* nvdisasm, else cuobjdump, in the Toolkit or on PATH; NULL if neither is there. */
 const char *kb_disassembler(struct kb_arena *arena);
-/* The machine code of a cubin as text by it. KB_UNSUPPORTED where there is none. */
-bool kb_disassemble(const struct kb_buf *cubin, const char *path, struct kb_err *err);
+/* The machine code of a cubin as text by it; of its kernels these alone. KB_UNSUPPORTED
+ * where there is none. */
+bool kb_disassemble(const struct kb_buf *cubin, const struct kb_strings *kernels,
+                    const char *path, struct kb_err *err);
+/* Drops the sections of other kernels from what nvdisasm or cuobjdump wrote. */
+void kb_sass_keep(const char *text, size_t size, const struct kb_strings *kernels,
+                  struct kb_buf *out);
 /* FOLDER/STEM.cu and what it includes by quotes, and FOLDER/STEM.sh, which compiles it by
  * nvcc with the flags of the job. `of` is said in it. */
 bool kb_keep_source(const struct kb_nvrtc_job *job, const char *folder, const char *stem,

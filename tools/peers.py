@@ -68,6 +68,8 @@ class Gpu:
             fail(f"this python3 ({sys.executable}) has no PyTorch: peers need it", 6)
         if not torch.cuda.is_available():
             fail("PyTorch finds no GPU: torch.cuda.is_available() is false", 6)
+        import warnings
+        warnings.simplefilter("ignore")  # a row says what a peer could not do
         import peers_ops
         self.torch, self.ops, self.options = torch, peers_ops, options
         self.triton = peers_ops.optional("peers_triton")

@@ -4,7 +4,6 @@ import datetime
 import json
 import math
 import os
-import platform
 
 VERDICTS = ("pass", "fail", "mistrusted", "skip", "error")
 BLOCK_MEDIANS = 64
@@ -123,6 +122,25 @@ def key(item):
     return item["times"]["graph"]["median_ns"] if "times" in item else math.inf
 
 
+def fact(path, key, separator):
+    """As kbench reads them, so that kbench diff finds the same machine the same."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                name, found, value = line.partition(separator)
+                if found and name.strip() == key:
+                    return value.strip().strip('"')
+    except OSError:
+        pass
+    return None
+
+
+def host():
+    facts = {"cpu": fact("/proc/cpuinfo", "model name", ":"), "cores": len(os.sched_getaffinity(0)),
+             "os": fact("/etc/os-release", "PRETTY_NAME", "=")}
+    return {key: value for key, value in facts.items() if value is not None}
+
+
 def report(rows, device, command, seconds, complete=True):
     started = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=seconds)
     count = {verdict: sum(item["verdict"].lower() == verdict for item in rows) for verdict in VERDICTS}
@@ -134,8 +152,7 @@ def report(rows, device, command, seconds, complete=True):
         "started": started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seconds": round(seconds, 3),
         "count": count,
-        "host": {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count() or 0,
-                 "os": platform.system()},
+        "host": host(),
         "devices": [device],
         "builds": {"peer": []},
         "rows": rows,

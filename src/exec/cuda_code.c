@@ -211,7 +211,7 @@ bool kb_compiler_leave(struct kb_compiler *compiler, const struct kb_plan *plan,
                          &arena, err)) &&
               (!o->dump_sass ||
                kb_disassemble(
-                   &result->cubin,
+                   &result->cubin, &result->lowered,
                    kb_arena_printf(&arena, "%s/%s.sass", o->dump_sass, stem.data), err)) &&
               (!o->keep || kb_keep_source(&job, o->keep, stem.data, plan->label, err));
     kb_buf_free(&stem);

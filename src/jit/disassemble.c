@@ -95,7 +95,71 @@ static bool run(const char *tool, const char *cubin, const char *out, struct kb_
     return false;
 }
 
-bool kb_disassemble(const struct kb_buf *cubin, const char *path, struct kb_err *err) {
+/* ---- which kernels ---------------------------------------------------------------------
+ * Code by nvcc may hold what was compiled with it. nvdisasm has a line of dashes in front
+ * of each section, cuobjdump one with the function's name. */
+
+static const char *const heads[] = {"//--------------------- .text.", "\t\tFunction : "};
+
+/* The kernel that a line begins; NULL: none. */
+static const char *head_of(const char *line, size_t len, size_t *n) {
+    for (size_t i = 0; i < KB_COUNT(heads); i++) {
+        size_t before = strlen(heads[i]);
+        if (len < before || strncmp(line, heads[i], before))
+            continue;
+        *n = strcspn(line + before, " \r\n");
+        return line + before;
+    }
+    return NULL;
+}
+
+/* Device functions are no kernels of their own, and stay. */
+static bool is_kernel(const char *section, size_t len) {
+    static const char mark[] = "STO_CUDA_ENTRY";
+    return memmem(section, len, mark, strlen(mark)) || !strncmp(section, "\t\t", 2);
+}
+
+void kb_sass_keep(const char *text, size_t size, const struct kb_strings *kernels,
+                  struct kb_buf *out) {
+    const char *end = text + size, *section = text, *name = NULL;
+    size_t n = 0;
+    for (const char *line = text; line <= end;) {
+        size_t len = line < end ? (size_t)(end - line) : 0, next_n = 0;
+        const char *newline = len ? memchr(line, '\n', len) : NULL;
+        size_t of_line = newline ? (size_t)(newline - line) + 1 : len;
+        const char *next = of_line ? head_of(line, of_line, &next_n) : NULL;
+        if (next || !of_line) {
+            size_t bytes = (size_t)(line - section);
+            bool ours = !name || !is_kernel(section, bytes);
+            for (size_t i = 0; !ours && i < kernels->count; i++)
+                ours =
+                    strlen(kernels->items[i]) == n && !memcmp(kernels->items[i], name, n);
+            if (ours)
+                kb_buf_add(out, section, bytes);
+            section = line;
+            name = next;
+            n = next_n;
+        }
+        if (!of_line)
+            break;
+        line += of_line;
+    }
+}
+
+static bool keep(const char *path, const struct kb_strings *kernels, struct kb_err *err) {
+    enum { LARGEST = 1 << 30 };
+    struct kb_buf all = {0}, kept = {0};
+    bool ok = kb_file_read(path, LARGEST, &all, err);
+    if (ok)
+        kb_sass_keep(kb_buf_text(&all), all.len, kernels, &kept);
+    ok = ok && kb_file_replace(path, kb_buf_text(&kept), kept.len, err);
+    kb_buf_free(&all);
+    kb_buf_free(&kept);
+    return ok;
+}
+
+bool kb_disassemble(const struct kb_buf *cubin, const struct kb_strings *kernels,
+                    const char *path, struct kb_err *err) {
     struct kb_arena arena = {0};
     struct kb_temp folder = {0};
     const char *tool = kb_disassembler(&arena);
@@ -107,7 +171,7 @@ bool kb_disassemble(const struct kb_buf *cubin, const char *path, struct kb_err 
     } else if (kb_temp_make(&folder, err)) {
         const char *input = kb_arena_printf(&arena, "%s/code.cubin", folder.path);
         ok = kb_file_replace(input, cubin->data, cubin->len, err) &&
-             run(tool, input, path, err);
+             run(tool, input, path, err) && keep(path, kernels, err);
     }
     kb_temp_free(&folder);
     kb_arena_free(&arena);

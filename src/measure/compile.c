@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { POLL_MS = 100 };
+enum { POLL_MS = 100, TASKS_PER_LANE = 4 };
 
 /* One distinct compile. */
 struct pick {
@@ -45,12 +45,15 @@ struct ahead {
 /* ---- what is to compile -----------------------------------------------------------------
  */
 
-/* `asked` as a pick. */
+/* `asked` as a pick. Builds of other names and the same flags are the same code, and would
+ * wait for each other. */
 static struct pick pick_of(const struct kb_asked *asked, const struct kb_job *job) {
     const struct kb_plan *plan = &asked->plan;
     struct kb_buf text = {0};
     struct pick pick = {.job = job, .from_nvcc = asked->build.from_nvcc};
-    kb_build_key(plan, &asked->build, &text);
+    struct kb_build unnamed = asked->build;
+    unnamed.name = unnamed.from_nvcc ? "nvcc" : "NVRTC";
+    kb_build_key(plan, &unnamed, &text);
     pick.code = kb_hash_of(text.data, text.len);
     for (int i = 0; i < plan->n_launches; i++)
         kb_buf_cut(&text, text.len - strlen(plan->launches[i].entry) - 1);
@@ -123,13 +126,14 @@ static void pick_all(struct ahead *a, const struct kb_job *jobs, int n_jobs) {
     qsort(a->picks, (size_t)n, sizeof *a->picks, by_group);
 }
 
-/* As many at a time as leave each lane two tasks. */
+/* As many at a time as leave each lane a few tasks: a file's heavy entries stand together.
+ */
 static void make_tasks(struct ahead *a, int lanes) {
     int n_nvcc = 0;
     a->tasks = kb_arena_array(&a->session.arena, (size_t)a->n_picks, sizeof *a->tasks);
     while (n_nvcc < a->n_picks && a->picks[n_nvcc].from_nvcc)
         n_nvcc++;
-    int most = (n_nvcc + 2 * lanes - 1) / (2 * lanes);
+    int most = n_nvcc / (TASKS_PER_LANE * lanes);
     most = most < 1 ? 1 : most > KB_MAX_TOGETHER ? KB_MAX_TOGETHER : most;
     for (int i = 0; i < a->n_picks; i++) {
         struct task *last = a->n_tasks ? &a->tasks[a->n_tasks - 1] : NULL;

@@ -20,6 +20,7 @@ struct kb_distinct {
     struct kb_session session; /* no device: kernel files, parsed once */
     struct kb_arena arena;     /* of one plan */
     struct kb_asked *asked;
+    struct kb_buf last; /* what the plan is of: a case, variant and device; "": none */
     struct set codes, planned, refused;
     struct waiting *waiting;
     size_t n_waiting, room;
@@ -84,6 +85,7 @@ void kb_distinct_close(struct kb_distinct *d) {
         return;
     kb_session_free(&d->session);
     kb_arena_free(&d->arena);
+    kb_buf_free(&d->last);
     free(d->codes.places);
     free(d->planned.places);
     free(d->refused.places);
@@ -143,13 +145,38 @@ static void keep_waiting(struct kb_distinct *d, const struct kb_hash *subject,
     d->waiting[d->n_waiting++] = (struct waiting){*subject, own};
 }
 
+/* The plan of a job, into d->asked. That of the job before serves where builds alone are
+ * different and none of them sets a macro. */
+static bool plan(struct kb_distinct *d, const struct kb_device_info *device,
+                 const struct kb_job *job, struct kb_err *err) {
+    struct kb_buf of = {0};
+    bool plain = !strchr(job->build, '=');
+    kb_buf_printf(&of, "%s\n%s\n%s ", job->case_id, job->variant ? job->variant : "",
+                  job->kernel ? job->kernel : "");
+    put_device(device, &of);
+    if (plain && kb_streq(kb_buf_text(&of), kb_buf_text(&d->last))) {
+        kb_buf_free(&of);
+        if (!kb_build_parse(job->build, job->trusted_flags, &d->arena, &d->asked->build,
+                            err))
+            return false;
+        kb_build_resolve(&d->asked->build, device->limits.sm, &d->arena);
+        return true;
+    }
+    kb_arena_reset(&d->arena);
+    kb_buf_clear(&d->last);
+    bool ok = kb_session_plan(&d->session, device->backend, &device->limits, job, &d->arena,
+                              d->asked, err);
+    if (ok && plain)
+        kb_buf_puts(&d->last, kb_buf_text(&of));
+    kb_buf_free(&of);
+    return ok;
+}
+
 bool kb_distinct_take(struct kb_distinct *d, const struct kb_device_info *device,
                       const struct kb_job *job) {
     struct kb_hash subject = subject_of(job, device);
     struct kb_err err = {0};
-    kb_arena_reset(&d->arena);
-    if (kb_session_plan(&d->session, device->backend, &device->limits, job, &d->arena,
-                        d->asked, &err)) {
+    if (plan(d, device, job, &err)) {
         struct kb_hash code = code_of(d, device);
         add(&d->planned, &subject);
         return add(&d->codes, &code);

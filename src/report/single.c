@@ -405,7 +405,7 @@ static void print_rest(const struct kb_single *single, const struct kb_row *row,
         floor_line(single, row, out);
     quality_lines(single, row, out);
     energy_line(row, out);
-    if (!host && right && row->checked && !timed)
+    if (!host && right && row->checked && !timed && row->repeats + row->orders > 1)
         tried_line(single, "repeats", row, out);
     if (host && right)
         host_lines(single, row, out);
