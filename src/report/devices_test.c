@@ -94,6 +94,25 @@ static void one_build_on_two_devices_is_times_and_ceilings(void **state) {
     pairs_close(&p);
 }
 
+static void the_host_beside_a_gpu_has_no_number(void **state) {
+    struct pairs p;
+    (void)state;
+    pairs_open(&p, KB_LAYOUT_BENCH, 2);
+    p.facts.n_devices = 2;
+    p.facts.devices[1] = (struct kb_device_info){.backend = "host",
+                                                 .id = "host",
+                                                 .name = "host",
+                                                 .compiler = "g++ 12.2",
+                                                 .cores = 8};
+    assert_true(pairs_make(&p, 0));
+    two_cases(&p, 2);
+    assert_non_null(
+        strstr(p.text.data, "0 NVIDIA H200 sm_90 | host, 8 cores, g++ 12.2 | "));
+    assert_non_null(strstr(p.text.data, "---- host ----"));
+    assert_non_null(strstr(p.text.data, "\nB against A, host: "));
+    pairs_close(&p);
+}
+
 static void one_build_on_one_device_is_for_the_table(void **state) {
     struct pairs p;
     (void)state;
@@ -121,6 +140,7 @@ int main(void) {
         cmocka_unit_test(each_device_has_columns_of_its_own),
         cmocka_unit_test(without_room_each_device_has_a_line),
         cmocka_unit_test(one_build_on_two_devices_is_times_and_ceilings),
+        cmocka_unit_test(the_host_beside_a_gpu_has_no_number),
         cmocka_unit_test(one_build_on_one_device_is_for_the_table),
         cmocka_unit_test(checks_alone_compare_errors_and_bits),
     };

@@ -41,6 +41,28 @@ static void add_flags(const struct kb_versus *v, const struct kb_row *row,
         kb_buf_printf(out, "%s%s", i ? " " : "", row->flags.items[i]);
 }
 
+/* Facts by comma, each on one line, as many to a line as there is room for. */
+static void add_facts(const struct kb_versus *v, const char *text, struct kb_buf *out) {
+    int at = 0;
+    for (const char *end; *text; text = end) {
+        const char *comma = strstr(text, ", ");
+        end = comma ? comma + 2 : text + strlen(text);
+        struct kb_buf part = {0};
+        kb_buf_add(&part, text, (size_t)(end - text) - (comma ? 1 : 0));
+        int columns = kb_columns(kb_buf_text(&part));
+        if (at > 0 && v->look.width > 0 && at + 1 + columns > v->look.width) {
+            kb_buf_puts(out, "\n    ");
+            at = 4;
+        } else if (at > 0) {
+            kb_buf_putc(out, ' ');
+            at++;
+        }
+        kb_buf_puts(out, kb_buf_text(&part));
+        at += columns;
+        kb_buf_free(&part);
+    }
+}
+
 /* "B fast-math   -std=c++17 --use_fast_math   24 registers, 0 spilled, 4.4 kB" */
 static void add_member(const struct kb_versus *v, const struct kb_row *row, int k,
                        const int widths[2], struct kb_buf *out) {
@@ -59,12 +81,7 @@ static void add_member(const struct kb_versus *v, const struct kb_row *row, int 
     while (text.len && text.data[text.len - 1] == ' ')
         kb_buf_cut(&text, text.len - 1);
     kb_escape(&safe, kb_buf_text(&text), text.len);
-    if (v->look.width > 0 && kb_columns(kb_buf_text(&safe)) > v->look.width) {
-        kb_buf_clear(&text);
-        kb_wrap(kb_buf_text(&safe), 0, 4, v->look.width, out);
-    } else {
-        kb_buf_puts(out, kb_buf_text(&safe));
-    }
+    add_facts(v, kb_buf_text(&safe), out);
     kb_buf_putc(out, '\n');
     kb_buf_free(&text);
     kb_buf_free(&safe);
@@ -122,7 +139,7 @@ static void add_devices(const struct kb_facts *facts, struct kb_buf *line) {
     const char *driver = "";
     for (int i = 0; i < facts->n_devices; i++) {
         struct kb_buf text = {0};
-        if (facts->n_devices > 1)
+        if (facts->n_devices > 1 && kb_streq(facts->devices[i].backend, "cuda"))
             kb_buf_printf(&text, "%s ", facts->devices[i].id);
         kb_device_words(&facts->devices[i], &text);
         add_fact(line, kb_buf_text(&text));

@@ -81,7 +81,9 @@ static void add_verdicts(const int64_t *verdicts, struct kb_buf *out) {
 }
 
 static void add_device(const struct kb_device_info *device, struct kb_buf *out) {
-    kb_buf_printf(out, ", %s ", device->id);
+    kb_buf_puts(out, ", ");
+    if (kb_streq(device->backend, "cuda"))
+        kb_buf_printf(out, "%s ", device->id);
     kb_escape(out, device->name, strlen(device->name));
 }
 

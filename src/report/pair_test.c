@@ -182,6 +182,18 @@ static void a_time_that_is_not_good_says_so_where_there_is_room(void **state) {
     }
 }
 
+static void facts_of_code_are_not_broken_in_two(void **state) {
+    struct pairs p;
+    (void)state;
+    pairs_open(&p, KB_LAYOUT_BENCH, 2);
+    pairs_make(&p, 80);
+    four_cases(&p);
+    assert_non_null(strstr(p.text.data,
+                           "B fast-math   -std=c++17 --use_fast_math   24 registers, 0 "
+                           "spilled, 4.4 kB,\n    may use 8x the bound\n"));
+    pairs_close(&p);
+}
+
 static void three_have_letters_and_new_members_new_heads(void **state) {
     struct pairs p;
     (void)state;
@@ -294,6 +306,7 @@ int main(void) {
         cmocka_unit_test(what_ended_in_an_error_is_not_called_wrong),
         cmocka_unit_test(what_kept_them_from_being_side_by_side_stands_below),
         cmocka_unit_test(a_time_that_is_not_good_says_so_where_there_is_room),
+        cmocka_unit_test(facts_of_code_are_not_broken_in_two),
         cmocka_unit_test(three_have_letters_and_new_members_new_heads),
         cmocka_unit_test(what_a_lacks_is_told_once_or_does_not_hide_the_rest),
         cmocka_unit_test(verdicts_of_two),
