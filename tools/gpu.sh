@@ -1,6 +1,7 @@
 #!/bin/bash
 # gpu.sh - what needs a GPU, in one go: device tests, the `ci` cases checked and timed into
-# build/gpu-report.json, faults that only a GPU shows, peers' shapes against the stream kernel.
+# build/gpu-report.json, faults that only a GPU shows, builds against builds whose difference is
+# known, peers' shapes against the stream kernel.
 set -u
 build=${BUILD:-build}
 bin=${BIN:-./kbench}
@@ -29,6 +30,23 @@ expect() {
     [ $got -eq "$status" ] && grep -qF -- "$text" <<<"$out"
 }
 
+# between FLAGS: what a kernel built by these comes to beside one that is not slowed, in 100 cases.
+between() {
+    "$bin" --backend cuda --kernel tools/gpu/pair/slower.cu --op silu --method graph -q \
+        --shape "$(seq -s, -f %gx1024 33 132)" --build "base=-DKB_CHAIN=2000,other=$1" |
+        tee /dev/stderr
+}
+found() { # FLAGS: as slower, 95 times at least
+    local n
+    n=$(between "$1" | sed -n 's/^B against A:.* \([0-9]*\) SLOWER.*/\1/p')
+    [ "${n:-0}" -ge 95 ]
+}
+alike() { # FLAGS: not once as faster or slower
+    local out
+    out=$(between "$1")
+    grep -q "^B against A:.* SAME" <<<"$out" && ! grep -qE "FASTER|SLOWER" <<<"$out"
+}
+
 for test in "$build"/test/exec/cuda_gpu*_test; do
     step "$(basename "$test")" "$test"
 done
@@ -44,6 +62,8 @@ for fault in tools/gpu/*.cu; do
 done
 step "wrong kernels are flagged, right ones pass" \
     tools/mutants.py --backend cuda --bin "$bin" --build "$build"
+step "a build that is 3 % slower is found" found -DKB_CHAIN=2111
+step "a build of the same speed is not told apart" alike "-DKB_CHAIN=2000 -DKB_TAG=1"
 step "large shapes against stream" \
     "$bin" --backend cuda --op silu,gelu,gelu_tanh --shape 16384x2048,8192x28672 --method graph \
     -o "$build/gpu-large.json"

@@ -1,8 +1,8 @@
 // slower.cu - silu behind a chain of KB_CHAIN dependent multiply-adds, so that a build can be
 // slower by a share that is known: what timing builds against each other must find.
 //
-//   kbench --kernel tools/gpu/slower.cu --op silu --shape 83x1024 \
-//       --build base=-DKB_CHAIN=2000,slow=-DKB_CHAIN=2090
+//   kbench --kernel tools/gpu/pair/slower.cu --op silu --shape 83x1024 \
+//       --build base=-DKB_CHAIN=2000,slow=-DKB_CHAIN=2111
 //
 // KB_TAG alone makes other machine code of the same speed: what it must not find.
 /* kbench
