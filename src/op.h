@@ -68,6 +68,7 @@ struct kb_problem {
     int64_t bytes, flops;        /* the cost model; bytes moved at least */
     const char *ceiling_pattern; /* of op stream: "copy", "r2w1", "r2w05"; NULL: none */
     int64_t ceiling_elements;    /* size of that stream's input, in `dtype` elements */
+    int64_t mma_flops; /* by tensor cores, in the case's dtype: these are the ceiling; 0 */
 };
 
 /* Another answer that a kernel may have been written for, as a change to the case: of

@@ -36,12 +36,13 @@ struct kb_time {
     const char *cache;
     int sets;
     int64_t footprint_bytes;
-    double gb_per_s;   /* NAN: the timer's floor is over a tenth of it, or no bytes */
-    double ceiling_ns; /* of op stream, same bytes, method, run; NAN: none */
-    double ceiling;    /* ceiling_ns / median_ns */
-    double floor_ns;   /* an empty kernel by the same method */
-    double timer_ns;   /* what the timer reads around nothing; NAN: not known */
-    double energy_uj;  /* of one launch; NAN: not measured */
+    double gb_per_s;        /* NAN: the timer's floor is over a tenth of it, or no bytes */
+    const char *ceiling_op; /* "stream": it moves the same bytes; "mma": as many flops */
+    double ceiling_ns;      /* its time by the same method in the same run; NAN: none */
+    double ceiling;         /* ceiling_ns / median_ns */
+    double floor_ns;        /* an empty kernel by the same method */
+    double timer_ns;        /* what the timer reads around nothing; NAN: not known */
+    double energy_uj;       /* of one launch; NAN: not measured */
     int sm_mhz_min, sm_mhz_max;
     const char *throttle; /* words by comma, "" none */
     double samples_ns[KB_BLOCK_MEDIANS];

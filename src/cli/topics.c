@@ -158,7 +158,9 @@ static void page_methods(struct kb_page *page) {
                  "is the median of its samples, shown with the half-width of its 95 % "
                  "interval, and only of kernels that passed. ceiling is the time that a "
                  "kernel without maths takes for the same bytes, by the same method in "
-                 "the same run, over this time: at 100 % nothing but the traffic is left.");
+                 "the same run, over this time: at 100 % nothing but the traffic is left. "
+                 "For matrix work (mla_prefill) it is the time that tensor cores take for "
+                 "as many flops (op mma), by graph.");
     kb_page_text(
         page, "limited by says what a kernel's graph time is made of. launch: an empty "
               "kernel takes most of it. bandwidth: it keeps up with the kernel that only "

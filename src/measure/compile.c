@@ -68,12 +68,15 @@ static bool add_ceiling(struct ahead *a, const struct kb_asked *asked,
                         struct kb_arena *arena) {
     const struct kb_problem *problem = &asked->problem;
     struct kb_err none = {0};
-    if (!problem->ceiling_pattern || problem->ceiling_elements <= 0)
+    if (!kb_ceiling_op(problem))
         return false;
-    const char *kind = kb_arena_printf(arena, "%s %s", problem->ceiling_pattern,
-                                       kb_dtype_name(problem->c->dtype));
+    const char *kind =
+        kb_arena_printf(arena, "%s %s %s", kb_ceiling_op(problem),
+                        problem->ceiling_pattern ? problem->ceiling_pattern : "",
+                        kb_dtype_name(problem->c->dtype));
     struct kb_job *job = kb_arena_alloc(&a->session.arena, sizeof *job);
-    if (!kb_ceiling_job(problem, &a->session.arena, job, &none) ||
+    if (!kb_ceiling_job(problem, a->device->limits.sm_count, &a->session.arena, job,
+                        &none) ||
         !kb_session_plan(&a->session, a->device->backend, &a->device->limits, job, arena,
                          own, &none))
         return false;

@@ -13,7 +13,7 @@
 struct fake_script {
     double (*ns)(int64_t i); /* sample i of the kernel */
     double hot_ns;           /* of each sample by hot; 0: as ns says */
-    double stream_ns;        /* of the stream kernel; 0: 1000 */
+    double stream_ns;        /* of the kernels of ceilings; 0: 1000 */
     bool stream_noisy;       /* by half of it, to and fro */
     double floor_ns;         /* 0: 10 */
     double tick_ns;
@@ -80,7 +80,8 @@ static bool fake_build(struct kb_device *device, const struct kb_plan *plan,
     *out = calloc(1, sizeof **out);
     if (!*out)
         kb_out_of_memory();
-    (*out)->is_stream = strstr(plan->kernel->path, "stream") != NULL;
+    (*out)->is_stream =
+        strstr(plan->kernel->path, "stream") || strstr(plan->kernel->path, "/mma.");
     const struct fake_script *s = device->script;
     (*out)->is_slow = s->slow_build && kb_streq(s->slow_build, build->name);
     (*out)->is_wrong = s->wrong_build && kb_streq(s->wrong_build, build->name);

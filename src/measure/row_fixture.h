@@ -119,6 +119,7 @@ static struct kb_time full_time(double median_ns) {
         .sets = 741,
         .footprint_bytes = 188943104,
         .gb_per_s = 209.25,
+        .ceiling_op = "mma",
         .ceiling_ns = median_ns / 2,
         .ceiling = 0.5,
         .floor_ns = 490.5,

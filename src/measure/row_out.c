@@ -186,7 +186,7 @@ static cJSON *time_item(const struct kb_time *t) {
     if (isfinite(t->gb_per_s))
         kb_json_add_f64(object, "gb_per_s", t->gb_per_s, DIGITS);
     if (isfinite(t->ceiling_ns)) {
-        kb_json_add_text(object, "ceiling", "stream");
+        kb_json_add_text(object, "ceiling", t->ceiling_op);
         kb_json_add_f64(object, "ceiling_ns", t->ceiling_ns, NS_DIGITS);
     }
     if (isfinite(t->floor_ns))

@@ -98,6 +98,8 @@ static void assert_same_time(const struct kb_time *a, const struct kb_time *b) {
     assert_true(a->low_ns == b->low_ns && a->high_ns == b->high_ns);
     assert_true(a->p99_ns == b->p99_ns && a->gb_per_s == b->gb_per_s);
     assert_true(a->ceiling_ns == b->ceiling_ns && a->ceiling == b->ceiling);
+    assert_true(
+        kb_streq(a->ceiling_op ? a->ceiling_op : "", b->ceiling_op ? b->ceiling_op : ""));
     assert_true(a->floor_ns == b->floor_ns);
     assert_int_equal(a->n, b->n);
     assert_string_equal(a->stopped, b->stopped);

@@ -18,14 +18,13 @@ struct kb_built { /* code on the device, by what went into it */
     struct kb_code_info info;
     struct kb_built *next;
 };
-struct kb_ceiling { /* the stream kernel's time for the same bytes, once per run */
-    const char *pattern;
-    int64_t elements;
-    enum kb_dtype dtype;
+struct kb_ceiling { /* the time of a case of op stream or mma, once per run */
+    const char *case_id;
     enum kb_method method;
     int sets;
     double median_ns; /* NAN: there is none */
-    const char *why;  /* there is none, or not a good one; NULL */
+    int64_t flops;
+    const char *why; /* there is none, or not a good one; NULL */
     struct kb_ceiling *next;
 };
 
@@ -137,15 +136,17 @@ bool kb_session_time(struct kb_session *session, const struct kb_job *job,
 /* Whether an error ends the case rather than the number that was being taken. */
 bool kb_ends_case(const struct kb_session *session, const struct kb_err *err);
 /* The stream kernel's median for the bytes of `problem`, by the same method in the same
- * run, NAN with a warning where there is none to take. False when the case ends with the
- * error. */
+ * run; or how long op mma takes for as many flops, by graph. NAN with a warning where there
+ * is none to take. False when the case ends with the error. */
 bool kb_session_ceiling(struct kb_session *session, const struct kb_job *job,
                         const struct kb_problem *problem, enum kb_method method,
                         struct kb_arena *arena, struct kb_row *row, double *ns,
                         struct kb_err *err);
-/* The job of that kernel for a problem; KB_UNSUPPORTED where there is none. */
-bool kb_ceiling_job(const struct kb_problem *problem, struct kb_arena *arena,
-                    struct kb_job *out, struct kb_err *err);
+/* The op of that kernel, "stream" or "mma"; NULL where there is no ceiling. */
+const char *kb_ceiling_op(const struct kb_problem *problem);
+/* The job of it, on a GPU of so many SMs; KB_UNSUPPORTED where there is none. */
+bool kb_ceiling_job(const struct kb_problem *problem, int64_t sm_count,
+                    struct kb_arena *arena, struct kb_job *out, struct kb_err *err);
 /* Compile that kernel ahead. */
 bool kb_session_ceiling_build(struct kb_session *session, const struct kb_problem *problem,
                               struct kb_arena *arena, struct kb_err *err);

@@ -18,8 +18,7 @@ enum { WATCH_NS = 5000000 };
 /* Samples whose launches take less in all say too little of the device's moods. */
 static const double least_timed_ns = 500e3;
 static const double energy_s = 1;
-/* The host's time depends on what else the host does: more of it does not make it better.
- */
+/* The host's time depends on what else the host does: more of it does not make it better. */
 enum { MAX_HOST_SAMPLES = 512 };
 
 void kb_samples_make(struct kb_samples *samples, bool marks) {
@@ -354,6 +353,8 @@ static const char *limited_by(const struct kb_row *row, const struct kb_time *t,
 
     if (t->floor_ns > 0.7 * t->median_ns)
         return "launch";
+    if (kb_streq(t->ceiling_op, "mma"))
+        return "compute";
     if (isnan(t->ceiling))
         return few && t->floor_ns > 0.1 * t->median_ns ? "latency" : NULL;
     if (few)
@@ -377,7 +378,7 @@ static bool is_cold(const struct kb_time *t, const struct kb_device_info *device
     return kb_streq(t->cache, "flushed") || t->footprint_bytes > device->l2_bytes;
 }
 
-/* What the bytes make of a time, beside the stream kernel's. */
+/* What the bytes make of a time, and what the ceiling's kernel does. */
 bool kb_time_finish(struct kb_session *s, const struct kb_job *job,
                     const struct kb_problem *problem, enum kb_method method,
                     struct kb_arena *arena, struct kb_row *row, struct kb_err *err) {
@@ -391,12 +392,16 @@ bool kb_time_finish(struct kb_session *s, const struct kb_job *job,
         return false;
     t->gb_per_s = (double)problem->bytes / t->median_ns;
     t->ceiling = t->ceiling_ns / t->median_ns;
-    if (t->ceiling > 1.05 && is_cold(t, device)) {
+    t->ceiling_op = kb_ceiling_op(problem);
+    bool moves = !kb_streq(t->ceiling_op, "mma");
+    if (t->ceiling > 1.05 && (!moves || is_cold(t, device))) {
         t->quality = KB_Q_SUSPECT;
         t->why =
             kb_arena_printf(arena,
-                            "faster than a kernel that only moves its bytes (%.3g us): "
-                            "were they cold?",
+                            moves ? "faster than a kernel that only moves its bytes (%.3g "
+                                    "us): were they cold?"
+                                  : "faster than tensor cores that do no more than its "
+                                    "products (%.3g us)",
                             t->ceiling_ns / 1e3);
     }
     return true;
@@ -415,17 +420,15 @@ static void audit_cold(struct kb_row *row, const struct kb_device_info *device) 
         return;
     if (cold->there && cold->low_ns <= hot->high_ns) {
         cold->quality = KB_Q_SUSPECT;
-        cold->why =
-            "no slower than hot, though its bytes fit into the L2: were they flushed?";
+        cold->why = "no slower than hot, though its bytes fit into the L2: were they flushed?";
     }
     /* Beside a graph's node an event pair is left out, and an empty node put in. */
     double node_ns = hot->high_ns - hot->floor_ns + graph->floor_ns;
     if (graph->there && graph->footprint_bytes > device->l2_bytes &&
         graph->low_ns <= node_ns) {
         graph->quality = KB_Q_SUSPECT;
-        graph->why =
-            "no slower than hot, though its buffers are more than the L2 holds: do "
-            "they rotate?";
+        graph->why = "no slower than hot, though its buffers are more than the L2 holds: do "
+                     "they rotate?";
     }
 }
 

@@ -305,6 +305,31 @@ static void ceiling_is_the_stream_kernels_time_over_this(void **state) {
     fake_free(&f);
 }
 
+static void
+ceiling_of_matrix_work_is_what_tensor_cores_take_for_as_many_flops(void **state) {
+    (void)state;
+    const struct fake_script script = {.ns = constant, .stream_ns = 500};
+    const struct fake_script slower = {.ns = constant, .stream_ns = 1e12};
+    struct fake f;
+    fake_open(&f, &script);
+    f.job.case_id = "mla_prefill/4x8x1/bf16";
+    assert_true(fake_go(&f));
+    const struct kb_time *t = graph_of(&f);
+    double flops = (double)f.row.flops;
+    double of_mma = 2.0 * 128 * 256 * 16 * 1024 * (double)f.device.info.limits.sm_count;
+    assert_string_equal(t->ceiling_op, "mma");
+    assert_true(fabs(t->ceiling_ns / (500 * flops / of_mma) - 1) < 1e-12);
+    assert_int_equal(t->quality, KB_Q_OK);
+    assert_string_equal(f.row.limited_by, "compute");
+    fake_free(&f);
+    fake_open(&f, &slower);
+    f.job.case_id = "mla_prefill/4x8x1/bf16";
+    assert_true(fake_go(&f));
+    assert_int_equal(graph_of(&f)->quality, KB_Q_SUSPECT);
+    assert_non_null(strstr(graph_of(&f)->why, "faster than tensor cores"));
+    fake_free(&f);
+}
+
 static void faster_than_the_stream_kernel_is_suspect_past_the_cache(void **state) {
     (void)state;
     const struct fake_script faster = {.ns = constant, .stream_ns = 1051};
@@ -804,6 +829,8 @@ int main(void) {
         cmocka_unit_test(block_medians_are_all_samples_where_there_are_few),
         cmocka_unit_test(a_device_that_was_just_busy_is_not_warmed_up_again),
         cmocka_unit_test(ceiling_is_the_stream_kernels_time_over_this),
+        cmocka_unit_test(
+            ceiling_of_matrix_work_is_what_tensor_cores_take_for_as_many_flops),
         cmocka_unit_test(faster_than_the_stream_kernel_is_suspect_past_the_cache),
         cmocka_unit_test(cold_that_is_faster_than_the_stream_kernel_is_suspect_at_any_size),
         cmocka_unit_test(cold_that_is_no_slower_than_hot_is_suspect_where_the_l2_holds_it),

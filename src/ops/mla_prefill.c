@@ -245,7 +245,7 @@ static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err
     kb_problem_name(p, "v_pitch", m.v_pitch);
     kb_problem_name(p, "v_start", m.v_start);
     p->bytes = bytes_of(&m);
-    p->flops = (int64_t)flops;
+    p->flops = p->mma_flops = (int64_t)flops;
     return true;
 }
 
