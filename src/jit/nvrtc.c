@@ -203,6 +203,8 @@ static bool write_job(const struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *j
         kb_strings_add(&headers, arena, includes->items[i].text);
     }
     kb_nvrtc_options(job, arena, &options);
+    if (job->from_nvcc) /* names alone are wanted: no further than the front end */
+        kb_strings_add(&options, arena, KB_NVRTC_NAMES);
     add_folders(&nvrtc->place, arena, &options);
     add_precompiled(nvrtc, arena, &options);
     kb_wire_put_u64(out, (uint64_t)(nvrtc->compile_ms + 999) / 1000);
@@ -259,7 +261,7 @@ bool kb_nvrtc_compile(struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *job,
     if (nvrtc->running && kb_child_wait(&nvrtc->child, 0, &status))
         end_process(nvrtc); /* it died of something between two jobs */
     struct kb_nvrtc_job asked = *job;
-    asked.ptx = job->ptx || job->from_nvcc; /* names are all that nvcc wants of it */
+    asked.ptx = job->ptx || job->from_nvcc;
     bool ok = (nvrtc->running || start_process(nvrtc, err)) &&
               write_job(nvrtc, &asked, arena, &message, err) &&
               converse(nvrtc, nvrtc->nonce, &message, nvrtc->compile_ms, &reply, err) &&

@@ -172,11 +172,15 @@ static bool create(const struct nvrtc *n, const struct job *job, struct kb_arena
     return !*rc;
 }
 
-/* PTX for a virtual architecture, which has no machine code. */
+/* PTX for a virtual architecture, which has no machine code; of names alone nothing. */
 static nvrtcResult get_made(const struct nvrtc *n, const struct job *job,
                             nvrtcProgram program, struct kb_buf *out, size_t *size) {
     bool ptx = job->options.count &&
                kb_starts_with(job->options.items[0], "--gpu-architecture=compute_");
+    if (kb_strings_has(&job->options, KB_NVRTC_NAMES)) {
+        *size = 0;
+        return NVRTC_SUCCESS;
+    }
     nvrtcResult rc = ptx ? n->GetPTXSize(program, size) : n->GetCUBINSize(program, size);
     if (rc)
         return rc;

@@ -21,6 +21,10 @@ uint64_t kb_wire_u64(struct kb_wire *in);
 const char *kb_wire_get(struct kb_wire *in, size_t *size);
 void kb_wire_strings(struct kb_wire *in, struct kb_arena *arena, struct kb_strings *out);
 
+/* The option of a job that is for the names of its entries: what is made goes no further
+ * than the front end, and is not sent. */
+#define KB_NVRTC_NAMES "--dlink-time-opt"
+
 /* ---- between the client and the worker --------------------------------------------------
  *
  *     hello  u64 nonce of all later frames, text library; itself under nonce 0

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { POLL_MS = 100, TASKS_PER_LANE = 4 };
+enum { POLL_MS = 100, TASKS_PER_LANE = 3 };
 
 /* One distinct compile. */
 struct pick {
