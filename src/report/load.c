@@ -102,13 +102,42 @@ static bool check_schema(const struct kb_loaded *out, struct kb_err *err) {
                    out->name, schema, KB_REPORT_SCHEMA);
 }
 
+static bool are_objects(const cJSON *array) {
+    const cJSON *item;
+    cJSON_ArrayForEach(item, array) if (!cJSON_IsObject(item)) return false;
+    return true;
+}
+
+/* What is there is of its kind. */
+static bool check_kinds(const struct kb_loaded *out, const cJSON *root,
+                        struct kb_err *err) {
+    static const char *const texts[] = {"kbench", "started"};
+    static const char *const lists[] = {"devices", "parts", "updates"};
+    static const char *const objects[] = {"host", "builds", "count"};
+    const char *wrong = NULL;
+    for (size_t i = 0; i < KB_COUNT(texts); i++)
+        if (kb_json_get(root, texts[i]) && !cJSON_IsString(kb_json_get(root, texts[i])))
+            wrong = texts[i];
+    for (size_t i = 0; i < KB_COUNT(lists); i++) {
+        const cJSON *item = kb_json_get(root, lists[i]);
+        if (item && !(cJSON_IsArray(item) && are_objects(item)))
+            wrong = lists[i];
+    }
+    for (size_t i = 0; i < KB_COUNT(objects); i++)
+        if (kb_json_get(root, objects[i]) && !cJSON_IsObject(kb_json_get(root, objects[i])))
+            wrong = objects[i];
+    return !wrong ||
+           kb_fail(err, KB_INPUT, "%s: no right \"%s\" in the report", out->name, wrong);
+}
+
 static bool take_head(struct kb_loaded *out, const struct kb_buf *text,
                       struct kb_err *err) {
     if (!kb_json_parse(&out->head, out->name, kb_buf_text(text), text->len, err))
         return false;
     const cJSON *head = out->head.root, *end = out->end.root ? out->end.root : head;
     double runs = number_at(head, "runs");
-    if (!check_schema(out, err))
+    if (!check_schema(out, err) || !check_kinds(out, head, err) ||
+        !check_kinds(out, end, err))
         return false;
     out->kbench = text_at(head, "kbench");
     out->started = text_at(head, "started");

@@ -90,6 +90,12 @@ static void what_is_no_report_is_named_in_one_line(void **state) {
         "{\"schema\":\"kbench-report/1\",\"rows\":[{\"case\":\"s\",\"verdict\":\"ok\"}]}",
         "no right \"verdict\"");
     want_error("{\"schema\":\"kbench-report/1\",\"rows\":[" ROW "]} x", "text after");
+    want_error("{\"schema\":\"kbench-report/1\",\"devices\":{},\"rows\":[]}",
+               "no right \"devices\" in the report");
+    want_error("{\"schema\":\"kbench-report/1\",\"devices\":[1],\"rows\":[]}",
+               "no right \"devices\"");
+    want_error("{\"schema\":\"kbench-report/1\",\"kbench\":1,\"rows\":[]}",
+               "no right \"kbench\"");
     want_error("{\"schema\":\"kbench-report/1\",\"rows\":[],\"rows\":[]}", "second time");
     want_error(
         "{\"schema\":\"kbench-report/1\",\"schema\":\"kbench-report/1\",\"rows\":[]}",
