@@ -18,7 +18,7 @@ enum { WATCH_NS = 5000000 };
 /* Samples whose launches take less in all say too little of the device's moods. */
 static const double least_timed_ns = 500e3;
 static const double energy_s = 1;
-/* The host's time depends on what else the host does: more of it does not make it better. */
+/* The host's time depends on what else the host does: more of it is no better. */
 enum { MAX_HOST_SAMPLES = 512 };
 
 void kb_samples_make(struct kb_samples *samples, bool marks) {
@@ -420,15 +420,17 @@ static void audit_cold(struct kb_row *row, const struct kb_device_info *device) 
         return;
     if (cold->there && cold->low_ns <= hot->high_ns) {
         cold->quality = KB_Q_SUSPECT;
-        cold->why = "no slower than hot, though its bytes fit into the L2: were they flushed?";
+        cold->why =
+            "no slower than hot, though its bytes fit into the L2: were they flushed?";
     }
     /* Beside a graph's node an event pair is left out, and an empty node put in. */
     double node_ns = hot->high_ns - hot->floor_ns + graph->floor_ns;
     if (graph->there && graph->footprint_bytes > device->l2_bytes &&
         graph->low_ns <= node_ns) {
         graph->quality = KB_Q_SUSPECT;
-        graph->why = "no slower than hot, though its buffers are more than the L2 holds: do "
-                     "they rotate?";
+        graph->why =
+            "no slower than hot, though its buffers are more than the L2 holds: do "
+            "they rotate?";
     }
 }
 
