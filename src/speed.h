@@ -32,7 +32,7 @@ struct kb_speed {
     double ratio;     /* time of B over time of A */
     double low, high; /* its 95 % interval, by bootstrap */
     double p;         /* two-sided, of no difference at all; NAN: not tested */
-    int64_t n;        /* pairs, or samples of the smaller side */
+    int64_t n;        /* pairs */
     enum kb_speed_verdict verdict;
 };
 
@@ -61,7 +61,6 @@ struct kb_speed_rule {
 };
 /* The margin of 1 % and the level for a run of so many rows; at least 100 are assumed. */
 struct kb_speed_rule kb_speed_rule_for(int64_t rows);
-/* Where p is NAN, the 95 % interval lying on one side of 1 takes its place. */
 enum kb_speed_verdict kb_speed_judge(const struct kb_speed *speed,
                                      const struct kb_speed_rule *rule);
 
@@ -85,12 +84,5 @@ void kb_speed_paired(const double *a_ns, const double *b_ns, int64_t n, uint64_t
 double kb_signed_ranks_p(const double *d, int64_t n);
 /* No interval is narrower than what the timer can tell: `tick` is relative. */
 void kb_speed_widen(struct kb_speed *speed, double tick);
-
-/* ---- from two reports ----------------------------------------------------------------
- * Samples, or block medians, of A and of B in time order, which have nothing to do with
- * each other. Stretches of neighbours are drawn, as samples depend on their neighbours. p
- * is NAN: runs of a process differ by more than the samples of one can tell. */
-void kb_speed_unpaired(const double *a_ns, int64_t n_a, const double *b_ns, int64_t n_b,
-                       uint64_t seed, struct kb_speed *out);
 
 #endif

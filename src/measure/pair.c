@@ -58,7 +58,7 @@ enum kb_speed_verdict kb_speed_judge(const struct kb_speed *s,
         return KB_NOT_COMPARED;
     if (!isfinite(s->low) || !isfinite(s->high))
         return KB_UNCLEAR;
-    bool differs = isnan(s->p) ? s->low > 1 || s->high < 1 : s->p <= rule->level;
+    bool differs = s->p <= rule->level; /* not where it is not known */
     if (differs && s->ratio > most)
         return KB_SLOWER;
     if (differs && s->ratio < least)
@@ -245,7 +245,7 @@ double kb_signed_ranks_p(const double *d, int64_t n) {
     return fmin(1, 2 * tail);
 }
 
-/* ---- paired and unpaired --------------------------------------------------------------
+/* ---- a pair --------------------------------------------------------------------------
  */
 
 void kb_speed_paired(const double *a_ns, const double *b_ns, int64_t n, uint64_t seed,
@@ -263,46 +263,4 @@ void kb_speed_paired(const double *a_ns, const double *b_ns, int64_t n, uint64_t
     if (n >= FEWEST)
         bootstrap_paired(d, n, seed, center, out);
     free(d);
-}
-
-/* Middle means of resamples of one side, made of stretches of neighbours. */
-static double resample(const double *ns, int64_t n, struct draw *d, double *room) {
-    int64_t length = (int64_t)ceil(cbrt((double)n));
-
-    for (int64_t i = 0; i < n;) {
-        int64_t from = draw_below(d, n);
-        for (int64_t k = 0; k < length && i < n; k++)
-            room[i++] = ns[(from + k) % n];
-    }
-    qsort(room, (size_t)n, sizeof *room, by_value);
-    return middle_mean(room, NULL, n, n);
-}
-
-void kb_speed_unpaired(const double *a_ns, int64_t n_a, const double *b_ns, int64_t n_b,
-                       uint64_t seed, struct kb_speed *out) {
-    int64_t n = n_a < n_b ? n_a : n_b, most = n_a > n_b ? n_a : n_b;
-
-    *out = (struct kb_speed){.there = n > 0, NAN, NAN, NAN, NAN, n, KB_NOT_COMPARED};
-    if (n < 1)
-        return;
-    double *room = array_of(most, sizeof *room), center[2];
-    const double *sides[] = {a_ns, b_ns};
-    const int64_t counts[] = {n_a, n_b};
-    for (int s = 0; s < 2; s++) {
-        memcpy(room, sides[s], (size_t)counts[s] * sizeof *room);
-        qsort(room, (size_t)counts[s], sizeof *room, by_value);
-        center[s] = log(middle_mean(room, NULL, counts[s], counts[s]));
-    }
-    out->ratio = exp(center[1] - center[0]);
-    if (n >= FEWEST) {
-        double *estimates = array_of(RESAMPLES, sizeof *estimates);
-        struct draw d = {.key = seed, .stream = UINT64_C(3) << 62};
-        for (int r = 0; r < RESAMPLES; r++) {
-            double a = resample(a_ns, n_a, &d, room), b = resample(b_ns, n_b, &d, room);
-            estimates[r] = log(b / a);
-        }
-        interval_of(estimates, center[1] - center[0], n, out);
-        free(estimates);
-    }
-    free(room);
 }
