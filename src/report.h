@@ -41,6 +41,7 @@ struct kb_tally {
     struct kb_tally_device {
         char id[16];
         double stream_gb_per_s; /* the best of the streams behind ceilings; 0: none */
+        double mma_gflop_per_s; /* the best of tensor cores behind ceilings; 0: none */
         int n_floors[KB_METHOD_COUNT];
         double floors_ns[KB_METHOD_COUNT][KB_FLOORS_KEPT];
     } devices[KB_MAX_DEVICES];

@@ -98,6 +98,39 @@ void kb_draw_name(const char *name, struct kb_buf *out) {
     kb_buf_putc(out, '"');
 }
 
+/* ---- data -------------------------------------------------------------------------------
+ */
+
+static void stretch(double *low, double *high, double value) {
+    *low = *high > 0 && *low < value ? *low : value;
+    *high = *high > value ? *high : value;
+}
+
+void kb_data_begin(struct kb_data *data, const char *name) {
+    kb_buf_puts(&data->text, data->blocks ? "\n\n" : "");
+    kb_draw_name(name, &data->text);
+    kb_buf_putc(&data->text, '\n');
+    data->blocks++;
+    data->lines = 0;
+}
+
+void kb_data_add(struct kb_data *data, double x, double y) {
+    kb_buf_printf(&data->text, "%.6g %.6g\n", x, y);
+    data->lines++;
+    stretch(&data->x_low, &data->x_high, x);
+    stretch(&data->y_low, &data->y_high, y);
+}
+
+void kb_data_end(struct kb_data *data, size_t start) {
+    if (data->lines)
+        return;
+    kb_buf_cut(&data->text, start);
+    data->blocks--;
+}
+
+/* ---- gnuplot ----------------------------------------------------------------------------
+ */
+
 bool kb_draw_run(struct kb_drawing *drawing, struct kb_err *err) {
     static char gnuplot[] = "gnuplot", no_settings[] = "-d", script[] = "figures.gp";
     char *argv[] = {gnuplot, no_settings, script, NULL};

@@ -34,6 +34,18 @@ void kb_html_against_words(const struct kb_row *row, struct kb_buf *out);
 /* ---- drawing, in draw.c ----------------------------------------------------------------
  */
 
+/* Points as gnuplot reads them: blocks, each headed by its name. */
+struct kb_data {
+    struct kb_buf text;
+    int blocks, lines;
+    double x_low, x_high, y_low, y_high; /* of all blocks; 0: no point yet */
+};
+/* A block, then its points, then its end: one without a point, which would be an error to
+ * gnuplot, is taken back. `start`: data->text.len before its begin. */
+void kb_data_begin(struct kb_data *data, const char *name);
+void kb_data_add(struct kb_data *data, double x, double y);
+void kb_data_end(struct kb_data *data, size_t start);
+
 /* A folder with the files that gnuplot reads: data, and one script with all figures. */
 struct kb_drawing {
     struct kb_temp temp;

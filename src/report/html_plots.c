@@ -69,42 +69,7 @@ static void add_point(void *context, const struct kb_row *row) {
 /* ---- files and scripts -----------------------------------------------------------------
  */
 
-/* Points as gnuplot reads them: blocks, each headed by its name. */
-struct data {
-    struct kb_buf text;
-    int blocks, lines;
-    double x_low, x_high, y_low, y_high; /* of all blocks; 0: no point yet */
-};
-
-static void stretch(double *low, double *high, double value) {
-    *low = *high > 0 && *low < value ? *low : value;
-    *high = *high > value ? *high : value;
-}
-
-static void begin_block(struct data *data, const char *name) {
-    kb_buf_puts(&data->text, data->blocks ? "\n\n" : "");
-    kb_draw_name(name, &data->text);
-    kb_buf_putc(&data->text, '\n');
-    data->blocks++;
-    data->lines = 0;
-}
-
-static void add_line(struct data *data, double x, double y) {
-    kb_buf_printf(&data->text, "%.6g %.6g\n", x, y);
-    data->lines++;
-    stretch(&data->x_low, &data->x_high, x);
-    stretch(&data->y_low, &data->y_high, y);
-}
-
-/* A block without a point would be an error to gnuplot. */
-static void end_block(struct data *data, size_t start) {
-    if (data->lines)
-        return;
-    kb_buf_cut(&data->text, start);
-    data->blocks--;
-}
-
-static int save(struct plots *p, struct data *data) {
+static int save(struct plots *p, struct kb_data *data) {
     int file = kb_draw_data(&p->drawing, &data->text);
     kb_buf_free(&data->text);
     return file;
@@ -114,7 +79,7 @@ static void script(struct plots *p, const char *text) {
     kb_buf_puts(&p->drawing.script, text);
 }
 
-static void bytes_axis(struct plots *p, const struct data *data) {
+static void bytes_axis(struct plots *p, const struct kb_data *data) {
     kb_draw_log_axis(&p->drawing, 'x', data->x_low / 1.5, data->x_high * 1.5);
     script(p, "set format x '%.0s %cB'\n");
     kb_draw_label(&p->drawing, 'x', "bytes that the case must move");
@@ -131,31 +96,31 @@ static bool has_latency(const struct plots *p, int op) {
 }
 
 /* What the bytes alone take, of all series. */
-static void add_floor(const struct plots *p, int op, struct data *data) {
+static void add_floor(const struct plots *p, int op, struct kb_data *data) {
     size_t start = data->text.len;
-    begin_block(data, "ceiling");
+    kb_data_begin(data, "ceiling");
     for (int64_t i = 0; i < p->n; i++) {
         const struct point *at = &p->points[i];
         if (at->op == op && at->bytes > 0 && isfinite(at->ceiling_ns))
-            add_line(data, at->bytes, at->ceiling_ns / 1e3);
+            kb_data_add(data, at->bytes, at->ceiling_ns / 1e3);
     }
-    end_block(data, start);
+    kb_data_end(data, start);
 }
 
 static void draw_latency(struct plots *p, int op) {
-    struct data data = {0};
+    struct kb_data data = {0};
     const char *method = kb_method_word((enum kb_method)p->survey->first);
     add_floor(p, op, &data);
     int floors = data.blocks;
     for (int s = 0; s < (int)p->series.count; s++) {
         size_t start = data.text.len;
-        begin_block(&data, p->series.items[s]);
+        kb_data_begin(&data, p->series.items[s]);
         for (int64_t i = 0; i < p->n; i++) {
             const struct point *at = &p->points[i];
             if (at->op == op && at->series == s && at->bytes > 0 && !isnan(at->ns))
-                add_line(&data, at->bytes, at->ns / 1e3);
+                kb_data_add(&data, at->bytes, at->ns / 1e3);
         }
-        end_block(&data, start);
+        kb_data_end(&data, start);
     }
     int blocks = data.blocks, file = save(p, &data);
     kb_draw_figure(&p->drawing, kb_arena_printf(&p->arena, "%s: %s time by size",
@@ -221,25 +186,25 @@ static bool pick_rate(const struct plots *p, const struct point *at, double *x, 
 }
 
 /* A block for each op or build; the last holds all that have no colour of their own. */
-static void add_kinds(const struct plots *p, pick *take, struct data *data) {
+static void add_kinds(const struct plots *p, pick *take, struct kb_data *data) {
     const struct kb_strings *kinds = kinds_of(p);
     int n = (int)kinds->count, shown = n > SERIES_MAX ? SERIES_MAX : n;
     for (int k = 0; k < shown; k++) {
         size_t start = data->text.len;
         bool last = k + 1 == shown && shown < n;
-        begin_block(data, last ? "others" : kinds->items[k]);
+        kb_data_begin(data, last ? "others" : kinds->items[k]);
         for (int64_t i = 0; i < p->n; i++) {
             double x, y;
             int kind = kind_of(p, &p->points[i]);
             if ((kind == k || (last && kind > k)) && take(p, &p->points[i], &x, &y))
-                add_line(data, x, y);
+                kb_data_add(data, x, y);
         }
-        end_block(data, start);
+        kb_data_end(data, start);
     }
 }
 
 static void draw_ceiling(struct plots *p) {
-    struct data data = {0};
+    struct kb_data data = {0};
     add_kinds(p, pick_ceiling, &data);
     int blocks = data.blocks, file = save(p, &data);
     if (!blocks)
@@ -254,27 +219,34 @@ static void draw_ceiling(struct plots *p) {
                   blocks - 1, file);
 }
 
-/* A line for each device: what its memory allows at so many operations a byte. */
-static int add_roofs(struct plots *p, double low, double high, struct data *data) {
+static void add_roof(const struct plots *p, const struct kb_tally_device *device,
+                     double low, double high, bool moves, struct kb_data *data) {
+    double rate = moves ? device->stream_gb_per_s : device->mma_gflop_per_s;
+    struct kb_buf name = {0};
+    if (!(rate > 0))
+        return;
+    if (p->survey->tally.n_devices > 1)
+        kb_buf_printf(&name, "device %s: ", device->id);
+    kb_buf_printf(&name, moves ? "%.0f GB/s" : "%.0f TFLOP/s", moves ? rate : rate / 1e3);
+    kb_data_begin(data, kb_buf_text(&name));
+    kb_data_add(data, low, moves ? low * rate : rate);
+    kb_data_add(data, high, moves ? high * rate : rate);
+    kb_buf_free(&name);
+}
+
+/* Lines for each device: what its memory allows at so many operations a byte, and what its
+ * tensor cores do. */
+static int add_roofs(struct plots *p, double low, double high, struct kb_data *data) {
     const struct kb_tally *tally = &p->survey->tally;
     for (int i = 0; i < tally->n_devices; i++) {
-        const struct kb_tally_device *device = &tally->devices[i];
-        struct kb_buf name = {0};
-        if (!(device->stream_gb_per_s > 0))
-            continue;
-        if (tally->n_devices > 1)
-            kb_buf_printf(&name, "device %s: ", device->id);
-        kb_buf_printf(&name, "%.0f GB/s", device->stream_gb_per_s);
-        begin_block(data, kb_buf_text(&name));
-        add_line(data, low, low * device->stream_gb_per_s);
-        add_line(data, high, high * device->stream_gb_per_s);
-        kb_buf_free(&name);
+        add_roof(p, &tally->devices[i], low, high, true, data);
+        add_roof(p, &tally->devices[i], low, high, false, data);
     }
     return data->blocks;
 }
 
 static void draw_roofline(struct plots *p) {
-    struct data data = {0};
+    struct kb_data data = {0};
     double low = INFINITY, high = 0;
     for (int64_t i = 0; i < p->n; i++) {
         double x, y;
@@ -290,8 +262,8 @@ static void draw_roofline(struct plots *p) {
     int blocks = data.blocks, file = save(p, &data);
     kb_draw_figure(
         &p->drawing,
-        "roofline: operations by time over operations by byte; the line is what the "
-        "device's memory allows, as a kernel without maths reaches it");
+        "roofline: operations by time over operations by byte; lines: what the device's "
+        "memory and tensor cores allow, as ceilings of this run reached it");
     kb_draw_log_axis(&p->drawing, 'x', low / 2, high * 2);
     kb_draw_log_axis(&p->drawing, 'y', data.y_low / 2, data.y_high * 2);
     kb_draw_label(&p->drawing, 'x', "operations per byte");
@@ -318,10 +290,10 @@ static double place_in(int op, int64_t i) {
     return op + 0.7 * ((double)(i * 7919 % 1000) / 999 - 0.5);
 }
 
-static void add_errors(const struct plots *p, struct data *data, double *worst) {
+static void add_errors(const struct plots *p, struct kb_data *data, double *worst) {
     for (int d = 0; d < KB_DTYPE_COUNT; d++) {
         size_t start = data->text.len;
-        begin_block(data, kb_dtype_name((enum kb_dtype)d));
+        kb_data_begin(data, kb_dtype_name((enum kb_dtype)d));
         for (int64_t i = 0; i < p->n; i++) {
             const struct point *at = &p->points[i];
             double y = at->error;
@@ -329,14 +301,14 @@ static void add_errors(const struct plots *p, struct data *data, double *worst) 
                 continue;
             y = y < error_low ? error_low : y > error_high ? error_high : y;
             *worst = y > *worst ? y : *worst;
-            add_line(data, place_in(at->op, i), y);
+            kb_data_add(data, place_in(at->op, i), y);
         }
-        end_block(data, start);
+        kb_data_end(data, start);
     }
 }
 
 static int save_names(struct plots *p) {
-    struct data names = {0};
+    struct kb_data names = {0};
     for (size_t i = 0; i < p->ops.count; i++) {
         kb_buf_printf(&names.text, "%zu ", i);
         kb_draw_name(p->ops.items[i], &names.text);
@@ -346,7 +318,7 @@ static int save_names(struct plots *p) {
 }
 
 static void draw_errors(struct plots *p) {
-    struct data data = {0};
+    struct kb_data data = {0};
     double worst = 0;
     add_errors(p, &data, &worst);
     int blocks = data.blocks, file = save(p, &data);
@@ -430,8 +402,10 @@ bool kb_html_plots(const struct kb_survey *survey, struct kb_rows *rows,
     if (ok) {
         kb_buf_puts(&sink->text, "<section id=\"plots\"><h2>Plots</h2>\n");
         if (survey->tally.ceilings)
-            kb_buf_puts(&sink->text, "<p class=\"note\">The ceiling is a kernel without "
-                                     "maths that moves the same bytes.</p>\n");
+            kb_buf_puts(&sink->text,
+                        "<p class=\"note\">The ceiling is a kernel without "
+                        "maths that moves the same bytes; of matrix work, what "
+                        "tensor cores take for as many operations.</p>\n");
         if (p.step > 1)
             kb_buf_printf(&sink->text, "<p class=\"note\">Drawn: one row in %lld.</p>\n",
                           (long long)p.step);

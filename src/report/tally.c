@@ -23,6 +23,16 @@ static struct kb_tally_device *device_of(struct kb_tally *tally, const char *id)
     return device;
 }
 
+/* What a ceiling says of the device: bytes, or flops, over its time. */
+static void add_ceiling(struct kb_tally_device *device, const struct kb_row *row,
+                        const struct kb_time *t) {
+    bool moves = !t->ceiling_op || !kb_streq(t->ceiling_op, "mma");
+    double *best = moves ? &device->stream_gb_per_s : &device->mma_gflop_per_s;
+    double rate = (double)(moves ? row->bytes : row->flops) / t->ceiling_ns;
+    if (isfinite(rate) && rate > *best)
+        *best = rate;
+}
+
 static void add_device(struct kb_tally *tally, const struct kb_row *row) {
     struct kb_tally_device *device = device_of(tally, row->device);
     if (!device)
@@ -33,9 +43,8 @@ static void add_device(struct kb_tally *tally, const struct kb_row *row) {
             continue;
         if (isfinite(t->floor_ns) && device->n_floors[m] < KB_FLOORS_KEPT)
             device->floors_ns[m][device->n_floors[m]++] = t->floor_ns;
-        double rate = (double)row->bytes / t->ceiling_ns;
-        if (m == KB_GRAPH && isfinite(rate) && rate > device->stream_gb_per_s)
-            device->stream_gb_per_s = rate;
+        if (m == KB_GRAPH)
+            add_ceiling(device, row, t);
     }
 }
 
