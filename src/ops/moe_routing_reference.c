@@ -27,6 +27,11 @@
  *             midpoint is near more often: where only the larger error reaches one,
  *             the step divided by the factor counts.
  *
+ * Figures. The worst share of the bound that right kernels took, over 2000 seeds of 4x40,
+ * every dtype and fill, no alarm among them: 0.38 where exp is 2 ulp off, 0.41 with
+ * scale=before; a third of a step, or nothing, in mode=eager of 16 bits. Ids of ties=any
+ * take up to 0.97 of theirs, which is the range of equal logits. (`make controls`.)
+ *
  * An infinite scale shows whether p / d is 0 in fp32: 0 * inf is NaN. Below 2^-125 it may
  * be or not, so that nothing is judged there. */
 #include "ops/moe_routing.h"

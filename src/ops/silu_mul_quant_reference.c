@@ -20,6 +20,11 @@
  * bound after the fact. Where only the larger error reaches a power of two, the step that
  * it makes counts, divided by the factor.
  *
+ * Figures. The worst share of the bound that right kernels took, over 2000 seeds of 3x128
+ * in groups of 32, every dtype and fill, no alarm among them: 0.27 where y stays as it is,
+ * 0.25 by ue8m0, with an exponential 2 ulp off; all of it where y is rounded, since a step
+ * of y is right or it is not. (`make controls`.)
+ *
  * A float between 2^n and its lower neighbour is half a step of fp32 away, which is free;
  * as a scale it must not pass for 2^n. So `want` of a power is a quarter of a step high. */
 #include "ops/silu_mul_quant.h"
