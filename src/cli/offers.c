@@ -138,6 +138,7 @@ void kb_offer_sort_keys(struct kb_arena *arena, struct kb_strings *out) {
 }
 
 void kb_offer_formats(struct kb_arena *arena, struct kb_strings *out) {
+    add("table", arena, out);
 #define X(id, word, help, writer) add(word, arena, out);
     KB_FORMATS(X)
 #undef X

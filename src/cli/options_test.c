@@ -288,8 +288,9 @@ static void shown_words_are_those_that_are_taken(void **state) {
         kb_buf_printf(&methods, "%s%s", m ? "," : "", kb_method_word((enum kb_method)m));
     for (int m = 0; m <= KB_BENCH; m++)
         kb_buf_printf(&modes, "%s%s", m ? "|" : "", kb_mode_word((enum kb_mode)m));
+    kb_buf_puts(&formats, "table");
     for (int f = 0; f < KB_FORMAT_COUNT; f++)
-        kb_buf_printf(&formats, "%s%s", f ? "|" : "", kb_format_word((enum kb_format)f));
+        kb_buf_printf(&formats, "|%s", kb_format_word((enum kb_format)f));
     for (size_t i = 0; i < kb_option_count; i++) {
         if (kb_streq(kb_options[i].name, "--format"))
             assert_string_equal(kb_options[i].arg, formats.data);

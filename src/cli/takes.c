@@ -72,19 +72,20 @@ bool kb_take_methods(const char *value, struct kb_arena *arena, struct kb_option
 }
 
 static void know_formats(const char *kind, const char *value, struct kb_buf *what) {
-    static const char *const words[] = {
+    static const char *const words[] = {"table", /* no file's */
 #define X(id, word, help, writer) word,
-        KB_FORMATS(X)
+                                        KB_FORMATS(X)
 #undef X
     };
-    know(words, KB_COUNT(words), kind, value, what);
+    size_t first = kb_streq(kind, "extension");
+    know(words + first, KB_COUNT(words) - first, kind, value, what);
 }
 
 bool kb_take_format(const char *value, struct kb_arena *arena, struct kb_options *out,
                     struct kb_buf *what) {
-    enum kb_format format;
+    enum kb_format format = KB_FORMAT_TABLE;
     (void)arena;
-    if (!kb_format_parse(value, &format)) {
+    if (!kb_streq(value, "table") && !kb_format_parse(value, &format)) {
         know_formats("format", value, what);
         return false;
     }

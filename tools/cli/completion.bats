@@ -27,6 +27,7 @@ offers() { # LINE WORD...
     offers "kbench --columns=ulp,re" ulp,registers
     offers "kbench --sort ver" verdict
     offers "kbench --format=h" html
+    offers "kbench --format ta" table
     offers "kbench --mode " bench build check list
     offers "kbench --mode=b" bench build
     offers "kbench --op ge" gelu gelu_tanh
