@@ -51,8 +51,8 @@ enum kb_versus_kind {
     KB_V_KINDS
 };
 
-struct kb_versus_sum { /* of one op, letter and device */
-    const char *op;
+struct kb_versus_sum {              /* of one op, letter and device */
+    const char *op, *label, *first; /* what B and A are */
     int member, device;
     double logs; /* of ratios */
     int64_t ratios, wrong, errors, rows, compared, other_bits, verdicts[KB_SPEED_COUNT];
@@ -92,7 +92,8 @@ void kb_versus_group(struct kb_versus *versus, const struct kb_row *rows, int n,
                      struct kb_buf *out);
 /* Only counted, for what is not shown. */
 void kb_versus_count(struct kb_versus *versus, const struct kb_row *rows, int n);
-/* "B against A: silu -12.4 % (geomean of 2); gelu_tanh wrong in 2 of 2" */
+/* "B against A: silu -12.4 % (geomean of 2); gelu_tanh wrong in 2 of 2"; where ops have
+ * other variants, so that B is not the same in all of them, "scalar against vec16: ...". */
 void kb_versus_summary(const struct kb_versus *versus, struct kb_buf *out);
 
 #endif

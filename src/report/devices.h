@@ -5,6 +5,8 @@
 
 #include "versus.h"
 
+/* What a member is called: its build, its variant, or both. In versus->arena. */
+const char *kb_versus_label(struct kb_versus *versus, const struct kb_row *row);
 /* Verdict and id, padded to where the cells begin. `colored`: the verdict as it is shown.
  */
 void kb_versus_case(const struct kb_versus *versus, const struct kb_row *row,

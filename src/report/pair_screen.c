@@ -9,7 +9,7 @@
 /* ---- what A, B, ... are ---------------------------------------------------------------
  */
 
-static const char *label_of(struct kb_versus *v, const struct kb_row *row) {
+const char *kb_versus_label(struct kb_versus *v, const struct kb_row *row) {
     const char *variant = row->variant ? row->variant : "-";
     if (v->plan.many_builds && v->plan.many_variants)
         return kb_arena_printf(&v->arena, "%s %s", row->build, variant);
@@ -22,7 +22,7 @@ static bool same_members(struct kb_versus *v, const struct kb_row *rows, int n) 
     if (v->members.count != (size_t)n)
         return false;
     for (int k = 0; k < n; k++)
-        if (!kb_streq(v->members.items[k], label_of(v, &rows[k])))
+        if (!kb_streq(v->members.items[k], kb_versus_label(v, &rows[k])))
             return false;
     return true;
 }
@@ -111,7 +111,7 @@ static void begin_block(struct kb_versus *v, const struct kb_row *rows, int n,
         kb_buf_putc(out, '\n');
     v->members = (struct kb_strings){0};
     for (int k = 0; k < n; k++)
-        kb_strings_add(&v->members, &v->arena, label_of(v, &rows[k]));
+        kb_strings_add(&v->members, &v->arena, kb_versus_label(v, &rows[k]));
     if (n > 1)
         add_members(v, rows, n, out);
     kb_buf_putc(out, '\n');

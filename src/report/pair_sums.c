@@ -1,5 +1,5 @@
 /* pair_sums.c - what all comparisons of a run come to, op by op. */
-#include "versus.h"
+#include "report/devices.h"
 
 #include <math.h>
 #include <string.h>
@@ -21,8 +21,13 @@ static struct kb_versus_sum *sum_of(struct kb_versus *v, const char *op, int mem
     return &v->sums[v->n_sums++];
 }
 
-static void count_row(struct kb_versus *v, const struct kb_row *b, int member, int device) {
+static void count_row(struct kb_versus *v, const struct kb_row *a, const struct kb_row *b,
+                      int member, int device) {
     struct kb_versus_sum *s = sum_of(v, b->op, member, device);
+    if (!s->label) {
+        s->label = kb_versus_label(v, b);
+        s->first = kb_versus_label(v, a);
+    }
     const struct kb_against *against = b->against;
     enum kb_verdict verdict = kb_reason_verdict(b->reason);
     s->rows += verdict != KB_SKIP;
@@ -43,7 +48,7 @@ static void count_row(struct kb_versus *v, const struct kb_row *b, int member, i
 void kb_versus_count(struct kb_versus *v, const struct kb_row *rows, int n) {
     for (int i = 0; i < v->plan.facts->n_devices; i++)
         for (int k = 1; k < n; k++)
-            count_row(v, &rows[i * n + k], k, i);
+            count_row(v, &rows[i * n], &rows[i * n + k], k, i);
 }
 
 /* ---- words ----------------------------------------------------------------------------
@@ -87,38 +92,71 @@ static void add_device(const struct kb_device_info *device, struct kb_buf *out) 
     kb_escape(out, device->name, strlen(device->name));
 }
 
-/* One letter on one device. */
-static void add_sums(const struct kb_versus *v, int member, int device,
+static void add_who(const struct kb_versus *v, const struct kb_versus_sum *s, bool letters,
+                    struct kb_buf *out) {
+    if (letters) {
+        kb_buf_printf(out, "%c against A", 'A' + s->member);
+    } else {
+        kb_escape(out, s->label, strlen(s->label));
+        kb_buf_puts(out, " against ");
+        kb_escape(out, s->first, strlen(s->first));
+    }
+    if (v->plan.facts->n_devices > 1)
+        add_device(&v->plan.facts->devices[s->device], out);
+}
+
+static bool is_said(const struct kb_versus_sum *s) {
+    return s->ratios || s->wrong || s->errors || s->compared;
+}
+
+static bool same_pair(const struct kb_versus_sum *a, const struct kb_versus_sum *b) {
+    return a->device == b->device && a->member == b->member &&
+           kb_streq(a->label, b->label) && kb_streq(a->first, b->first);
+}
+
+/* All ops of what sum `which` is of. */
+static void add_sums(const struct kb_versus *v, int which, bool letters,
                      struct kb_buf *out) {
-    const struct kb_facts *facts = v->plan.facts;
+    const struct kb_versus_sum *one = &v->sums[which];
     int64_t verdicts[KB_SPEED_COUNT] = {0};
     struct kb_buf line = {0}, ops = {0};
-    for (int i = 0; i < v->n_sums; i++) {
+    for (int i = which; i < v->n_sums; i++) {
         const struct kb_versus_sum *s = &v->sums[i];
-        bool said = s->ratios || s->wrong || s->errors || s->compared;
-        if (s->member != member || s->device != device || !said)
+        if (!same_pair(s, one) || !is_said(s))
             continue;
         for (int k = 0; k < KB_SPEED_COUNT; k++)
             verdicts[k] += s->verdicts[k];
         kb_buf_puts(&ops, ops.len ? "; " : "");
         add_op(s, &ops);
     }
-    if (ops.len) {
-        kb_buf_printf(&line, "%c against A", 'A' + member);
-        if (facts->n_devices > 1)
-            add_device(&facts->devices[device], &line);
-        add_verdicts(verdicts, &line);
-        kb_buf_printf(&line, "%s%s", strchr(kb_buf_text(&line), ':') ? "; " : ": ",
-                      kb_buf_text(&ops));
-        kb_wrap_at(kb_buf_text(&line), "; ", v->look.width, out);
-        kb_buf_putc(out, '\n');
-    }
+    add_who(v, one, letters, &line);
+    add_verdicts(verdicts, &line);
+    kb_buf_printf(&line, "%s%s", strchr(kb_buf_text(&line), ':') ? "; " : ": ",
+                  kb_buf_text(&ops));
+    kb_wrap_at(kb_buf_text(&line), "; ", v->look.width, out);
+    kb_buf_putc(out, '\n');
     kb_buf_free(&line);
     kb_buf_free(&ops);
 }
 
+/* Whether a letter is the same in all ops. */
+static bool has_letters(const struct kb_versus *v) {
+    for (int i = 0; i < v->n_sums; i++)
+        for (int k = 0; k < i; k++)
+            if (v->sums[i].member == v->sums[k].member &&
+                v->sums[i].device == v->sums[k].device &&
+                !same_pair(&v->sums[i], &v->sums[k]))
+                return false;
+    return true;
+}
+
 void kb_versus_summary(const struct kb_versus *v, struct kb_buf *out) {
-    for (int member = 1; member < v->plan.n_members; member++)
-        for (int i = 0; i < v->plan.facts->n_devices; i++)
-            add_sums(v, member, i, out);
+    bool letters = has_letters(v);
+    for (int i = 0; i < v->n_sums; i++) {
+        bool told = !is_said(&v->sums[i]);
+        for (int k = 0; k < i; k++)
+            told |= same_pair(&v->sums[i], &v->sums[k]) && is_said(&v->sums[k]);
+        if (!told)
+            add_sums(v, i, letters, out);
+    }
 }

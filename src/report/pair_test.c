@@ -205,7 +205,8 @@ static void three_have_letters_and_new_members_new_heads(void **state) {
         static const char *const variants[] = {"vec16", "tiny", "chain"};
         pairs_row(&p, i, "silu/83x1024/bf16", "precise", 1660)->variant = variants[i];
         if (i)
-            pairs_against(&p, 0, i, 1.02, 1.01, 1.03, KB_SLOWER);
+            pairs_against(&p, 0, i, i == 1 ? 1.02 : 0, 1.01, 1.03, KB_SLOWER)->elements =
+                i == 1 ? 42496 : -1;
     }
     p.rows[2].reason = KB_R_VARIANT;
     p.rows[2].text = "chain: its `when`, round == act, is false for round once";
@@ -213,6 +214,7 @@ static void three_have_letters_and_new_members_new_heads(void **state) {
     kb_versus_group(&p.versus, p.rows, 3, &p.text);
     kb_versus_group(&p.versus, p.rows, 3, &p.text);
     p.rows[1].variant = "small";
+    p.rows[0].op = p.rows[1].op = "gelu"; /* where B is another */
     kb_versus_group(&p.versus, p.rows, 2, &p.text);
     const char *heads = strstr(p.text.data, "against A, 95 %");
     assert_non_null(heads);
@@ -223,6 +225,12 @@ static void three_have_letters_and_new_members_new_heads(void **state) {
     assert_non_null(second);
     assert_non_null(strstr(second, "\nB precise small"));
     assert_non_null(strstr(second, "B against A, 95 %"));
+    kb_buf_clear(&p.text);
+    kb_versus_summary(&p.versus, &p.text);
+    assert_string_equal(p.text.data, "precise tiny against precise vec16: 2 SLOWER; silu "
+                                     "+2.0 % (geomean of 2)\n"
+                                     "precise small against precise vec16: 1 SLOWER; gelu "
+                                     "+2.0 % (geomean of 1)\n");
     pairs_close(&p);
 }
 
