@@ -71,14 +71,15 @@ bool kb_take_methods(const char *value, struct kb_arena *arena, struct kb_option
     return true;
 }
 
+/* The last is no file's. */
 static void know_formats(const char *kind, const char *value, struct kb_buf *what) {
-    static const char *const words[] = {"table", /* no file's */
+    static const char *const words[] = {
 #define X(id, word, help, writer) word,
-                                        KB_FORMATS(X)
+        KB_FORMATS(X)
 #undef X
+            "table",
     };
-    size_t first = kb_streq(kind, "extension");
-    know(words + first, KB_COUNT(words) - first, kind, value, what);
+    know(words, KB_COUNT(words) - kb_streq(kind, "extension"), kind, value, what);
 }
 
 bool kb_take_format(const char *value, struct kb_arena *arena, struct kb_options *out,
