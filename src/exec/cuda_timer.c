@@ -368,7 +368,8 @@ bool kb_timer_floor(struct kb_device *device, enum kb_method method, double *ns,
         return false;
     if (clockwork->floor_ns[method] == 0 &&
         !measure_floor(device, method, &clockwork->floor_ns[method], err))
-        return kb_at(err, "timer's floor");
+        /* A method that cannot be had is not a matter of the floor. */
+        return err->kind != KB_UNSUPPORTED && kb_at(err, "timer's floor");
     *ns = clockwork->floor_ns[method];
     return true;
 }

@@ -225,6 +225,9 @@ static void cupti_that_is_taken_or_not_there_says_so(void **state) {
                                     &timer, &facts, &f->err));
     expect_error(f, KB_UNSUPPORTED,
                  "CUPTI: CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED (39)");
+    double ns;
+    assert_false(kb_cuda.floor(f->device, KB_CUPTI, &ns, &f->err));
+    assert_true(kb_starts_with(f->err.msg, "CUPTI: "));
     assert_false(kb_cupti_load_from(nowhere, &cupti, &f->err));
     expect_error(f, KB_UNSUPPORTED, "libcupti.so not found");
     assert_false(cupti.there);
