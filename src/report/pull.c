@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { NUMBER_MAX = 63 }; /* characters, as the other reader takes */
+
 void kb_pull_free(struct kb_pull *p) {
     kb_buf_free(&p->scratch);
 }
@@ -229,7 +231,9 @@ static bool take_number(struct kb_pull *p, struct number *n) {
         if (!take_exponent(p, n))
             return false;
     n->to = p->pos;
-    return true;
+    return n->to - n->from <= NUMBER_MAX ||
+           kb_pull_fail(p, n->from, "a number of %zu characters, at most %d are read",
+                        n->to - n->from, NUMBER_MAX);
 }
 
 /* Exact where digits and power of ten are doubles without rounding, which is nearly always;
@@ -239,14 +243,12 @@ static bool value_of(struct kb_pull *p, const struct number *n, double *out) {
                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                   1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     double value = (double)n->digits;
-    char copy[512];
+    char copy[NUMBER_MAX + 1];
     if (n->n_digits <= 15 && n->scale >= -22 && n->scale <= 22) {
         value = n->scale < 0 ? value / tens[-n->scale] : value * tens[n->scale];
         *out = n->negative ? -value : value;
         return true;
     }
-    if (n->to - n->from >= sizeof copy)
-        return kb_pull_fail(p, n->from, "a number of %zu characters", n->to - n->from);
     memcpy(copy, p->text + n->from, n->to - n->from);
     copy[n->to - n->from] = '\0';
     value = strtod(copy, NULL);
