@@ -414,9 +414,10 @@ bool kb_time_finish(struct kb_session *s, const struct kb_job *job,
 static void audit_cold(struct kb_row *row, const struct kb_device_info *device) {
     struct kb_time *graph = &row->times[KB_GRAPH], *cold = &row->times[KB_COLD];
     const struct kb_time *hot = &row->times[KB_HOT];
-    double moving = graph->there ? graph->ceiling : cold->ceiling;
+    const struct kb_time *moving = graph->there ? graph : cold;
 
-    if (!hot->there || !(moving >= 0.5) || hot->footprint_bytes > device->l2_bytes / 4)
+    if (!hot->there || !(moving->ceiling >= 0.5) || kb_streq(moving->ceiling_op, "mma") ||
+        hot->footprint_bytes > device->l2_bytes / 4)
         return;
     if (cold->there && cold->low_ns <= hot->high_ns) {
         cold->quality = KB_Q_SUSPECT;

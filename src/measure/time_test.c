@@ -400,6 +400,26 @@ static void cold_that_is_no_slower_than_hot_is_suspect_where_the_l2_holds_it(voi
     }
 }
 
+/* Tensor cores do not care where so few bytes come from. */
+static void matrix_work_may_be_as_fast_cold_as_hot(void **state) {
+    (void)state;
+    struct fake_script script = {.ns = constant, .stream_ns = 500, .set_bytes = 1 << 12};
+    struct fake f;
+    for (int again = 0; again < 2; again++) { /* once to learn what 500 ns come to */
+        fake_open(&f, &script);
+        f.job.case_id = "mla_prefill/4x8x1/bf16";
+        f.job.methods |= 1u << KB_COLD | 1u << KB_HOT;
+        assert_true(fake_go(&f));
+        assert_passed(&f);
+        if (again)
+            assert_true(fabs(graph_of(&f)->ceiling - 0.9) < 1e-6);
+        script.stream_ns = 500 * 0.9 / graph_of(&f)->ceiling;
+        assert_int_equal(graph_of(&f)->quality, KB_Q_OK);
+        assert_int_equal(f.row.times[KB_COLD].quality, KB_Q_OK);
+        fake_free(&f);
+    }
+}
+
 static void rotation_that_is_no_slower_than_hot_is_suspect_past_the_l2(void **state) {
     (void)state;
     const struct {
@@ -834,6 +854,7 @@ int main(void) {
         cmocka_unit_test(faster_than_the_stream_kernel_is_suspect_past_the_cache),
         cmocka_unit_test(cold_that_is_faster_than_the_stream_kernel_is_suspect_at_any_size),
         cmocka_unit_test(cold_that_is_no_slower_than_hot_is_suspect_where_the_l2_holds_it),
+        cmocka_unit_test(matrix_work_may_be_as_fast_cold_as_hot),
         cmocka_unit_test(rotation_that_is_no_slower_than_hot_is_suspect_past_the_l2),
         cmocka_unit_test(faster_than_an_empty_kernel_is_suspect),
         cmocka_unit_test(the_hosts_time_has_no_floor),
