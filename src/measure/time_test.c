@@ -356,13 +356,15 @@ static void
 cold_that_is_faster_than_the_stream_kernel_is_suspect_at_any_size(void **state) {
     (void)state;
     const struct fake_script script = {
-        .ns = constant, .stream_ns = 1051, .footprint_bytes = 1 << 12};
+        .ns = constant, .hot_ns = 950, .stream_ns = 1051, .footprint_bytes = 1 << 12};
     struct fake f;
     fake_open(&f, &script);
     f.job.methods = 1u << KB_COLD | 1u << KB_HOT;
     assert_true(fake_go(&f));
     assert_passed(&f);
     assert_int_equal(f.row.times[KB_COLD].quality, KB_Q_SUSPECT);
+    assert_true(
+        kb_starts_with(f.row.times[KB_COLD].why, "faster than a kernel that only "));
     assert_int_equal(f.row.times[KB_HOT].quality, KB_Q_OK);
     fake_free(&f);
 }
