@@ -47,6 +47,41 @@ static void defaults_are_those_of_the_help(void **state) {
     done(&line);
 }
 
+static void what_is_compared_has_limits_of_its_own(void **state) {
+    (void)state;
+    struct line line;
+    parse(&line,
+          "gate a.json --baseline b.json --max-slowdown 0.5% --max-error-growth 1.5x "
+          "--allow-missing --cross --strict --update why");
+    assert_int_equal(line.c.count, 0);
+    assert_int_equal(line.options.command, KB_CMD_GATE);
+    assert_string_equal(line.options.words.items[0], "a.json");
+    assert_string_equal(line.options.baseline, "b.json");
+    assert_true(line.options.limits.slowdown == 0.005);
+    assert_true(line.options.limits.error_growth == 1.5);
+    assert_true(line.options.limits.allow_missing && line.options.limits.cross);
+    assert_true(line.options.limits.strict);
+    assert_string_equal(line.options.update, "why");
+    done(&line);
+    parse(&line, "gate a.json --baseline b.json");
+    assert_true(line.options.limits.slowdown == 0.03);
+    assert_true(line.options.limits.error_growth == 2);
+    done(&line);
+    parse(&line, "gate a.json --max-slowdown 0% --max-error-growth 3");
+    assert_int_equal(line.c.count, 0);
+    assert_true(line.options.limits.slowdown == 0 && line.options.limits.error_growth == 3);
+    done(&line);
+    parse(&line, "diff a.json --by device --all");
+    assert_int_equal(line.options.by, KB_BY_DEVICE);
+    assert_int_equal(line.c.count, 0);
+    done(&line);
+    /* Five that are no limits, and one of another command. */
+    parse(&line, "gate a --max-slowdown 3 --max-slowdown -1% --max-slowdown 2000% "
+                 "--max-error-growth 0.9x --max-error-growth 2y --runs");
+    assert_int_equal(line.c.count, 6);
+    done(&line);
+}
+
 static void lists_split_at_commas_and_are_joined_when_given_again(void **state) {
     (void)state;
     struct line line;
@@ -307,6 +342,7 @@ static void shown_words_are_those_that_are_taken(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_help),
+        cmocka_unit_test(what_is_compared_has_limits_of_its_own),
         cmocka_unit_test(lists_split_at_commas_and_are_joined_when_given_again),
         cmocka_unit_test(values_have_units),
         cmocka_unit_test(the_last_of_a_single_value_counts),
