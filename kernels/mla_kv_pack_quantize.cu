@@ -12,36 +12,33 @@
 // pe_pitch in k_pe, the last 64 of them; k_pitch and v_pitch in the results.
 /* kbench
 { "ops": ["mla_kv_pack_quantize"],
+  "grid": "ceil_div(pieces, 256)", "block": 256, "pdl": true,
+  "args": ["k_nope", "v", "kv", "k_pe", "k_fp8", "v_fp8", "i64 pieces", "i32 heads", "i64 in_pitch", "i64 pe_pitch",
+           "i64 k_pitch", "i64 v_pitch", "f32 scale"],
   "variants": {
     "vec16": {
       "why":   "16 elements to a thread, one 16-byte store",
       "when":  "in_pitch * dtype_bytes % 16 == 0 && pe_pitch * dtype_bytes % 16 == 0 && k_pitch % 16 == 0 && v_pitch % 16 == 0",
       "let":   { "pieces": "tokens * heads * 20" },
-      "entry": "pack_quantize<KB_T, 16>",
-      "grid":  "ceil_div(pieces, 256)", "block": 256, "pdl": true,
-      "args":  ["k_nope", "v", "kv", "k_pe", "k_fp8", "v_fp8", "i64 pieces", "i32 heads", "i64 in_pitch",
-                "i64 pe_pitch", "i64 k_pitch", "i64 v_pitch", "f32 scale"] },
+      "entry": "pack_quantize<KB_T, 16>" },
     "scalar": {
       "why":   "one element to a thread, for any pitch",
       "let":   { "pieces": "tokens * heads * 320" },
-      "entry": "pack_quantize<KB_T, 1>",
-      "grid":  "ceil_div(pieces, 256)", "block": 256, "pdl": true,
-      "args":  ["k_nope", "v", "kv", "k_pe", "k_fp8", "v_fp8", "i64 pieces", "i32 heads", "i64 in_pitch",
-                "i64 pe_pitch", "i64 k_pitch", "i64 v_pitch", "f32 scale"] },
+      "entry": "pack_quantize<KB_T, 1>" },
     "chain": {
       "why":   "unfused: the key put together in memory, then both converted",
       "when":  "in_pitch * dtype_bytes % 16 == 0 && pe_pitch * dtype_bytes % 16 == 0 && k_pitch % 16 == 0 && v_pitch % 16 == 0",
       "scratch": { "key": { "bytes": "tokens * heads * 192 * dtype_bytes" } },
       "launches": [
         { "entry": "join_key<KB_T>",
-          "grid":  "ceil_div(tokens * heads * 24, 256)", "block": 256, "pdl": true,
+          "grid":  "ceil_div(tokens * heads * 24, 256)",
           "args":  ["k_nope", "kv", "k_pe", "key", "i64 tokens * heads * 24", "i32 heads", "i64 in_pitch",
                     "i64 pe_pitch"] },
         { "entry": "quantize_key<KB_T>",
-          "grid":  "ceil_div(tokens * heads * 12, 256)", "block": 256, "pdl": true,
+          "grid":  "ceil_div(tokens * heads * 12, 256)",
           "args":  ["key", "k_fp8", "i64 tokens * heads * 12", "i32 heads", "i64 k_pitch", "f32 scale"] },
         { "entry": "quantize_values<KB_T>",
-          "grid":  "ceil_div(tokens * heads * 8, 256)", "block": 256, "pdl": true,
+          "grid":  "ceil_div(tokens * heads * 8, 256)",
           "args":  ["v", "kv", "v_fp8", "i64 tokens * heads * 8", "i32 heads", "i64 in_pitch", "i64 v_pitch",
                     "f32 scale"] } ] } } }
 */
