@@ -13,9 +13,12 @@
  *     w      d = |s - m| is rounded once, and by its factor log2 e; 2 ulp of exp:
  *            (4 + 4 d) e of w. A w below 2^-126 may be flushed.
  *     v      w_a |v_a| and w_b |v_b|, each with the error of its w and 6 e for two
- * products, sum, quotient and the reciprocal; what the sum of the w is off by counts |v|
- * times; the last rounding 2 e of v. s      the same of the sum, 8 e of the logarithm
- * (within 0 and 1) and its factor, 2 e of s. Nothing where one of the two is -inf.
+ *            products, sum, quotient and the reciprocal; what the sum of the w is off
+ *            by counts |v| times; the last rounding 2 e of v.
+ *     s      the same of the sum, 8 e of the logarithm (within 0 and 1) and its factor,
+ *            2 e of s.
+ * Nothing where one of the two is -inf. Of right kernels the worst takes 0.41 of it
+ * (tools/controls/merge_state.c).
  *
  * Cost. All tensors once. */
 #include "op.h"

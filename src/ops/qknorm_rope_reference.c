@@ -12,14 +12,19 @@
  *          bound after the fact: where only the larger error reaches a midpoint, the step
  *          divided by the factor counts. round=scaled has this twice.
  *   cos    2 ulp, 2^-23 of 1; with table=dtype the step of R, as above.
- *   angle  t (10 + l + 4 f) e in radians: 4 ulp of a power for the frequency, its product
- *          with the position, both rounded; l = -ln frequency for the rounded exponent;
- * with YaRN 1 - ramp cancels, which the factor f makes up for; never more than 2, the width
- * of a circle. With angle=exact only what is lost once t is within a turn: 8 e times at
- * most pi. pair   (|y_a| + |y_b|) times that of cos and sin and 3e for the products and the
- * sum, plus sqrt(y_a^2 + y_b^2) times the angle's, all times scale; the last product. On a
- * CPU's float functions right kernels take up to a quarter of it, but for the angle in
- * fp32, where they may take half (qknorm_rope_test.c).
+ *   angle  t (10 + l + 4 f) e in radians: 4 ulp of a power for the frequency, its
+ *          product with the position, both rounded; l = -ln frequency for the rounded
+ *          exponent; with YaRN 1 - ramp cancels, which the factor f makes up for;
+ *          never more than 2, the width of a circle. With angle=exact only what is
+ *          lost once t is within a turn: 8 e times at most pi.
+ *   pair   (|y_a| + |y_b|) times that of cos and sin and 3e for the products and the
+ *          sum, plus sqrt(y_a^2 + y_b^2) times the angle's, all times scale; the last
+ *          product.
+ * Of right kernels the worst takes 0.54 of it where angles are in fp32, 0.04 where they are
+ * exact (tools/controls/qknorm_rope.c).
+ *
+ * Squares in bf16 (low_precision) count where they move r by a quarter of an ulp of the
+ * dtype and more, which shows in most elements of a head.
  *
  * A head with a NaN is NaN. With an infinity r is 0: finite elements become 0, infinite
  * ones NaN. Where the squares overflow in fp32 but not in double, or are lost below it
