@@ -312,6 +312,9 @@ static void check_command(const struct kb_options *o, struct kb_complaints *c) {
         kb_complain_option(c, "--runs", "is for kbench merge");
     if (o->all && !diff && !gate && !(run && o->baseline))
         kb_complain_option(c, "--all", "is for kbench diff and kbench gate");
+    if (run && o->baseline && (o->mode == KB_LIST || o->mode == KB_BUILD_ONLY))
+        kb_complain_option(c, "--baseline", "nothing is run by --mode %s",
+                           kb_mode_word((enum kb_mode)o->mode));
     if (run && !o->baseline && o->limits.strict)
         kb_complain_option(c, "--strict", "wants --baseline");
     if (run && !o->baseline && o->limits.cross)
