@@ -52,6 +52,9 @@ struct kb_time {
     int n_runs;                  /* 0: one run */
 };
 
+/* Whether the ceiling is that of matrix work. */
+bool kb_time_of_mma(const struct kb_time *time);
+
 enum { KB_MAX_OUTPUTS = 4, KB_MAX_SHIFTS = 2, KB_MAX_BATCH = 2 };
 
 struct kb_row {

@@ -246,7 +246,7 @@ static void time_of(struct kb_fields *f, const cJSON *object, struct kb_time *t)
     t->footprint_bytes = count_of(f, object, "footprint_bytes");
     t->gb_per_s = kb_field_number(f, object, "gb_per_s", NAN);
     t->ceiling_op = kb_field_maybe(f, object, "ceiling");
-    t->ceiling_ns = kb_field_number(f, object, "ceiling_ns", NAN);
+    t->ceiling_ns = t->ceiling_op ? kb_field_number(f, object, "ceiling_ns", NAN) : NAN;
     t->ceiling = t->ceiling_ns / t->median_ns;
     t->floor_ns = kb_field_number(f, object, "floor_ns", NAN);
     t->timer_ns = kb_field_number(f, object, "timer_ns", NAN);

@@ -341,6 +341,10 @@ out:
     return ok;
 }
 
+bool kb_time_of_mma(const struct kb_time *time) {
+    return time->ceiling_op && kb_streq(time->ceiling_op, "mma");
+}
+
 /* ---- all methods of a row ---------------------------------------------------------- */
 
 /* What limits a kernel, as far as times tell: see `kbench help methods`. A launch that does
@@ -353,7 +357,7 @@ static const char *limited_by(const struct kb_row *row, const struct kb_time *t,
 
     if (t->floor_ns > 0.7 * t->median_ns)
         return "launch";
-    if (kb_streq(t->ceiling_op, "mma"))
+    if (kb_time_of_mma(t))
         return "compute";
     if (isnan(t->ceiling))
         return few && t->floor_ns > 0.1 * t->median_ns ? "latency" : NULL;
@@ -393,7 +397,7 @@ bool kb_time_finish(struct kb_session *s, const struct kb_job *job,
     t->gb_per_s = (double)problem->bytes / t->median_ns;
     t->ceiling = t->ceiling_ns / t->median_ns;
     t->ceiling_op = kb_ceiling_op(problem);
-    bool moves = !kb_streq(t->ceiling_op, "mma");
+    bool moves = !kb_time_of_mma(t);
     if (t->ceiling > 1.05 && (!moves || is_cold(t, device))) {
         t->quality = KB_Q_SUSPECT;
         t->why =
@@ -416,7 +420,7 @@ static void audit_cold(struct kb_row *row, const struct kb_device_info *device) 
     const struct kb_time *hot = &row->times[KB_HOT];
     const struct kb_time *moving = graph->there ? graph : cold;
 
-    if (!hot->there || !(moving->ceiling >= 0.5) || kb_streq(moving->ceiling_op, "mma") ||
+    if (!hot->there || !(moving->ceiling >= 0.5) || kb_time_of_mma(moving) ||
         hot->footprint_bytes > device->l2_bytes / 4)
         return;
     if (cold->there && cold->low_ns <= hot->high_ns) {

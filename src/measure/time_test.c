@@ -330,6 +330,19 @@ ceiling_of_matrix_work_is_what_tensor_cores_take_for_as_many_flops(void **state)
     fake_free(&f);
 }
 
+static void what_is_a_ceiling_itself_has_none(void **state) {
+    (void)state;
+    const struct fake_script script = {.ns = constant};
+    struct fake f;
+    fake_open(&f, &script);
+    f.job.case_id = "silu/32x512/bf16/filter=ids/skip=1"; /* no row is computed */
+    assert_true(fake_go(&f));
+    assert_true(graph_of(&f)->there && isnan(graph_of(&f)->ceiling_ns));
+    assert_null(graph_of(&f)->ceiling_op);
+    assert_int_equal(graph_of(&f)->quality, KB_Q_OK);
+    fake_free(&f);
+}
+
 static void faster_than_the_stream_kernel_is_suspect_past_the_cache(void **state) {
     (void)state;
     const struct fake_script faster = {.ns = constant, .stream_ns = 1051};
@@ -851,6 +864,7 @@ int main(void) {
         cmocka_unit_test(block_medians_are_all_samples_where_there_are_few),
         cmocka_unit_test(a_device_that_was_just_busy_is_not_warmed_up_again),
         cmocka_unit_test(ceiling_is_the_stream_kernels_time_over_this),
+        cmocka_unit_test(what_is_a_ceiling_itself_has_none),
         cmocka_unit_test(
             ceiling_of_matrix_work_is_what_tensor_cores_take_for_as_many_flops),
         cmocka_unit_test(faster_than_the_stream_kernel_is_suspect_past_the_cache),

@@ -26,7 +26,7 @@ static struct kb_tally_device *device_of(struct kb_tally *tally, const char *id)
 /* What a ceiling says of the device: bytes, or flops, over its time. */
 static void add_ceiling(struct kb_tally_device *device, const struct kb_row *row,
                         const struct kb_time *t) {
-    bool moves = !t->ceiling_op || !kb_streq(t->ceiling_op, "mma");
+    bool moves = !kb_time_of_mma(t);
     double *best = moves ? &device->stream_gb_per_s : &device->mma_gflop_per_s;
     double rate = (double)(moves ? row->bytes : row->flops) / t->ceiling_ns;
     if (isfinite(rate) && rate > *best)
