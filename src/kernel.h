@@ -162,7 +162,7 @@ struct kb_plan {
      * parameters), this plan's own among them: what the host backend puts in one
      * translation unit. Only this plan's own where the source itself uses the macros. */
     struct kb_strings all_entries;
-    bool alone; /* nothing else of the file is expected: its own entries will do */
+    bool alone;        /* nothing else of the file is expected: its own entries will do */
     const char *label; /* the case's id, for files and profilers; NULL: of no case */
 };
 
@@ -192,9 +192,9 @@ bool kb_plan_default(const struct kb_kernel *kernel, const struct kb_problem *pr
                      struct kb_arena *arena, struct kb_plan *out, struct kb_err *err);
 
 /* ---- builds ---------------------------------------------------------------------------
- * A named set of compiler flags. `precise` is "-std=c++17". A macro of the kernel's contract
- * that its flags set (-DKB_THREADS=128) has that value in the contract's expressions, too;
- * "precise+KB_THREADS=128" is precise with that flag. */
+ * A named set of compiler flags. `precise` is "-std=c++17". A macro of the kernel's
+ * contract that its flags set (-DKB_THREADS=128) has that value in the contract's
+ * expressions, too; "precise+KB_THREADS=128" is precise with that flag. */
 struct kb_build {
     const char *name;
     struct kb_strings flags; /* resolved for sm */
@@ -202,8 +202,8 @@ struct kb_build {
     bool from_nvcc;          /* aot, aot-fast-math */
 };
 /* "precise", "fast-math", "auto" (fast-math below sm_100), "aot", "aot-fast-math" or
- * NAME=FLAGS, each with +MACRO=VALUE behind its name any number of times. `trusted` flags (the user's own command line) are not held against the
- * allow-list. */
+ * NAME=FLAGS, each with +MACRO=VALUE behind its name any number of times. `trusted` flags
+ * (the user's own command line) are not held against the allow-list. */
 bool kb_build_parse(const char *text, bool trusted, struct kb_arena *arena,
                     struct kb_build *out, struct kb_err *err);
 void kb_build_resolve(struct kb_build *build, int64_t sm, struct kb_arena *arena);

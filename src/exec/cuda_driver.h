@@ -64,7 +64,7 @@
 /* Those that a later driver than 12.0 brings; NULL where it is older. */
 #define KB_CUDA_LATER(X)                                                                   \
     X(FuncGetParamInfo, "cuFuncGetParamInfo") /* 12.4 */                                   \
-    X(ProfilerStart, "cuProfilerStart") /* of all drivers, but not of all stand-ins */      \
+    X(ProfilerStart, "cuProfilerStart") /* of all drivers, but not of all stand-ins */     \
     X(ProfilerStop, "cuProfilerStop")
 
 struct kb_cuda {

@@ -206,8 +206,8 @@ void kb_entries_all(const struct kb_kernel *kernel, const struct kb_expr_env *de
     for (size_t o = 0; o < kernel->ops.count; o++)
         for (int i = 0; i < kernel->n_variants; i++) {
             const struct kb_variant *v = &kernel->variants[i];
-            bool here = !v->lacks &&
-                        (!v->backends.count || kb_strings_has(&v->backends, "host"));
+            bool here =
+                !v->lacks && (!v->backends.count || kb_strings_has(&v->backends, "host"));
             struct turns t = {
                 .v = *v, .device = device, .arena = arena, .scrap = &scrap, .out = out};
             if (!here || !kb_arch_takes(v->arch, device->sm) ||
