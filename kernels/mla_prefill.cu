@@ -9,8 +9,9 @@
 //           value on its way; in 8 bits keys and outputs are then in another order inside a
 //           fragment, which no sum minds. The next keys arrive while these are worked on.
 //           On an H200, 16 heads and 4096 keys, no mask: 211 TFLOP/s in e4m3, which sm_90
-//           unpacks to fp16 for mma.sync, 234 in bf16 (on an H100 207 and 216). Three blocks to an SM spill and were
-//           slower by 3 % and 20 %; without stages, and value transposed by hand, 101 and 65.
+//           unpacks to fp16 for mma.sync, 234 in bf16; on an H100 207 and 216. Three blocks
+//           to an SM spill and were slower by 3 % and 20 %; without stages, and value
+//           transposed by hand, 101 and 65.
 // simt    - one warp to a query and head, 32 keys at a time, all in fp32.
 // chunked - a prefix in two chunks, as serving engines have it: the new tokens among
 //           themselves, then each chunk without a mask, merged by their lse.
