@@ -6,7 +6,8 @@
  * zeros    query is 0: every key weighs the same, exactly
  * Where scores are made to measure, query is 1 and key is 0 but for some of its first
  * elements, so that the score is scale times their sum; value is normal:
- * sparse   one key in 64 is 1.5 all along: some 20 above the others
+ * sparse   one key in 64 is 1.5, 1.375, ... 1 all along, by turns: some 20 above the
+ *          others. Were they equal, values might cancel, and nothing be left to tell
  * steps    keys rise from -2 to 2 along the sequence: the maximum moves with every tile
  * edges    76 ones, then 78, more for every 64 keys: 7.9 and 8.1 in units of log 2, on both
  *          sides of where kernels begin to rescale
@@ -26,7 +27,7 @@ static bool is_measured(enum kb_fill fill) {
 static double measured_key(enum kb_fill fill, int64_t j, int64_t n, int64_t d) {
     switch (fill) {
     case KB_FILL_SPARSE:
-        return j % 64 == 5 % n ? 1.5 : 0;
+        return j % 64 == 5 % n ? 1.5 - 0.125 * (double)(j / 64 % 5) : 0;
     case KB_FILL_STEPS:
         return d < 8 ? 0 : -2 + 4 * (double)j / (double)n;
     case KB_FILL_EDGES: {

@@ -20,7 +20,7 @@
  *   pair   (|y_a| + |y_b|) times that of cos and sin and 3e for the products and the
  *          sum, plus sqrt(y_a^2 + y_b^2) times the angle's, all times scale; the last
  *          product.
- * Of right kernels the worst takes 0.54 of it where angles are in fp32, 0.04 where they are
+ * Of right kernels the worst takes 0.54 of it where angles are in fp32, 0.13 where they are
  * exact (tools/controls/qknorm_rope.c).
  *
  * Squares in bf16 (low_precision) count where they move r by a quarter of an ulp of the
