@@ -290,8 +290,8 @@ static const struct kb_smallest *shrink(const struct kb_run *run, int device,
     return kb_shrink(&how, job, row, arena);
 }
 
-/* A worker of its own for one job; meanwhile it stands in the fleet, where Ctrl-C finds it.
- */
+/* A job in a new process, which takes the place of the one before: two of them on a GPU
+ * would disturb each other. Where none can be had, run->err says why. */
 struct again {
     struct kb_run *run;
     int device;
@@ -301,25 +301,24 @@ static bool run_again(void *context, const struct kb_job *job, struct kb_arena *
                       struct kb_row *row) {
     const struct again *again = context;
     struct kb_run *run = again->run;
-    struct kb_worker **place = &run->fleet.workers[again->device], *usual = *place;
-    struct kb_worker *fresh = NULL;
-    struct kb_err err = {0};
+    struct kb_worker **place = &run->fleet.workers[again->device], *before = *place;
     int64_t timeout_ms = (int64_t)run->options->timeout_ms;
-    if (kb_interrupted() ||
-        !kb_worker_start(&run->fleet.options[again->device], &fresh, &err))
+    *place = NULL; /* Ctrl-C looks here at any time */
+    kb_worker_end(before);
+    struct kb_worker *fresh = NULL;
+    if (!kb_worker_start(&run->fleet.options[again->device], &fresh, &run->err))
         return false;
     *place = fresh;
-    bool ok =
-        kb_worker_run(fresh, job, timeout_ms ? timeout_ms : TIMEOUT_MS, arena, row, &err);
-    *place = usual;
-    kb_worker_end(fresh);
-    return ok && !kb_interrupted();
+    return !kb_interrupted() &&
+           kb_worker_run(fresh, job, timeout_ms ? timeout_ms : TIMEOUT_MS, arena, row,
+                         &run->err) &&
+           !kb_interrupted();
 }
 
 /* What looks slower than the baseline is measured again. */
 static void look_again(struct kb_run *run, const struct kb_job *jobs, int n,
                        struct kb_arena *arenas, struct kb_row *rows) {
-    for (int i = 0; run->baseline.there && i < run->fleet.n * n; i++) {
+    for (int i = 0; run->baseline.there && !run->err.kind && i < run->fleet.n * n; i++) {
         struct again context = {run, i / n};
         const struct kb_again again = {run_again, &context};
         kb_baseline_look(&run->baseline, run->options, &run->facts.devices[i / n], &jobs[i],
@@ -366,7 +365,7 @@ static bool run_jobs(struct kb_run *run, const struct kb_job *jobs, int n,
     if (ok)
         look_again(run, own, n, arenas, rows);
     for (int i = 0; ok && i < run->fleet.n * n; i++)
-        if (is_to_shrink(run, &rows[i]))
+        if (run->fleet.workers[i / n] && is_to_shrink(run, &rows[i]))
             rows[i].smallest = shrink(run, i / n, &own[i], &rows[i], &arenas[i / n]);
     ok = ok && emit_rows(run, rows, n);
     if (ok && run->side_by_side && run->screens && !run->single && !kb_interrupted())
@@ -374,7 +373,7 @@ static bool run_jobs(struct kb_run *run, const struct kb_job *jobs, int n,
     for (int i = 0; i < run->fleet.n; i++)
         kb_arena_reset(&arenas[i]);
     kb_arena_free(&arena);
-    return ok && !run->stopped && !kb_interrupted();
+    return ok && !run->err.kind && !run->stopped && !kb_interrupted();
 }
 
 /* Compile what a batch needs, once for each kind of device. */
