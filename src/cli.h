@@ -4,7 +4,7 @@
 #ifndef KB_CLI_H
 #define KB_CLI_H
 
-#include "diff.h"
+#include "gate.h"
 
 /* All of kbench but its workers. Returns the exit status. */
 int kb_cli_main(int argc, char **argv);

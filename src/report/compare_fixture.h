@@ -3,7 +3,7 @@
 #ifndef KB_COMPARE_FIXTURE_H
 #define KB_COMPARE_FIXTURE_H
 
-#include "diff.h"
+#include "gate.h"
 
 #include <math.h>
 #include <stdarg.h>

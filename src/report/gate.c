@@ -1,5 +1,5 @@
 /* gate.c - whether a new report is wrong, slower or less exact than a baseline. */
-#include "diff.h"
+#include "gate.h"
 
 #include <math.h>
 #include <string.h>

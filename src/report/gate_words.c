@@ -1,4 +1,5 @@
 /* gate_words.c - what a gate found: its screen, its last line, its JSON. */
+#include "gate.h"
 #include "report/compare_words.h"
 
 #include <math.h>

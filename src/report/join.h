@@ -2,7 +2,7 @@
 #ifndef KB_REPORT_JOIN_H
 #define KB_REPORT_JOIN_H
 
-#include "diff.h"
+#include "gate.h"
 
 /* Into `time`, a copy of one of `items`: the times of n runs as one. `bytes`: that a launch
  * moves; NAN: not known. */

@@ -1,8 +1,8 @@
 /* compare.c - two reports, cut from one input at its first NUL, read back and held against
  * each other: whatever stands in them, the diff is the same from both sides, the gate
  * passes nothing that is no time, and what is shown is clean. */
-#include "diff.h"
 #include "fuzz.h"
+#include "gate.h"
 
 #include <math.h>
 
