@@ -82,7 +82,8 @@ void kb_speed_paired(const double *a_ns, const double *b_ns, int64_t n, uint64_t
 /* That test alone: how likely differences are to lie on one side as much as these, where
  * each has either sign with the same chance. */
 double kb_signed_ranks_p(const double *d, int64_t n);
-/* No interval is narrower than what the timer can tell: `tick` is relative. */
+/* No interval is narrower than what the timer can tell: `tick` is relative. Where there is
+ * none there stays none. */
 void kb_speed_widen(struct kb_speed *speed, double tick);
 
 #endif

@@ -67,6 +67,8 @@ enum kb_speed_verdict kb_speed_judge(const struct kb_speed *s,
 }
 
 void kb_speed_widen(struct kb_speed *speed, double tick) {
+    if (isnan(speed->low) || isnan(speed->high)) /* which fmin and fmax take for nothing */
+        return;
     speed->low = fmin(speed->low, speed->ratio / (1 + tick));
     speed->high = fmax(speed->high, speed->ratio * (1 + tick));
 }

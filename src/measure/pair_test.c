@@ -293,6 +293,17 @@ static void interval_is_no_narrower_than_the_tick(void **state) {
     assert_near(s.low, 1 / 1.02, 1e-12);
 }
 
+static void a_tick_makes_no_interval_where_there_is_none(void **state) {
+    const double a[] = {1000, 1000, 1000}, b[] = {1001, 1001, 1001};
+    const struct kb_speed_rule rule = kb_speed_rule_for(1);
+    struct kb_speed s;
+    (void)state;
+    kb_speed_paired(a, b, 3, 1, &s);
+    kb_speed_widen(&s, 0.001);
+    assert_true(isnan(s.low) && isnan(s.high));
+    assert_int_equal(kb_speed_judge(&s, &rule), KB_UNCLEAR);
+}
+
 static void words_come_back(void **state) {
     enum kb_speed_verdict v;
     (void)state;
@@ -319,6 +330,7 @@ int main(void) {
         cmocka_unit_test(verdicts_turn_at_the_margin),
         cmocka_unit_test(more_rows_want_a_smaller_p),
         cmocka_unit_test(interval_is_no_narrower_than_the_tick),
+        cmocka_unit_test(a_tick_makes_no_interval_where_there_is_none),
         cmocka_unit_test(words_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
