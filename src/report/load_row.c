@@ -271,8 +271,11 @@ static bool reason(struct reading *r) {
     return true;
 }
 
+/* A number, or a text where a number would not hold it. */
 static bool seed(struct reading *r) {
     struct kb_slice value;
+    if (kb_pull_peek(r->p) == KB_PULL_TEXT)
+        return kb_pull_text(r->p, r->arena, &r->out->seed);
     if (!kb_pull_skip(r->p, &value))
         return false;
     r->out->seed = kb_arena_strndup(r->arena, value.text, value.len);

@@ -60,6 +60,11 @@ odd() {
     on_host --rerun again.json
     status_is 4
     says 'kbench: error: --rerun: again.json: no case selected: nothing failed in it'
+    # A seed that no JSON number holds.
+    jq '.rows |= map(.seed = "18446744073709551615")' r.json >large.json
+    on_host --rerun large.json --kernel odd.cu -o again.json
+    status_is 0
+    jq -e '.rows | length > 0 and all(.seed == "18446744073709551615")' again.json
 }
 
 @test "--rerun opens no path of a report and takes no flags from it" {
