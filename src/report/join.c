@@ -14,117 +14,6 @@ struct joining {
     int64_t count[KB_VERDICT_COUNT];
 };
 
-/* ---- heads -----------------------------------------------------------------------------
- */
-
-static cJSON *copy_of(const cJSON *item) {
-    cJSON *copy = cJSON_Duplicate(item, true);
-    if (!copy)
-        kb_out_of_memory();
-    return copy;
-}
-
-static const char *text_at(const cJSON *object, const char *name) {
-    const char *text = cJSON_GetStringValue(kb_json_get(object, name));
-    return text ? text : "";
-}
-
-/* What a head has, as it has it. */
-static void add_known(cJSON *head, const cJSON *from, const char *name) {
-    if (kb_json_get(from, name))
-        kb_json_add(head, name, copy_of(kb_json_get(from, name)));
-}
-
-/* A fact of a run, which a journal may have at its end. */
-static const cJSON *fact(const struct kb_loaded *r, const char *name) {
-    const cJSON *item = kb_json_get(r->end.root, name);
-    return item ? item : kb_json_get(r->head.root, name);
-}
-
-/* Devices of all, by id; what a journal's end knows of them as well. */
-static void add_devices(const struct kb_loaded *r, cJSON *devices) {
-    const cJSON *item, *member;
-    for (int pass = 0; pass < 2; pass++) {
-        const cJSON *root = pass ? r->end.root : r->head.root;
-        cJSON_ArrayForEach(item, kb_json_get(root, "devices")) {
-            cJSON *there = NULL, *device;
-            cJSON_ArrayForEach(
-                device, devices) if (kb_streq(text_at(device, "id"), text_at(item, "id")))
-                there = device;
-            if (!there && pass == 0)
-                kb_json_push(devices, copy_of(item));
-            if (!there)
-                continue;
-            cJSON_ArrayForEach(member, item) if (!kb_json_get(there, member->string))
-                kb_json_add(there, member->string, copy_of(member));
-        }
-    }
-}
-
-static void add_builds(const struct kb_loaded *r, cJSON *builds) {
-    const cJSON *item;
-    cJSON_ArrayForEach(
-        item, kb_json_get(r->head.root, "builds")) if (!kb_json_get(builds, item->string))
-        kb_json_add(builds, item->string, copy_of(item));
-}
-
-/* What a report is of: those that it was joined of, if it was. */
-static void add_parts(const struct kb_loaded *r, cJSON *parts) {
-    static const char *const names[] = {"kbench", "started", "seconds", "command"};
-    const cJSON *own = kb_json_get(r->head.root, "parts"), *item;
-    cJSON_ArrayForEach(item, own) kb_json_push(parts, copy_of(item));
-    if (own)
-        return;
-    cJSON *part = kb_json_object();
-    kb_json_add_text(part, "file", r->name);
-    for (size_t i = 0; i < KB_COUNT(names); i++)
-        if (fact(r, names[i]))
-            kb_json_add(part, names[i], copy_of(fact(r, names[i])));
-    kb_json_push(parts, part);
-}
-
-static cJSON *count_item(const struct joining *j) {
-    cJSON *count = kb_json_object();
-    for (int v = 0; v < KB_VERDICT_COUNT; v++)
-        kb_json_add_i64(count, kb_verdict_key((enum kb_verdict)v), j->count[v]);
-    return count;
-}
-
-/* The first report's head, with what the others add. */
-static cJSON *head_of(enum kb_join how, const struct kb_loaded *reports, int n,
-                      const struct joining *j) {
-    cJSON *head = kb_json_object(), *devices = kb_json_array(), *builds = kb_json_object(),
-          *parts = kb_json_array();
-    const cJSON *first = reports[0].head.root;
-    double seconds = 0;
-    bool complete = true;
-    int runs = 0;
-    for (int i = 0; i < n; i++) {
-        const cJSON *spent = fact(&reports[i], "seconds");
-        seconds += cJSON_IsNumber(spent) ? spent->valuedouble : 0;
-        complete = complete && reports[i].complete;
-        runs += reports[i].n_runs;
-        add_devices(&reports[i], devices);
-        add_builds(&reports[i], builds);
-        add_parts(&reports[i], parts);
-    }
-    kb_json_add_text(head, "schema", KB_REPORT_SCHEMA);
-    add_known(head, first, "kbench");
-    kb_json_add_bool(head, "complete", complete);
-    add_known(head, first, "command");
-    add_known(head, first, "started");
-    kb_json_add_f64(head, "seconds", seconds, 6);
-    kb_json_add(head, "count", count_item(j));
-    add_known(head, first, "host");
-    kb_json_add(head, "devices", devices);
-    kb_json_add(head, "builds", builds);
-    kb_json_add(head, "parts", parts);
-    if (how == KB_JOIN_RUNS || reports[0].n_runs > 1)
-        kb_json_add_i64(head, "runs", how == KB_JOIN_RUNS ? runs : reports[0].n_runs);
-    add_known(head, first, "updates");
-    return head;
-}
-
 /* ---- rows ------------------------------------------------------------------------------
  */
 
@@ -218,7 +107,7 @@ static bool join_row(struct joining *j, const struct kb_loaded *reports,
                                reports[r].text.data + row->entries[r]->at,
                                row->entries[r]->size, err);
     const struct kb_entry *entry = row->entries[worst];
-    cJSON *times = ok ? copy_of(docs[worst].root) : NULL, *root = times;
+    cJSON *times = ok ? kb_join_copy(docs[worst].root) : NULL, *root = times;
     for (int i = 0; ok && i < entry->n_times; i++) {
         enum kb_method method = entry->times[i].method;
         times = cJSON_GetObjectItemCaseSensitive(root, "times");
@@ -317,24 +206,31 @@ static bool is_same_device(const struct kb_loaded *a, const struct kb_loaded *b,
     return true;
 }
 
-static bool are_apart(const struct kb_loaded *reports, int n, struct kb_arena *arena,
-                      struct kb_err *err) {
-    for (int i = 0; i < n; i++)
-        for (int k = i + 1; k < n; k++) {
-            const struct kb_side a = {.report = &reports[i]}, b = {.report = &reports[k]};
-            struct kb_pairs pairs;
-            if (!is_same_device(&reports[i], &reports[k], err))
-                return false;
-            kb_pairs_make(&a, &b, NULL, 0, KB_RELAX_NONE, arena, &pairs);
-            for (size_t p = 0; p < pairs.n; p++)
-                if (pairs.items[p].a && pairs.items[p].b)
-                    return kb_fail(err, KB_INPUT,
-                                   "%s stands in %s and in %s: kbench merge --runs joins "
-                                   "runs of the same cases",
-                                   pairs.items[p].a->case_id, reports[i].name,
-                                   reports[k].name);
-        }
+static bool share_no_row(const struct kb_loaded *a, const struct kb_loaded *b,
+                         struct kb_arena *arena, struct kb_err *err) {
+    const struct kb_side side_a = {.report = a}, side_b = {.report = b};
+    struct kb_pairs pairs;
+    kb_pairs_make(&side_a, &side_b, NULL, 0, KB_RELAX_NONE, arena, &pairs);
+    for (size_t p = 0; p < pairs.n; p++)
+        if (pairs.items[p].a && pairs.items[p].b)
+            return kb_fail(err, KB_INPUT,
+                           "%s stands in %s and in %s: kbench merge --runs joins runs of "
+                           "the same cases",
+                           pairs.items[p].a->case_id, a->name, b->name);
     return true;
+}
+
+static bool are_apart(const struct kb_loaded *reports, int n, struct kb_err *err) {
+    struct kb_arena arena = {0}; /* of two parts at a time, of which there are n^2 */
+    bool ok = true;
+    for (int i = 0; ok && i < n; i++)
+        for (int k = i + 1; ok && k < n; k++) {
+            ok = is_same_device(&reports[i], &reports[k], err) &&
+                 share_no_row(&reports[i], &reports[k], &arena, err);
+            kb_arena_reset(&arena);
+        }
+    kb_arena_free(&arena);
+    return ok;
 }
 
 static void put_parts(struct joining *j, const struct kb_loaded *reports, int n) {
@@ -348,6 +244,14 @@ static void put_parts(struct joining *j, const struct kb_loaded *reports, int n)
 
 /* ---- files -----------------------------------------------------------------------------
  */
+
+/* A head that is taken over has the keys that its writer gave it. */
+static void put_key(const char *key, struct kb_buf *out) {
+    cJSON *name = kb_json_text_item(key);
+    kb_json_print(name, out);
+    kb_buf_puts(out, ": ");
+    cJSON_Delete(name);
+}
 
 /* The counts come before the rows in a report, so that it is begun when they are known. */
 static bool finish(struct joining *j, const cJSON *head, const char *path,
@@ -363,7 +267,7 @@ static bool finish(struct joining *j, const cJSON *head, const char *path,
     } else {
         kb_buf_puts(&text, "{ ");
         cJSON_ArrayForEach(item, head) {
-            kb_buf_printf(&text, "\"%s\": ", item->string);
+            put_key(item->string, &text);
             kb_json_print(item, &text);
             kb_buf_puts(&text, ",\n  ");
         }
@@ -395,7 +299,7 @@ bool kb_join_write(enum kb_join how, const struct kb_loaded *reports, int n,
     for (int i = 0; ok && i < n; i++)
         ok = has_no_twice(&reports[i], err);
     if (how == KB_JOIN_PARTS)
-        ok = ok && are_apart(reports, n, &arena, err);
+        ok = ok && are_apart(reports, n, err);
     else
         ok = ok && gather_runs(reports, n, &arena, &rows, note, err);
     if (ok && how == KB_JOIN_PARTS)
@@ -403,7 +307,7 @@ bool kb_join_write(enum kb_join how, const struct kb_loaded *reports, int n,
     for (size_t i = 0; ok && i < rows.n; i++)
         ok = join_row(&j, reports, &rows.rows[i], n, err);
     if (ok) {
-        cJSON *head = head_of(how, reports, n, &j);
+        cJSON *head = kb_join_head(how, reports, n, j.count);
         ok = finish(&j, head, path, err);
         cJSON_Delete(head);
     }
@@ -415,6 +319,12 @@ bool kb_join_write(enum kb_join how, const struct kb_loaded *reports, int n,
 
 /* ---- a baseline in another's place -----------------------------------------------------
  */
+
+/* In place of what has that name: a report with a key twice could not be read. */
+static void put_member(cJSON *head, const char *name, cJSON *item) {
+    cJSON_DeleteItemFromObjectCaseSensitive(head, name);
+    kb_json_add(head, name, item);
+}
 
 static void add_update(cJSON *updates, const struct kb_loaded *fresh, const char *reason) {
     struct kb_arena arena = {0};
@@ -431,15 +341,15 @@ static void add_update(cJSON *updates, const struct kb_loaded *fresh, const char
 bool kb_baseline_update(const struct kb_loaded *base, const struct kb_loaded *fresh,
                         const char *reason, const char *path, struct kb_err *err) {
     struct joining j = {.lines = kb_ends_with(path, ".jsonl")};
-    cJSON *head = copy_of(fresh->head.root);
+    cJSON *head = kb_join_copy(fresh->head.root);
     const cJSON *before = kb_json_get(base->head.root, "updates"), *item;
-    cJSON *updates = before ? copy_of(before) : kb_json_array();
+    cJSON *updates = before ? kb_join_copy(before) : kb_json_array();
     add_update(updates, fresh, reason);
     cJSON_ArrayForEach(item, fresh->end.root) { /* of a journal; devices stay the head's */
         if (!kb_streq(item->string, "devices"))
-            kb_json_add(head, item->string, copy_of(item));
+            put_member(head, item->string, kb_join_copy(item));
     }
-    kb_json_add(head, "updates", updates);
+    put_member(head, "updates", updates);
     put_parts(&j, fresh, 1);
     bool ok = finish(&j, head, path, err);
     cJSON_Delete(head);

@@ -183,6 +183,36 @@ static void a_baseline_keeps_the_reason_of_every_update(void **state) {
     unlink(path);
 }
 
+static void a_baseline_can_be_read_whatever_the_head_of_the_new_report_holds(void **state) {
+    (void)state;
+    static const char text[] =
+        "{\"schema\":\"kbench-report/1\",\"a\\\"b\\\\\":1,"
+        "\"updates\":[{\"reason\":\"of another baseline\"}]}\n"
+        "{\"case\":\"s/1/b\",\"device\":\"0\",\"verdict\":\"PASS\"}\n"
+        "{\"complete\":true,\"schema\":\"kbench-report/1\"}\n";
+    const struct made_row row = {.case_id = "s/1/b", .ns = 1000};
+    struct kb_loaded base, fresh;
+    struct kb_err err = {0};
+    struct kb_buf copy = {0};
+    char path[64];
+    temporary(path);
+    make_report("NVIDIA H200", 1, &row, 1, &base);
+    kb_buf_puts(&copy, text);
+    assert_true(kb_loaded_of_text("fresh.jsonl", &copy, &fresh, &err));
+    assert_true(kb_baseline_update(&base, &fresh, "why", path, &err));
+    kb_loaded_free(&base);
+    if (!kb_loaded_read(path, &base, &err))
+        fail_msg("%s", err.msg);
+    assert_non_null(kb_json_get(base.head.root, "a\"b\\"));
+    const cJSON *updates = kb_json_get(base.head.root, "updates");
+    assert_int_equal(cJSON_GetArraySize(updates), 1);
+    assert_string_equal(kb_json_get(cJSON_GetArrayItem(updates, 0), "reason")->valuestring,
+                        "why");
+    kb_loaded_free(&base);
+    kb_loaded_free(&fresh);
+    unlink(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_become_one_row_with_the_median_of_their_medians),
@@ -190,6 +220,7 @@ int main(void) {
         cmocka_unit_test(parts_are_joined_and_a_row_in_two_of_them_is_refused),
         cmocka_unit_test(the_worst_verdict_of_the_runs_is_the_row_s),
         cmocka_unit_test(a_baseline_keeps_the_reason_of_every_update),
+        cmocka_unit_test(a_baseline_can_be_read_whatever_the_head_of_the_new_report_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
