@@ -216,6 +216,10 @@ static void check_options(const struct kb_worker_options *options) {
     assert_true(back.exec.launch_ms == options->exec.launch_ms);
     assert_true(back.exec.memory_limit == options->exec.memory_limit);
     assert_int_equal(back.exec.verbose, options->exec.verbose);
+    assert_same_text(back.exec.dump_ptx, options->exec.dump_ptx);
+    assert_same_text(back.exec.dump_sass, options->exec.dump_sass);
+    assert_same_text(back.exec.keep, options->exec.keep);
+    assert_int_equal(back.exec.profile, options->exec.profile);
     kb_buf_free(&text);
     kb_arena_free(&arena);
 }
@@ -230,7 +234,11 @@ static const struct kb_worker_options full_options = {
              .compile_ms = INT64_MAX,
              .launch_ms = (INT64_C(1) << 53) + 1,
              .memory_limit = (size_t)INT64_MAX - 1,
-             .verbose = true},
+             .verbose = true,
+             .dump_ptx = "a folder/ptx",
+             .dump_sass = "sass",
+             .keep = "kept",
+             .profile = true},
 };
 
 static void every_option_of_a_worker_comes_back(void **state) {
@@ -246,7 +254,7 @@ static void options_without_a_field_name_it(void **state) {
     struct kb_buf text = {0};
 
     kb_worker_options_print(&full_options, &text);
-    check_fields(&text, "sanitize", read_options);
+    check_fields(&text, "sanitize,dump_ptx,dump_sass,keep", read_options);
     kb_buf_free(&text);
 }
 
