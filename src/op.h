@@ -162,7 +162,9 @@ struct kb_op {
     void (*peer_tolerance)(enum kb_dtype dtype, enum kb_dtype out, double *atol,
                            double *rtol);
     /* Optional: what element `i` of output `t` is made of, at most KB_MAX_SOURCES numbers;
-     * returns how many. NULL: the element of each input that is as large as the output. */
+     * returns how many: as many and the same of each element, but 0 of one that is no
+     * result (between rows, padding). NULL: the element of each input that is as large as
+     * the output. */
     int (*sources)(const struct kb_problem *p, const void *const *in, int t, int64_t i,
                    struct kb_source *out);
     /* Rows that know nothing of each other: the name that counts them (of an axis or of a

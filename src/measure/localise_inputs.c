@@ -106,13 +106,18 @@ static void look(const struct kb_compare_args *args, const struct kb_mask *mask,
     g->values = calloc((size_t)SAMPLE * KB_MAX_SOURCES, sizeof *g->values);
     if (!places || !g->values)
         kb_out_of_memory();
-    g->n = kb_set_sample(&mask->set, wrong, g->of, SAMPLE, places);
-    for (int64_t i = 0; i < g->n; i++) {
-        g->rows += i == 0 || places[i] / mask->columns != places[i - 1] / mask->columns;
-        l->n_sources = kb_problem_sources(args->problem, args->in, args->tensor,
-                                          kb_mask_flat(mask, places[i]), l->sources);
-        for (int s = 0; s < l->n_sources; s++)
-            g->values[s * SAMPLE + i] = l->sources[s].value;
+    int64_t n = kb_set_sample(&mask->set, wrong, g->of, SAMPLE, places), row = -1;
+    for (int64_t i = 0; i < n; i++) {
+        int n_sources = kb_problem_sources(args->problem, args->in, args->tensor,
+                                           kb_mask_flat(mask, places[i]), l->sources);
+        if (!n_sources) /* no result, but what lies between */
+            continue;
+        l->n_sources = n_sources;
+        g->rows += places[i] / mask->columns != row;
+        row = places[i] / mask->columns;
+        for (int s = 0; s < n_sources; s++)
+            g->values[s * SAMPLE + g->n] = l->sources[s].value;
+        g->n++;
     }
     free(places);
 }
@@ -301,9 +306,10 @@ static void count_all(const struct kb_compare_args *args, const struct kb_mask *
 
     n[0] = n[1] = 0;
     for (int64_t place = 0; place < mask->set.n; place++) {
-        kb_problem_sources(args->problem, args->in, args->tensor, kb_mask_flat(mask, place),
-                           sources);
-        n[kb_set_has(&mask->set, place)] += has(p, sources[source].value);
+        int n_sources = kb_problem_sources(args->problem, args->in, args->tensor,
+                                           kb_mask_flat(mask, place), sources);
+        if (source < n_sources)
+            n[kb_set_has(&mask->set, place)] += has(p, sources[source].value);
     }
 }
 

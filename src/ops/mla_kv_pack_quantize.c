@@ -185,8 +185,9 @@ static void reference(const struct kb_problem *p, const void *const *in,
 static int sources(const struct kb_problem *p, const void *const *in, int t, int64_t i,
                    struct kb_source *out) {
     struct rows r = rows_of(p->c, t);
-    *out = (struct kb_source){"its element", p->c->dtype,
-                              is_between(&r, i) ? 0 : source_value(p, in, t, i)};
+    if (is_between(&r, i))
+        return 0;
+    *out = (struct kb_source){"its element", p->c->dtype, source_value(p, in, t, i)};
     return 1;
 }
 

@@ -94,13 +94,12 @@ int kb_smq_sources(const struct kb_problem *p, const void *const *in, int t, int
         place = kb_smq_place_of(&q, i);
         token = place.expert * q.rows + place.row;
     }
-    if (place.row < q.rows && place.group < q.groups) {
-        if (!code)
-            col = largest_of(&q, input, token, place.group);
-        out[n++] =
-            source_of("gate", q.dtype, input, kb_smq_half(&q, token, KB_SMQ_GATE) + col);
-        out[n++] = source_of("up", q.dtype, input, kb_smq_half(&q, token, KB_SMQ_UP) + col);
-    }
+    if (place.row >= q.rows || place.group >= q.groups)
+        return 0;
+    if (!code)
+        col = largest_of(&q, input, token, place.group);
+    out[n++] = source_of("gate", q.dtype, input, kb_smq_half(&q, token, KB_SMQ_GATE) + col);
+    out[n++] = source_of("up", q.dtype, input, kb_smq_half(&q, token, KB_SMQ_UP) + col);
     if (code && scales)
         out[n++] = source_of("y_s", p->tensors[KB_SMQ_SCALES].dtype, scales,
                              kb_smq_element_of(&q, place));
