@@ -75,6 +75,7 @@ static inline void sample_time(struct kb_row *row, enum kb_method method, double
         .sets = 741,
         .footprint_bytes = 188937216,
         .gb_per_s = method == KB_GRAPH ? 254976 / ns : NAN,
+        .ceiling_op = method == KB_GRAPH ? "stream" : NULL,
         .ceiling_ns = method == KB_GRAPH ? ns * 0.97 : NAN,
         .ceiling = method == KB_GRAPH ? 0.97 : NAN,
         .floor_ns = method == KB_GRAPH ? 490 : 3650,
