@@ -20,7 +20,8 @@
     X(KB_GATE_COARSER, "COARSER", "coarser", 2, "right, with an error past the limit")     \
     X(KB_GATE_MISTRUSTED, "MISTRUSTED", "mistrusted", 3, "its rule proves nothing")        \
     X(KB_GATE_INVALID, "INVALID", "invalid", 3,                                            \
-      "a time that is null, 0, negative or not to be believed, or a row that is there "    \
+      "a time that is null, 0, negative or not to be believed, an error that is not "      \
+      "told any more, or a row that is there "                                             \
       "twice")                                                                             \
     X(KB_GATE_UNCLEAR, "UNCLEAR", "unclear", 0,                                            \
       "a slowdown past the limit is neither found nor ruled out (exit 3 with --strict)")   \
@@ -59,6 +60,8 @@ void kb_gate_make(const struct kb_loaded *base, const struct kb_loaded *fresh,
                   const struct kb_limits_of_gate *limits, const enum kb_method *methods,
                   int n_methods, kb_gate_scope *scope, const void *context,
                   struct kb_arena *arena, struct kb_gate *out);
+/* Whether a row of both was run: two that were skipped tell nothing. */
+bool kb_gate_has_checked(const struct kb_gate *gate);
 int kb_gate_status(const struct kb_gate *gate);
 /* Whether a median is past the limit: more than it, and not by a rounding error. */
 bool kb_is_past(double base_ns, double ns, double limit);

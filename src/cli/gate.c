@@ -24,7 +24,48 @@ static bool is_right(const struct kb_loaded *report) {
     return report->n_rows > 0;
 }
 
-/* A baseline of wrong rows, or of another GPU, would be none. */
+/* Rows that stand twice, or whose time is none, could not be compared with anything. */
+static bool is_sound(const struct kb_loaded *report) {
+    double bad;
+    for (size_t i = 0; i < report->n_rows; i++) {
+        const struct kb_entry *entry = &report->rows[i];
+        if (entry->twice)
+            return false;
+        for (int k = 0; k < entry->n_times; k++)
+            if (!kb_timing_is_valid(&entry->times[k], &bad))
+                return false;
+    }
+    return true;
+}
+
+/* What keeps the new report from being a baseline, and the status for it; 0: nothing does.
+ */
+static int refuse(const struct kb_gate *gate, struct kb_buf *why) {
+    size_t missing = gate->limits.allow_missing ? 0 : gate->count[KB_GATE_MISSING];
+    const char *words = NULL;
+    int status = 0;
+    if (!gate->fresh->complete) {
+        words = "the new report's run did not get to its end";
+        status = 3;
+    } else if (!is_right(gate->fresh)) {
+        words = "the new report has rows that are not right";
+        status = 1;
+    } else if (!is_sound(gate->fresh)) {
+        words = "the new report has rows that cannot be compared";
+        status = 3;
+    } else if (missing) {
+        kb_buf_printf(
+            why, "%zu row%s of the baseline %s missing, which --allow-missing leaves out",
+            missing, missing == 1 ? "" : "s", missing == 1 ? "is" : "are");
+        words = "";
+        status = 1;
+    }
+    if (status)
+        kb_buf_printf(why, "%s; the baseline is as it was", words);
+    return status;
+}
+
+/* A baseline of another GPU would be none, either. */
 static int update(const struct kb_options *o, const struct kb_gate *gate,
                   struct kb_buf *wrote, struct kb_buf *why) {
     struct kb_err err = {0};
@@ -33,12 +74,9 @@ static int update(const struct kb_options *o, const struct kb_gate *gate,
         kb_buf_puts(why, "; the baseline is as it was (--cross rewrites it all the same)");
         return 3;
     }
-    if (!is_right(gate->fresh)) {
-        kb_buf_puts(why,
-                    "the new report has rows that are not right; the baseline is as it "
-                    "was");
-        return 1;
-    }
+    int refused = refuse(gate, why);
+    if (refused)
+        return refused;
     if (!kb_baseline_update(gate->base, gate->fresh, o->update, o->baseline, &err)) {
         kb_buf_puts(why, err.msg);
         return kb_err_status(&err);

@@ -90,6 +90,11 @@ static enum kb_gate_verdict right_of(const struct kb_gate *gate, struct kb_pair 
         *text = pair->why;
         return KB_GATE_INVALID;
     }
+    if (!isnan(pair->a->error) && isnan(pair->b->error) && pair->b->verdict == KB_PASS) {
+        *text = kb_arena_printf(arena, "its error is not told, it was %s of the bound",
+                                kb_cell_ratio(pair->a->error).text);
+        return KB_GATE_INVALID;
+    }
     if (gate->comparable && pair->ta && !pair->tb) {
         *text =
             kb_arena_printf(arena, "no longer timed by %s", kb_method_word(pair->method));
@@ -163,11 +168,22 @@ static const char *methods_of(const struct kb_loaded *report, struct kb_arena *a
     return copy;
 }
 
+static void refuse(struct kb_gate *gate, const char *field, const char *a, const char *b,
+                   struct kb_arena *arena) {
+    struct kb_mismatches *m = &gate->mismatches;
+    struct kb_mismatch *items = kb_arena_array(arena, m->n + 1, sizeof *items);
+    if (m->n)
+        memcpy(items + 1, m->items, m->n * sizeof *items);
+    items[0] = (struct kb_mismatch){field, a, b, true};
+    m->items = items;
+    m->n++;
+    m->refused++;
+}
+
 /* Where the base has times, and no row of both was timed by a method that is to be
  * compared, that is no gate. */
 static void check_method(struct kb_gate *gate, enum kb_method method, bool asked_for,
                          struct kb_arena *arena) {
-    struct kb_mismatches *m = &gate->mismatches;
     bool base_timed = false;
     for (size_t i = 0; i < gate->pairs.n; i++) {
         const struct kb_pair *pair = &gate->pairs.items[i];
@@ -179,17 +195,41 @@ static void check_method(struct kb_gate *gate, enum kb_method method, bool asked
         return;
     const char *in_base = methods_of(gate->base, arena);
     const char *in_new = methods_of(gate->fresh, arena), *word = kb_method_word(method);
-    struct kb_mismatch *items = kb_arena_array(arena, m->n + 1, sizeof *items);
-    if (m->n)
-        memcpy(items + 1, m->items, m->n * sizeof *items);
-    items[0] = (struct kb_mismatch){"method", in_base, in_new, true};
-    if (asked_for) {
-        items[0].a = kb_arena_printf(arena, "%s (of %s)", word, in_base);
-        items[0].b = in_new;
+    if (asked_for)
+        in_base = kb_arena_printf(arena, "%s (of %s)", word, in_base);
+    refuse(gate, "method", in_base, in_new, arena);
+}
+
+/* The first method of the base's rows that are in both: a new report without it must not
+ * pass by those that are left. */
+static enum kb_method first_in_base(const struct kb_gate *gate) {
+    enum kb_method first = gate->pairs.method;
+    for (size_t i = 0; i < gate->pairs.n; i++) {
+        const struct kb_pair *pair = &gate->pairs.items[i];
+        for (int k = 0; pair->a && pair->b && k < pair->a->n_times; k++)
+            if (pair->a->times[k].method < first)
+                first = pair->a->times[k].method;
     }
-    m->items = items;
-    m->n++;
-    m->refused++;
+    return first;
+}
+
+static const char *gpu_of(const struct kb_loaded *report, const struct kb_entry *entry) {
+    const struct kb_machine *m = kb_loaded_machine(report, entry);
+    return m && *m->name ? m->name : NULL;
+}
+
+/* Times of a GPU that a report does not name may be of any. */
+static void check_gpus(struct kb_gate *gate, struct kb_arena *arena) {
+    for (size_t i = 0; i < gate->pairs.n; i++) {
+        const struct kb_pair *pair = &gate->pairs.items[i];
+        if (!pair->ta || !pair->tb)
+            continue;
+        const char *a = gpu_of(gate->base, pair->a), *b = gpu_of(gate->fresh, pair->b);
+        if (a && b)
+            continue;
+        refuse(gate, "GPU", a ? a : "not named", b ? b : "not named", arena);
+        return;
+    }
 }
 
 /* Rows that are no part of what was asked for are no part of the gate. */
@@ -230,7 +270,8 @@ void kb_gate_make(const struct kb_loaded *base, const struct kb_loaded *fresh,
     for (int i = 0; i < n_methods; i++)
         check_method(out, methods[i], true, arena);
     if (n_methods == 0)
-        check_method(out, out->pairs.method, false, arena);
+        check_method(out, first_in_base(out), false, arena);
+    check_gpus(out, arena);
     out->comparable = !out->mismatches.refused || limits->cross;
     kb_pairs_shift(&out->pairs, arena);
     double significant = significant_of(&out->pairs, arena);
@@ -249,6 +290,15 @@ void kb_gate_make(const struct kb_loaded *base, const struct kb_loaded *fresh,
     out->n = out->pairs.n - out->count[KB_GATE_EXTRA];
 }
 
+bool kb_gate_has_checked(const struct kb_gate *gate) {
+    for (size_t i = 0; i < gate->pairs.n; i++) {
+        const struct kb_pair *pair = &gate->pairs.items[i];
+        if (pair->a && pair->b && pair->b->verdict != KB_SKIP)
+            return true;
+    }
+    return false;
+}
+
 int kb_gate_status(const struct kb_gate *gate) {
     int status = gate->error_status;
     for (int v = 0; v < KB_GATE_COUNT; v++) {
@@ -264,8 +314,7 @@ int kb_gate_status(const struct kb_gate *gate) {
             status = kb_status_worse(status, 1);
     if (gate->limits.strict && gate->count[KB_GATE_UNCLEAR])
         status = kb_status_worse(status, 3);
-    bool nothing = gate->pairs.only_a + gate->pairs.only_b >= gate->pairs.n;
-    if (!gate->comparable || nothing)
+    if (!gate->comparable || !kb_gate_has_checked(gate))
         status = kb_status_worse(status, 3);
     return status;
 }

@@ -313,7 +313,9 @@ void kb_gate_words(const struct kb_gate *gate, struct kb_buf *out) {
         kb_buf_puts(out, said ? "; " : "");
         refusal_words(gate, out);
     } else if (!said && kb_gate_status(gate)) {
-        kb_buf_puts(out, "nothing to compare: the reports have no case in common");
+        bool common = gate->pairs.only_a + gate->pairs.only_b < gate->pairs.n;
+        kb_buf_puts(out, common ? "nothing was checked: what both reports have was skipped"
+                                : "nothing to compare: the reports have no case in common");
     }
 }
 

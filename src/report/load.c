@@ -20,6 +20,11 @@ bool kb_timing_is_valid(const struct kb_timing *time, double *bad) {
     *bad = time->median_ns;
     if (!(isfinite(*bad) && *bad > 0))
         return false;
+    for (int i = 0; i < 2; i++) { /* there is none of a time that was taken once */
+        *bad = i ? time->high_ns : time->low_ns;
+        if (!isnan(*bad) && !(isfinite(*bad) && *bad > 0))
+            return false;
+    }
     for (int i = 0; i < time->n_samples + time->n_runs; i++) {
         *bad =
             i < time->n_samples ? time->samples_ns[i] : time->runs_ns[i - time->n_samples];

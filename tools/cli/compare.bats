@@ -221,7 +221,30 @@ END
     status_is 3
     gate --update ''
     status_is 4
+    fake new.json run=4 drop=silu/83x1024/bf16
+    gate --update 'no'
+    status_is 1
+    last_says 'exit 1: 1 row of the baseline is missing, *; the baseline is as it was'
+    fake new.json run=4 twice=silu/83x1024/bf16
+    gate --update 'no'
+    status_is 3
+    fake new.json run=4 ns=silu/83x1024/bf16:null
+    gate --update 'no'
+    status_is 3
+    last_says 'exit 3: the new report has rows that cannot be compared; the baseline is as it was'
+    fake new.json run=4
+    jq '.complete = false' new.json >cut.json
+    kbench gate cut.json --baseline base.json --update 'no'
+    status_is 3
+    last_says "exit 3: the new report's run did not get to its end; the baseline is as it was"
+    rm cut.json
     cmp base.json before.json
+    fake new.json run=4 drop=silu/83x1024/bf16
+    gate --update 'one case less' --allow-missing
+    status_is 0
+    gate
+    status_is 0
+    cp before.json base.json
     left_are base.json before.json new.json r1.json r2.json r3.json
 }
 
