@@ -182,7 +182,8 @@ static void weigh(struct row *row, int64_t n) {
     row->loose = false;
     for (int64_t j = 0; j < n; j++) {
         double below = row->below[j] = row->max - row->p[j];
-        row->r[j] += (4 + 2 * below) * eps;
+        /* Of -inf, which an infinite input gives, nothing can be off. */
+        row->r[j] = isinf(below) ? 0 : row->r[j] + (4 + 2 * below) * eps;
         row->p[j] = exp(-below);
         row->equal &= below == 0;
         row->loose |= row->r[j] > 0x1p-4;

@@ -369,6 +369,23 @@ static void a_key_far_above_all_others_wins_whatever_scores_are_off_by(void **st
     data_free(&d);
 }
 
+/* As inputs from a file may have it. */
+static void a_score_of_minus_infinity_weighs_nothing_and_leaves_a_bound(void **state) {
+    (void)state;
+    struct data d;
+    data_make(&d, "1x3x1", KB_BF16, "causal=no,lse=e", KB_FILL_NORMAL, 1);
+    const void *const *in = (const void *const *)d.in;
+    double want[KB_MLA_V], bound[KB_MLA_V], lse, lse_bound;
+    kb_bits_put(KB_BF16, d.in[KB_MLA_QUERY], 0, kb_encode(KB_BF16, 1));
+    kb_bits_put(KB_BF16, d.in[KB_MLA_KEY], KB_MLA_QK, kb_encode(KB_BF16, -INFINITY));
+    d.c.op->reference(&d.p, in, NULL, KB_MLA_OUT, 0, KB_MLA_V, want, bound);
+    d.c.op->reference(&d.p, in, NULL, KB_MLA_LSE, 0, 1, &lse, &lse_bound);
+    for (int i = 0; i < KB_MLA_V; i++)
+        assert_true(isfinite(want[i]) && bound[i] > 0 && bound[i] < 0.1);
+    assert_true(isfinite(lse) && lse_bound > 0 && lse_bound < 1e-3);
+    data_free(&d);
+}
+
 static void scores_next_to_each_other_leave_nothing_to_round(void **state) {
     (void)state;
     struct data d;
@@ -395,6 +412,7 @@ int main(void) {
         cmocka_unit_test(sums_in_bf16_show_where_keys_are_many),
         cmocka_unit_test(a_kernel_that_rounds_p_is_inside_the_bound),
         cmocka_unit_test(a_key_far_above_all_others_wins_whatever_scores_are_off_by),
+        cmocka_unit_test(a_score_of_minus_infinity_weighs_nothing_and_leaves_a_bound),
         cmocka_unit_test(scores_next_to_each_other_leave_nothing_to_round),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
