@@ -14,10 +14,10 @@
  *                     unsigned, is num_valid or more
  *     inplace=yes     there is no out: results go to the gate half of the input, the up
  *                     half stays
- *     in_pitch=P      rows of the input begin P elements apart, those of out out_pitch.
- * What lies between them is no part of them: in the input it is NaN, and stays as it is in
- * both. 0: nothing lies between them x is -inf: NaN, in all three, since the formula has
- * -inf * 0 or -inf / inf there.
+ *     in_pitch=P      rows of the input begin P elements apart, those of out out_pitch; 0:
+ *                     they follow each other. What lies between them is no part of them:
+ *                     in the input it is NaN, and stays as it is in both
+ * x is -inf: NaN, in all three, since the formula has -inf * 0 or -inf / inf there.
  *
  * Cost. 3H elements per row that is not filtered, and 4 bytes per id. How many rows that is
  * depends on the seed by less than a group (of filter=sorted by a little more), which the

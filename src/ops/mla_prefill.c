@@ -298,7 +298,6 @@ static int sources(const struct kb_problem *p, const void *const *in, int t, int
     return KB_COUNT(names);
 }
 
-/* tokenspeed's test of its fp8 kernel, for outputs and lse alike. */
 /* Lengths are the case's: tokens are laid out by them. */
 static bool accepts(const struct kb_problem *p, int t, const void *data,
                     struct kb_err *err) {
@@ -319,6 +318,7 @@ static bool accepts(const struct kb_problem *p, int t, const void *data,
     return true;
 }
 
+/* tokenspeed's test of its fp8 kernel, for outputs and lse alike. */
 static void peer_tolerance(enum kb_dtype dtype, enum kb_dtype out, double *atol,
                            double *rtol) {
     (void)dtype, (void)out;

@@ -180,7 +180,6 @@ static void macros(const struct kb_case *c, struct kb_arena *arena,
     kb_macros_add(c, list, KB_COUNT(list), arena, out);
 }
 
-/* sglang's of the fused kernel in bf16, vLLM's in fp16. */
 static bool accepts(const struct kb_problem *p, int t, const void *data,
                     struct kb_err *err) {
     for (int64_t i = 0; t == KB_QKR_POSITIONS && i < p->tensors[t].elements; i++) {
@@ -192,6 +191,7 @@ static bool accepts(const struct kb_problem *p, int t, const void *data,
     return true;
 }
 
+/* sglang's of the fused kernel in bf16, vLLM's in fp16. */
 static void peer_tolerance(enum kb_dtype dtype, enum kb_dtype out, double *atol,
                            double *rtol) {
     (void)out;

@@ -288,8 +288,6 @@ static void macros(const struct kb_case *c, struct kb_arena *arena,
     kb_macros_add(c, list, KB_COUNT(list), arena, out);
 }
 
-/* The peers' own: no code off by two or more, which is one and a half steps from what is
- * not rounded yet, a step being an eighth at most and 2^-9 below; scales at 1e-3. */
 static bool accepts(const struct kb_problem *p, int t, const void *data,
                     struct kb_err *err) {
     const struct kb_smq q = kb_smq_of(p->c);
@@ -304,6 +302,8 @@ static bool accepts(const struct kb_problem *p, int t, const void *data,
     return true;
 }
 
+/* The peers' own: no code off by two or more, which is one and a half steps from what is
+ * not rounded yet, a step being an eighth at most and 2^-9 below; scales at 1e-3. */
 static void peer_tolerance(enum kb_dtype dtype, enum kb_dtype out, double *atol,
                            double *rtol) {
     (void)dtype;
