@@ -4,9 +4,8 @@
 
 #include "local.h"
 
-/* ---- verdicts and reasons: the one table
- * ------------------------------------------------- Exit statuses of a whole run: of
- * several the first of 7 4 6 5 1 2 3 counts. */
+/* ---- verdicts and reasons: the one table -----------------------------------------------
+ * Exit statuses of a whole run: of several the first of 7 4 6 5 1 2 3 counts. */
 #define KB_VERDICTS(X)                                                                     \
     X(KB_PASS, "PASS", "pass")                                                             \
     X(KB_FAIL, "FAIL", "fail")                                                             \
@@ -74,11 +73,11 @@ bool kb_reason_parse(const char *word, enum kb_reason *out);
 /* The one that counts of two exit statuses. */
 int kb_status_worse(int a, int b);
 
-/* ---- the comparison
- * ---------------------------------------------------------------------- Per element: NaN
- * and infinities must match in kind and sign. Else err = max(0, |got - want| -
- * ulp(want)/2),   share = err / bound;   over where share > 1 with want before rounding.
- * Beside it the peers' |got - want| <= atol + rtol |want|. */
+/* ---- the comparison --------------------------------------------------------------------
+ * Per element: NaN and infinities must match in kind and sign. Else
+ *     err = max(0, |got - want| - ulp(want) / 2),  share = err / bound
+ * with want before rounding; over where share > 1. Beside it the peers'
+ * |got - want| <= atol + rtol |want|. */
 
 enum { KB_SHOWN = 6 };
 

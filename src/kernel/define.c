@@ -29,10 +29,9 @@ void kb_kernel_macros(const struct kb_kernel *kernel, struct kb_arena *arena,
     }
 }
 
-/* ---- which of them the code can see
- * ------------------------------------------------------ Those that entries alone use are
- * replaced there; without them dtypes and words that come to the same entries come to the
- * same code, which is compiled once. */
+/* ---- which of them the code can see ----------------------------------------------------
+ * Those that entries alone use are replaced there; without them dtypes and words that come
+ * to the same entries come to the same code, which is compiled once. */
 
 /* Another file, or a name put together of two, may be any macro's. kb.cuh and CUDA's own
  * know none of them. */

@@ -93,11 +93,10 @@ static const uint32_t *words_of(const struct source *src, enum stream stream, in
     return space + first % 4;
 }
 
-/* ---- normal deviates
- * --------------------------------------------------------------------- P. J. Acklam, "An
- * algorithm for computing the inverse normal cumulative distribution function" (2003):
- * rational approximations, relative error below 1.15e-9. A word w stands for the
- * probability (w + 1/2) / 2^32, so that deviates are symmetric and end at 6.3. */
+/* ---- normal deviates -------------------------------------------------------------------
+ * P. J. Acklam, "An algorithm for computing the inverse normal cumulative distribution
+ * function" (2003): rational approximations, relative error below 1.15e-9. A word w stands
+ * for the probability (w + 1/2) / 2^32, so that deviates are symmetric and end at 6.3. */
 
 /* Words whose lower or upper tail is less probable than 0.02425 take the second formula. */
 static const uint32_t tail_words = 104152957;

@@ -45,10 +45,10 @@ bool kb_slab_size(int n, const size_t *bytes, size_t shift, size_t *out) {
     return sum_up(n, bytes, NULL, shift, out);
 }
 
-/* ---- guard zones
- * ------------------------------------------------------------------------- Every byte
- * outside the tensors belongs to one zone: KB_GUARD_BYTES before each tensor (and what
- * leads up to the first) are its own, the rest is the zone after the tensor in front. */
+/* ---- guard zones -----------------------------------------------------------------------
+ * Every byte outside the tensors belongs to one zone: KB_GUARD_BYTES before each tensor
+ * (and what leads up to the first) are its own, the rest is the zone after the tensor in
+ * front. */
 
 enum { WORD = 8 };
 
