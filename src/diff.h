@@ -143,6 +143,8 @@ void kb_pairs_make(const struct kb_side *a, const struct kb_side *b,
 /* ---- the smallest statistics that this needs ------------------------------------------
  */
 
+/* The median of n values, n > 0, which are sorted for it. */
+double kb_middle_of(double *values, int n);
 /* P(T > t) of Student's t, and the t of a P; df may be infinite. */
 double kb_student_tail(double t, double df);
 double kb_student_quantile(double tail, double df);

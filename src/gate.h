@@ -84,6 +84,9 @@ enum kb_join { KB_JOIN_PARTS, KB_JOIN_RUNS };
 bool kb_join_write(enum kb_join how, const struct kb_loaded *reports, int n,
                    const char *path, size_t *n_rows, struct kb_buf *note,
                    struct kb_err *err);
+/* Some block medians of each of n runs, in the order of the runs, as many as a time holds;
+ * how many they are. `out`: of KB_BLOCK_MEDIANS. */
+int kb_join_samples(const double *const *samples, const int *counts, int n, double *out);
 /* `fresh` in place of `base`, with all reasons that `base` had and this one. */
 bool kb_baseline_update(const struct kb_loaded *base, const struct kb_loaded *fresh,
                         const char *reason, const char *path, struct kb_err *err);

@@ -86,28 +86,30 @@ static bool is_suspicious(const struct kb_options *options, const struct kb_entr
     return false;
 }
 
-static double middle_of(double *x, int n) {
-    for (int i = 1; i < n; i++)
-        for (int k = i; k > 0 && x[k - 1] > x[k]; k--) {
-            double swap = x[k];
-            x[k] = x[k - 1];
-            x[k - 1] = swap;
-        }
-    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+/* `into` is none of the runs. */
+static void join_samples(struct kb_time *into, const struct kb_time *const *runs, int n) {
+    const double *samples[1 + MORE_RUNS];
+    int counts[1 + MORE_RUNS];
+    for (int r = 0; r < n; r++) {
+        samples[r] = runs[r]->samples_ns;
+        counts[r] = runs[r]->n_samples;
+    }
+    into->n_samples = kb_join_samples(samples, counts, n, into->samples_ns);
 }
 
-/* A few block medians of each run, in the order of the runs. */
-static void join_samples(struct kb_time *into, const struct kb_time *const *runs, int n) {
-    double all[KB_BLOCK_MEDIANS] = {0};
-    int total = 0;
-    for (int r = 0; r < n; r++) {
-        int have = runs[r]->n_samples, take = KB_BLOCK_MEDIANS / n;
-        take = take < have ? take : have;
-        for (int i = 0; i < take; i++)
-            all[total++] = runs[r]->samples_ns[i * have / take];
-    }
-    memcpy(into->samples_ns, all, (size_t)total * sizeof *all);
-    into->n_samples = total;
+/* What is said of the run that is nearest to the median of all: one that was disturbed and
+ * lies off has no part in it. A time that cannot be true stays one. */
+static void join_quality(struct kb_time *into, const struct kb_time *const *runs, int n) {
+    const struct kb_time *of = runs[0];
+    for (int r = 1; r < n; r++)
+        if (fabs(runs[r]->median_ns - into->median_ns) <
+            fabs(of->median_ns - into->median_ns))
+            of = runs[r];
+    for (int r = 0; r < n; r++)
+        if (runs[r]->quality == KB_Q_SUSPECT)
+            of = runs[r];
+    into->quality = of->quality;
+    into->why = of->why;
 }
 
 /* `into` is the first of the runs. */
@@ -125,10 +127,11 @@ static void join_times(struct kb_time *into, const struct kb_time *const *runs, 
         into->n += r ? all[r]->n : 0;
     }
     into->n_runs = n;
-    into->median_ns = middle_of(medians, n);
+    into->median_ns = kb_middle_of(medians, n);
     into->ceiling = into->ceiling_ns / into->median_ns;
     into->gb_per_s = first.gb_per_s * first.median_ns / into->median_ns;
     join_samples(into, all, n);
+    join_quality(into, all, n);
 }
 
 bool kb_baseline_look(struct kb_baseline *baseline, const struct kb_options *options,
@@ -144,7 +147,7 @@ bool kb_baseline_look(struct kb_baseline *baseline, const struct kb_options *opt
     for (int i = 0; i < MORE_RUNS; i++) {
         if (!again->run(again->context, job, arena, &more[n]))
             break; /* one run is what there is, then */
-        if (kb_reason_verdict(more[n].reason) == KB_FAIL) {
+        if (kb_row_is_repeated(&more[n])) {
             *row = more[n];
             return true;
         }

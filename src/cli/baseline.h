@@ -22,8 +22,8 @@ struct kb_again {
     void *context;
 };
 /* A row that is right, and whose median is past the limit: its job is run twice more, each
- * time in a new process, and the row is then of three runs. One that was wrong is the row.
- * False where the row looked fine. */
+ * time in a new process, and the row is then of three runs. One that was not right is the
+ * row. False where the row looked fine. */
 bool kb_baseline_look(struct kb_baseline *baseline, const struct kb_options *options,
                       const struct kb_device_info *device, const struct kb_job *job,
                       const struct kb_again *again, struct kb_arena *arena,

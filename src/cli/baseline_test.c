@@ -127,6 +127,29 @@ static void one_that_is_wrong_the_second_time_is_wrong(void **state) {
     assert_int_equal(row.reason, KB_R_MISMATCH);
 }
 
+static void one_that_crashes_the_second_time_is_no_right_one(void **state) {
+    (void)state;
+    struct script script = {.rows = {row_of(1000)}, .n = 1};
+    struct kb_row row = row_of(1100);
+    script.rows[0].reason = KB_R_CRASH;
+    assert_true(look(&script, &row));
+    assert_int_equal(row.reason, KB_R_CRASH);
+}
+
+static void a_disturbed_run_excuses_none_of_the_others(void **state) {
+    (void)state;
+    struct script script = {.rows = {row_of(1100), row_of(1101)}, .n = 2};
+    struct kb_row row = row_of(1500);
+    row.times[KB_GRAPH].quality = KB_Q_CONTENDED;
+    assert_true(look(&script, &row));
+    assert_int_equal(row.times[KB_GRAPH].quality, KB_Q_OK);
+    struct script suspect = {.rows = {row_of(500), row_of(1101)}, .n = 2};
+    suspect.rows[0].times[KB_GRAPH].quality = KB_Q_SUSPECT;
+    row = row_of(1100);
+    assert_true(look(&suspect, &row));
+    assert_int_equal(row.times[KB_GRAPH].quality, KB_Q_SUSPECT);
+}
+
 static void where_no_process_can_be_had_the_first_run_stays(void **state) {
     (void)state;
     struct script script = {.n = 0};
@@ -142,6 +165,8 @@ int main(void) {
         cmocka_unit_test(a_slow_run_among_three_does_not_count),
         cmocka_unit_test(a_slowdown_that_stays_is_one),
         cmocka_unit_test(one_that_is_wrong_the_second_time_is_wrong),
+        cmocka_unit_test(one_that_crashes_the_second_time_is_no_right_one),
+        cmocka_unit_test(a_disturbed_run_excuses_none_of_the_others),
         cmocka_unit_test(where_no_process_can_be_had_the_first_run_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,6 @@
 #include "report/join.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { DIGITS = 8 };
@@ -12,18 +11,12 @@ static double number_at(const cJSON *object, const char *name) {
     return cJSON_IsNumber(item) ? item->valuedouble : NAN;
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double median_of(const double *values, int n) {
     double sorted[KB_MAX_RUNS];
     if (n == 0)
         return NAN;
     memcpy(sorted, values, (size_t)n * sizeof *sorted);
-    qsort(sorted, (size_t)n, sizeof *sorted, by_value);
-    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+    return kb_middle_of(sorted, n);
 }
 
 static void put(cJSON *time, const char *name, double value) {
@@ -38,16 +31,25 @@ static void put_list(cJSON *time, const char *name, const double *values, int n)
     kb_json_add(time, name, array);
 }
 
-/* Some block medians of each run, in time order. */
-static int samples_of(const struct kb_timing *const *times, int n, double *out) {
+int kb_join_samples(const double *const *samples, const int *counts, int n, double *out) {
     int total = 0;
     for (int r = 0; r < n; r++) {
-        int have = times[r]->n_samples, take = KB_BLOCK_MEDIANS / n;
+        int have = counts[r], take = KB_BLOCK_MEDIANS / n;
         take = take < have ? take : have;
         for (int i = 0; i < take; i++)
-            out[total++] = times[r]->samples_ns[i * have / take];
+            out[total++] = samples[r][i * have / take];
     }
     return total;
+}
+
+static int samples_of(const struct kb_timing *const *times, int n, double *out) {
+    const double *samples[KB_MAX_RUNS];
+    int counts[KB_MAX_RUNS];
+    for (int r = 0; r < n; r++) {
+        samples[r] = times[r]->samples_ns;
+        counts[r] = times[r]->n_samples;
+    }
+    return kb_join_samples(samples, counts, n, out);
 }
 
 static const char *worst_quality(const struct kb_timing *const *times, int n) {

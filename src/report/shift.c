@@ -3,7 +3,6 @@
 #include "diff.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- how much runs differ --------------------------------------------------------------
@@ -31,21 +30,10 @@ static int class_of(enum kb_method method, double ns) {
     return 2 * one_by_one + (ns > long_ns);
 }
 
-static double middle_of(double *values, int n) {
-    for (int i = 1; i < n; i++) { /* few, or nearly sorted */
-        double value = values[i];
-        int k = i;
-        for (; k > 0 && values[k - 1] > value; k--)
-            values[k] = values[k - 1];
-        values[k] = value;
-    }
-    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
-
 static double median_of(const double *values, int n) {
     double copy[KB_BLOCK_MEDIANS];
     memcpy(copy, values, (size_t)n * sizeof *copy);
-    return middle_of(copy, n);
+    return kb_middle_of(copy, n);
 }
 
 /* A time's own: its medians over runs and samples. */

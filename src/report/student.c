@@ -1,4 +1,4 @@
-/* student.c - Student's t, ranks, and many tests at once. */
+/* student.c - medians, Student's t, ranks, and many tests at once. */
 #include "diff.h"
 
 #include <math.h>
@@ -6,6 +6,17 @@
 #include <string.h>
 
 enum { MANY = 1000000 }; /* degrees of freedom from which on t is normal */
+
+double kb_middle_of(double *values, int n) {
+    for (int i = 1; i < n; i++) { /* few, or nearly sorted */
+        double value = values[i];
+        int k = i;
+        for (; k > 0 && values[k - 1] > value; k--)
+            values[k] = values[k - 1];
+        values[k] = value;
+    }
+    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
 
 /* ---- Student's t -----------------------------------------------------------------------
  */

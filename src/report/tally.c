@@ -1,8 +1,8 @@
 /* tally.c - what the rows of a run add up to: counts, exit status, ceilings, floors. */
+#include "diff.h"
 #include "report/parts.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 const struct kb_time *kb_row_time(const struct kb_row *row) {
@@ -87,16 +87,10 @@ cJSON *kb_tally_counts(const struct kb_tally *tally) {
     return counts;
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double median_of(const double *values, int n) {
     double sorted[KB_FLOORS_KEPT];
     memcpy(sorted, values, (size_t)n * sizeof *sorted);
-    qsort(sorted, (size_t)n, sizeof *sorted, by_value);
-    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+    return kb_middle_of(sorted, n);
 }
 
 static cJSON *device_item(const struct kb_tally_device *device) {
