@@ -30,6 +30,14 @@ bool kb_cache_fetch(struct kb_cache *cache, const struct kb_hash *key, bool no_c
                     void *context, struct kb_buf *payload, bool *hit, struct kb_buf *note,
                     struct kb_err *err);
 
+/* The same for what is not made on a miss: small facts that may be lost at any time. What
+ * was there is replaced. False, and a note, where it cannot be written. */
+bool kb_cache_put(struct kb_cache *cache, const struct kb_hash *key, const void *payload,
+                  size_t size, struct kb_buf *note);
+/* False where there is none, or a damaged one. */
+bool kb_cache_get(struct kb_cache *cache, const struct kb_hash *key,
+                  struct kb_buf *payload);
+
 struct kb_cache_stats {
     int64_t entries, bytes; /* that are there now */
     int64_t damaged, removed;

@@ -43,6 +43,8 @@ struct kb_against {
     int64_t elements, differing; /* of outputs, by their bits; elements -1: not compared */
     const char *why;             /* they were not run side by side; NULL: they were */
     struct kb_speed speeds[KB_METHOD_COUNT];
+    double detectable[KB_METHOD_COUNT]; /* difference that would have been found, as
+                                         kb_speed_detectable; 0: not known */
 };
 
 /* ---- the rule -------------------------------------------------------------------------
@@ -61,6 +63,9 @@ struct kb_speed_rule {
 };
 /* The margin of 1 % and the level for a run of so many rows; at least 100 are assumed. */
 struct kb_speed_rule kb_speed_rule_for(int64_t rows);
+/* How often a pair is looked at while it is timed side by side: after 24 blocks, and after
+ * each quarter more up to 512. */
+enum { KB_SPEED_LOOKS = 16 };
 enum kb_speed_verdict kb_speed_judge(const struct kb_speed *speed,
                                      const struct kb_speed_rule *rule);
 
@@ -79,6 +84,11 @@ void kb_speed_order(uint64_t seed, int64_t block, int n, int *order);
  * of Wilcoxon's signed ranks, exact with ties up to 512 blocks. n < 6: low, high NAN. */
 void kb_speed_paired(const double *a_ns, const double *b_ns, int64_t n, uint64_t seed,
                      struct kb_speed *out);
+/* The smallest difference, relative, that would be FASTER or SLOWER by `rule` 95 times in
+ * 100 in as many blocks as these, of `speed`: what is drawn are their own differences. 0:
+ * none, there are too few. */
+double kb_speed_detectable(const double *a_ns, const double *b_ns, int64_t n, uint64_t seed,
+                           const struct kb_speed *speed, const struct kb_speed_rule *rule);
 /* That test alone: how likely differences are to lie on one side as much as these, where
  * each has either sign with the same chance. */
 double kb_signed_ranks_p(const double *d, int64_t n);

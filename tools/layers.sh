@@ -5,7 +5,7 @@
 # ones lie in its own folder and are nobody else's.
 set -eu
 layers='base sys tensor op ops kernel jit exec measure report cli'
-extra='json.h=sys safetensors.h=tensor case.h=op problem.h=op local.h=measure row.h=measure run.h=measure speed.h=measure screen.h=report versus.h=report diff.h=report gate.h=report'
+extra='json.h=sys safetensors.h=tensor case.h=op problem.h=op local.h=measure row.h=measure run.h=measure selftest.h=measure speed.h=measure screen.h=report versus.h=report diff.h=report gate.h=report'
 bad=0
 
 rank() { # NAME -> position, or nothing

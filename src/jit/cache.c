@@ -323,13 +323,13 @@ static int lock_key(struct kb_cache *cache, const struct kb_hash *key,
     return fd;
 }
 
-static void store(struct kb_cache *cache, const struct kb_hash *key, const char *payload,
+bool kb_cache_put(struct kb_cache *cache, const struct kb_hash *key, const void *payload,
                   size_t size, struct kb_buf *note) {
     if (size > KB_CACHE_PAYLOAD_MAX)
-        return;
+        return false;
     if (!kb_cache_entry_write(cache->fd, key, payload, size)) {
         note_unwritable(cache, errno, note);
-        return;
+        return false;
     }
     int64_t look_every = cache->max_bytes / 8;
     if (look_every > LOOK_EVERY)
@@ -342,6 +342,12 @@ static void store(struct kb_cache *cache, const struct kb_hash *key, const char 
         if (!kb_cache_trim(cache, cache->max_bytes, &stats, &err))
             add_note(note, "%s", err.msg);
     }
+    return true;
+}
+
+bool kb_cache_get(struct kb_cache *cache, const struct kb_hash *key,
+                  struct kb_buf *payload) {
+    return look(cache, key, payload, NULL);
 }
 
 bool kb_cache_fetch(struct kb_cache *cache, const struct kb_hash *key, bool no_compile,
@@ -365,7 +371,7 @@ bool kb_cache_fetch(struct kb_cache *cache, const struct kb_hash *key, bool no_c
     size_t start = payload->len;
     bool ok = *hit || make(context, payload, err);
     if (ok && !*hit)
-        store(cache, key, kb_buf_text(payload) + start, payload->len - start, note);
+        kb_cache_put(cache, key, kb_buf_text(payload) + start, payload->len - start, note);
     if (lock >= 0)
         close(lock);
     return ok;

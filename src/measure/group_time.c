@@ -12,8 +12,7 @@
  * long enough that what is queued in front of it is a small part; a graph's sample alone
  * does. */
 enum { MIN_BLOCKS = 24, MAX_BLOCKS = 512, VISIT_NS = 500000, MAX_VISIT = 8, PROBE = 4 };
-/* It is looked after 24 blocks, and after each quarter more up to 512. */
-enum { LOOKS = 16, PATIENCE = 4 };
+enum { PATIENCE = 4 };
 
 struct lane { /* a member while it is timed */
     struct kb_member *member;
@@ -197,7 +196,7 @@ static void compare_lane(const struct race *race, const struct lane *b,
 static struct kb_speed_rule rule_of(const struct race *race) {
     struct kb_speed_rule rule = kb_speed_rule_for(race->job->compared);
 
-    rule.level /= LOOKS;
+    rule.level /= KB_SPEED_LOOKS;
     return rule;
 }
 
@@ -303,6 +302,9 @@ static void judge(const struct race *race) {
         compare_lane(race, &race->lanes[i], speed);
         speed->verdict =
             against->same_code == 1 ? KB_IDENTICAL : kb_speed_judge(speed, &rule);
+        against->detectable[race->method] =
+            kb_speed_detectable(race->lanes[0].blocks_ns, race->lanes[i].blocks_ns,
+                                race->blocks, race->seed, speed, &rule);
     }
 }
 
@@ -375,9 +377,12 @@ static void close_member(struct kb_group *g, struct kb_member *m, double ms) {
         row->ms_total += ms;
         kb_time_close(g->session, m->to_time, row);
     }
-    for (int k = 0; m->against && k < KB_METHOD_COUNT; k++)
-        if (!row->times[k].there || !first->times[k].there)
-            m->against->speeds[k] = (struct kb_speed){0};
+    for (int k = 0; m->against && k < KB_METHOD_COUNT; k++) {
+        if (row->times[k].there && first->times[k].there)
+            continue;
+        m->against->speeds[k] = (struct kb_speed){0};
+        m->against->detectable[k] = 0;
+    }
 }
 
 bool kb_group_time(struct kb_group *g, struct kb_err *err) {

@@ -5,7 +5,7 @@
 
 enum { DIGITS = 6 };
 
-static cJSON *speed_item(const struct kb_speed *s) {
+static cJSON *speed_item(const struct kb_speed *s, double detectable) {
     cJSON *object = kb_json_object(), *interval = kb_json_array();
 
     kb_json_add_f64(object, "ratio", s->ratio, DIGITS);
@@ -15,6 +15,8 @@ static cJSON *speed_item(const struct kb_speed *s) {
     kb_json_add_f64(object, "p", s->p, DIGITS);
     kb_json_add_i64(object, "blocks", s->n);
     kb_json_add_text(object, "verdict", kb_speed_word(s->verdict));
+    if (detectable > 0)
+        kb_json_add_f64(object, "detectable", detectable, DIGITS);
     return object;
 }
 
@@ -35,7 +37,8 @@ cJSON *kb_against_item(const struct kb_against *a) {
         if (!a->speeds[m].there)
             continue;
         times = times ? times : kb_json_object();
-        kb_json_add(times, kb_method_word((enum kb_method)m), speed_item(&a->speeds[m]));
+        kb_json_add(times, kb_method_word((enum kb_method)m),
+                    speed_item(&a->speeds[m], a->detectable[m]));
     }
     if (times)
         kb_json_add(object, "times", times);
@@ -86,8 +89,12 @@ const struct kb_against *kb_against_of(struct kb_fields *f, const cJSON *object)
         kb_field_wrong(f, "times");
     for (int m = 0; m < KB_METHOD_COUNT; m++) {
         const cJSON *item = kb_json_get(times, kb_method_word((enum kb_method)m));
-        if (item)
-            speed_of(f, item, &a->speeds[m]);
+        if (!item)
+            continue;
+        speed_of(f, item, &a->speeds[m]);
+        a->detectable[m] = kb_field_number(f, item, "detectable", 0);
+        if (!(a->detectable[m] >= 0))
+            kb_field_wrong(f, "detectable");
     }
     return a;
 }

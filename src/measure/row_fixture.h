@@ -40,6 +40,7 @@ static const struct kb_against against = {
     .why = "the worker ended",
     .speeds = {{true, 0.975, 0.97, 0.98, 1.25e-7, 24, KB_FASTER},
                {true, 1.5, NAN, NAN, NAN, 5, KB_UNCLEAR}},
+    .detectable = {0.0125, 0},
 };
 
 static struct kb_output_report bound_output(void) {

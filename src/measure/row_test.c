@@ -132,6 +132,7 @@ static void assert_same_against(const struct kb_against *a, const struct kb_agai
         assert_true(s->high == t->high || (isnan(s->high) && isnan(t->high)));
         assert_int_equal(s->n, t->n);
         assert_int_equal(s->verdict, t->verdict);
+        assert_true(a->detectable[m] == b->detectable[m]);
     }
 }
 
