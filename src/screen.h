@@ -120,11 +120,30 @@ void kb_table_make(struct kb_table *table, const struct kb_table_plan *plan,
 void kb_table_head(const struct kb_table *table, struct kb_buf *out);
 void kb_table_row(const struct kb_table *table, const struct kb_row *row,
                   struct kb_buf *out);
-/* Of rows that are repeated, at the end: what, and the command that repeats it. */
+/* Of rows that are repeated, at the end: what, in how many `others` it is the same, and the
+ * command that repeats it. */
 void kb_table_failure(const struct kb_table *table, const struct kb_row *row,
-                      struct kb_buf *out);
+                      int64_t others, struct kb_buf *out);
 void kb_table_summary(const struct kb_table *table, const struct kb_tally *tally,
                       double seconds, struct kb_buf *out);
+
+/* Rows that did not build for the same reason, a compiler's text of many lines as a rule:
+ * counted first, then told once. Zero is empty; of texts past the last that has room each
+ * row is told. */
+enum { KB_TOLD_MAX = 64 };
+struct kb_told {
+    int n;
+    struct kb_told_text {
+        enum kb_reason reason;
+        struct kb_hash hash;
+        int64_t rows;
+        bool is_told;
+    } texts[KB_TOLD_MAX];
+};
+void kb_told_count(struct kb_told *told, const struct kb_row *row);
+/* How many other rows have the reason of this one, which is to be told now; -1: it has been
+ * told. */
+int64_t kb_told_others(struct kb_told *told, const struct kb_row *row);
 
 /* Lines of the table in the order of a column, the worst first: errors and times from the
  * largest, rates and ceilings from the smallest, names by their letters; those that have

@@ -84,16 +84,33 @@ struct ending {
 /* ---- what is printed -------------------------------------------------------------------
  */
 
+/* How many rows each reason is that of: it is told with the first of them. */
+static bool count_told(struct kb_rows *rows, struct kb_told *told, struct kb_err *err) {
+    struct kb_arena arena = {0};
+    struct kb_row row;
+    kb_rows_rewind(rows);
+    while (kb_rows_next(rows, &arena, &row, err)) {
+        kb_told_count(told, &row);
+        kb_arena_reset(&arena);
+    }
+    kb_arena_free(&arena);
+    return !err->kind;
+}
+
 static bool print_failures(struct kb_run *run, struct kb_rows *rows, struct kb_err *err) {
     struct kb_arena arena = {0};
     struct kb_buf text = {0};
+    struct kb_told told = {0};
     struct kb_row row;
     const char *gap = run->options->quiet ? "" : "\n";
+    if (!count_told(rows, &told, err))
+        return false;
     kb_rows_rewind(rows);
     while (!run->terminal.failed && kb_rows_next(rows, &arena, &row, err)) {
-        if (kb_row_is_repeated(&row)) {
+        int64_t others = kb_row_is_repeated(&row) ? kb_told_others(&told, &row) : -1;
+        if (others >= 0) {
             kb_buf_puts(&text, gap);
-            kb_table_failure(&run->table, &row, &text);
+            kb_table_failure(&run->table, &row, others, &text);
             kb_terminal_print(&run->terminal, &text);
             gap = "";
         }

@@ -107,7 +107,7 @@ static void markdown_cannot_be_broken_out_of(void **state) {
     assert_non_null(strstr(text,
                            "| PASS | gelu\\_tanh/83x1024/bf16 | vec16 | 0.02 | 0.50 | "
                            "1.22 | 209 | 97 % |\n"));
-    assert_non_null(strstr(text, "\"y\" \\| &#64;z^J  ^\n"));
+    assert_non_null(strstr(text, "\"y\" \\| &#64;z\n  ```\n    ^\n  ```\n"));
     assert_null(strchr(strstr(text, "- **ERROR**"), '@'));
 }
 

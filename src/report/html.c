@@ -164,6 +164,7 @@ struct failures {
     const struct kb_survey *survey;
     struct kb_buf *out;
     int64_t shown;
+    struct kb_told told;
 };
 
 static void add_which(const struct kb_survey *s, const struct kb_row *row,
@@ -187,7 +188,8 @@ static void add_failure(void *context, const struct kb_row *row) {
     const struct kb_single single = {.look = {.width = TEXT_WIDTH}};
     enum kb_verdict verdict = kb_reason_verdict(row->reason);
     struct kb_buf *out = f->out, text = {0};
-    if (!kb_row_is_repeated(row) || f->shown++ >= FAILURES_MAX)
+    int64_t others = kb_row_is_repeated(row) ? kb_told_others(&f->told, row) : -1;
+    if (others < 0 || f->shown++ >= FAILURES_MAX)
         return;
     kb_buf_printf(out, "<article class=\"%s\"><h3><span class=\"%s\">%s</span> ",
                   verdict == KB_MISTRUSTED ? "mistrusted" : "wrong",
@@ -196,6 +198,9 @@ static void add_failure(void *context, const struct kb_row *row) {
     add_which(f->survey, row, out);
     kb_buf_puts(out, "</span></h3>\n<pre>");
     kb_single_wrong(&single, row, &text);
+    if (others > 0)
+        kb_buf_printf(&text, "%-*sin %lld other%s\n", KB_LABEL, "the same",
+                      (long long)others, others == 1 ? "" : "s");
     kb_single_next(row, &text);
     kb_markup_lines(kb_buf_text(&text), out);
     kb_buf_puts(out, "</pre></article>\n");
@@ -204,7 +209,7 @@ static void add_failure(void *context, const struct kb_row *row) {
 
 static bool add_failures(const struct kb_survey *s, struct kb_rows *rows,
                          struct kb_sink *sink, struct kb_err *err) {
-    struct failures f = {.survey = s, .out = &sink->text};
+    struct failures f = {.survey = s, .out = &sink->text, .told = s->told};
     if (!kb_survey_repeated(s))
         return true;
     kb_buf_puts(f.out, "<section><h2>What is wrong</h2>\n");

@@ -168,23 +168,43 @@ static void add_code(const char *text, struct kb_buf *out) {
         kb_buf_putc(out, '\n');
         if (pass)
             break;
-        kb_buf_puts(out, "  ");
-        kb_escape(out, text, strlen(text));
-        kb_buf_putc(out, '\n');
+        for (const char *line = text; *line;) {
+            size_t len = strcspn(line, "\n");
+            kb_buf_puts(out, "  ");
+            kb_escape(out, line, len);
+            kb_buf_putc(out, '\n');
+            line += len + (line[len] == '\n');
+        }
     }
 }
 
-static void add_failure(const struct kb_row *row, struct kb_buf *out) {
+/* A compiler's text: its first line is the sentence, the others are as they stand. */
+static void add_words(const struct kb_row *row, int64_t others, struct kb_buf *out) {
+    struct kb_buf words = {0}, first = {0};
+    kb_row_words(row, &words);
+    const char *text = kb_buf_text(&words);
+    size_t len = strcspn(text, "\n");
+    const char *rest = text + len + strspn(text + len, "\n");
+    kb_buf_add(&first, text, len);
+    add_safe(kb_buf_text(&first), out);
+    if (others > 0)
+        kb_buf_printf(out, "; the same in %lld other%s", (long long)others,
+                      others == 1 ? "" : "s");
+    kb_buf_putc(out, '\n');
+    if (*rest)
+        add_code(rest, out);
+    kb_buf_free(&first);
+    kb_buf_free(&words);
+}
+
+static void add_failure(const struct kb_row *row, int64_t others, struct kb_buf *out) {
     struct kb_buf words = {0};
     kb_buf_printf(out, "- **%s** ", kb_verdict_word(kb_reason_verdict(row->reason)));
     add_safe(row->case_id, out);
     kb_buf_puts(out, ": ");
-    kb_row_words(row, &words);
-    add_safe(kb_buf_text(&words), out);
-    kb_buf_putc(out, '\n');
+    add_words(row, others, out);
     add_code(row->repeat, out);
     if (row->smallest) {
-        kb_buf_clear(&words);
         kb_smallest_words(row, &words);
         kb_buf_puts(out, "\n  smallest: ");
         add_safe(kb_buf_text(&words), out);
@@ -200,6 +220,7 @@ struct markdown {
     struct kb_buf *out;
     size_t max;
     int64_t left_out;
+    struct kb_told told;
 };
 
 static bool has_room(struct markdown *md) {
@@ -216,8 +237,9 @@ static void visit_row(void *context, const struct kb_row *row) {
 
 static void visit_failure(void *context, const struct kb_row *row) {
     struct markdown *md = context;
-    if (kb_row_is_repeated(row) && has_room(md))
-        add_failure(row, md->out);
+    int64_t others = kb_row_is_repeated(row) ? kb_told_others(&md->told, row) : -1;
+    if (others >= 0 && has_room(md))
+        add_failure(row, others, md->out);
 }
 
 static void tell_left_out(struct markdown *md, const char *what) {
@@ -243,6 +265,7 @@ static bool write_all(struct kb_rows *rows, struct kb_sink *sink, struct markdow
     if (ok && kb_survey_repeated(s)) {
         kb_buf_putc(md->out, '\n');
         md->max += md->max; /* as much again */
+        md->told = s->told;
         ok = kb_rows_visit(rows, sink, visit_failure, md, err);
         tell_left_out(md, "failures");
     }

@@ -77,8 +77,9 @@ struct kb_survey {
     int first;       /* the first method that was timed; -1: none */
     int64_t against; /* rows whose time by it is held against another build or variant */
     int64_t compared[KB_METHOD_COUNT];
-    int64_t paired;  /* rows that have an A, timed or not */
-    double ms_total; /* of all rows */
+    int64_t paired;      /* rows that have an A, timed or not */
+    double ms_total;     /* of all rows */
+    struct kb_told told; /* counted */
 };
 bool kb_survey_rows(struct kb_rows *rows, struct kb_survey *survey, struct kb_err *err);
 /* Rows that a report tells again, with what is wrong. */

@@ -38,6 +38,7 @@ static void look_at_variant(struct kb_survey *s, const struct kb_row *row) {
 static void look_at(void *context, const struct kb_row *row) {
     struct kb_survey *s = context;
     kb_tally_add(&s->tally, row);
+    kb_told_count(&s->told, row);
     s->many_builds |= differs(s->build, sizeof s->build, row->build);
     s->many_devices |= differs(s->device, sizeof s->device, row->device);
     look_at_variant(s, row);

@@ -335,7 +335,7 @@ static void add_smallest(const struct kb_row *row, int indent, int width,
 }
 
 void kb_table_failure(const struct kb_table *table, const struct kb_row *row,
-                      struct kb_buf *out) {
+                      int64_t others, struct kb_buf *out) {
     enum kb_verdict verdict = kb_reason_verdict(row->reason);
     int indent = kb_columns(kb_verdict_word(verdict)) + 2;
     int width = table->look.width > 0 && table->look.width < KB_SENTENCE_WIDTH
@@ -354,6 +354,9 @@ void kb_table_failure(const struct kb_table *table, const struct kb_row *row,
     kb_escape_lines(&safe, kb_buf_text(&text), text.len);
     kb_wrap(kb_buf_text(&safe), indent, indent, width, out);
     kb_buf_clear(&safe);
+    if (others > 0)
+        kb_buf_printf(out, "\n%*sthe same in %lld other%s", indent, "", (long long)others,
+                      others == 1 ? "" : "s");
     kb_escape(&safe, row->repeat, strlen(row->repeat));
     kb_buf_printf(out, "\n%*s%s\n", indent, "", kb_buf_text(&safe));
     if (row->smallest)

@@ -151,7 +151,7 @@ static void a_row_of_many_lines_shows_the_first_and_its_repeat_all(void **state)
         "ERROR  gelu_tanh/83x1024/bf16           compile: mine.cu:3: error: "
         "no ^[[1m\n");
     kb_buf_clear(&v->text);
-    kb_table_failure(&v->table, &row, &v->text);
+    kb_table_failure(&v->table, &row, 0, &v->text);
     assert_string_equal(
         kb_buf_text(&v->text),
         "ERROR  gelu_tanh/83x1024/bf16: compile: mine.cu:3: error: no ^[[1m\n"
@@ -160,13 +160,48 @@ static void a_row_of_many_lines_shows_the_first_and_its_repeat_all(void **state)
         "--seed 1\n");
 }
 
+static void a_reason_of_the_build_is_told_once_with_how_many_others(void **state) {
+    struct view *v = *state;
+    struct kb_told told = {0};
+    struct kb_row row = sample_row(), other = sample_row();
+    sample_end(&row, KB_R_COMPILE, "mine.cu:3: error: no\n  int x = y;");
+    sample_end(&other, KB_R_COMPILE, "mine.cu:4: error: no");
+    for (int i = 0; i < 3; i++)
+        kb_told_count(&told, &row);
+    kb_told_count(&told, &other);
+    assert_int_equal(kb_told_others(&told, &row), 2);
+    assert_int_equal(kb_told_others(&told, &other), 0);
+    assert_int_equal(kb_told_others(&told, &row), -1);
+    make_table(v, 0);
+    kb_table_failure(&v->table, &row, 2, &v->text);
+    assert_string_equal(
+        kb_buf_text(&v->text),
+        "ERROR  gelu_tanh/83x1024/bf16: compile: mine.cu:3: error: no\n"
+        "         int x = y;\n"
+        "       the same in 2 others\n"
+        "       kbench --case gelu_tanh/83x1024/bf16 --build precise --variant vec16 "
+        "--seed 1\n");
+}
+
+/* Its text says nothing of the case, which may be what matters. */
+static void rows_that_ran_are_told_each(void **state) {
+    (void)state;
+    struct kb_told told = {0};
+    struct kb_row row = sample_row();
+    sample_end(&row, KB_R_TIMEOUT, "still running after 60 s, worker killed");
+    kb_told_count(&told, &row);
+    kb_told_count(&told, &row);
+    assert_int_equal(kb_told_others(&told, &row), 0);
+    assert_int_equal(kb_told_others(&told, &row), 0);
+}
+
 static void whole_rows_unwritten_are_told_as_rows(void **state) {
     struct view *v = *state;
     struct kb_row row = sample_row();
     sample_unwritten(&row);
     make_table(v, 0);
     kb_table_row(&v->table, &row, &v->text);
-    kb_table_failure(&v->table, &row, &v->text);
+    kb_table_failure(&v->table, &row, 0, &v->text);
     assert_string_equal(
         kb_buf_text(&v->text),
         "FAIL  gelu_tanh/83x1024/bf16            vec16            -        -         -     "
@@ -201,7 +236,7 @@ static void names_cannot_write_to_the_terminal(void **state) {
     make_table(v, 0);
     kb_table_head(&v->table, &v->text);
     kb_table_row(&v->table, &row, &v->text);
-    kb_table_failure(&v->table, &row, &v->text);
+    kb_table_failure(&v->table, &row, 0, &v->text);
     kb_single_print(&v->single, &row, &v->text);
     for (const char *p = v->text.data; *p; p++)
         assert_true(*p == '\n' || (unsigned char)*p >= 0x20);
@@ -235,7 +270,7 @@ static void a_failure_that_was_made_smaller_has_the_smallest_and_its_command(voi
     struct kb_row row = sample_row();
     sample_unwritten(&row);
     row.smallest = &smallest;
-    kb_table_failure(&v->table, &row, &v->text);
+    kb_table_failure(&v->table, &row, 0, &v->text);
     const char *end = strstr(kb_buf_text(&v->text), "--seed 1\n");
     assert_non_null(end);
     assert_string_equal(end, "--seed 1\n"
@@ -255,6 +290,8 @@ int main(void) {
         TEST(other_methods_have_columns_of_their_own),
         TEST(verdicts_without_numbers_give_their_reason),
         TEST(a_row_of_many_lines_shows_the_first_and_its_repeat_all),
+        TEST(a_reason_of_the_build_is_told_once_with_how_many_others),
+        TEST(rows_that_ran_are_told_each),
         TEST(whole_rows_unwritten_are_told_as_rows),
         TEST(colour_only_repeats_the_verdict),
         TEST(names_cannot_write_to_the_terminal),

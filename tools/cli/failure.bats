@@ -129,3 +129,15 @@ EOF
     status_is 4
     says "kbench: error: --fill: all stands alone"
 }
+
+@test "a kernel that does not compile is told once, with how many others it is the same in" {
+    vectors bad.cu
+    sed -i 's/ up)/ uup)/; s/\* up)/* uup)/' bad.cu
+    on_host --op silu --shape 7x16,83x1024,2x2 --kernel bad.cu -o r.md -o r.html
+    status_is 5
+    has_line "       the same in 2 others"
+    [ "$(grep -c '^ERROR  silu/.*: compile: ' <<<"$output")" = 1 ] || { echo "$output"; return 1; }
+    [ "$(grep -c 'kbench --case' <<<"$output")" = 1 ] || { echo "$output"; return 1; }
+    [ "$(grep -c 'the same in 2 others' r.md)" = 1 ]
+    [ "$(grep -c '^the same  in 2 others' r.html)" = 1 ]
+}
