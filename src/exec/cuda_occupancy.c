@@ -1,17 +1,18 @@
 /* cuda_occupancy.c - how a plan's launches fill the device, as the driver counts it. */
 #include "cuda_device.h"
 
-static int64_t volume(const int64_t size[3]) {
-    return size[0] * size[1] * size[2];
+/* In double: the threads of the largest grid are more than 63 bits count. */
+static double volume(const int64_t size[3]) {
+    return (double)size[0] * (double)size[1] * (double)size[2];
 }
 
 /* The launch that most of the threads are in; -1: none launches anything. */
 static int main_launch(const struct kb_plan *plan) {
-    int64_t most = 0;
+    double most = 0;
     int which = -1;
     for (int i = 0; i < plan->n_launches; i++) {
         const struct kb_launch *launch = &plan->launches[i];
-        int64_t threads = volume(launch->grid) * volume(launch->block);
+        double threads = volume(launch->grid) * volume(launch->block);
         if (threads > most) {
             most = threads;
             which = i;
@@ -24,7 +25,7 @@ static int main_launch(const struct kb_plan *plan) {
 static bool count_blocks(struct kb_device *device, CUfunction function,
                          const struct kb_launch *launch, int64_t *blocks) {
     const struct kb_cuda *cu = &device->cu;
-    int64_t cluster = volume(launch->cluster);
+    int64_t cluster = (int64_t)volume(launch->cluster);
     int n = 0;
     if (cluster <= 1) {
         CUresult rc = cu->OccupancyMaxActiveBlocksPerMultiprocessor(
@@ -67,7 +68,6 @@ void kb_cuda_occupancy(struct kb_device *device, struct kb_code *code,
         threads < 1 || !count_blocks(device, code->functions[which], launch, &blocks))
         return;
     out->blocks_per_sm = (int)((blocks + sms - 1) / sms);
-    out->share =
-        (double)blocks * (double)volume(launch->block) / ((double)sms * (double)threads);
-    out->waves = (double)volume(launch->grid) / (double)blocks;
+    out->share = (double)blocks * volume(launch->block) / ((double)sms * (double)threads);
+    out->waves = volume(launch->grid) / (double)blocks;
 }

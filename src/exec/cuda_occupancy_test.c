@@ -23,6 +23,16 @@ static void a_grid_fills_the_device_in_waves(void **state) {
     assert_occupancy(occupancy_of(f), 2, 0.75, 2.5);
 }
 
+static void the_largest_grid_has_its_waves(void **state) {
+    struct fixture *f = *state;
+    ready(f, 64);
+    const int64_t grid[] = {INT32_MAX, UINT16_MAX, UINT16_MAX};
+    f->plan->launches[0].block[0] = 1024;
+    memcpy(f->plan->launches[0].grid, grid, sizeof grid);
+    assert_occupancy(occupancy_of(f), 2, 1,
+                     0x1p31 * 65535.0 * 65535.0 / 8 - 65535.0 * 65535.0 / 8);
+}
+
 static void of_a_chain_the_launch_with_most_threads_counts(void **state) {
     struct fixture *f = *state;
     open_device(f);
@@ -61,6 +71,7 @@ static void what_the_driver_does_not_tell_is_not_known(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(a_grid_fills_the_device_in_waves),
+        TEST(the_largest_grid_has_its_waves),
         TEST(of_a_chain_the_launch_with_most_threads_counts),
         TEST(clusters_count_as_a_whole),
         TEST(nothing_to_launch_fills_nothing),

@@ -297,6 +297,12 @@ static void fake_clocks(struct kb_device *device, struct kb_clocks *out) {
         kb_text_copy(out->others, sizeof out->others, "pid 4711 (python3)");
 }
 
+static void fake_occupancy(struct kb_device *device, struct kb_code *code,
+                           const struct kb_plan *plan, struct kb_occupancy *out) {
+    (void)device, (void)code, (void)plan;
+    *out = (struct kb_occupancy){.blocks_per_sm = 2, .share = 0.5, .waves = 3};
+}
+
 static const struct kb_backend fake_backend = {
     .name = "cuda", /* contracts know no other that can be timed */
     .close = fake_close,
@@ -311,6 +317,7 @@ static const struct kb_backend fake_backend = {
     .timer_close = fake_timer_close,
     .floor = fake_floor,
     .clocks = fake_clocks,
+    .occupancy = fake_occupancy,
 };
 
 /* ---- one case on it ---------------------------------------------------------------- */

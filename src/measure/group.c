@@ -134,12 +134,6 @@ static void hold_against_first(struct kb_group *g, struct kb_member *m) {
         kb_slab_free(&m->result);
 }
 
-static void tell_occupancy(struct kb_session *s, struct life *l) {
-    if (s->backend->occupancy && l->row->built)
-        s->backend->occupancy(s->device, l->built->code, &l->asked.plan,
-                              &l->row->occupancy);
-}
-
 static void check_member(struct kb_group *g, int i, const struct kb_job *job,
                          struct kb_row *row) {
     struct kb_member *m = &g->members[i];
@@ -148,8 +142,6 @@ static void check_member(struct kb_group *g, int i, const struct kb_job *job,
     kb_life_begin(l, g->session, job, g->arena, row);
     m->to_time = kb_life_check(l);
     keep_result(m);
-    if (!g->session->dead)
-        tell_occupancy(g->session, l);
     kb_life_end(l);
     if (i > 0)
         hold_against_first(g, m);

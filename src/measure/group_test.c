@@ -96,6 +96,8 @@ static void equal_builds_are_the_same(void **state) {
     (void)state;
     run_builds(&g, &script, two, 2);
     assert_speed(&g, 1, KB_SAME, 1);
+    double detectable = g.rows[1].against->detectable[KB_GRAPH];
+    assert_true(detectable > 0.01 && detectable < 0.03);
     fake_free(&g.f);
 }
 
@@ -251,6 +253,20 @@ static void check_times_nothing(void **state) {
     fake_free(&g.f);
 }
 
+static void rows_have_their_occupancy_alone_and_side_by_side(void **state) {
+    const struct fake_script script = {.ns = noisy};
+    struct group g;
+    (void)state;
+    for (int n = 1; n <= 2; n++) {
+        run_builds(&g, &script, two, n);
+        for (int i = 0; i < n; i++)
+            assert_int_equal(g.rows[i].occupancy.blocks_per_sm, 2);
+        kb_session_run(&g.f.session, &g.jobs[0], &g.f.arena, &g.rows[0]);
+        assert_int_equal(g.rows[0].occupancy.blocks_per_sm, 2);
+        fake_free(&g.f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_build_slower_by_3_percent_is_slower),
@@ -268,6 +284,7 @@ int main(void) {
         cmocka_unit_test(a_lost_device_ends_the_worker),
         cmocka_unit_test(a_limit_of_time_ends_it_with_the_reason),
         cmocka_unit_test(check_times_nothing),
+        cmocka_unit_test(rows_have_their_occupancy_alone_and_side_by_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -406,7 +406,16 @@ void kb_life_begin(struct life *l, struct kb_session *session, const struct kb_j
     kb_row_begin(job, session->backend->info(session->device), arena, row);
 }
 
+static void tell_occupancy(struct life *l) {
+    const struct kb_session *s = l->session;
+
+    if (s->backend->occupancy && l->row->built && !s->dead)
+        s->backend->occupancy(s->device, l->built->code, &l->asked.plan,
+                              &l->row->occupancy);
+}
+
 void kb_life_end(struct life *l) {
+    tell_occupancy(l);
     l->row->repeat = kb_repeat_line(l->job, l->row->variant, l->arena);
     l->row->ms_total = (double)(kb_now_ns() - l->start_ns) / 1e6;
     free(l->prepared);
