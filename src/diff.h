@@ -129,6 +129,8 @@ struct kb_pairs {
     const char *a_word, *b_word; /* what they are called: "A", "B" */
     bool spread_of_a; /* what runs differ by is A's to say: B's have several where they
                          looked odd */
+    size_t far_apart; /* rows whose runs differ so much more than others that they were
+                         left out of what is learned from runs */
 };
 
 /* What two rows may differ in and be a pair all the same, where each is the only one left

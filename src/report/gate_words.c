@@ -69,6 +69,11 @@ static void head(const struct kb_gate *gate, bool all, struct kb_buf *out) {
                       "%s; kbench merge --runs joins three\n",
                       gate->base->n_runs, gate->base->n_runs == 1 ? "" : "s",
                       gate->base->n_runs == 1 ? "assumed" : "hardly known");
+    if (gate->pairs.far_apart)
+        kb_buf_printf(out,
+                      "note   the baseline's runs of %zu row%s lie far apart: nothing is "
+                      "learned from them of the others\n",
+                      gate->pairs.far_apart, gate->pairs.far_apart == 1 ? "" : "s");
     if (!gate->fresh->complete)
         kb_buf_puts(out, "note   the new report's run did not get to its end\n");
     if (gate->fresh->note.len || gate->base->note.len) {

@@ -14,10 +14,15 @@
 
 enum { CLASSES = 4, FEW = 5, OWN_DF = 8 };
 static const double long_ns = 20e3;
+/* One run that was disturbed must not make the gate blind for all other rows: runs that
+ * differ by more than 3 %, and by 20 times what is usual in the class, are their row's own
+ * matter. */
+static const double far_apart = 0.03, far_factor = 20;
 
 struct spread {
     double variance, df;
     double worst; /* deviation of a run, in its standard deviations; 0: not known */
+    double usual; /* variance: the median over rows; 0: not known */
 };
 
 /* Where nobody ran twice. As seen on an H200 between process runs: 0.3 % at 1 us and 0.2 %
@@ -80,24 +85,51 @@ static double median_factor(int n) {
 /* What is gathered of a class: sums of squares between runs, and rows. */
 struct gathered {
     double sum, df, n;
+    double *variances, usual; /* of each row, as estimates of the class's; their median */
+    int n_variances;
 };
 
 /* A row whose runs agree to the last digit shows the timer's tick, no variance. */
 static const double least_variance = 4e-8;
 
-static void gather(const struct kb_timing *t, enum kb_method method,
+static double between_runs(const struct side *s) {
+    return fmax(s->sum / s->df, least_variance);
+}
+
+/* Of a sum of squares with so many degrees of freedom, the median over the mean. */
+static double median_share(double df) {
+    return pow(1 - 2 / (9 * df), 3);
+}
+
+static bool is_far_apart(const struct side *s, double usual) {
+    double limit = fmax(far_apart * far_apart, far_factor * far_factor * usual);
+    return s->df >= 1 && between_runs(s) > limit;
+}
+
+static void note_variance(const struct kb_timing *t, enum kb_method method,
+                          struct gathered *classes) {
+    struct side s = side_of(t);
+    struct gathered *g = &classes[class_of(method, s.ns)];
+    if (s.df >= 1)
+        g->variances[g->n_variances++] = between_runs(&s) / median_share(s.df);
+}
+
+static bool gather(const struct kb_timing *t, enum kb_method method,
                    struct gathered *classes) {
     struct side s = side_of(t);
     struct gathered *g = &classes[class_of(method, s.ns)];
     if (s.df < 1)
-        return;
-    g->sum += fmax(s.sum, least_variance * s.df);
+        return true;
+    if (is_far_apart(&s, g->usual))
+        return false;
+    g->sum += between_runs(&s) * s.df;
     g->df += s.df;
     g->n++;
+    return true;
 }
 
 static struct spread spread_of(const struct gathered *g, double assumed_sd) {
-    struct spread spread = {assumed_sd * assumed_sd, assumed_df, 0};
+    struct spread spread = {assumed_sd * assumed_sd, assumed_df, 0, g->usual};
     if (g->n == 0)
         return spread;
     spread.df = g->df;
@@ -111,15 +143,22 @@ static struct spread spread_of(const struct gathered *g, double assumed_sd) {
 
 /* A row's own variance draws that of its class up, never down: rows whose few runs happen
  * to agree are many. */
-static double variance_of(const struct spread *class, double sum, double df) {
+static double variance_of(const struct spread *class, const struct side *a,
+                          const struct side *b) {
+    double sum = a->sum + b->sum, df = a->df + b->df;
     double own = (OWN_DF * class->variance + sum) / (OWN_DF + df);
+    if (is_far_apart(a, class->usual) || is_far_apart(b, class->usual))
+        own = sum / df;
     return fmax(own, class->variance);
 }
 
 /* How far each run lies from the others of its row, which take the part of a baseline. */
 static void find_worst(const struct kb_timing *t, enum kb_method method,
                        struct spread *classes) {
-    struct spread *class = &classes[class_of(method, side_of(t).ns)];
+    const struct side whole = side_of(t), none = {0};
+    struct spread *class = &classes[class_of(method, whole.ns)];
+    if (is_far_apart(&whole, class->usual))
+        return;
     for (int k = 0; t->n_runs > 1 && k < t->n_runs; k++) {
         double others[KB_MAX_RUNS] = {0};
         int n = 0;
@@ -129,7 +168,7 @@ static void find_worst(const struct kb_timing *t, enum kb_method method,
         const struct kb_timing rest = {
             .median_ns = others[0], .runs_ns = others, .n_runs = n};
         struct side s = side_of(&rest);
-        double sd = sqrt(variance_of(class, s.sum, s.df) * (1 + median_factor(n)));
+        double sd = sqrt(variance_of(class, &s, &none) * (1 + median_factor(n)));
         class->worst = fmax(class->worst, fabs(log(t->runs_ns[k] / s.ns)) / sd);
     }
 }
@@ -153,7 +192,7 @@ static void shift_of(struct kb_pair *pair, const struct spread *classes,
     struct side a = side_of(pair->ta), b = side_of(pair->tb);
     const struct spread *class = &classes[class_of(pair->method, a.ns)];
     struct kb_shift *s = &pair->shift;
-    double df = class->df, variance = variance_of(class, a.sum + b.sum, a.df + b.df);
+    double df = class->df, variance = variance_of(class, &a, &b);
     double between = variance * (median_factor(a.runs) + median_factor(b.runs));
     double within = a.se * a.se + b.se * b.se;
     double sd = sqrt(between + within), shift = log(b.ns / a.ns);
@@ -215,22 +254,43 @@ bool kb_pair_is_disturbed(struct kb_pair *pair, struct kb_arena *arena,
     return true;
 }
 
-void kb_pairs_shift(struct kb_pairs *pairs, struct kb_arena *arena) {
+/* What is usual between runs, by class, then what it is without those that are far apart.
+ */
+static void learn(struct kb_pairs *pairs, const bool *timed, struct kb_arena *arena,
+                  struct spread *classes) {
     struct gathered gathered[CLASSES] = {{0}};
-    struct spread classes[CLASSES];
-    struct quantile half = {0};
-    bool *timed = kb_arena_array(arena, pairs->n + 1, sizeof *timed);
+    for (int c = 0; c < CLASSES; c++)
+        gathered[c].variances = kb_arena_array(arena, 2 * pairs->n + 1, sizeof(double));
     for (size_t i = 0; i < pairs->n; i++) {
-        struct kb_pair *pair = &pairs->items[i];
-        timed[i] = is_timed(pairs, pair, arena);
-        if (!timed[i])
-            continue;
-        gather(pair->ta, pair->method, gathered);
-        if (!pairs->spread_of_a)
-            gather(pair->tb, pair->method, gathered);
+        const struct kb_pair *pair = &pairs->items[i];
+        if (timed[i])
+            note_variance(pair->ta, pair->method, gathered);
+        if (timed[i] && !pairs->spread_of_a)
+            note_variance(pair->tb, pair->method, gathered);
+    }
+    for (int c = 0; c < CLASSES; c++)
+        if (gathered[c].n_variances)
+            gathered[c].usual =
+                kb_middle_of(gathered[c].variances, gathered[c].n_variances);
+    pairs->far_apart = 0;
+    for (size_t i = 0; i < pairs->n; i++) {
+        const struct kb_pair *pair = &pairs->items[i];
+        bool taken = !timed[i] || gather(pair->ta, pair->method, gathered);
+        if (timed[i] && !pairs->spread_of_a)
+            taken = gather(pair->tb, pair->method, gathered) && taken;
+        pairs->far_apart += !taken;
     }
     for (int c = 0; c < CLASSES; c++)
         classes[c] = spread_of(&gathered[c], assumed[c]);
+}
+
+void kb_pairs_shift(struct kb_pairs *pairs, struct kb_arena *arena) {
+    struct spread classes[CLASSES];
+    struct quantile half = {0};
+    bool *timed = kb_arena_array(arena, pairs->n + 1, sizeof *timed);
+    for (size_t i = 0; i < pairs->n; i++)
+        timed[i] = is_timed(pairs, &pairs->items[i], arena);
+    learn(pairs, timed, arena, classes);
     for (size_t i = 0; i < pairs->n; i++) {
         const struct kb_pair *pair = &pairs->items[i];
         if (!timed[i])

@@ -7,14 +7,26 @@
 
 enum { MANY = 1000000 }; /* degrees of freedom from which on t is normal */
 
-double kb_middle_of(double *values, int n) {
-    for (int i = 1; i < n; i++) { /* few, or nearly sorted */
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void sort_few(double *values, int n) {
+    for (int i = 1; i < n; i++) {
         double value = values[i];
         int k = i;
         for (; k > 0 && values[k - 1] > value; k--)
             values[k] = values[k - 1];
         values[k] = value;
     }
+}
+
+double kb_middle_of(double *values, int n) {
+    if (n <= KB_BLOCK_MEDIANS)
+        sort_few(values, n);
+    else
+        qsort(values, (size_t)n, sizeof *values, by_value);
     return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
@@ -88,11 +100,6 @@ double kb_student_quantile(double tail, double df) {
 
 /* ---- ranks -----------------------------------------------------------------------------
  */
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 double kb_rank_test(const double *a, int n_a, const double *b, int n_b) {
     double x[KB_BLOCK_MEDIANS], y[KB_BLOCK_MEDIANS], ranks = 0, ties = 0;
