@@ -147,9 +147,8 @@ static void check_member(struct kb_group *g, int i, const struct kb_job *job,
         hold_against_first(g, m);
 }
 
-void kb_session_run_group(struct kb_session *session, const struct kb_job *jobs, int n,
-                          struct kb_arena *arena, struct kb_row *rows) {
-    struct kb_err err = {0};
+bool kb_session_run_group(struct kb_session *session, const struct kb_job *jobs, int n,
+                          struct kb_arena *arena, struct kb_row *rows, struct kb_err *err) {
     struct kb_group g = {
         .session = session,
         .arena = arena,
@@ -161,11 +160,15 @@ void kb_session_run_group(struct kb_session *session, const struct kb_job *jobs,
 
     for (int i = 0; i < n; i++)
         g.members[i].result.fd = -1;
-    for (int i = 0; i < n && !session->dead; i++)
+    for (int i = 0; i < n && !session->dead; i++) {
         check_member(&g, i, &jobs[i], &rows[i]);
-    if (!session->dead && !kb_group_time(&g, &err))
+        if (session->dead)
+            kb_fail(err, KB_DEVICE, "%s", rows[i].text);
+    }
+    if (!session->dead && !kb_group_time(&g, err))
         session->dead = true;
     kb_session_give(session, KB_SPARE_INITIAL, &g.initial);
     for (int i = 0; i < n; i++)
         kb_slab_free(&g.members[i].result);
+    return !session->dead;
 }

@@ -31,8 +31,9 @@ bool kb_same_scratch(const struct kb_plan *a, const struct kb_plan *b);
  * they are beside A. False where the device was lost. */
 bool kb_group_time(struct kb_group *group, struct kb_err *err);
 
-/* Jobs of one case: rows[i]. With session->dead after it the rows are not all there. */
-void kb_session_run_group(struct kb_session *session, const struct kb_job *jobs, int n,
-                          struct kb_arena *arena, struct kb_row *rows);
+/* Jobs of one case: rows[i]. False where the device was lost: session->dead, and the rows
+ * are not all there. */
+bool kb_session_run_group(struct kb_session *session, const struct kb_job *jobs, int n,
+                          struct kb_arena *arena, struct kb_row *rows, struct kb_err *err);
 
 #endif

@@ -27,12 +27,14 @@ struct group {
     struct kb_job jobs[MOST];
     struct kb_row rows[MOST];
     int n;
+    struct kb_err err;
 };
 
 static void run_builds(struct group *g, const struct fake_script *script,
                        const char *const *builds, int n) {
     fake_open(&g->f, script);
     g->n = n;
+    g->err = (struct kb_err){0};
     for (int i = 0; i < n; i++) {
         g->jobs[i] = g->f.job;
         g->jobs[i].build = builds[i];
@@ -40,7 +42,9 @@ static void run_builds(struct group *g, const struct fake_script *script,
         g->jobs[i].methods = 1u << KB_GRAPH | 1u << KB_COLD;
     }
     g->f.device.case_id = g->f.job.case_id;
-    kb_session_run_group(&g->f.session, g->jobs, n, &g->f.arena, g->rows);
+    bool ok =
+        kb_session_run_group(&g->f.session, g->jobs, n, &g->f.arena, g->rows, &g->err);
+    assert_true(ok == !g->f.session.dead);
     assert_int_equal(g->f.device.timers_open, 0);
 }
 
@@ -213,6 +217,17 @@ static void a_lost_device_ends_the_worker(void **state) {
     (void)state;
     run_builds(&g, &script, two, 2);
     assert_true(g.f.session.dead);
+    assert_string_equal(g.err.msg, "not timed by graph: the fake device is lost");
+    fake_free(&g.f);
+}
+
+static void one_lost_under_a_check_is_told_too(void **state) {
+    const struct fake_script script = {.ns = noisy, .run_err = KB_DEVICE};
+    struct group g;
+    (void)state;
+    run_builds(&g, &script, two, 2);
+    assert_true(g.f.session.dead);
+    assert_non_null(strstr(g.err.msg, "fake"));
     fake_free(&g.f);
 }
 
@@ -227,7 +242,7 @@ static void a_limit_of_time_ends_it_with_the_reason(void **state) {
         g.jobs[i].max_time_s = 1e-9;
     }
     g.f.device.case_id = g.f.job.case_id;
-    kb_session_run_group(&g.f.session, g.jobs, 2, &g.f.arena, g.rows);
+    assert_true(kb_session_run_group(&g.f.session, g.jobs, 2, &g.f.arena, g.rows, &g.err));
     assert_string_equal(g.rows[0].times[KB_GRAPH].stopped, "time");
     assert_int_equal(g.rows[0].times[KB_GRAPH].quality, KB_Q_NOISY);
     /* One block is too few for an interval, so equal builds are not known to be equal. */
@@ -246,7 +261,7 @@ static void check_times_nothing(void **state) {
         g.jobs[i].mode = KB_CHECK;
     }
     g.f.device.case_id = g.f.job.case_id;
-    kb_session_run_group(&g.f.session, g.jobs, 2, &g.f.arena, g.rows);
+    assert_true(kb_session_run_group(&g.f.session, g.jobs, 2, &g.f.arena, g.rows, &g.err));
     assert_int_equal(g.f.device.timers_opened, 0);
     assert_int_equal(g.rows[1].against->differing, 0);
     assert_false(g.rows[1].against->speeds[KB_GRAPH].there);
@@ -282,6 +297,7 @@ int main(void) {
         cmocka_unit_test(other_bits_from_timed_launches_take_the_times_away),
         cmocka_unit_test(a_method_that_cannot_be_had_is_a_warning),
         cmocka_unit_test(a_lost_device_ends_the_worker),
+        cmocka_unit_test(one_lost_under_a_check_is_told_too),
         cmocka_unit_test(a_limit_of_time_ends_it_with_the_reason),
         cmocka_unit_test(check_times_nothing),
         cmocka_unit_test(rows_have_their_occupancy_alone_and_side_by_side),

@@ -98,9 +98,9 @@ static bool do_jobs(struct kb_session *s, const struct kb_buf *in, struct kb_are
     }
     if (n == 1)
         kb_session_run(s, jobs, arena, rows);
-    else
-        kb_session_run_group(s, jobs, n, arena, rows);
-    for (int i = 0; i < n && (n == 1 || !s->dead); i++) {
+    else if (!kb_session_run_group(s, jobs, n, arena, rows, err))
+        return false;
+    for (int i = 0; i < n; i++) {
         kb_row_print(&rows[i], out);
         kb_buf_puts(out, i + 1 < n ? "\n" : "");
     }
@@ -119,8 +119,10 @@ static bool serve(struct kb_session *s, uint64_t nonce, struct kb_err *err) {
         if (!kb_frame_read(COMMANDS, nonce, 0, &in, err))
             break; /* the parent is done with us, or gone */
         ok = do_jobs(s, &in, &arena, &out, err);
-        if (!ok || !out.len) /* a device that was lost under several takes them along */
+        if (!ok) { /* a device that was lost under several jobs takes them along */
+            kb_write_all(STDERR_FILENO, err->msg, strlen(err->msg)); /* our last words */
             break;
+        }
         if (!kb_frame_write(REPLIES, nonce, out.data, out.len, err))
             break;
     }
