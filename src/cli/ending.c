@@ -1,5 +1,5 @@
 /* ending.c - the end of a run: failures again, the summary, the reports, the last line. */
-#include "cli/ending.h"
+#include "cli/run_parts.h"
 
 #include <string.h>
 #include <unistd.h>

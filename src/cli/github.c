@@ -1,5 +1,5 @@
 /* github.c - in GitHub Actions a run tells the workflow what failed, without an option. */
-#include "cli/ending.h"
+#include "cli/run_parts.h"
 
 #include <stdlib.h>
 #include <unistd.h>

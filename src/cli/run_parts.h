@@ -1,6 +1,6 @@
-/* ending.h - between run.c and ending.c: a run as it goes, and how it ends. */
-#ifndef KB_CLI_ENDING_H
-#define KB_CLI_ENDING_H
+/* run_parts.h - between the files of kbench run: how it begins, its rows, how it ends. */
+#ifndef KB_CLI_RUN_PARTS_H
+#define KB_CLI_RUN_PARTS_H
 
 #include "cli/baseline.h"
 #include "cli/fleet.h"
@@ -33,6 +33,12 @@ struct kb_run {
     int64_t start_ns;
     struct kb_err err; /* what ended the run before its end; kind 0 if nothing did */
 };
+/* Devices, facts, journal: what rows need. */
+bool kb_run_open(struct kb_run *run, int argc, char *const argv[], struct kb_err *err);
+/* The table is planned; notes, and what stands above the rows. */
+void kb_run_tell_head(struct kb_run *run);
+/* All rows, up to what ends them early: run->err, run->stopped, a signal. */
+void kb_run_rows(struct kb_run *run);
 /* In GitHub Actions: annotations on standard error, the summary of the job. */
 void kb_run_tell_github(struct kb_run *run, struct kb_rows *rows);
 double kb_run_seconds(const struct kb_run *run);
