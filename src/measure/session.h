@@ -109,7 +109,7 @@ bool kb_session_slab(const struct kb_session *session, const struct kb_problem *
                      struct kb_err *err);
 void kb_poison_outputs(const struct kb_problem *problem, struct kb_slab *slab, int pattern);
 
-/* ---- time, in time.c and ceiling.c ------------------------------------------------- */
+/* ---- time, in time.c, time_row.c and ceiling.c ------------------------------------- */
 
 /* A plan that can be timed: its code is loaded, `initial` is what its buffers begin with.
  */
