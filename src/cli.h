@@ -20,6 +20,8 @@ int kb_cli_main(int argc, char **argv);
       "a report against a baseline: the exit status says wrong, "                          \
       "slower or fine")                                                                    \
     X(KB_CMD_MERGE, "merge", "parts of a run, or several runs, into one report")           \
+    X(KB_CMD_SELFTEST, "selftest",                                                         \
+      "the tool on a GPU: its timers' floor, what the device gives, false alarms")         \
     X(KB_CMD_HELP, "help", "a command, an op, cases, methods, verdicts or exit, explained")
 
 enum kb_command {
@@ -109,6 +111,7 @@ int kb_command_list(const struct kb_options *options, struct kb_complaints *c);
 int kb_command_diff(const struct kb_options *options, struct kb_complaints *c);
 int kb_command_gate(const struct kb_options *options, struct kb_complaints *c);
 int kb_command_merge(const struct kb_options *options, struct kb_complaints *c);
+int kb_command_selftest(const struct kb_options *options, struct kb_complaints *c);
 int kb_command_help_topic(const struct kb_options *options, struct kb_complaints *c);
 /* The text of `kbench --help` and `kbench --version`. */
 void kb_help_text(struct kb_buf *out);

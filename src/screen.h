@@ -5,6 +5,7 @@
 #define KB_SCREEN_H
 
 #include "report.h"
+#include "selftest.h"
 
 /* ---- words and numbers ----------------------------------------------------------------
  */
@@ -70,6 +71,12 @@ void kb_wrap(const char *text, int at, int indent, int width, struct kb_buf *out
 
 /* Text broken only at separators such as " | ". */
 void kb_wrap_at(const char *text, const char *separator, int width, struct kb_buf *out);
+
+/* What kbench selftest found of a device: tables, and an object of JSON. */
+void kb_selftest_print(const struct kb_selftest *selftest, struct kb_buf *out);
+cJSON *kb_selftest_item(const struct kb_selftest *selftest);
+/* "stream 4284 GB/s, mma bf16 790 TFLOP/s (selftest of 2026-11-26)" */
+void kb_ceilings_words(const struct kb_ceilings *ceilings, struct kb_buf *out);
 
 /* ---- at the terminal ------------------------------------------------------------------
  */

@@ -64,6 +64,8 @@ step "wrong kernels are flagged, right ones pass" \
     tools/mutants.py --backend cuda --bin "$bin" --build "$build"
 step "a build that is 3 % slower is found" found -DKB_CHAIN=2111
 step "a build of the same speed is not told apart" alike "-DKB_CHAIN=2000 -DKB_TAG=1"
+step "the tool itself: floors, ceilings, no false alarm" \
+    expect 0 "false alarms: 0 of " "$bin" selftest
 step "large shapes against stream" \
     "$bin" --backend cuda --op silu,gelu,gelu_tanh --shape 16384x2048,8192x28672 --method graph \
     -o "$build/gpu-large.json"

@@ -39,6 +39,8 @@ int kb_cli_main(int argc, char **argv) {
         status = kb_command_gate(&options, &c);
     else if (options.command == KB_CMD_MERGE && !c.count)
         status = kb_command_merge(&options, &c);
+    else if (options.command == KB_CMD_SELFTEST && !c.count)
+        status = kb_command_selftest(&options, &c);
     else if (options.command == KB_CMD_RUN)
         status = kb_command_run(&options, argc, argv, &c);
     else

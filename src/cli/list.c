@@ -247,8 +247,9 @@ static bool list_variants(const struct kb_options *options, struct kb_buf *out,
 /* ---- devices ---------------------------------------------------------------------------
  */
 
-static void device_line(const struct kb_device_info *device, struct kb_buf *out) {
+void kb_list_device(const struct kb_device_info *device, struct kb_buf *out) {
     struct kb_buf text = {0};
+    struct kb_ceilings ceilings;
     kb_buf_printf(&text, "device %s", device->id);
     kb_buf_printf(out, "%-*s", LABEL, kb_buf_text(&text));
     kb_buf_free(&text);
@@ -264,6 +265,11 @@ static void device_line(const struct kb_device_info *device, struct kb_buf *out)
     if (*device->nvrtc)
         kb_buf_printf(out, ", NVRTC %s", device->nvrtc);
     kb_buf_putc(out, '\n');
+    if (!kb_ceilings_find(device, &ceilings))
+        return;
+    kb_buf_printf(out, "%-*s", LABEL, "");
+    kb_ceilings_words(&ceilings, out);
+    kb_buf_putc(out, '\n');
 }
 
 static void list_devices(bool with_gaps, struct kb_buf *out) {
@@ -275,7 +281,7 @@ static void list_devices(bool with_gaps, struct kb_buf *out) {
     for (size_t b = 0; b < KB_COUNT(backends); b++) {
         int n = backends[b]->probe(found, MAX_PROBED, &gaps);
         for (int i = 0; i < n; i++)
-            device_line(&found[i], out);
+            kb_list_device(&found[i], out);
         if (n == 0 && !with_gaps)
             kb_buf_printf(out, "%-*snone of backend %s: kbench list devices says why\n",
                           LABEL, "device", backends[b]->name);

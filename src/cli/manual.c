@@ -24,6 +24,7 @@ static void front(struct kb_page *page) {
     kb_page_usage(page, "kbench diff A B [C...] [--by build|variant|device] [--all]");
     kb_page_usage(page, "kbench gate NEW --baseline BASE [OPTION...]");
     kb_page_usage(page, "kbench merge [--runs] REPORT REPORT... -o FILE");
+    kb_page_usage(page, "kbench selftest [--device N,...|all] [OPTION...]");
     kb_page_usage(page, "kbench help [TOPIC...]");
     kb_page_section(page, "DESCRIPTION");
     kb_page_text(page, "kbench runs a CUDA kernel next to a CPU reference and says whether "

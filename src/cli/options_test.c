@@ -247,7 +247,7 @@ static void each_mistake_has_its_words(void **state) {
          "--mode: nothing can be timed on the host: its threads are CPU fibers"},
         {"--resume", "--resume: not in this version"},
         {"--sample 1", "--sample: \"1\" is no whole number from 2 to 9007199254740992"},
-        {"selftest", "selftest: not in this version"},
+        {"cache", "cache: not in this version"},
         {"--columns erro", "--columns: unknown column \"erro\", did you mean \"error\"?"},
         {"--columns verdict", NULL},
         {"--sort err", "--sort: unknown column \"err\", did you mean \"error\"?"},

@@ -55,6 +55,7 @@ void kb_page_code(struct kb_page *page);
 void kb_page_diff(struct kb_page *page);
 void kb_page_gate(struct kb_page *page);
 void kb_page_merge(struct kb_page *page);
+void kb_page_selftest(struct kb_page *page);
 /* Names, arguments and what they do, by group. */
 void kb_options_page(struct kb_page *page);
 

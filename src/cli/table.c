@@ -7,7 +7,7 @@ const char *const kb_backend_words[] = {"auto", "cuda", "host", NULL};
 static const char *const color_words[] = {"auto", "always", "never", NULL};
 
 static const char *const later[] = {
-    "new", "selftest", "cache", "--resume", "--shard", "--trust", "--schedule-seed",
+    "new", "cache", "--resume", "--shard", "--trust", "--schedule-seed",
 };
 
 bool kb_is_later(const char *word) {

@@ -40,6 +40,8 @@ extern const size_t kb_exit_count;
 
 /* An id a line, or with tags, origin and why for -v. The exit status. */
 int kb_list_cases(struct kb_suite *suite, struct kb_terminal *terminal, int format);
+/* A device as kbench list devices shows it, with what a selftest found of it. */
+void kb_list_device(const struct kb_device_info *device, struct kb_buf *out);
 /* One as a line of JSON, all that its id leaves to defaults told. */
 void kb_case_line(const struct kb_case *c, struct kb_buf *out);
 /* Formula, tensors, parameters and limits of an op, for kbench help OP. */

@@ -249,6 +249,7 @@ const struct kb_topic kb_topics[] = {
     {"diff", NULL, "DIFFERENCES", kb_page_diff},
     {"gate", NULL, "GATES", kb_page_gate},
     {"merge", NULL, "JOINED REPORTS", kb_page_merge},
+    {"selftest", NULL, "SELFTEST", kb_page_selftest},
     {"help", NULL, NULL, kb_topics_page},
     {"cases", "case files and ids, fills and dtypes", "CASES", page_cases},
     {"code", "builds, compiling ahead, macros that are swept, profilers", "CODE",

@@ -60,7 +60,7 @@ offers() { # LINE WORD...
     offers "kbench list cases " a.json helpers
     offers "kbench help ver" verdicts
     offers "kbench help silu gelu_" gelu_tanh
-    offers "kbench --op silu " a.json diff gate help helpers list merge run
+    offers "kbench --op silu " a.json diff gate help helpers list merge run selftest
     offers "kbench --rerun " a.json helpers
     offers "kbench run " a.json helpers
     offers "kbench x.json --op silu " a.json helpers
