@@ -70,7 +70,7 @@ int kb_last_line(const char *before, int status, const char *why) {
     kb_escape(&line, before, strlen(before));
     if (status) {
         kb_buf_printf(&line, "%sexit %d: ", line.len ? "; " : "", status);
-        kb_escape_lines(&line, why, strlen(why));
+        kb_escape(&line, why, strlen(why)); /* one line, whatever a report holds */
     }
     kb_buf_puts(&line, line.len ? "\n" : "");
     say(kb_buf_text(&line), line.len);

@@ -439,6 +439,12 @@ END
     status_is 0
     [[ $output != *$'\033'* ]]
     has_line 'ONLY B   silu/^[[][[]2J/bf16'
+    # No line of a name's own: a workflow command of GitHub Actions is one.
+    fake c.json run=1 cases=2 $'gpu=G\n::stop-commands::x'
+    kbench gate c.json --baseline a.json
+    status_is 3
+    last_says 'exit 3: not comparable: GPU NVIDIA H200 != G^J::stop-commands::x'
+    [[ $stderr != *$'\n'::* ]]
 }
 
 @test "two reports of 10 000 rows are compared in a second" {
