@@ -239,7 +239,10 @@ def main():
         if path:
             peers_report.write(path, peers_report.report(which, gpu.device(), command, seconds))
             print(f"wrote {path}")
-    sys.exit(1 if any(item["verdict"] == "FAIL" for item in rows) else 0)
+    verdicts = {item["verdict"] for item in rows}
+    if verdicts == {"SKIP"}:
+        fail(f"nothing was checked: {rows[0]['reason']}", 3)
+    sys.exit(1 if "FAIL" in verdicts else 0)
 
 
 if __name__ == "__main__":

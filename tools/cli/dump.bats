@@ -235,6 +235,21 @@ True" ] || { echo "$output"; return 1; }
     [[ ${lines[-1]} == *": 2 cases differ" ]]
 }
 
+@test "a kbench that crashes is no second implementation's agreement" {
+    python_with numpy
+    cat >crashes <<END
+#!/bin/sh
+"$bin" "\$@"
+case "\$*" in *"--mode list"*) ;; *) kill -ABRT \$\$ ;; esac
+END
+    chmod +x crashes
+    run "$python" "$top/tools/oracle.py" --engine numpy --bin "$bin" --case silu/7x16/bf16 "$top/cases/activation.json"
+    [ "$status" -eq 0 ] || { echo "$output"; return 1; }
+    run "$python" "$top/tools/oracle.py" --engine numpy --bin ./crashes --case silu/7x16/bf16 "$top/cases/activation.json"
+    [ "$status" -eq 1 ] || { echo "$output"; return 1; }
+    has "$output" 'kbench ended with status -6:'
+}
+
 @test "a golden vector is a file of inputs that a kernel can be run over" {
     vectors=$top/reports/golden/vectors
     on_host --case silu/3x32/bf16/round=act --load "$vectors/silu,3x32,bf16,round=act.safetensors"

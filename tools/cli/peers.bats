@@ -67,4 +67,7 @@ fake() {
         '[["eager","torch 2",true],["triton","triton 3",true]]' ] || { cat r.json; return 1; }
     fake --op silu --shape 7x16 --peer nobody -o r.json
     status_is 3
+    fake --op silu --shape 7x16 --peer none
+    status_is 3
+    last_says 'peers.py: nothing was checked: RuntimeError: no kernel for this'
 }
