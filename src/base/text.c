@@ -181,7 +181,7 @@ const char *kb_suggest(const char *word, const char *const *candidates, size_t c
 
 void kb_unknown(struct kb_buf *out, const char *what, const char *word,
                 const char *const *known, size_t n_known) {
-    enum { LONGEST_SHOWN = 64 };
+    enum { LONGEST_SHOWN = 64, MOST_SHOWN = 32 };
     const char *near = kb_suggest(word, known, n_known);
     kb_buf_printf(out, "unknown %s \"%.*s%s\"", what, LONGEST_SHOWN, word,
                   strnlen(word, LONGEST_SHOWN + 1) > LONGEST_SHOWN ? "..." : "");
@@ -189,12 +189,15 @@ void kb_unknown(struct kb_buf *out, const char *what, const char *word,
         kb_buf_printf(out, ", did you mean \"%s\"?", near);
         return;
     }
-    for (size_t i = 0; i < n_known; i++)
+    size_t shown = n_known > MOST_SHOWN + 1 ? MOST_SHOWN : n_known;
+    for (size_t i = 0; i < shown; i++)
         kb_buf_printf(out, "%s%s",
                       i             ? ", "
                       : n_known > 1 ? "; there are "
                                     : "; there is ",
                       known[i]);
+    if (shown < n_known)
+        kb_buf_printf(out, " and %zu others", n_known - shown);
 }
 
 /* ---- UTF-8 and escapes ------------------------------------------------------------- */

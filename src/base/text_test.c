@@ -191,6 +191,15 @@ static void an_unknown_word_comes_with_the_near_one_or_all(void **state) {
     expect_unknown("tanh", ops, 2, "unknown op \"tanh\"; there are silu, gelu");
     expect_unknown("tanh", ops, 1, "unknown op \"tanh\"; there is silu");
     expect_unknown("tanh", ops, 0, "unknown op \"tanh\"");
+    const char *many[40];
+    for (int i = 0; i < 40; i++)
+        many[i] = "k";
+    struct kb_buf all = {0};
+    for (int i = 0; i < 32; i++)
+        kb_buf_printf(&all, "%s k", i ? "," : "unknown op \"tanh\"; there are");
+    kb_buf_puts(&all, " and 8 others");
+    expect_unknown("tanh", many, 40, kb_buf_text(&all));
+    kb_buf_free(&all);
     expect_unknown(
         word, NULL, 0,
         "unknown op \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"

@@ -70,7 +70,9 @@ void kb_help_text(struct kb_buf *out) {
     for (int i = 0; i < KB_COMMAND_COUNT; i++)
         kb_buf_printf(out, "%s%s%s", i ? "  " : " ", kb_command_word((enum kb_command)i),
                       i == KB_CMD_RUN ? " (the default)" : "");
-    kb_buf_puts(out, "\nkbench help COMMAND | OP | cases | methods | verdicts | exit\n");
+    kb_buf_puts(out,
+                "\nkbench help COMMAND | OP | cases | code | methods | verdicts | exit | "
+                "environment\n");
 }
 
 /* ---- topics ----------------------------------------------------------------------------

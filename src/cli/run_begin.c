@@ -68,8 +68,8 @@ bool kb_run_open(struct kb_run *run, int argc, char *const argv[], struct kb_err
               kb_fleet_open(o, &run->fleet, &note, err);
     if (ok && note.len)
         kb_terminal_note(&run->terminal, "%s: %s", note.data,
-                         o->mode == KB_BUILD ? "built for the CPU, nothing run"
-                                             : "checked on the CPU, nothing timed");
+                         o->mode == KB_BUILD_ONLY ? "built for the CPU, nothing run"
+                                                  : "checked on the CPU, nothing timed");
     kb_buf_clear(&note);
     if (ok) {
         choose_modes(run);

@@ -2,14 +2,25 @@
 #include "cli/page.h"
 #include "cli/table.h"
 
-/* Options by name, as kbench help run has them. */
+#include <string.h>
+
+/* "kbench diff: ..." of a page that lists all options. */
+static const char *without_command(const char *help) {
+    const char *colon = strstr(help, ": ");
+    return kb_starts_with(help, "kbench ") && colon ? colon + 2 : help;
+}
+
+/* Options by name, as kbench help run has them; of times that are there, --method picks. */
 static void options(struct kb_page *page, const char *const *names, size_t n) {
     page->name_width = 31;
     for (size_t k = 0; k < n; k++)
         for (size_t i = 0; i < kb_option_count; i++)
             if (kb_streq(kb_options[i].name, names[k]))
                 kb_page_entry(page, names[k], kb_options[i].arg ? kb_options[i].arg : "",
-                              kb_options[i].help);
+                              kb_streq(names[k], "--method")
+                                  ? "whose times to compare: the first that both have, as "
+                                    "a rule graph"
+                                  : without_command(kb_options[i].help));
     page->name_width = 0;
 }
 
@@ -49,8 +60,8 @@ void kb_page_gate(struct kb_page *page) {
     kb_page_usage(page, "kbench gate NEW --baseline BASE [OPTION...]");
     kb_page_usage(page, "kbench [run] CASES... --baseline BASE [OPTION...]");
     kb_page_text(page, "Holds a new report against a baseline, or a run against it at its "
-                       "end. GPU and method must be the same, or nothing is compared (exit "
-                       "3); other things that differ, such as the driver, are told.");
+                       "end. GPU and method must be the same, or times are not compared "
+                       "(exit 3); other things that differ, such as the driver, are told.");
     for (int v = 0; v < KB_GATE_COUNT; v++)
         kb_page_entry(page, kb_gate_word((enum kb_gate_verdict)v), "",
                       kb_gate_help((enum kb_gate_verdict)v));

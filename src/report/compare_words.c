@@ -106,7 +106,9 @@ void kb_pair_words(const struct kb_pair *pair, const struct kb_row_tags *tags,
     kb_buf_puts(out, e->case_id);
     add_word(e->build, tags->builds, out);
     add_word(e->variant, tags->variants, out);
-    add_word(e->device, tags->devices, out);
+    if (tags->devices && *e->device) /* a number alone would be no one's */
+        kb_buf_printf(out, " %s%s", kb_streq(e->device, "host") ? "" : "device ",
+                      e->device);
     add_word(kb_method_word(pair->method), tags->methods, out);
 }
 

@@ -244,11 +244,12 @@ static void list(struct listing *l, bool all, struct kb_buf *out) {
 /* ---- all of it -------------------------------------------------------------------------
  */
 
-/* "(driver differs)", at the end of the second head. */
+/* "(driver differs)", "(GPU, driver differ)", at the end of the second head. */
 static void differing(const struct kb_pairs *pairs, struct kb_buf *out) {
     struct kb_arena arena = {0};
     struct kb_mismatches m;
     const char *gap = "   (";
+    int n = 0;
     kb_mismatches_of(pairs->a.report, pairs->b.report, &arena, &m);
     kb_buf_cut(out, out->len - 1);
     for (size_t i = 0; i < m.n; i++) {
@@ -262,8 +263,9 @@ static void differing(const struct kb_pairs *pairs, struct kb_buf *out) {
         kb_buf_puts(out, gap);
         kb_escape(out, m.items[i].field, strlen(m.items[i].field));
         gap = ", ";
+        n++;
     }
-    kb_buf_puts(out, *gap == ',' ? " differs)\n" : "\n");
+    kb_buf_puts(out, !n ? "\n" : n == 1 ? " differs)\n" : " differ)\n");
     kb_arena_free(&arena);
 }
 

@@ -304,6 +304,26 @@ static void add_line(const struct kb_versus *v, const struct kb_row *a,
     kb_buf_free(&colored);
 }
 
+/* Why nothing is beside A: a line of its own where the others' lines do not say it. */
+static void add_first(const struct kb_versus *v, const struct kb_row *a,
+                      struct kb_buf *out) {
+    struct kb_buf plain = {0}, colored = {0};
+    size_t start = out->len;
+    if (!v->has[KB_V_LETTER] || kb_reason_verdict(a->reason) != KB_SKIP)
+        return;
+    kb_verdict_words(KB_SKIP, false, &plain);
+    kb_verdict_words(KB_SKIP, v->look.color, &colored);
+    int escapes = (int)(colored.len - plain.len);
+    kb_versus_case(v, a, kb_buf_text(&plain), kb_buf_text(&colored), out);
+    if (v->has[KB_V_DEVICE])
+        kb_buf_printf(out, "  %-6s", a->device);
+    kb_buf_puts(out, "  A");
+    add_reason(v, a, columns_from(out, start, escapes), out);
+    kb_buf_putc(out, '\n');
+    kb_buf_free(&plain);
+    kb_buf_free(&colored);
+}
+
 /* With -v: what the code of each is. */
 static void add_codes(const struct kb_versus *v, const struct kb_row *rows, int n,
                       struct kb_buf *out) {
@@ -346,6 +366,8 @@ void kb_versus_group(struct kb_versus *v, const struct kb_row *rows, int n,
     kb_versus_count(v, rows, n);
     if (v->devices)
         kb_devices_line(v, rows, n, out);
+    for (int i = 0; !v->devices && n > 1 && i < devices; i++)
+        add_first(v, &rows[i * n], out);
     for (int k = 1; !v->devices && k < n; k++)
         for (int i = 0; i < devices; i++)
             add_line(v, &rows[i * n], &rows[i * n + k], k, out);

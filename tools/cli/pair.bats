@@ -142,3 +142,13 @@ TEXT
     status_is 4
     says "kbench: error: --build: 93 builds and variants of a case, at most 64"
 }
+
+@test "an A that is skipped says why on a line of its own, beside more than one other" {
+    two "y = y + 0.0f;"
+    sed -i 's/"good": {/"gpu": { "entry": "silu<KB_T, 0>", "backends": ["cuda"] }, "good": {/' two.cu
+    on_host --kernel two.cu --op silu --shape 83x1024 --variant all
+    status_is 0
+    has_line "SKIP    silu/83x1024  A  gpu: its \`backends\` are cuda, not host"
+    has_line "PASS    silu/83x1024  B * - *"
+    has_line "1 case x 3 variants: 2 pass, *1 skip*"
+}
