@@ -18,10 +18,11 @@ static bool find(void *library, const char *symbol, void *function) {
     return address != NULL;
 }
 
-/* Who computes on a device; -1: not known. */
+/* Who computes on a device; -1: not known. Of more than there is room for NVML tells how
+ * many they are, but need not name any: those are 0. */
 static int list_processes(const struct kb_nvml *nvml, void *device, unsigned *pids,
                           int max) {
-    struct kb_nvml_process processes[KB_NVML_PROCESSES];
+    struct kb_nvml_process processes[KB_NVML_PROCESSES] = {0};
     unsigned count = KB_NVML_PROCESSES;
     int rc = nvml->DeviceGetProcesses(device, &count, processes);
     if (rc && rc != TOO_SMALL)
@@ -193,9 +194,11 @@ static void find_others(const struct kb_nvml *nvml, struct kb_clocks *out) {
     out->other_processes = n > 0 ? n - 1 : n;
     if (out->other_processes > 0) {
         for (int i = 0; i < n; i++)
-            if (i != self)
+            if (i != self && pids[i])
                 name_process(nvml, pids[i], &names);
-        if (self < 0)
+        if (!names.len)
+            kb_buf_printf(&names, "%d processes and more", n);
+        else if (self < 0)
             kb_buf_puts(&names, ", one of them this one");
         kb_text_copy(out->others, sizeof out->others, kb_buf_text(&names));
     }

@@ -14,7 +14,7 @@ static struct {
 
 static int processes(void *device, unsigned *count, struct kb_nvml_process *out) {
     (void)device;
-    for (unsigned i = 0; i < told.count; i++)
+    for (unsigned i = 0; i < told.count && told.count <= *count; i++)
         out[i] = (struct kb_nvml_process){.pid = told.pids[i]};
     *count = told.count;
     return told.rc;
@@ -140,6 +140,19 @@ static void who_computes_may_not_be_known(void **state) {
     told.rc = 0;
 }
 
+/* Then NVML names none of them. */
+static void more_processes_than_we_ask_for_are_company_without_names(void **state) {
+    (void)state;
+    struct kb_nvml nvml = nvml_of_ours();
+    told.rc = 7;
+    struct kb_clocks clocks;
+    told.count = 100;
+    kb_nvml_clocks(&nvml, &clocks);
+    assert_true(clocks.other_processes >= KB_NVML_PROCESSES - 1);
+    assert_string_equal(clocks.others, "64 processes and more");
+    told.rc = 0;
+}
+
 static void idle_is_no_throttle(void **state) {
     (void)state;
     struct kb_nvml nvml = nvml_of_ours();
@@ -242,6 +255,7 @@ int main(int argc, char **argv) {
         TEST(a_process_that_was_started_as_self_is_named_by_its_file),
         TEST(in_a_container_the_one_that_was_not_there_before_is_us),
         TEST(who_computes_may_not_be_known),
+        TEST(more_processes_than_we_ask_for_are_company_without_names),
         TEST(idle_is_no_throttle),
         TEST(clock_to_lock_to_is_the_factorys_else_the_highest),
         TEST(energy_is_of_one_launch_by_the_gpus_counter),
