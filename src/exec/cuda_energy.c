@@ -49,14 +49,15 @@ static bool until_it_moves(struct kb_timer *timer, int at_once, struct reading *
     int64_t start = kb_now_ns(), before, mj;
     if (!kb_nvml_energy(nvml, &before))
         return kb_fail(err, KB_UNSUPPORTED, "no energy: NVML has no counter of it here");
-    do {
+    do { /* looked at once at least, however long a launch takes */
         if (!go_on(timer, at_once, launches, err))
             return false;
-        if (kb_now_ns() - start > PATIENCE_NS)
-            return kb_fail(err, KB_UNSUPPORTED, "no energy: its counter stands still");
-    } while (!kb_nvml_energy(nvml, &mj) || mj == before);
-    *now = (struct reading){mj, *launches};
-    return true;
+        if (kb_nvml_energy(nvml, &mj) && mj != before) {
+            *now = (struct reading){mj, *launches};
+            return true;
+        }
+    } while (kb_now_ns() - start <= PATIENCE_NS);
+    return kb_fail(err, KB_UNSUPPORTED, "no energy: its counter stands still");
 }
 
 bool kb_timer_energy(struct kb_timer *timer, double seconds, double *joules,
