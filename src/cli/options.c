@@ -3,6 +3,7 @@
 #include "cli/table.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 static const struct {
     const char *word, *help;
@@ -294,6 +295,25 @@ static void check_places(const struct kb_options *o, struct kb_complaints *c) {
                            "--backend host");
 }
 
+static bool is_same_file(const char *a, const char *b) {
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}
+
+/* What a verdict is made of must outlive it, above all where it is a bad one. */
+static void check_outputs(const struct kb_options *o, struct kb_complaints *c) {
+    bool reads = o->command == KB_CMD_GATE || o->command == KB_CMD_DIFF;
+    for (size_t i = 0; i < o->outputs.count; i++) {
+        const char *path = o->outputs.items[i];
+        bool lost = o->baseline && is_same_file(path, o->baseline);
+        for (size_t k = 0; reads && k < o->words.count; k++)
+            lost |= is_same_file(path, o->words.items[k]);
+        if (lost)
+            kb_complain_option(c, "-o", "%s: would be written over what is compared", path);
+    }
+}
+
 /* Options of the commands that compare, where another command is given. */
 static void check_command(const struct kb_options *o, struct kb_complaints *c) {
     bool run = o->command == KB_CMD_RUN, gate = o->command == KB_CMD_GATE;
@@ -324,6 +344,7 @@ static void check_command(const struct kb_options *o, struct kb_complaints *c) {
 static void check_together(const struct kb_options *o, struct kb_complaints *c) {
     check_places(o, c);
     check_command(o, c);
+    check_outputs(o, c);
     kb_dumps_check(o, c);
     if (kb_strings_has(&o->variants, "all") && o->variants.count > 1)
         kb_complain_option(c, "--variant", "all stands alone");

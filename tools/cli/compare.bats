@@ -260,6 +260,25 @@ END
     left_are base.json before.json new.json r1.json r2.json r3.json
 }
 
+@test "what is compared is not written over" {
+    base
+    fake new.json run=4
+    cp base.json before.json
+    cp new.json fresh.json
+    ln -s base.json link.json
+    gate -o link.json
+    status_is 4
+    says 'kbench: error: -o: link.json: would be written over what is compared'
+    gate -o new.json
+    status_is 4
+    kbench diff base.json new.json -o new.json
+    status_is 4
+    on_host --op silu --shape 7x16 --baseline base.json -o base.json
+    status_is 4
+    cmp base.json before.json
+    cmp new.json fresh.json
+}
+
 # ---- reports that are none ------------------------------------------------------------------
 
 @test "what is no report is refused in one line, a newer one by name" {
