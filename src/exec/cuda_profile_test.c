@@ -118,6 +118,21 @@ static void code_leaves_what_was_asked_for(void **state) {
         "'-gencode=arch=compute_90a,code=sm_90a'");
 }
 
+/* A contract may break a line where C++ does not mind, and a comment of sh would end. */
+static void an_entry_of_two_lines_is_one_comment_in_the_script(void **state) {
+    static const struct kb_variant variant = {.name = "v"};
+    struct fixture *f = *state;
+    const char *at = folder(f, "lines");
+    f->options.keep = at;
+    open_device(f);
+    add_launch(f, "bump<6 /*\ntouch pwned\n*/>", 0);
+    f->plan->variant = &variant;
+    f->plan->label = "silu/7x16/bf16";
+    build(f);
+    has(f, kb_arena_printf(&f->arena, "%s/silu.7x16.bf16_v_precise.sh", at),
+        "bump<6 /*^Jtouch pwned^J*/>\n");
+}
+
 static void code_of_no_case_leaves_nothing(void **state) {
     struct fixture *f = *state;
     f->options.dump_ptx = "/nowhere";
@@ -149,6 +164,7 @@ int main(int argc, char **argv) {
         TEST(names_of_files_hold_nothing_that_a_path_or_a_shell_knows),
         TEST(names_that_would_be_the_same_or_too_long_have_a_hash),
         TEST(code_leaves_what_was_asked_for),
+        TEST(an_entry_of_two_lines_is_one_comment_in_the_script),
         TEST(code_of_no_case_leaves_nothing),
         TEST(a_folder_that_is_gone_is_an_error),
     };

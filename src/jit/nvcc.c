@@ -193,10 +193,19 @@ static void write_script(const struct kb_nvrtc_job *job, const char *stem, const
     struct kb_strings argv = {0};
     put_command(job, "nvcc", kb_arena_printf(arena, "%s.cu", stem),
                 kb_arena_printf(arena, "%s.cubin", stem), arena, &argv);
-    kb_buf_printf(out, "#!/bin/sh\n# %s of %s, compiled by %s for %s. Entries:\n", of,
-                  job->kernel->name, job->from_nvcc ? "nvcc" : "NVRTC", job->arch);
-    for (size_t i = 0; i < job->entries.count; i++)
-        kb_buf_printf(out, "#   %s\n", job->entries.items[i]);
+    /* Names that come from files may have line breaks, which would end a comment. */
+    kb_buf_puts(out, "#!/bin/sh\n# ");
+    kb_escape(out, of, strlen(of));
+    kb_buf_puts(out, " of ");
+    kb_escape(out, job->kernel->name, strlen(job->kernel->name));
+    kb_buf_printf(out,
+                  ", compiled by %s for %s. Entries:", job->from_nvcc ? "nvcc" : "NVRTC",
+                  job->arch);
+    for (size_t i = 0; i < job->entries.count; i++) {
+        kb_buf_puts(out, "\n#   ");
+        kb_escape(out, job->entries.items[i], strlen(job->entries.items[i]));
+    }
+    kb_buf_putc(out, '\n');
     kb_buf_puts(out, "cd \"$(dirname \"$0\")\" && exec \"${NVCC:-nvcc}\"");
     for (size_t i = 1; i < argv.count; i++)
         put_word(out, argv.items[i]);
