@@ -105,6 +105,26 @@ static void equal_builds_are_the_same(void **state) {
     fake_free(&g.f);
 }
 
+static void builds_that_are_run_once_are_held_against_each_other(void **state) {
+    const struct fake_script script = {.ns = noisy, .slow_build = "none", .slower = 1};
+    struct group g;
+    (void)state;
+    fake_open(&g.f, &script);
+    for (int i = 0; i < 2; i++) {
+        g.jobs[i] = g.f.job;
+        g.jobs[i].build = two[i];
+        g.jobs[i].trusted_flags = true;
+        g.jobs[i].one_run = true;
+    }
+    g.f.device.case_id = g.f.job.case_id;
+    assert_true(kb_session_run_group(&g.f.session, g.jobs, 2, &g.f.arena, g.rows, &g.err));
+    assert_int_equal(g.rows[0].orders, 0);
+    assert_int_equal(g.rows[1].reason, KB_R_NONE);
+    assert_int_equal(g.rows[1].against->differing, 0);
+    assert_speed(&g, 1, KB_SAME, 1);
+    fake_free(&g.f);
+}
+
 static void each_is_held_against_the_first(void **state) {
     static const char *const three[] = {"precise", "slow=-DSLOW=1", "other=-DOTHER=1"};
     const struct fake_script script = {.ns = noisy, .slow_build = "slow", .slower = 1.2};
@@ -287,6 +307,7 @@ int main(void) {
         cmocka_unit_test(a_build_slower_by_3_percent_is_slower),
         cmocka_unit_test(a_faster_one_is_faster_though_clocks_change),
         cmocka_unit_test(equal_builds_are_the_same),
+        cmocka_unit_test(builds_that_are_run_once_are_held_against_each_other),
         cmocka_unit_test(each_is_held_against_the_first),
         cmocka_unit_test(they_are_timed_in_turns),
         cmocka_unit_test(same_machine_code_is_identical),

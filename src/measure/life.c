@@ -369,6 +369,13 @@ static void phase_profile(struct life *l) {
         kb_life_stop_err(l, &err, KB_R_VARIANT);
 }
 
+/* What timed launches must leave, where no further runs kept it. */
+static bool keep_for_time(struct life *l) {
+    struct kb_err err = {0};
+
+    return kb_life_keep_outputs(l, &err) || kb_life_stop_err(l, &err, KB_R_MEMORY);
+}
+
 bool kb_life_check(struct life *l) {
     bool timed = l->job->mode == KB_BENCH && l->session->backend->timer_open;
 
@@ -384,7 +391,10 @@ bool kb_life_check(struct life *l) {
     }
     bool right = ran && l->row->reason == KB_R_NONE, further = right && !l->job->one_run;
     const struct kb_output_report *wide = further ? kb_life_prove(l) : NULL;
-    right = right && (!further || (kb_life_again(l) && kb_life_trust(l, wide)));
+    if (further)
+        right = kb_life_again(l) && kb_life_trust(l, wide);
+    else if (right && timed)
+        right = keep_for_time(l);
     l->row->ms_check = (double)(kb_now_ns() - start) / 1e6;
     if (right && l->session->exec.profile)
         phase_profile(l);

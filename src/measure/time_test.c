@@ -25,6 +25,21 @@ static void constant_times_are_precise_after_the_fewest_samples(void **state) {
     fake_free(&f);
 }
 
+/* And the timed launches are held against it. */
+static void a_case_that_is_run_once_is_timed(void **state) {
+    (void)state;
+    for (int wrong = 0; wrong < 2; wrong++) {
+        const struct fake_script script = {.ns = constant, .timed_wrong = wrong};
+        struct fake f;
+        fake_open(&f, &script);
+        f.job.one_run = true;
+        assert_true(fake_go(&f));
+        assert_int_equal(f.row.reason, wrong ? KB_R_TIMED_OUTPUT : KB_R_NONE);
+        assert_int_equal(f.row.times[KB_GRAPH].there, !wrong);
+        fake_free(&f);
+    }
+}
+
 static void long_kernels_are_precise_after_the_fewest_samples(void **state) {
     (void)state;
     const struct fake_script script = {.ns = long_and_constant, .stream_ns = 9e4};
@@ -210,6 +225,7 @@ static void a_device_that_was_just_busy_is_not_warmed_up_again(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(constant_times_are_precise_after_the_fewest_samples),
+        cmocka_unit_test(a_case_that_is_run_once_is_timed),
         cmocka_unit_test(long_kernels_are_precise_after_the_fewest_samples),
         cmocka_unit_test(noise_is_sampled_until_the_interval_is_as_narrow_as_asked),
         cmocka_unit_test(precision_by_default_is_tighter_for_long_kernels),
