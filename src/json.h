@@ -22,6 +22,9 @@ bool kb_complaints_full(const struct kb_complaints *c);
 /* Of the command line: "kbench: error: --op: what". */
 void kb_complain_option(struct kb_complaints *c, const char *option, const char *fmt, ...)
     KB_PRINTF(3, 4);
+/* Those of a file that stand together, by line and column: they come as the file is read,
+ * lists before what they make. */
+void kb_complaints_sort(struct kb_complaints *c);
 void kb_complaints_free(struct kb_complaints *c);
 
 /* ---- JSON in --------------------------------------------------------------------------

@@ -91,6 +91,7 @@ int kb_exit(int status, const char *fmt, ...) {
 
 int kb_exit_complaints(struct kb_complaints *c) {
     int n = c->count;
+    kb_complaints_sort(c);
     say(kb_buf_text(&c->text), c->text.len);
     kb_complaints_free(c);
     return kb_exit(4, "%d error%s, nothing was run", n, n == 1 ? "" : "s");

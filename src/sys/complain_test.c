@@ -55,10 +55,36 @@ static void the_first_fifty_are_kept_and_all_are_counted(void **state) {
     kb_complaints_free(&c);
 }
 
+static void complaints_of_a_file_come_by_place_and_files_as_they_were_read(void **state) {
+    (void)state;
+    struct kb_complaints c = {0};
+    kb_complain(&c, "b.json", 9, 33, NULL, "five");
+    kb_complain(&c, "b.json", 9, 20, NULL, "four");
+    kb_complain(&c, "b.json", 10, 2, NULL, "six");
+    kb_complain(&c, "b.json", 5, 16, NULL, "three: 1:1: error: no");
+    kb_complain(&c, "a.json", 2, 1, NULL, "seven");
+    kb_complain(&c, "a.json", 0, 0, NULL, "without a place");
+    kb_complain(&c, "a.json", 1, 1, NULL, "behind it");
+    kb_complain(&c, NULL, 0, 0, NULL, "nothing");
+    kb_complaints_sort(&c);
+    assert_string_equal(kb_buf_text(&c.text), "b.json:5:16: error: three: 1:1: error: no\n"
+                                              "b.json:9:20: error: four\n"
+                                              "b.json:9:33: error: five\n"
+                                              "b.json:10:2: error: six\n"
+                                              "a.json:2:1: error: seven\n"
+                                              "a.json: error: without a place\n"
+                                              "a.json:1:1: error: behind it\n"
+                                              "error: nothing\n");
+    kb_complaints_free(&c);
+    kb_complaints_sort(&c);
+    assert_string_equal(kb_buf_text(&c.text), "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_complaint_says_file_place_path_and_fact),
         cmocka_unit_test(a_complaint_is_one_line_whatever_the_names_hold),
+        cmocka_unit_test(complaints_of_a_file_come_by_place_and_files_as_they_were_read),
         cmocka_unit_test(the_first_fifty_are_kept_and_all_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
