@@ -1,4 +1,5 @@
 /* list.c - kbench list: ops, variants, cases, devices and builds that there are. */
+#include "cli/page.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 
@@ -165,21 +166,33 @@ static bool list_ops(const struct kb_strings *asked, struct counts *counts,
     return !c->count;
 }
 
-/* Tags with a dot are names of single traps; the suites are those without. */
+/* Tags with a dot are names of single traps; the suites are those without. Lines are as
+ * long as those of help. */
 static void list_tags(const struct counts *counts, struct kb_buf *out) {
-    int others = 0;
+    struct kb_buf text = {0};
+    int others = 0, at = LABEL;
     kb_buf_printf(out, "%-*s", LABEL, "tags");
-    for (size_t t = 0; t < counts->n_tags; t++) {
-        if (strchr(counts->tags[t].name, '.'))
+    for (size_t t = 0; t <= counts->n_tags; t++) {
+        bool last = t == counts->n_tags;
+        kb_buf_clear(&text);
+        if (!last && strchr(counts->tags[t].name, '.'))
             others++;
-        else
-            kb_buf_printf(out, "%s %lld  ", counts->tags[t].name,
+        else if (!last)
+            kb_buf_printf(&text, "%s %lld", counts->tags[t].name,
                           (long long)counts->tags[t].n);
+        else if (others)
+            kb_buf_printf(&text, "and %d others: kbench list cases -v", others);
+        if (!text.len)
+            continue;
+        if (at > LABEL && at + 2 + (int)text.len > KB_PAGE_WIDTH) {
+            kb_buf_printf(out, "\n%*s", LABEL, "");
+            at = LABEL;
+        }
+        kb_buf_printf(out, "%s%s", at > LABEL ? "  " : "", kb_buf_text(&text));
+        at += (at > LABEL ? 2 : 0) + (int)text.len;
     }
-    if (others)
-        kb_buf_printf(out, "and %d others: kbench list cases -v\n", others);
-    else
-        kb_buf_puts(out, "\n");
+    kb_buf_putc(out, '\n');
+    kb_buf_free(&text);
 }
 
 /* ---- variants --------------------------------------------------------------------------
@@ -283,8 +296,8 @@ static void list_devices(bool with_gaps, struct kb_buf *out) {
         for (int i = 0; i < n; i++)
             kb_list_device(&found[i], out);
         if (n == 0 && !with_gaps)
-            kb_buf_printf(out, "%-*snone of backend %s: kbench list devices says why\n",
-                          LABEL, "device", backends[b]->name);
+            kb_buf_printf(out, "device %-*snone: kbench list devices says why\n", LABEL - 7,
+                          backends[b]->name);
     }
     if (with_gaps && gaps.len)
         kb_split(&arena, kb_buf_text(&gaps), '\n', &lines);
