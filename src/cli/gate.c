@@ -1,8 +1,6 @@
-/* gate.c - kbench gate: a report against a baseline; and a run's own gate. */
+/* gate.c - kbench gate: a report against a baseline. */
 #include "cli/compare.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -92,6 +90,7 @@ static void tell_github(const struct kb_gate *gate, struct kb_terminal *terminal
     const char *summary = getenv("GITHUB_STEP_SUMMARY");
     const struct kb_look look = {0};
     struct kb_buf lines = {0}, screen = {0}, indented = {0};
+    struct kb_err err = {0};
     if (!actions || !kb_streq(actions, "true"))
         return;
     kb_gate_annotations(gate, ANNOTATIONS, &lines);
@@ -104,15 +103,10 @@ static void tell_github(const struct kb_gate *gate, struct kb_terminal *terminal
         if (screen.data[i] == '\n')
             kb_buf_puts(&indented, "    ");
     }
-    kb_buf_putc(&indented, '\n');
-    int fd = summary && *summary
-                 ? open(summary, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)
-                 : -1;
-    if (summary && *summary && (fd < 0 || !kb_write_all(fd, indented.data, indented.len)))
-        kb_terminal_note(terminal, "%s: no summary of the job: %s", summary,
-                         strerror(errno));
-    if (fd >= 0)
-        close(fd);
+    kb_buf_puts(&indented,
+                screen.len > SUMMARY_MAX ? " ...\n    the rest is in the log\n" : "\n");
+    if (summary && *summary && !kb_github_append(summary, &indented, &err))
+        kb_terminal_note(terminal, "no summary of the job: %s", err.msg);
     kb_buf_free(&lines);
     kb_buf_free(&screen);
     kb_buf_free(&indented);

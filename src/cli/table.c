@@ -460,8 +460,8 @@ const struct kb_option kb_options[] = {
      .type = KB_O_TEXT,
      .at = AT(update),
      .group = KB_G_COMPARE,
-     .help = "kbench gate: put the new report in the baseline's place; the reason is kept "
-             "in it"},
+     .help = "kbench gate: put the new report, if it is right and whole, in the baseline's "
+             "place; the reason is kept in it"},
     {.name = "--by",
      .arg = "build|variant|device",
      .type = KB_O_OWN,

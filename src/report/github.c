@@ -77,7 +77,7 @@ bool kb_github_annotations(struct kb_rows *rows, struct kb_buf *out, struct kb_e
 /* ---- the summary -----------------------------------------------------------------------
  */
 
-static bool append(const char *path, const struct kb_buf *text, struct kb_err *err) {
+bool kb_github_append(const char *path, const struct kb_buf *text, struct kb_err *err) {
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0)
         return kb_fail(err, KB_IO, "%s: cannot open: %s", path, strerror(errno));
@@ -93,7 +93,7 @@ bool kb_github_summary(const char *path, struct kb_rows *rows, struct kb_err *er
     bool ok = kb_markdown_text(rows, SUMMARY_MAX, &text, err);
     if (ok && text.len)
         kb_buf_putc(&text, '\n');
-    ok = ok && append(path, &text, err);
+    ok = ok && kb_github_append(path, &text, err);
     kb_buf_free(&text);
     return ok;
 }

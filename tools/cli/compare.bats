@@ -388,6 +388,12 @@ END
     says '::error title=kbench gate::and 39 more rows'
     gate
     [ "$(grep -c '^::error' <<<"$stderr")" -eq 0 ]
+    # A summary that is too long for GitHub says that it was cut.
+    fake new.json "build=$(seq -s, -f 'b%g' 60)" 'fail=silu/;gelu/;gelu_tanh/'
+    GITHUB_ACTIONS=true GITHUB_STEP_SUMMARY=long.md kbench gate new.json --baseline new.json
+    status_is 1
+    [ "$(wc -c <long.md)" -lt 1048576 ]
+    [ "$(tail -n 1 long.md)" = '    the rest is in the log' ]
 }
 
 @test "the same machine code is IDENTICAL, whatever its time" {
