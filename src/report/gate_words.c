@@ -56,7 +56,18 @@ static bool is_timed_at_all(const struct kb_gate *gate) {
     return false;
 }
 
+/* Rows whose inputs were others, so that no error of them can be said to have grown. */
+static size_t other_seeds(const struct kb_gate *gate) {
+    size_t n = 0;
+    for (size_t i = 0; i < gate->pairs.n; i++) {
+        const struct kb_entry *a = gate->pairs.items[i].a, *b = gate->pairs.items[i].b;
+        n += a && b && !isnan(a->error) && !isnan(b->error) && !kb_streq(a->seed, b->seed);
+    }
+    return n;
+}
+
 static void head(const struct kb_gate *gate, bool all, struct kb_buf *out) {
+    size_t n_seeds = other_seeds(gate);
     static const char *const words[] = {"new   ", "base  "};
     bool timed = is_timed_at_all(gate);
     kb_heads_print(gate->fresh, gate->base, words,
@@ -74,6 +85,11 @@ static void head(const struct kb_gate *gate, bool all, struct kb_buf *out) {
                       "note   the baseline's runs of %zu row%s lie far apart: nothing is "
                       "learned from them of the others\n",
                       gate->pairs.far_apart, gate->pairs.far_apart == 1 ? "" : "s");
+    if (n_seeds)
+        kb_buf_printf(out,
+                      "note   the seed%s of %zu row%s differ%s: errors are not compared\n",
+                      n_seeds == 1 ? "" : "s", n_seeds, n_seeds == 1 ? "" : "s",
+                      n_seeds == 1 ? "s" : "");
     if (!gate->fresh->complete)
         kb_buf_puts(out, "note   the new report's run did not get to its end\n");
     if (gate->fresh->note.len || gate->base->note.len) {

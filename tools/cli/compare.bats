@@ -66,6 +66,9 @@ END
     last_says "exit 2: 1 case has an error over 2x the baseline's"
     gate --max-error-growth 3x
     status_is 0
+    jq '.rows[0].seed = 2' new.json >seed.json
+    kbench gate seed.json --baseline base.json --max-error-growth 3x
+    has_line 'note   the seed of 1 row differs: errors are not compared'
 }
 
 @test "the exit status does not depend on how many failed" {
