@@ -145,6 +145,9 @@ __global__ void __launch_bounds__(256)
         asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
     }
     asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+#pragma unroll // or the compiler may read a sum before the wait
+    for (int n = 0; n < 128; n++)
+        asm volatile("" : "+f"(d[n])::"memory");
     float low = 0, high = 0;
 #pragma unroll
     for (int n = 0; n < 128; n += 4) {
