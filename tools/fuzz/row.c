@@ -51,7 +51,7 @@ static void want_screens(const struct kb_row *row) {
     kb_table_head(&table, &out);
     kb_table_row(&table, row, &out);
     if (kb_row_is_repeated(row))
-        kb_table_failure(&table, row, &out);
+        kb_table_failure(&table, row, 2, &out);
     kb_tally_add(&tally, row);
     kb_table_summary(&table, &tally, 1, &out);
     want_versus(row, &out);
