@@ -109,8 +109,11 @@ struct kb_judged kb_judge_bits(const struct kb_judge *judge, int64_t index, uint
 
     if (bound == KB_KEEP)
         return by_bits(bits == kept_bits(judge, index));
-    if (isinf(bound)) /* right kernels differ here, even in kind: any value will do */
-        return by_bits(!kb_judge_unwritten(judge, bits));
+    /* Right kernels differ here, even in kind: any value will do. Of one byte poison is a
+     * value as well, the NaN of e4m3 for one: whether it was written two runs tell. */
+    if (isinf(bound))
+        return by_bits(kb_dtype_bytes(judge->spec->dtype) == 1 ||
+                       !kb_judge_unwritten(judge, bits));
     if (judge->exact)
         return by_bits(bits == (uint32_t)want);
     judge_numbers(judge, kb_decode(judge->spec->dtype, bits), want,

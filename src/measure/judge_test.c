@@ -185,6 +185,22 @@ static void where_any_value_passes_none_at_all_does_not(void **state) {
     toy_free(&toy);
 }
 
+static void where_any_code_passes_poison_is_one_too(void **state) {
+    (void)state;
+    struct toy toy;
+    toy_make(&toy, KB_E4M3, 1, 4);
+    toy_perfect(&toy);
+    toy.want[1] = NAN;
+    toy.bound[1] = INFINITY;
+    toy_put(&toy, 1, NAN); /* 7f, which poison has as well */
+    assert_true(kb_is_poison(KB_E4M3, kb_bits_at(KB_E4M3, toy.data[TOY_OUT], 1), 0));
+    assert_int_equal(toy_report(&toy).over, 0);
+    toy.bound[1] = 0;
+    toy.want[1] = 2;
+    assert_int_equal(toy_report(&toy).over, 1);
+    toy_free(&toy);
+}
+
 static void the_factor_of_a_build_widens_the_bound_alone(void **state) {
     (void)state;
     struct toy toy;
@@ -429,6 +445,7 @@ int main(void) {
         cmocka_unit_test(equal_bits_are_wanted_unless_any_will_do),
         cmocka_unit_test(what_may_not_be_written_keeps_its_bits),
         cmocka_unit_test(where_any_value_passes_none_at_all_does_not),
+        cmocka_unit_test(where_any_code_passes_poison_is_one_too),
         cmocka_unit_test(the_factor_of_a_build_widens_the_bound_alone),
         cmocka_unit_test(many_elements_are_what_each_is_by_definition),
         cmocka_unit_test(the_worst_is_the_first_of_those_that_are_worst),
