@@ -154,6 +154,9 @@ int kb_utf8_next(const char *text, size_t len, uint32_t *code);
 /* Columns that `text` takes at a terminal (code points, combining marks not told apart). */
 int kb_columns(const char *text);
 
+/* Numbers in ascending order; none of them NaN. */
+void kb_sort(double *values, size_t n);
+
 /* ---- hashing --------------------------------------------------------------------------
  * XXH3-128 (libxxhash). Not cryptographic: keys of a private cache. */
 struct kb_hash {

@@ -107,14 +107,9 @@ static bool make_flush(struct kb_device *device, struct kb_clockwork *c,
               : go_over_flush(device, KB_FLUSH_WRITE, err);
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 double kb_least_step(double *ns, int n, double rounding) {
     double least = 0;
-    qsort(ns, (size_t)n, sizeof *ns, by_value);
+    kb_sort(ns, (size_t)n);
     for (int i = 1; i < n; i++) {
         double step = ns[i] - ns[i - 1];
         if (step > rounding && (least == 0 || step < least))

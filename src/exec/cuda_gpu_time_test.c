@@ -8,17 +8,12 @@ static bool with_table;
 /* ---- times -----------------------------------------------------------------------------
  */
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Median of `n` samples, and their spread from the first to the third quarter. */
 static double median(struct fixture *f, struct kb_timer *timer, int n, double *spread) {
     double *ns = kb_arena_array(&f->arena, (size_t)n, sizeof *ns);
     if (!kb_cuda.timer_sample(timer, n, ns, &f->err))
         fail_msg("%s", f->err.msg);
-    qsort(ns, (size_t)n, sizeof *ns, by_value);
+    kb_sort(ns, (size_t)n);
     *spread = (ns[3 * n / 4] - ns[n / 4]) / ns[n / 2];
     return ns[n / 2];
 }

@@ -84,10 +84,7 @@ static void names_that_would_be_the_same_or_too_long_have_a_hash(void **state) {
 /* A folder of the fixture's for what is left. */
 static const char *folder(struct fixture *f, const char *name) {
     const char *path = kb_arena_printf(&f->arena, "%s/%s", getenv("KB_STUB_FOLDER"), name);
-    struct kb_buf command = {0};
-    kb_buf_printf(&command, "mkdir -p '%s'", path);
-    assert_int_equal(system(command.data), 0);
-    kb_buf_free(&command);
+    assert_true(kb_folder_make(path, &f->err));
     return path;
 }
 

@@ -11,11 +11,6 @@ enum {
     CLOCK_READS = 101,
 };
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* ---- cupti -----------------------------------------------------------------------------
  */
 
@@ -125,7 +120,7 @@ static double clock_ns(void) {
         int64_t start = kb_now_ns();
         ns[i] = (double)(kb_now_ns() - start);
     }
-    qsort(ns, CLOCK_READS, sizeof *ns, by_value);
+    kb_sort(ns, CLOCK_READS);
     return ns[CLOCK_READS / 2];
 }
 

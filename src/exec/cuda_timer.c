@@ -320,11 +320,6 @@ bool kb_timer_result(struct kb_timer *timer, int set, struct kb_slab *out,
 /* ---- the floor -------------------------------------------------------------------------
  */
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 struct kb_launch kb_timer_empty(void) {
     return (struct kb_launch){
         .entry = "kb_empty",
@@ -353,7 +348,7 @@ static bool measure_floor(struct kb_device *device, enum kb_method method, doubl
         kb_timer_sample(timer, FLOOR_SAMPLES, samples, err); /* clocks rise */
     ok = ok && kb_timer_sample(timer, FLOOR_SAMPLES, samples, err);
     if (ok) {
-        qsort(samples, FLOOR_SAMPLES, sizeof *samples, by_value);
+        kb_sort(samples, FLOOR_SAMPLES);
         *ns = samples[FLOOR_SAMPLES / 2];
     }
     kb_timer_close(timer);

@@ -162,14 +162,16 @@ static inline void make_stub(const char *folder) {
 
 /* The library path is read when a process starts: make it and start again. */
 static inline void start_again(char **argv) {
-    char folder[] = "/tmp/kb-stub-XXXXXX", cache[64];
-    if (!mkdtemp(folder))
+    struct kb_temp folder;
+    struct kb_buf cache = {0};
+    struct kb_err err = {0};
+    if (!kb_temp_make(&folder, &err))
         exit(1);
-    make_stub(folder);
-    snprintf(cache, sizeof cache, "%s/cache", folder);
-    setenv("KBENCH_CACHE", cache, 1);
-    setenv("LD_LIBRARY_PATH", folder, 1);
-    setenv("KB_STUB_FOLDER", folder, 1);
+    make_stub(folder.path);
+    kb_buf_printf(&cache, "%s/cache", folder.path);
+    setenv("KBENCH_CACHE", cache.data, 1);
+    setenv("LD_LIBRARY_PATH", folder.path, 1);
+    setenv("KB_STUB_FOLDER", folder.path, 1);
     execv("/proc/self/exe", argv);
     exit(1);
 }
@@ -196,11 +198,9 @@ static inline int begin_tests(int argc, char **argv) {
 }
 
 static inline int end_tests(int failed) {
-    struct kb_buf command = {0};
-    kb_buf_printf(&command, "rm -rf '%s'", getenv("KB_STUB_FOLDER"));
-    int rc = system(command.data);
-    kb_buf_free(&command);
-    return failed ? failed : rc;
+    struct kb_temp folder = {.path = strdup(getenv("KB_STUB_FOLDER"))};
+    kb_temp_free(&folder);
+    return failed;
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -1,30 +1,6 @@
 /* contract_shared_test.c - what a contract's file gives to all launches: a launch's own
  * comes first, and what is wrong is told once. */
-#include "kernel.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-struct fixture {
-    struct kb_arena arena;
-    struct kb_kernel kernel;
-    struct kb_complaints c;
-};
-
-static bool parse(struct fixture *f, const char *text) {
-    *f = (struct fixture){.c.count = 0};
-    return kb_kernel_parse("mine.cu", text, strlen(text), "given", &f->arena, &f->kernel,
-                           &f->c);
-}
-
-static void drop(struct fixture *f) {
-    kb_complaints_free(&f->c);
-    kb_arena_free(&f->arena);
-}
+#include "kernel/contract_fixture.h"
 
 static void must_parse(struct fixture *f, const char *text) {
     if (!parse(f, text))

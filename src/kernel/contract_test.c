@@ -1,16 +1,11 @@
 /* contract_test.c - contracts in .cu files: where they stand, what is read from them, and
  * every mistake with its place in the file. */
+#include "kernel/contract_fixture.h"
 #include "kernel/parts.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 static const char plain[] =
     "// silu, plain\n"
@@ -22,23 +17,6 @@ static const char plain[] =
     "*/\n"
     "template <class T> __global__ void my_silu(const T *in, T *out, long long n, int h) "
     "{}\n";
-
-struct fixture {
-    struct kb_arena arena;
-    struct kb_kernel kernel;
-    struct kb_complaints c;
-};
-
-static bool parse(struct fixture *f, const char *text) {
-    *f = (struct fixture){0};
-    return kb_kernel_parse("mine.cu", text, strlen(text), "given", &f->arena, &f->kernel,
-                           &f->c);
-}
-
-static void drop(struct fixture *f) {
-    kb_complaints_free(&f->c);
-    kb_arena_free(&f->arena);
-}
 
 /* `text` with `from` (there exactly once) replaced. */
 static char *with(const char *text, const char *from, const char *to) {

@@ -117,14 +117,6 @@ static bool has_both_signs(const struct holder *h) {
     return below && above;
 }
 
-static int by_value(const void *a, const void *b) {
-    double x, y;
-
-    memcpy(&x, a, sizeof x);
-    memcpy(&y, b, sizeof y);
-    return (x > y) - (x < y);
-}
-
 /* With as few digits as the grid tells apart. */
 static double short_factor(double factor, double grid) {
     for (int digits = 1; digits < 7; digits++) {
@@ -146,7 +138,7 @@ static bool find_factor(const struct holder *h, struct kb_guess *guess) {
             ratios[n++] = h->seen[i].got / h->seen[i].want;
     if (n == 0)
         return false;
-    qsort(ratios, n, sizeof *ratios, by_value);
+    kb_sort(ratios, n);
     double factor = ratios[n / 2], grid = kb_ulp(h->g.spec->dtype, 1);
     if (factor == 0 || !isfinite(factor) || fabs(factor - 1) <= 4 * grid)
         return false;

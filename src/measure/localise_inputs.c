@@ -133,14 +133,6 @@ static double share_of(const struct group *g, int source, const struct property 
 /* ---- limits ----------------------------------------------------------------------------
  */
 
-static int by_value(const void *a, const void *b) {
-    double x, y;
-
-    memcpy(&x, a, sizeof x);
-    memcpy(&y, b, sizeof y);
-    return (x > y) - (x < y);
-}
-
 /* |x| or x, without NaN, sorted; returns how many. */
 static int64_t sorted_values(const struct group *g, int source, bool absolute,
                              double *out) {
@@ -151,7 +143,7 @@ static int64_t sorted_values(const struct group *g, int source, bool absolute,
         if (!isnan(v))
             out[n++] = absolute ? fabs(v) : v;
     }
-    qsort(out, (size_t)n, sizeof *out, by_value);
+    kb_sort(out, (size_t)n);
     return n;
 }
 

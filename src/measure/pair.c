@@ -95,12 +95,6 @@ void kb_speed_order(uint64_t seed, int64_t block, int n, int *order) {
 /* ---- the middle half, and how far it may be off ---------------------------------------
  */
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* Mean of the middle half of values that are sorted, each there `times` times (NULL: once):
  * as steady as a median where some values are far off, and not as coarse. */
 static double middle_mean(const double *sorted, const int *times, int64_t n,
@@ -149,7 +143,7 @@ static double quantile(const double *sorted, double q) {
 static void interval_of(double *estimates, double center, int64_t n, struct kb_speed *out) {
     double wider = sqrt((double)n / (double)(n - 1));
 
-    qsort(estimates, RESAMPLES, sizeof *estimates, by_value);
+    kb_sort(estimates, RESAMPLES);
     out->low = exp(center + wider * (quantile(estimates, 0.025) - center));
     out->high = exp(center + wider * (quantile(estimates, 0.975) - center));
 }
@@ -259,7 +253,7 @@ void kb_speed_paired(const double *a_ns, const double *b_ns, int64_t n, uint64_t
     for (int64_t i = 0; i < n; i++)
         d[i] = log(b_ns[i] / a_ns[i]);
     out->p = kb_signed_ranks_p(d, n);
-    qsort(d, (size_t)n, sizeof *d, by_value);
+    kb_sort(d, (size_t)n);
     double center = middle_mean(d, NULL, n, n);
     out->ratio = exp(center);
     if (n >= FEWEST)

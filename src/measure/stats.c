@@ -5,12 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* The largest k such that P(B < k) <= 2.5 % for B binomial(n, 1/2): the k-th and the
  * (n+1-k)-th order statistics then hold the median with at least 95 %. 0 if there is none.
  */
@@ -37,7 +31,7 @@ void kb_stats_of(const double *samples, int64_t n, struct kb_arena *arena,
         return;
     double *sorted = kb_arena_array(arena, (size_t)n, sizeof *sorted);
     memcpy(sorted, samples, (size_t)n * sizeof *sorted);
-    qsort(sorted, (size_t)n, sizeof *sorted, by_value);
+    kb_sort(sorted, (size_t)n);
     out->median = n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
     out->min = sorted[0];
     if (n >= 300)

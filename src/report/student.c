@@ -7,26 +7,8 @@
 
 enum { MANY = 1000000 }; /* degrees of freedom from which on t is normal */
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void sort_few(double *values, int n) {
-    for (int i = 1; i < n; i++) {
-        double value = values[i];
-        int k = i;
-        for (; k > 0 && values[k - 1] > value; k--)
-            values[k] = values[k - 1];
-        values[k] = value;
-    }
-}
-
 double kb_middle_of(double *values, int n) {
-    if (n <= KB_BLOCK_MEDIANS)
-        sort_few(values, n);
-    else
-        qsort(values, (size_t)n, sizeof *values, by_value);
+    kb_sort(values, (size_t)n);
     return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
@@ -107,8 +89,8 @@ double kb_rank_test(const double *a, int n_a, const double *b, int n_b) {
         return NAN;
     memcpy(x, a, (size_t)n_a * sizeof *x);
     memcpy(y, b, (size_t)n_b * sizeof *y);
-    qsort(x, (size_t)n_a, sizeof *x, by_value);
-    qsort(y, (size_t)n_b, sizeof *y, by_value);
+    kb_sort(x, (size_t)n_a);
+    kb_sort(y, (size_t)n_b);
     for (int i = 0, k = 0; i < n_a || k < n_b;) {
         double value = k == n_b || (i < n_a && x[i] <= y[k]) ? x[i] : y[k];
         int before = i + k, of_a = 0;
@@ -131,7 +113,7 @@ double kb_significant_p(double *p, size_t n, double q) {
     double found = 0;
     if (n == 0)
         return q;
-    qsort(p, n, sizeof *p, by_value);
+    kb_sort(p, n);
     for (size_t i = 0; i < n; i++)
         if (p[i] <= q * (double)(i + 1) / (double)n)
             found = q * (double)(i + 1) / (double)n;

@@ -174,6 +174,8 @@ strays() {
         *.schema.json) continue ;;
         esac
         follows_schema "$file"
+        # What was typed, and no folder of the machine that it was typed on.
+        jq -e '[.command[] | select(startswith("/"))] == []' "$file"
     done
     # Each version has its schema, and a report that stays as kbench wrote it then.
     for file in "$top"/reports/versions/*.json; do
