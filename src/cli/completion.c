@@ -67,9 +67,9 @@ static void bash_values(struct kb_buf *out) {
     kb_buf_puts(out, "# What there is for the value of option $1; false if it takes none.\n"
                      "_kbench_value() {\n"
                      "    case $1 in\n");
-    for (size_t i = 0; i < kb_option_count; i++)
-        if (kb_options[i].arg)
-            bash_value(&kb_options[i], out);
+    for (size_t i = 0; i < kb_option_count(); i++)
+        if (kb_option_at(i)->arg)
+            bash_value(kb_option_at(i), out);
     kb_buf_puts(out, "    *) return 1 ;;\n"
                      "    esac\n"
                      "}\n\n");
@@ -77,11 +77,11 @@ static void bash_values(struct kb_buf *out) {
 
 static void bash_names(struct kb_buf *out) {
     kb_buf_puts(out, "_kbench_options='");
-    for (size_t i = 0; i < kb_option_count; i++) {
-        if (kb_options[i].letter)
-            kb_buf_printf(out, "-%c ", kb_options[i].letter);
-        kb_buf_printf(out, "%s%s", kb_options[i].name,
-                      i + 1 < kb_option_count ? " " : "'\n\n");
+    for (size_t i = 0; i < kb_option_count(); i++) {
+        if (kb_option_at(i)->letter)
+            kb_buf_printf(out, "-%c ", kb_option_at(i)->letter);
+        kb_buf_printf(out, "%s%s", kb_option_at(i)->name,
+                      i + 1 < kb_option_count() ? " " : "'\n\n");
     }
 }
 
@@ -276,7 +276,7 @@ void kb_completion_zsh(struct kb_buf *out) {
                   kb_version());
     zsh_words(out);
     kb_buf_puts(out, "    _arguments -s -C \\\n");
-    for (size_t i = 0; i < kb_option_count; i++)
-        zsh_option(&kb_options[i], out);
+    for (size_t i = 0; i < kb_option_count(); i++)
+        zsh_option(kb_option_at(i), out);
     kb_buf_puts(out, zsh_main);
 }

@@ -35,13 +35,13 @@ static int complaints_of(const struct kb_option *option, const char *word) {
 static void every_word_that_is_offered_is_taken(void **state) {
     (void)state;
     int offered = 0;
-    for (size_t i = 0; i < kb_option_count; i++) {
+    for (size_t i = 0; i < kb_option_count(); i++) {
         struct kb_arena arena = {0};
         struct kb_strings words = {0};
-        words_of(&kb_options[i], &arena, &words);
+        words_of(kb_option_at(i), &arena, &words);
         for (size_t w = 0; w < words.count; w++, offered++)
             if (!kb_ends_with(words.items[w], "=")) /* else it goes on */
-                assert_int_equal(complaints_of(&kb_options[i], words.items[w]), 0);
+                assert_int_equal(complaints_of(kb_option_at(i), words.items[w]), 0);
         kb_arena_free(&arena);
     }
     assert_true(offered > 60);
@@ -52,10 +52,10 @@ static void words_that_are_offered_need_no_quotes(void **state) {
     (void)state;
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                 "0123456789_-.=";
-    for (size_t i = 0; i < kb_option_count; i++) {
+    for (size_t i = 0; i < kb_option_count(); i++) {
         struct kb_arena arena = {0};
         struct kb_strings words = {0};
-        words_of(&kb_options[i], &arena, &words);
+        words_of(kb_option_at(i), &arena, &words);
         for (size_t w = 0; w < words.count; w++) {
             const char *word = words.items[w];
             assert_int_equal(strspn(word, plain), strlen(word));
@@ -68,8 +68,8 @@ static void words_that_are_offered_need_no_quotes(void **state) {
 
 static void an_option_offers_in_one_way_and_only_if_it_takes_a_value(void **state) {
     (void)state;
-    for (size_t i = 0; i < kb_option_count; i++) {
-        const struct kb_option *o = &kb_options[i];
+    for (size_t i = 0; i < kb_option_count(); i++) {
+        const struct kb_option *o = kb_option_at(i);
         int ways = (o->offer != NULL) + (o->words != NULL) + (o->files != NULL) +
                    (o->listed != NULL);
         assert_true(ways <= 1);
@@ -82,9 +82,9 @@ static void both_shells_know_every_option_command_list_and_topic(void **state) {
     struct kb_buf bash = {0}, zsh = {0};
     kb_completion_bash(&bash);
     kb_completion_zsh(&zsh);
-    for (size_t i = 0; i < kb_option_count; i++) {
-        assert_non_null(strstr(bash.data, kb_options[i].name));
-        assert_non_null(strstr(zsh.data, kb_options[i].name));
+    for (size_t i = 0; i < kb_option_count(); i++) {
+        assert_non_null(strstr(bash.data, kb_option_at(i)->name));
+        assert_non_null(strstr(zsh.data, kb_option_at(i)->name));
     }
     for (int i = 0; i < KB_COMMAND_COUNT; i++) {
         const char *word = kb_command_word((enum kb_command)i);

@@ -24,8 +24,8 @@ static void summary_of_group(enum kb_option_group group, struct kb_buf *out) {
     kb_buf_printf(&line, "%-*s", GROUP_WIDTH, kb_option_group_word(group));
     if (group == KB_G_CASES)
         kb_buf_puts(&line, "CASES.json|FOLDER|-...");
-    for (size_t i = 0; i < kb_option_count; i++) {
-        const struct kb_option *option = &kb_options[i];
+    for (size_t i = 0; i < kb_option_count(); i++) {
+        const struct kb_option *option = kb_option_at(i);
         kb_buf_clear(&item);
         if (option->group != group)
             continue;

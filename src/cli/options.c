@@ -132,16 +132,17 @@ static void take_option(struct parse *p, const struct kb_option *option, const c
  */
 
 static const struct kb_option *option_of_name(const char *name, size_t len) {
-    for (size_t i = 0; i < kb_option_count; i++)
-        if (strlen(kb_options[i].name) == len && memcmp(kb_options[i].name, name, len) == 0)
-            return &kb_options[i];
+    for (size_t i = 0; i < kb_option_count(); i++)
+        if (strlen(kb_option_at(i)->name) == len &&
+            memcmp(kb_option_at(i)->name, name, len) == 0)
+            return kb_option_at(i);
     return NULL;
 }
 
 static const struct kb_option *option_of_letter(char letter) {
-    for (size_t i = 0; i < kb_option_count; i++)
-        if (kb_options[i].letter == letter)
-            return &kb_options[i];
+    for (size_t i = 0; i < kb_option_count(); i++)
+        if (kb_option_at(i)->letter == letter)
+            return kb_option_at(i);
     return NULL;
 }
 
@@ -149,8 +150,8 @@ static const struct kb_option *option_of_letter(char letter) {
 static bool complain_of_unknown(struct parse *p, const char *name) {
     const char *names[96];
     size_t n = 0;
-    for (; n < kb_option_count && n < KB_COUNT(names); n++)
-        names[n] = kb_options[n].name;
+    for (; n < kb_option_count() && n < KB_COUNT(names); n++)
+        names[n] = kb_option_at(n)->name;
     const char *near = kb_suggest(name, names, n);
     if (kb_is_later(name))
         kb_complain_option(p->c, name, "not in this version");

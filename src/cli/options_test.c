@@ -296,8 +296,8 @@ static void every_option_is_whole(void **state) {
     struct kb_buf help = {0}, brief = {0};
     kb_options_help(&help);
     kb_options_summary(&brief);
-    for (size_t i = 0; i < kb_option_count; i++) {
-        const struct kb_option *o = &kb_options[i];
+    for (size_t i = 0; i < kb_option_count(); i++) {
+        const struct kb_option *o = kb_option_at(i);
         assert_true(kb_starts_with(o->name, "--"));
         assert_non_null(o->help);
         assert_true((o->arg == NULL) == (o->type == KB_O_FLAG));
@@ -307,8 +307,8 @@ static void every_option_is_whole(void **state) {
         assert_non_null(strstr(help.data, o->name));
         assert_false(kb_is_later(o->name));
         for (size_t k = 0; k < i; k++) {
-            assert_string_not_equal(kb_options[k].name, o->name);
-            assert_true(!o->letter || kb_options[k].letter != o->letter);
+            assert_string_not_equal(kb_option_at(k)->name, o->name);
+            assert_true(!o->letter || kb_option_at(k)->letter != o->letter);
         }
     }
     kb_buf_free(&help);
@@ -326,13 +326,13 @@ static void shown_words_are_those_that_are_taken(void **state) {
     kb_buf_puts(&formats, "table");
     for (int f = 0; f < KB_FORMAT_COUNT; f++)
         kb_buf_printf(&formats, "|%s", kb_format_word((enum kb_format)f));
-    for (size_t i = 0; i < kb_option_count; i++) {
-        if (kb_streq(kb_options[i].name, "--format"))
-            assert_string_equal(kb_options[i].arg, formats.data);
-        if (kb_streq(kb_options[i].name, "--method"))
-            assert_string_equal(kb_options[i].arg, methods.data);
-        if (kb_streq(kb_options[i].name, "--mode"))
-            assert_string_equal(kb_options[i].arg, modes.data);
+    for (size_t i = 0; i < kb_option_count(); i++) {
+        if (kb_streq(kb_option_at(i)->name, "--format"))
+            assert_string_equal(kb_option_at(i)->arg, formats.data);
+        if (kb_streq(kb_option_at(i)->name, "--method"))
+            assert_string_equal(kb_option_at(i)->arg, methods.data);
+        if (kb_streq(kb_option_at(i)->name, "--mode"))
+            assert_string_equal(kb_option_at(i)->arg, modes.data);
     }
     kb_buf_free(&methods);
     kb_buf_free(&modes);

@@ -130,10 +130,10 @@ static void the_manual_has_every_option_command_verdict_and_status(void **state)
     (void)state;
     struct kb_buf manual = {0};
     kb_manual(&manual);
-    for (size_t i = 0; i < kb_option_count; i++) {
-        char letter[] = {'-', kb_options[i].letter, ',', ' ', '\0'};
-        assert_true(
-            has_entry(&manual, kb_options[i].letter ? letter : "", kb_options[i].name));
+    for (size_t i = 0; i < kb_option_count(); i++) {
+        char letter[] = {'-', kb_option_at(i)->letter, ',', ' ', '\0'};
+        assert_true(has_entry(&manual, kb_option_at(i)->letter ? letter : "",
+                              kb_option_at(i)->name));
     }
     for (size_t i = 0; i < kb_exit_count; i++) {
         struct kb_buf status = {0};

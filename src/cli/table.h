@@ -78,8 +78,15 @@ struct kb_option {
     const char *listed; /* where its values are what kbench list WORD prints */
     const char *help;
 };
-extern const struct kb_option kb_options[];
-extern const size_t kb_option_count;
+/* All of them, in the order of the help. */
+size_t kb_option_count(void);
+const struct kb_option *kb_option_at(size_t i);
+/* Its two parts: what is run, and what is made of its rows. */
+struct kb_option_rows {
+    const struct kb_option *rows;
+    size_t count;
+};
+extern const struct kb_option_rows kb_run_options, kb_report_options;
 const char *kb_option_group_word(enum kb_option_group group);
 
 /* What kbench is to have, and this version has not: said so by name. */

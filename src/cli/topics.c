@@ -4,8 +4,8 @@
 #include "cli/terminal.h"
 
 static void options_of_group(enum kb_option_group group, struct kb_page *page) {
-    for (size_t i = 0; i < kb_option_count; i++) {
-        const struct kb_option *o = &kb_options[i];
+    for (size_t i = 0; i < kb_option_count(); i++) {
+        const struct kb_option *o = kb_option_at(i);
         struct kb_buf name = {0};
         if (o->group != group)
             continue;

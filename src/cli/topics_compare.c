@@ -14,13 +14,14 @@ static const char *without_command(const char *help) {
 static void options(struct kb_page *page, const char *const *names, size_t n) {
     page->name_width = 31;
     for (size_t k = 0; k < n; k++)
-        for (size_t i = 0; i < kb_option_count; i++)
-            if (kb_streq(kb_options[i].name, names[k]))
-                kb_page_entry(page, names[k], kb_options[i].arg ? kb_options[i].arg : "",
+        for (size_t i = 0; i < kb_option_count(); i++)
+            if (kb_streq(kb_option_at(i)->name, names[k]))
+                kb_page_entry(page, names[k],
+                              kb_option_at(i)->arg ? kb_option_at(i)->arg : "",
                               kb_streq(names[k], "--method")
                                   ? "whose times to compare: the first that both have, as "
                                     "a rule graph"
-                                  : without_command(kb_options[i].help));
+                                  : without_command(kb_option_at(i)->help));
     page->name_width = 0;
 }
 
