@@ -67,6 +67,10 @@ void kb_json_complain(const struct kb_json *doc, const cJSON *node, bool of_key,
  * key, under the object's path. */
 void kb_json_check_keys(const struct kb_json *doc, const cJSON *object,
                         const char *const *known, size_t n_known, struct kb_complaints *c);
+/* Whether `object` has a key, not in `known`, of which that complains with `name`. Such a
+ * name is not missing, and there is no second error to tell. */
+bool kb_json_misspells(const cJSON *object, const char *name, const char *const *known,
+                       size_t n_known);
 /* Member of an object by exact name, or NULL. */
 const cJSON *kb_json_get(const cJSON *object, const char *name);
 /* Whole number of magnitude up to 2^53, and not -0. */

@@ -10,14 +10,24 @@
 
 static const char schema[] = "kbench-cases/1";
 
+static const char *const root_keys[] = {"schema", "groups"};
+static const char *const group_keys[] = {"why",    "ops",  "dtypes",     "shapes",
+                                         "axes",   "set",  "fills",      "tolerance",
+                                         "sample", "tags", "only_by_tag"};
+static const char *const tolerance_keys[] = {"rule", "atol", "rtol"};
+
+#define MISSPELLS(object, name, keys) kb_json_misspells(object, name, keys, KB_COUNT(keys))
+
 /* ---- what a group's cases share --------------------------------------------------------
  */
 
 /* One of the two numbers, 0 after a complaint. */
 static double read_limit(struct kb_reader *r, const cJSON *tolerance, const char *name) {
     const cJSON *node = kb_json_get(tolerance, name);
-    if (!node)
+    if (!node && !MISSPELLS(tolerance, name, tolerance_keys))
         kb_read_complain(r, tolerance, false, tolerance, "lacks \"%s\"", name);
+    else if (!node)
+        return 0;
     else if (!cJSON_IsNumber(node) || !(node->valuedouble >= 0))
         kb_read_wanted(r, node, node, "a number from 0");
     else
@@ -33,8 +43,9 @@ static bool read_rule(struct kb_reader *r, const cJSON *tolerance,
     const cJSON *node = kb_json_get(tolerance, "rule");
     struct kb_buf what = {0};
     if (!node) {
-        kb_read_complain(r, tolerance, false, tolerance,
-                         "lacks \"rule\": bound, peer or given");
+        if (!MISSPELLS(tolerance, "rule", tolerance_keys))
+            kb_read_complain(r, tolerance, false, tolerance,
+                             "lacks \"rule\": bound, peer or given");
         return false;
     }
     if (!kb_read_is_word(r, node, node, "bound, peer or given"))
@@ -53,13 +64,12 @@ static bool read_rule(struct kb_reader *r, const cJSON *tolerance,
 /* bound takes no numbers, given both, peer both or (the op's for the dtype) none. */
 static void read_tolerance(struct kb_reader *r, const cJSON *node,
                            struct kb_origin *origin) {
-    static const char *const keys[] = {"rule", "atol", "rtol"};
     struct kb_tolerance *t = &origin->tolerance;
     if (!cJSON_IsObject(node)) {
         kb_read_wanted(r, node, node, "an object, {\"rule\": \"peer\"}");
         return;
     }
-    kb_json_check_keys(&r->doc, node, keys, KB_COUNT(keys), r->c);
+    kb_json_check_keys(&r->doc, node, tolerance_keys, KB_COUNT(tolerance_keys), r->c);
     if (!read_rule(r, node, &t->rule))
         return;
     bool numbers = kb_json_get(node, "atol") || kb_json_get(node, "rtol");
@@ -136,6 +146,8 @@ static void read_options(struct kb_reader *r, const cJSON *group,
 
 static void read_why(struct kb_reader *r, const struct kb_draft *d) {
     const cJSON *why = kb_json_get(d->node, "why");
+    if (!why && MISSPELLS(d->node, "why", group_keys))
+        return;
     if (!why)
         kb_read_complain(r, d->node, false, d->node,
                          "lacks \"why\": what these cases are to catch");
@@ -264,9 +276,6 @@ static void make_groups(struct kb_reader *r, const struct kb_draft *d, int befor
 }
 
 static void read_group(struct kb_reader *r, const cJSON *node, int index) {
-    static const char *const keys[] = {"why",    "ops",  "dtypes",     "shapes",
-                                       "axes",   "set",  "fills",      "tolerance",
-                                       "sample", "tags", "only_by_tag"};
     int before = r->c->count;
     struct kb_draft d = {
         .node = node,
@@ -280,16 +289,17 @@ static void read_group(struct kb_reader *r, const cJSON *node, int index) {
         kb_read_wanted(r, node, node, "an object");
         return;
     }
-    kb_json_check_keys(&r->doc, node, keys, KB_COUNT(keys), r->c);
+    kb_json_check_keys(&r->doc, node, group_keys, KB_COUNT(group_keys), r->c);
     d.origin = origin_of(r, node, index);
     read_why(r, &d);
     read_options(r, node, d.origin);
-    if (!d.op_list)
+    if (!d.op_list && !MISSPELLS(node, "ops", group_keys))
         kb_read_complain(r, node, false, node, "lacks \"ops\"");
-    if (!d.lists[0] == !d.lists[1])
-        kb_read_complain(r, node, false, node,
-                         d.lists[0] ? "has shapes and axes, one is wanted"
-                                    : "lacks \"shapes\" (or \"axes\")");
+    if (d.lists[0] && d.lists[1])
+        kb_read_complain(r, node, false, node, "has shapes and axes, one is wanted");
+    if (!d.lists[0] && !d.lists[1] && !MISSPELLS(node, "shapes", group_keys) &&
+        !MISSPELLS(node, "axes", group_keys))
+        kb_read_complain(r, node, false, node, "lacks \"shapes\" (or \"axes\")");
     if (d.lists[1] && !cJSON_IsObject(d.lists[1]))
         kb_read_wanted(r, d.lists[1], d.lists[1], "an object, {\"AXIS\": [SIZES]}");
     if (!has_room(r, &d))
@@ -309,6 +319,8 @@ static void read_group(struct kb_reader *r, const cJSON *node, int index) {
 static void read_schema(struct kb_reader *r, const cJSON *root) {
     const cJSON *node = kb_json_get(root, "schema");
     int64_t version;
+    if (!node && MISSPELLS(root, "schema", root_keys))
+        return;
     if (!node)
         kb_read_complain(r, root, false, root, "lacks \"schema\": \"%s\"", schema);
     else if (!cJSON_IsString(node))
@@ -325,18 +337,19 @@ static void read_schema(struct kb_reader *r, const cJSON *root) {
 }
 
 static void read_root(struct kb_reader *r) {
-    static const char *const keys[] = {"schema", "groups"};
     const cJSON *root = r->doc.root, *groups, *node;
     int index = 0;
     if (!cJSON_IsObject(root)) {
         kb_read_wanted(r, root, root, "an object with \"schema\" and \"groups\"");
         return;
     }
-    kb_json_check_keys(&r->doc, root, keys, KB_COUNT(keys), r->c);
+    kb_json_check_keys(&r->doc, root, root_keys, KB_COUNT(root_keys), r->c);
     read_schema(r, root);
     groups = kb_json_get(root, "groups");
-    if (!groups)
+    if (!groups && !MISSPELLS(root, "groups", root_keys))
         kb_read_complain(r, root, false, root, "lacks \"groups\"");
+    else if (!groups)
+        return;
     else if (kb_read_length(r, groups, "a list of groups"))
         cJSON_ArrayForEach(node, groups) {
             read_group(r, node, index++);

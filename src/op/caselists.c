@@ -206,7 +206,7 @@ const struct kb_axis_values *kb_read_axes(struct kb_reader *r, const struct kb_d
         const cJSON *node = kb_json_get(axes, op->axes[a]);
         if (node)
             read_axis(r, node, &out[a]);
-        else
+        else if (!kb_json_misspells(axes, op->axes[a], op->axes, (size_t)op->n_axes))
             kb_read_complain(r, axes, false, axes, "lacks \"%s\", an axis of %s",
                              op->axes[a], op->name);
     }

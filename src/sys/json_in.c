@@ -165,6 +165,21 @@ void kb_json_check_keys(const struct kb_json *doc, const cJSON *object,
     kb_buf_free(&what);
 }
 
+bool kb_json_misspells(const cJSON *object, const char *name, const char *const *known,
+                       size_t n_known) {
+    const cJSON *item;
+    if (!cJSON_IsObject(object))
+        return false;
+    cJSON_ArrayForEach(item, object) {
+        if (is_known(item->string, known, n_known))
+            continue;
+        const char *near = kb_suggest(item->string, known, n_known);
+        if (near && kb_streq(near, name))
+            return true;
+    }
+    return false;
+}
+
 /* ---- values ------------------------------------------------------------------------ */
 
 const cJSON *kb_json_get(const cJSON *object, const char *name) {
