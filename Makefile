@@ -76,8 +76,11 @@ check-torch: all ## references against a second implementation, by PyTorch or Nu
 bench: all $(BUILD)/nvrtc_check $(BUILD)/reference_bench ## the tool's own speed, and on a GPU the kernels', as ratios in one run
 	@$(told) tools/bench.sh
 
-gpu: all unit-build ## what needs a GPU: device tests, check and bench of tag ci
+gpu: all unit-build ## what needs a GPU: device tests, all cases checked, a baseline and a gate
 	@$(told) tools/gpu.sh
+
+gpu-baseline: all ## the baseline alone: the bench cases in every build, three runs, to build/gpu-baseline.json
+	@$(told) tools/baseline.sh
 
 gpu-sanitize: all ## on a GPU, every kernel's smoke cases under compute-sanitizer: memcheck, racecheck, synccheck, initcheck
 	@$(told) CUDA_HOME='$(CUDA_HOME)' tools/gpu_sanitize.sh
@@ -223,7 +226,7 @@ clean: ## remove what was built
 	rm -rf build kbench
 
 FORCE:
-.PHONY: all help setup run check check-torch bench gpu gpu-sanitize mutants mutants-checker \
+.PHONY: all help setup run check check-torch bench gpu gpu-baseline gpu-sanitize mutants mutants-checker \
     controls nvrtc asan golden dist install uninstall toolkit unit unit-build fuzz fuzz-build replay-build format lint clean FORCE
 -include $(FUZZ:%=$(BUILD)/fuzz/%.d) $(FUZZ:%=$(BUILD)/replay/%.d) $(BUILD)/obj/replay.d
 -include $(OBJ:.o=.d) $(TEST_BIN:=.d) $(control_objects:.o=.d) $(BUILD)/controls.deps $(BUILD)/obj/main.d $(BUILD)/nvrtc_check.d $(BUILD)/reference_bench.d

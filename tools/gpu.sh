@@ -1,7 +1,7 @@
 #!/bin/bash
-# gpu.sh - what needs a GPU, in one go: device tests, the `ci` cases checked and timed into
-# build/gpu-report.json, faults that only a GPU shows, builds against builds whose difference is
-# known, peers' shapes against the stream kernel.
+# gpu.sh - what needs a GPU, in one go: device tests, all cases checked into build/gpu-check.json,
+# faults that only a GPU shows, builds against builds whose difference is known, and a baseline
+# (baseline.sh), against which a further run must pass.
 set -u
 build=${BUILD:-build}
 bin=${BIN:-./kbench}
@@ -50,8 +50,8 @@ alike() { # FLAGS: not once as faster or slower
 for test in "$build"/test/exec/cuda_gpu*_test; do
     step "$(basename "$test")" "$test"
 done
-step "ci cases, checked and timed" \
-    "$bin" cases/ --tag ci --backend cuda --mode bench -o "$build/gpu-report.json" --format csv
+step "all cases, checked" \
+    "$bin" cases/ --tag full --backend cuda --mode check -q -o "$build/gpu-check.json"
 step "a stranger's kernel passes" \
     expect 0 PASS "$bin" --backend cuda --op silu --shape 83x1024 --kernel tools/cli/silu_plain.cu
 for fault in tools/gpu/*.cu; do
@@ -66,8 +66,6 @@ step "a build that is 3 % slower is found" found -DKB_CHAIN=2111
 step "a build of the same speed is not told apart" alike "-DKB_CHAIN=2000 -DKB_TAG=1"
 step "the tool itself: floors, ceilings, no false alarm" \
     expect 0 "false alarms: 0 of " "$bin" selftest
-step "large shapes against stream" \
-    "$bin" --backend cuda --op silu,gelu,gelu_tanh --shape 16384x2048,8192x28672 --method graph \
-    -o "$build/gpu-large.json"
+step "a baseline, and a run that passes against it" tools/baseline.sh
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

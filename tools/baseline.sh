@@ -1,0 +1,23 @@
+#!/bin/bash
+# baseline.sh - a baseline of this GPU, of the cases of tag `bench`: every build by graph, in three
+# processes one after the other, joined into build/gpu-baseline.json. Then precise once more by
+# graph and cold, build/gpu-cold.json, which must pass against it. Some five minutes on an H200.
+set -eu
+build=${BUILD:-build}
+bin=${BIN:-./kbench}
+base=$build/gpu-baseline.json
+# A kernel of milliseconds is not timed until it is as precise as one of microseconds.
+bench() {
+    "$bin" cases/ --tag bench --backend cuda --max-time 200ms -q "$@"
+}
+
+mkdir -p "$build"
+builds=precise,fast-math,auto,aot,aot-fast-math
+# Compiled first, on all cores: no compiler runs beside what is timed.
+bench --build $builds --mode build
+for i in 1 2 3; do
+    bench --build $builds --method graph -o "$build/gpu-run$i.json"
+done
+"$bin" merge --runs "$build"/gpu-run[123].json -o "$base"
+"$bin" gate "$build/gpu-run3.json" --baseline "$base"
+bench --method graph,cold --baseline "$base" -o "$build/gpu-cold.json"
