@@ -40,7 +40,7 @@ const char *kb_dtype_cxx(enum kb_dtype dtype);
 size_t kb_dtype_bytes(enum kb_dtype dtype);
 bool kb_dtype_is_float(enum kb_dtype dtype);
 /* Canonical names and aliases: half float16 f16, bfloat16, float float32 f32, float8_e4m3fn
- * e4m3fn, int32. False if unknown. */
+ * fp8_e4m3 e4m3fn, int32. False if unknown. */
 bool kb_dtype_parse(const char *name, enum kb_dtype *out);
 
 /* The value of element bits (exact in double), and double to element bits, rounded once to

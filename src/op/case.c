@@ -347,7 +347,7 @@ static void read_dtype(const struct id_reader *r, struct kb_case *c) {
     struct kb_buf what = {0};
     struct kb_err err = {0};
     if (!kb_dtype_parse(r->parts.items[2], &c->dtype))
-        kb_unknown_dtype(&what, r->parts.items[2]);
+        kb_unknown_dtype(&what, r->parts.items[2], &c->op, c->op != NULL);
     else if (c->op && !kb_op_takes_dtype(c->op, c->dtype, &err))
         kb_buf_puts(&what, err.msg);
     if (what.len)

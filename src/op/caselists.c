@@ -99,7 +99,7 @@ void kb_read_dtypes(struct kb_reader *r, struct kb_draft *d) {
         if (!kb_read_is_word(r, list, item, "the name of a dtype"))
             continue;
         if (!kb_dtype_parse(item->valuestring, &dtype))
-            kb_unknown_dtype(&what, item->valuestring);
+            kb_unknown_dtype(&what, item->valuestring, d->ops, d->n_ops);
         for (int i = 0; i < d->n_ops && !what.len; i++)
             if (!kb_op_takes_dtype(d->ops[i], dtype, &err))
                 kb_buf_puts(&what, err.msg);

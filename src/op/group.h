@@ -8,8 +8,10 @@
 /* ---- words and values ------------------------------------------------------------------
  */
 
-/* kb_unknown of a dtype, a fill, a key. */
-void kb_unknown_dtype(struct kb_buf *out, const char *word);
+/* kb_unknown of a dtype, a fill, a key. Those of 8 bits have many names: of one of them it
+ * says which the ops have, or any op where `n_ops` is 0. */
+void kb_unknown_dtype(struct kb_buf *out, const char *word, const struct kb_op *const *ops,
+                      int n_ops);
 void kb_unknown_fill(struct kb_buf *out, const char *word);
 void kb_unknown_key(struct kb_buf *out, const struct kb_op *op, const char *word);
 /* Messages of what an op cannot do: "silu has no dtype i32; it has bf16, fp16, fp32". */

@@ -62,7 +62,7 @@ static void read_dtypes(struct lists *l, const struct kb_strings *words) {
             l->n_dtypes++;
             continue;
         }
-        kb_unknown_dtype(&what, words->items[i]);
+        kb_unknown_dtype(&what, words->items[i], l->ops, l->n_ops);
         kb_complain_option(l->c, "--dtype", "%s", kb_buf_text(&what));
         kb_buf_free(&what);
     }

@@ -267,6 +267,23 @@ static void every_error_of_the_lists_is_told_by_its_option(void **state) {
         "fp32\n"
         "kbench: error: --fill: stream has no fill tiny; it has bits, normal, "
         "nan\n");
+    static const struct {
+        const char *line, *what;
+    } of_8_bits[] = {
+        {"--op mla_prefill --shape 7x7x1 --dtype fp8",
+         "fp8\"; of 8 bits mla_prefill has e4m3"},
+        {"--op mma,mla_prefill --shape 64x64x64 --dtype E5M2",
+         "E5M2\"; of 8 bits there is e4m3"},
+        {"--op silu_mul_quant --shape 7x256 --dtype float8",
+         "float8\"; silu_mul_quant has none of 8 bits; it has bf16, fp16"},
+    };
+    for (size_t i = 0; i < KB_COUNT(of_8_bits); i++) {
+        struct kb_buf wanted = {0};
+        kb_buf_printf(&wanted, "kbench: error: --dtype: unknown dtype \"%s\n",
+                      of_8_bits[i].what);
+        assert_refused(&room->arena, of_8_bits[i].line, kb_buf_text(&wanted));
+        kb_buf_free(&wanted);
+    }
     assert_refused(
         &room->arena, "--case silu/83x1023/bf16 --case silu/7x16",
         "kbench: error: --case: 83x1023: the last axis is 2*HIDDEN, 1023 is odd\n"

@@ -2,6 +2,7 @@
 #include "op/group.h"
 
 #include <string.h>
+#include <strings.h>
 
 const struct kb_op *kb_unknown_op(struct kb_buf *out, const char *word) {
     struct kb_arena arena = {0};
@@ -14,8 +15,43 @@ const struct kb_op *kb_unknown_op(struct kb_buf *out, const char *word) {
     return near ? kb_op_find(near) : NULL;
 }
 
-void kb_unknown_dtype(struct kb_buf *out, const char *word) {
+static void put_dtypes(struct kb_buf *out, const struct kb_op *op) {
+    for (int i = 0; i < op->n_dtypes; i++)
+        kb_buf_printf(out, "%s%s", i ? ", " : "", kb_dtype_name(op->dtypes[i]));
+}
+
+/* fp8, f8, float8, e5m2, e4m3fnuz, ... */
+static bool is_8_bit_word(const char *word) {
+    static const char *const starts[] = {"fp8", "f8", "float8", "e4m3", "e5m2"};
+    for (size_t i = 0; i < KB_COUNT(starts); i++)
+        if (strncasecmp(word, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
+}
+
+static void unknown_8_bit(struct kb_buf *out, const char *word,
+                          const struct kb_op *const *ops, int n_ops) {
+    bool has = !n_ops;
+    for (int i = 0; i < n_ops; i++)
+        has = has || kb_op_has_dtype(ops[i], KB_E4M3);
+    kb_buf_printf(out, "unknown dtype \"%.64s\"; ", word);
+    if (!has) {
+        kb_buf_printf(out, "%s has none of 8 bits; it has ", ops[0]->name);
+        put_dtypes(out, ops[0]);
+    } else if (n_ops == 1) {
+        kb_buf_printf(out, "of 8 bits %s has %s", ops[0]->name, kb_dtype_name(KB_E4M3));
+    } else {
+        kb_buf_printf(out, "of 8 bits there is %s", kb_dtype_name(KB_E4M3));
+    }
+}
+
+void kb_unknown_dtype(struct kb_buf *out, const char *word, const struct kb_op *const *ops,
+                      int n_ops) {
     const char *names[KB_DTYPE_COUNT];
+    if (is_8_bit_word(word)) {
+        unknown_8_bit(out, word, ops, n_ops);
+        return;
+    }
     for (int i = 0; i < KB_DTYPE_COUNT; i++)
         names[i] = kb_dtype_name((enum kb_dtype)i);
     kb_unknown(out, "dtype", word, names, KB_DTYPE_COUNT);
@@ -40,8 +76,7 @@ bool kb_op_takes_dtype(const struct kb_op *op, enum kb_dtype dtype, struct kb_er
     if (kb_op_has_dtype(op, dtype))
         return true;
     struct kb_buf has = {0};
-    for (int i = 0; i < op->n_dtypes; i++)
-        kb_buf_printf(&has, "%s%s", i ? ", " : "", kb_dtype_name(op->dtypes[i]));
+    put_dtypes(&has, op);
     kb_fail(err, KB_INPUT, "%s has no dtype %s; it has %s", op->name, kb_dtype_name(dtype),
             kb_buf_text(&has));
     kb_buf_free(&has);

@@ -40,10 +40,10 @@ static const struct {
     const char *name;
     enum kb_dtype dtype;
 } aliases[] = {
-    {"bfloat16", KB_BF16}, {"half", KB_FP16},   {"float16", KB_FP16},
-    {"f16", KB_FP16},      {"float", KB_FP32},  {"float32", KB_FP32},
-    {"f32", KB_FP32},      {"e4m3fn", KB_E4M3}, {"float8_e4m3fn", KB_E4M3},
-    {"int32", KB_I32},
+    {"bfloat16", KB_BF16}, {"half", KB_FP16},     {"float16", KB_FP16},
+    {"f16", KB_FP16},      {"float", KB_FP32},    {"float32", KB_FP32},
+    {"f32", KB_FP32},      {"e4m3fn", KB_E4M3},   {"float8_e4m3fn", KB_E4M3},
+    {"int32", KB_I32},     {"fp8_e4m3", KB_E4M3},
 };
 
 const char *kb_dtype_name(enum kb_dtype dtype) {

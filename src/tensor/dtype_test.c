@@ -334,7 +334,7 @@ static void every_name_and_alias_parses(void **state) {
         {"half", KB_FP16},   {"float16", KB_FP16},  {"f16", KB_FP16},
         {"float", KB_FP32},  {"float32", KB_FP32},  {"f32", KB_FP32},
         {"e4m3fn", KB_E4M3}, {"bfloat16", KB_BF16}, {"float8_e4m3fn", KB_E4M3},
-        {"int32", KB_I32},
+        {"int32", KB_I32},   {"fp8_e4m3", KB_E4M3},
     };
     enum kb_dtype got = KB_DTYPE_COUNT;
     for (int d = 0; d < KB_DTYPE_COUNT; d++) {
