@@ -272,7 +272,7 @@ static void every_error_of_the_lists_is_told_by_its_option(void **state) {
     } of_8_bits[] = {
         {"--op mla_prefill --shape 7x7x1 --dtype fp8",
          "fp8\"; of 8 bits mla_prefill has e4m3"},
-        {"--op mma,mla_prefill --shape 64x64x64 --dtype E5M2",
+        {"--op mla_prefill,mla_prefill --shape 7x7x1 --dtype E5M2",
          "E5M2\"; of 8 bits there is e4m3"},
         {"--op silu_mul_quant --shape 7x256 --dtype float8",
          "float8\"; silu_mul_quant has none of 8 bits; it has bf16, fp16"},
