@@ -53,6 +53,115 @@ static void out_is_the_sum_of_a_row_of_the_product_times_the_steps(void **state)
     }
 }
 
+/* ---- a sum of few bits ----------------------------------------------------------------
+ */
+
+enum { DEPTH = 32, CUT = 13 };
+
+/* As an instruction of Hopper does it: all terms are aligned to the largest exponent and
+ * cut off, then their sum. */
+static double step_of(double sum, const double *products) {
+    double most = sum, added = 0;
+    for (int k = 0; k < DEPTH; k++)
+        most = fmax(most, products[k]);
+    double units = ldexp(1, CUT - ilogb(most));
+    for (int k = 0; k < DEPTH; k++)
+        added += floor(products[k] * units);
+    added = (added + floor(sum * units)) / units;
+    units = ldexp(1, CUT - ilogb(added));
+    return floor(added * units) / units;
+}
+
+/* The output of a row out of such sums. */
+static double truncating(const unsigned char *a, const unsigned char *b, int row,
+                         int steps) {
+    double out = 0, sum = 0;
+    for (int n = 0; n < COLUMNS; n++) {
+        const unsigned char *column = b + n * DEPTH;
+        double products[DEPTH];
+        bool again = n && !memcmp(column, column - DEPTH, DEPTH); /* the same sum */
+        for (int k = 0; k < DEPTH; k++)
+            products[k] =
+                kb_decode(KB_E4M3, a[row * DEPTH + k]) * kb_decode(KB_E4M3, column[k]);
+        sum = again ? sum : 0;
+        for (int step = 0; !again && step < steps; step++)
+            sum = step_of(sum, products);
+        out += sum;
+    }
+    return out;
+}
+
+/* How much of the bound the losses of such sums take in the worst row. */
+static double used_by_truncating(const unsigned char *a, const unsigned char *b,
+                                 int steps) {
+    char shape[32];
+    snprintf(shape, sizeof shape, "1x%d", steps);
+    struct kb_case c = op_case("mma", shape, KB_E4M3, "");
+    struct kb_problem p;
+    double want[ROWS], bound[ROWS], used = 0;
+    resolve(&c, &p);
+    c.op->reference(&p, (const void *const[]){a, b, NULL}, NULL, 2, 0, ROWS, want, bound);
+    for (int row = 0; row < ROWS; row += 67) {
+        double lost = want[row] - truncating(a, b, row, steps);
+        assert_true(lost >= 0 && bound[row] < want[row]);
+        assert_true(steps > 16 || bound[row] < want[row] / steps); /* a step shows */
+        used = fmax(used, lost / bound[row]);
+    }
+    return used;
+}
+
+static const int step_counts[] = {1, 4, 16, 256, 1024};
+
+static void sums_of_13_bits_are_within_the_bound(void **state) {
+    (void)state;
+    unsigned char a[ROWS * DEPTH], b[COLUMNS * DEPTH];
+    struct kb_case c = op_case("mma", "1x1", KB_E4M3, "");
+    struct kb_problem p;
+    resolve(&c, &p);
+    c.op->fill(&p, 0, 7, 0, ROWS * DEPTH, a);
+    c.op->fill(&p, 1, 7, 0, COLUMNS * DEPTH, b);
+    for (size_t i = 0; i < KB_COUNT(step_counts); i++)
+        assert_true(used_by_truncating(a, b, step_counts[i]) <= 1);
+    assert_true(used_by_truncating(a, b, 256) > 0.2); /* it is no bound for anything */
+}
+
+/* One product is a power of two, beside which the others lose more or less of their bits.
+ */
+static void so_are_those_that_lose_the_most(void **state) {
+    (void)state;
+    unsigned char a[ROWS * DEPTH], b[COLUMNS * DEPTH];
+    double most[KB_COUNT(step_counts)] = {0};
+    for (int e = -9; e <= 8; e++) {
+        for (int i = 0; i < ROWS * DEPTH; i++)
+            a[i] = (unsigned char)kb_encode(KB_E4M3, i % DEPTH ? 1.875 : ldexp(1, e));
+        for (int i = 0; i < COLUMNS * DEPTH; i++)
+            b[i] =
+                (unsigned char)kb_encode(KB_E4M3, i % DEPTH ? ldexp(1.875, -e / 2) : 256);
+        for (size_t i = 0; i < KB_COUNT(step_counts); i++)
+            most[i] = fmax(most[i], used_by_truncating(a, b, step_counts[i]));
+    }
+    for (size_t i = 0; i < KB_COUNT(step_counts); i++)
+        assert_true(most[i] > 0.4 && most[i] <= 1);
+}
+
+static void a_row_in_anothers_place_shows_where_the_bound_is_wide(void **state) {
+    (void)state;
+    unsigned char a[ROWS * DEPTH], b[COLUMNS * DEPTH];
+    struct kb_case c = op_case("mma", "1x1024", KB_E4M3, "");
+    struct kb_problem p;
+    double want[ROWS], bound[ROWS];
+    resolve(&c, &p);
+    c.op->fill(&p, 0, 1, 0, ROWS * DEPTH, a);
+    c.op->fill(&p, 1, 1, 0, COLUMNS * DEPTH, b);
+    c.op->reference(&p, (const void *const[]){a, b, NULL}, NULL, 2, 0, ROWS, want, bound);
+    for (int apart = 1; apart < ROWS; apart = apart == 1 ? 8 : 2 * apart) {
+        int shown = 0;
+        for (int row = 0; row + apart < ROWS; row++)
+            shown += fabs(want[row + apart] - want[row]) > bound[row];
+        assert_true(bound[0] > 0.7 * want[0] && shown > (ROWS - apart) / 8);
+    }
+}
+
 static void what_it_cannot_be_is_refused(void **state) {
     (void)state;
     struct kb_case one = op_case("mma", "3", KB_BF16, ""),
@@ -70,6 +179,9 @@ int main(void) {
         cmocka_unit_test(the_depth_is_32_bytes_whatever_the_dtype),
         cmocka_unit_test(no_input_is_negative),
         cmocka_unit_test(out_is_the_sum_of_a_row_of_the_product_times_the_steps),
+        cmocka_unit_test(sums_of_13_bits_are_within_the_bound),
+        cmocka_unit_test(so_are_those_that_lose_the_most),
+        cmocka_unit_test(a_row_in_anothers_place_shows_where_the_bound_is_wide),
         cmocka_unit_test(what_it_cannot_be_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
