@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum {
-    VERDICT_WIDTH = 4, /* longer verdicts eat into the room of their id */
+    VERDICT_WIDTH = 4, /* ERROR takes one of the blanks behind it, MISTRUSTED more */
     QUALITY_ROOM = 11, /* of "  throttled", which follows the columns of a bad timing */
 };
 
@@ -237,16 +237,19 @@ void kb_short_text(const char *text, int room, struct kb_buf *out) {
     kb_buf_free(&safe);
 }
 
-/* Verdict and id, padded to `width` columns. */
-static void add_case(const struct kb_row *row, bool color, int width, struct kb_buf *out) {
+/* Verdict and id, padded to `width` columns; returns how many they took. */
+static int add_case(const struct kb_row *row, bool color, int width, struct kb_buf *out) {
     enum kb_verdict verdict = kb_reason_verdict(row->reason);
     struct kb_buf id = {0};
     kb_escape(&id, row->case_id, strlen(row->case_id));
-    int columns = kb_columns(kb_verdict_word(verdict)) + 2 + kb_columns(kb_buf_text(&id));
+    int word = kb_columns(kb_verdict_word(verdict));
+    int gap = word < VERDICT_WIDTH + 2 ? VERDICT_WIDTH + 2 - word : 2;
+    int columns = word + gap + kb_columns(kb_buf_text(&id));
+    int pad = columns < width ? width - columns : 0;
     kb_verdict_words(verdict, color, out);
-    kb_buf_printf(out, "  %s%*s", kb_buf_text(&id), columns < width ? width - columns : 0,
-                  "");
+    kb_buf_printf(out, "%*s%s%*s", gap, "", kb_buf_text(&id), pad, "");
     kb_buf_free(&id);
+    return columns + pad;
 }
 
 /* Device, build and variant, where the rows of this table differ in them. */
@@ -269,7 +272,7 @@ void kb_table_row(const struct kb_table *table, const struct kb_row *row,
                   struct kb_buf *out) {
     enum kb_verdict verdict = kb_reason_verdict(row->reason);
     size_t start = out->len;
-    add_case(row, table->look.color, table->case_width, out);
+    int used = add_case(row, table->look.color, table->case_width, out);
     if (verdict == KB_PASS || verdict == KB_FAIL) {
         add_cells(table, row, out);
         add_quality(table, row, out);
@@ -283,8 +286,6 @@ void kb_table_row(const struct kb_table *table, const struct kb_row *row,
         if (text.len)
             kb_buf_puts(&text, ": ");
         kb_row_words(row, &text);
-        int used = kb_columns(kb_verdict_word(verdict)) + 2 + kb_columns(row->case_id);
-        used = used > table->case_width ? used : table->case_width;
         int room = table->look.width > 0 ? table->look.width - used - 2 : 0;
         kb_buf_puts(out, "  ");
         kb_short_text(kb_buf_text(&text), table->look.width > 0 && room < 8 ? 8 : room,

@@ -132,12 +132,36 @@ static void verdicts_without_numbers_give_their_reason(void **state) {
     sample_end(&row, KB_R_MEMORY, "needs 206 GB, 149 GB are free");
     kb_table_row(&v->table, &row, &v->text);
     assert_string_equal(kb_buf_text(&v->text),
-                        "ERROR  gelu_tanh/83x1024/bf16           launch: illegal address "
+                        "ERROR gelu_tanh/83x1024/bf16            launch: illegal address "
                         "(700); went on with a new worker\n"
                         "SKIP  gelu_tanh/83x1024/bf16            vec32: its `when`, sm >= "
                         "100, is false on sm_90\n"
                         "SKIP  gelu_tanh/83x1024/bf16            memory: needs 206 GB, 149 "
                         "GB are free\n");
+}
+
+/* The id where all ids stand, and behind the longest one the first column or the reason. */
+static void every_verdict_but_the_longest_has_its_id_and_reason_in_line(void **state) {
+    struct view *v = *state;
+    static const int widths[] = {60, 80, 100, 140, 200, 0};
+    static const enum kb_reason reasons[] = {KB_R_NONE, KB_R_MISMATCH, KB_R_VARIANT,
+                                             KB_R_LAUNCH};
+    for (size_t w = 0; w < KB_COUNT(widths); w++)
+        for (size_t i = 0; i < KB_COUNT(reasons); i++) {
+            struct kb_row row = sample_row();
+            v->plan.id_width = kb_columns(row.case_id);
+            make_table(v, widths[w]);
+            if (reasons[i] != KB_R_NONE)
+                sample_end(&row, reasons[i], "vec16: why");
+            kb_table_row(&v->table, &row, &v->text);
+            const char *id = strstr(v->text.data, row.case_id);
+            const char *rest = id + strlen(row.case_id);
+            assert_int_equal(id - v->text.data, 6);
+            assert_true(kb_starts_with(rest, "  "));
+            enum kb_verdict verdict = kb_reason_verdict(row.reason);
+            if (verdict == KB_SKIP || verdict == KB_ERROR)
+                assert_true(rest[2] != ' ');
+        }
 }
 
 static void a_row_of_many_lines_shows_the_first_and_its_repeat_all(void **state) {
@@ -148,7 +172,7 @@ static void a_row_of_many_lines_shows_the_first_and_its_repeat_all(void **state)
     kb_table_row(&v->table, &row, &v->text);
     assert_string_equal(
         kb_buf_text(&v->text),
-        "ERROR  gelu_tanh/83x1024/bf16           compile: mine.cu:3: error: "
+        "ERROR gelu_tanh/83x1024/bf16            compile: mine.cu:3: error: "
         "no ^[[1m\n");
     kb_buf_clear(&v->text);
     kb_table_failure(&v->table, &row, 0, &v->text);
@@ -289,6 +313,7 @@ int main(void) {
         TEST(variants_that_rows_differ_in_never_leave),
         TEST(other_methods_have_columns_of_their_own),
         TEST(verdicts_without_numbers_give_their_reason),
+        TEST(every_verdict_but_the_longest_has_its_id_and_reason_in_line),
         TEST(a_row_of_many_lines_shows_the_first_and_its_repeat_all),
         TEST(a_reason_of_the_build_is_told_once_with_how_many_others),
         TEST(rows_that_ran_are_told_each),

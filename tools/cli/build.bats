@@ -34,7 +34,7 @@ on_stub() {
 @test "what a build left out is an error without a compiler" {
     on_stub --op gelu --shape 7x16,64x2048 --mode build --no-compile
     status_is 5
-    has_line "ERROR  gelu/7x16/bf16 *would have to compile*"
+    has_line "ERROR gelu/7x16/bf16  *would have to compile*"
 }
 
 @test "a run finds all that a build compiled: its kernels, the ceilings' and kbench's own" {

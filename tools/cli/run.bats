@@ -142,13 +142,13 @@ TEXT
     mutant die.cu 'const T *row' 'if (hidden == 8) *(volatile int *)8 = 1; const T *row'
     on_host --op silu --shape 7x16,83x1024 --kernel die.cu
     status_is 6
-    has_line "ERROR  silu/7x16/bf16 *crash: *"
+    has_line "ERROR silu/7x16/bf16  *crash: *"
     has_line "PASS  silu/83x1024/bf16 *"
     last_says "exit 6: a case ended in a device error, crash or timeout"
     mutant hang.cu 'const T *row' 'for (volatile int k = 0; hidden == 8;) k = k; const T *row'
     on_host --op silu --shape 7x16,83x1024 --kernel hang.cu --timeout 3s
     status_is 6
-    has_line "ERROR  silu/7x16/bf16 *timeout: *"
+    has_line "ERROR silu/7x16/bf16  *timeout: *"
     has_line "PASS  silu/83x1024/bf16 *"
 }
 
