@@ -145,14 +145,37 @@ static void the_first_word_is_a_command_and_no_other(void **state) {
     done(&line);
 }
 
-static void flags_of_a_build_keep_their_commas(void **state) {
+/* What the builds of a value are, joined by " | ". */
+static void assert_builds(const char *value, const char *wanted) {
+    struct kb_arena arena = {0};
+    struct kb_options *options = kb_arena_alloc(&arena, sizeof *options);
+    struct kb_buf what = {0}, got = {0};
+    *options = (struct kb_options){0};
+    bool ok = kb_take_builds(value, &arena, options, &what);
+    for (size_t i = 0; ok && i < options->builds.count; i++)
+        kb_buf_printf(&got, "%s%s", i ? " | " : "", options->builds.items[i]);
+    assert_string_equal(kb_buf_text(ok ? &got : &what), wanted);
+    kb_buf_free(&what);
+    kb_buf_free(&got);
+    kb_arena_free(&arena);
+}
+
+static void commas_separate_builds_but_within_a_flag_that_takes_a_list(void **state) {
     (void)state;
-    struct line line;
-    parse(&line, "--build precise,mine=-O3,-DA=1,fast-math,precise");
-    assert_int_equal(line.c.count, 0);
-    assert_int_equal(line.options.builds.count, 3);
-    assert_string_equal(line.options.builds.items[1], "mine=-O3,-DA=1");
-    done(&line);
+    assert_builds("precise,mine=-O3 -DA=1,fast-math,precise",
+                  "precise | mine=-O3 -DA=1 | fast-math");
+    assert_builds("mine=-Xptxas=-v,-warn-spills,aot", "mine=-Xptxas=-v,-warn-spills | aot");
+    assert_builds("mine=-O3 -Xptxas -v,-O2,o=-DX", "mine=-O3 -Xptxas -v,-O2 | o=-DX");
+    assert_builds("mine=--ptxas-options=-v,-O2", "mine=--ptxas-options=-v,-O2");
+    assert_builds("mine=--diag-suppress=177,550,aot", "mine=--diag-suppress=177,550 | aot");
+    assert_builds("mine=-O3,-DA=1", "\"-DA=1\" behind a comma is no build; blanks separate "
+                                    "the flags of one: --build 'mine=-O3 -DA=1'");
+    assert_builds("mine=-Xptxas=-v -O3,-DA=1",
+                  "\"-DA=1\" behind a comma is no build; blanks separate the flags of one: "
+                  "--build 'mine=-Xptxas=-v -O3 -DA=1'");
+    assert_builds("mine=-O3,550", "mine=-O3 | 550"); /* told as an unknown build */
+    assert_builds("precise,-O3",
+                  "\"-O3\" is a flag; a build has a name: --build 'mine=-O3'");
 }
 
 static void a_kernel_may_name_its_variant(void **state) {
@@ -348,7 +371,7 @@ int main(void) {
         cmocka_unit_test(the_last_of_a_single_value_counts),
         cmocka_unit_test(short_options_stand_together_and_before_their_value),
         cmocka_unit_test(the_first_word_is_a_command_and_no_other),
-        cmocka_unit_test(flags_of_a_build_keep_their_commas),
+        cmocka_unit_test(commas_separate_builds_but_within_a_flag_that_takes_a_list),
         cmocka_unit_test(a_kernel_may_name_its_variant),
         cmocka_unit_test(methods_keep_the_order_they_are_asked_in),
         cmocka_unit_test(each_mistake_has_its_words),

@@ -113,7 +113,8 @@ static const struct kb_option rows[] = {
      .group = KB_G_WHAT,
      .offer = kb_offer_builds,
      .help = "compiler flags: precise (the default), another of kbench list builds, or "
-             "NAME=FLAGS; of several the first is A, the others are timed in turns with it "
+             "NAME=FLAGS with blanks between its flags, 'mine=-O3 -DN=8'; of several the "
+             "first is A, the others are timed in turns with it "
              "and held against it"},
     {.name = "--define",
      .arg = "MACRO=A,B,...",

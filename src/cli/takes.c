@@ -196,20 +196,67 @@ bool kb_take_devices(const char *value, struct kb_arena *arena, struct kb_option
     return true;
 }
 
-/* Names and NAME=FLAGS by comma; a part that starts with - goes on with the flags before.
- */
-bool kb_take_builds(const char *value, struct kb_arena *arena, struct kb_options *out,
-                    struct kb_buf *what) {
-    struct kb_strings parts = {0}, list = {0};
+/* -Xptxas, -Xcompiler, -Wl and --ptxas-options hand a list of other flags on. */
+static bool hands_on(const char *flag) {
+    static const char *const starts[] = {"-X", "-Wa,", "-Wl,", "-Wp,"};
+    for (size_t i = 0; i < KB_COUNT(starts); i++)
+        if (kb_starts_with(flag, starts[i]))
+            return true;
+    return kb_starts_with(flag, "--") && strstr(flag, "-options");
+}
+
+/* Does what stands behind a comma belong to the last flag of NAME=FLAGS? A flag does where
+ * that one, or "-Xptxas -v" by its first word, hands flags on; a number where it has a
+ * list, --diag-suppress=177,550. */
+static bool goes_on(const char *build, const char *part, struct kb_arena *arena) {
+    struct kb_strings flags = {0};
+    size_t label = kb_build_label(build);
+    if (!build[label])
+        return false;
+    kb_split(arena, build + label + 1, ' ', &flags);
+    const char *last = flags.items[flags.count - 1];
+    const char *before = flags.count > 1 ? flags.items[flags.count - 2] : "";
+    if (*part == '-')
+        return hands_on(last) || (hands_on(before) && !strchr(before, '='));
+    return *part && !part[strspn(part, "0123456789")] && strchr(last, '=');
+}
+
+static void complain_of_flag(const char *before, const char *flag, struct kb_buf *what) {
+    if (before[kb_build_label(before)])
+        kb_buf_printf(what,
+                      "\"%.64s\" behind a comma is no build; blanks separate the flags of "
+                      "one: --build '%.128s %.64s'",
+                      flag, before, flag);
+    else
+        kb_buf_printf(what, "\"%.64s\" is a flag; a build has a name: --build 'mine=%.64s'",
+                      flag, flag);
+}
+
+/* Names and NAME=FLAGS by comma. */
+static bool split_builds(const char *value, struct kb_arena *arena, struct kb_strings *list,
+                         struct kb_buf *what) {
+    struct kb_strings parts = {0};
     kb_split(arena, value, ',', &parts);
     for (size_t i = 0; i < parts.count; i++) {
         const char *part = parts.items[i];
-        const char *before = list.count ? list.items[list.count - 1] : "";
-        if (*part == '-' && strchr(before, '='))
-            list.items[list.count - 1] = kb_arena_printf(arena, "%s,%s", before, part);
-        else
-            kb_strings_add(&list, arena, part);
+        const char *before = list->count ? list->items[list->count - 1] : "";
+        if (goes_on(before, part, arena)) {
+            list->items[list->count - 1] = kb_arena_printf(arena, "%s,%s", before, part);
+        } else if (*part == '-') {
+            complain_of_flag(before, part, what);
+            return false;
+        } else {
+            kb_strings_add(list, arena, part);
+        }
     }
+    return true;
+}
+
+bool kb_take_builds(const char *value, struct kb_arena *arena, struct kb_options *out,
+                    struct kb_buf *what) {
+    struct kb_strings list = {0};
+    if (!split_builds(value, arena, &list, what))
+        return false;
     for (size_t i = 0; i < list.count; i++)
         if (!kb_strings_has(&out->builds, list.items[i]))
             kb_strings_add(&out->builds, arena, list.items[i]);

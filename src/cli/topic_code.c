@@ -21,7 +21,10 @@ void kb_page_code(struct kb_page *page) {
     kb_page_heading(page, "builds");
     for (size_t i = 0; i < KB_COUNT(builds) && kb_build_names[i]; i++)
         kb_page_entry(page, kb_build_names[i], "", builds[i]);
-    kb_page_entry(page, "NAME=FLAGS", "", "any other, flags separated by blanks");
+    kb_page_entry(
+        page, "NAME=FLAGS", "",
+        "any other: 'mine=-O3 -DN=8'. Blanks separate its flags; commas end it, but in "
+        "a list such as that of -Xptxas=-v,-warn-spills");
     kb_page_heading(page, "compiling ahead");
     kb_page_text(page,
                  "--mode build compiles all that the cases need, --jobs at a time, and "
