@@ -235,6 +235,17 @@ True" ] || { echo "$output"; return 1; }
     [[ ${lines[-1]} == *": 2 cases differ" ]]
 }
 
+@test "an output of which no element was compared is no agreement" {
+    python_with numpy
+    on_host --op silu --shape 1x2,0x2 --dump d -q
+    run "$python" "$top/tools/oracle.py" --engine numpy --files d/*
+    [ "$status" -eq 0 ] || { echo "$output"; return 1; }
+    change d/silu,1x2* bound.out 000000000000f07f # infinity: any value will do
+    run "$python" "$top/tools/oracle.py" --engine numpy --files d/*
+    [ "$status" -eq 1 ] || { echo "$output"; return 1; }
+    has "$output" "silu/1x2/bf16: out: nothing was compared: each of its 1 bounds is infinite"
+}
+
 @test "a kbench that crashes is no second implementation's agreement" {
     python_with numpy
     cat >crashes <<END

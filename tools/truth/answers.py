@@ -72,4 +72,7 @@ def compare(output, answer, want, bound):
             at = tuple(places[0])
             found.append(Difference(output, at, want[at], answer.value[at],
                                     "%s, %d elements" % (why, len(places))))
-    return int(want.size - np.count_nonzero(np.isposinf(bound))), found
+    compared = int(want.size - np.count_nonzero(np.isposinf(bound)))
+    if want.size and not compared:
+        found.append("%s: nothing was compared: each of its %d bounds is infinite" % (output, want.size))
+    return compared, found
