@@ -24,7 +24,8 @@
       "told any more, or a row that is there "                                             \
       "twice")                                                                             \
     X(KB_GATE_UNCLEAR, "UNCLEAR", "unclear", 0,                                            \
-      "a slowdown past the limit is neither found nor ruled out (exit 3 with --strict)")   \
+      "a slowdown past the limit is neither found nor ruled out, or the baseline has no "  \
+      "time of the row (exit 3 with --strict)")                                            \
     X(KB_GATE_FASTER, "FASTER", "faster", 0, "the same as SLOWER, on the other side")      \
     X(KB_GATE_SAME, "SAME", "same", 0, "nothing of these")                                 \
     X(KB_GATE_EXTRA, "EXTRA", "extra", 0, "in the new report alone")
@@ -50,6 +51,7 @@ struct kb_gate {
     enum kb_gate_verdict *verdicts; /* of each pair */
     const char **texts;             /* in words, where numbers do not say it */
     size_t count[KB_GATE_COUNT], n; /* n: those of the base, and wrong ones beside them */
+    size_t unclear_past;            /* of the unclear ones, those past the limit */
     struct kb_mismatches mismatches;
     bool comparable;
     int error_status; /* the worst of rows that are ERROR; 0: none */
@@ -65,13 +67,16 @@ bool kb_gate_has_checked(const struct kb_gate *gate);
 int kb_gate_status(const struct kb_gate *gate);
 /* Whether a median is past the limit: more than it, and not by a rounding error. */
 bool kb_is_past(double base_ns, double ns, double limit);
-/* The screen, and the sentence of the last line; JSON; Markdown. */
+/* The screen, and the sentence of the last line, which may have something to say where the
+ * status is 0, too; JSON. */
 void kb_gate_print(const struct kb_gate *gate, const struct kb_look *look, bool all,
                    struct kb_buf *out);
 void kb_gate_words(const struct kb_gate *gate, struct kb_buf *out);
 void kb_gate_json(const struct kb_gate *gate, struct kb_buf *out);
-/* For GitHub Actions: an error for each row that counts, at most `max` lines. */
-void kb_gate_annotations(const struct kb_gate *gate, int max, struct kb_buf *out);
+/* For GitHub Actions: an error for each row that counts, at most `max` lines. `of_run`: a
+ * run has told its rows that are wrong or mistrusted itself. */
+void kb_gate_annotations(const struct kb_gate *gate, int max, bool of_run,
+                         struct kb_buf *out);
 
 /* ---- joined reports --------------------------------------------------------------------
  */

@@ -132,8 +132,9 @@ bool kb_report_print(enum kb_format format, int fd, const char *name, struct kb_
 
 /* "::error title=...::...", a line that makes an annotation. */
 void kb_github_error(const char *title, const char *text, struct kb_buf *out);
-/* One for each row that is told again, as far as GitHub shows them. */
-bool kb_github_annotations(struct kb_rows *rows, struct kb_buf *out, struct kb_err *err);
+/* One for each row that is told again, at most `max` lines: GitHub shows ten of a step. */
+bool kb_github_annotations(struct kb_rows *rows, int max, struct kb_buf *out,
+                           struct kb_err *err);
 /* Added to the end of a file that others have begun. */
 bool kb_github_append(const char *path, const struct kb_buf *text, struct kb_err *err);
 /* The report as Markdown, added to the file that GITHUB_STEP_SUMMARY names, no longer than

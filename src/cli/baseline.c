@@ -237,26 +237,29 @@ static bool is_asked_for(const void *context, const struct kb_entry *entry) {
             kb_strings_has(&o->devices, entry->device));
 }
 
-int kb_baseline_gate(const struct kb_baseline *baseline, const struct kb_options *options,
-                     struct kb_rows *rows, const struct kb_look *look,
-                     struct kb_buf *screen, struct kb_buf *why, struct kb_err *err) {
+bool kb_baseline_gate(const struct kb_baseline *baseline, const struct kb_options *options,
+                      struct kb_rows *rows, const struct kb_look *look,
+                      struct kb_gated *out, struct kb_err *err) {
     struct kb_arena arena = {0};
     struct kb_loaded fresh;
     struct kb_gate gate;
     if (!kb_loaded_of_rows(rows, "this run", &fresh, err))
-        return kb_err_status(err);
+        return false;
     kb_gate_make(&baseline->base, &fresh, &options->limits, options->methods,
                  options->n_methods, is_asked_for, options, &arena, &gate);
-    int status = kb_gate_status(&gate);
-    kb_gate_print(&gate, look, options->all, screen);
+    out->status = kb_gate_status(&gate);
+    kb_gate_print(&gate, look, options->all, &out->screen);
     if (baseline->again)
-        kb_buf_printf(screen,
+        kb_buf_printf(&out->screen,
                       "%d row%s looked slower and %s measured again, in new "
                       "processes\n",
                       baseline->again, baseline->again == 1 ? "" : "s",
                       baseline->again == 1 ? "was" : "were");
-    kb_gate_words(&gate, why);
+    kb_gate_words(&gate, &out->why);
+    bool any_wrong = gate.count[KB_GATE_WRONG] || gate.count[KB_GATE_MISTRUSTED];
+    kb_github_of_gate(&gate, any_wrong ? KB_GITHUB_ANNOTATIONS / 2 : KB_GITHUB_ANNOTATIONS,
+                      true, &out->github);
     kb_loaded_free(&fresh);
     kb_arena_free(&arena);
-    return status;
+    return true;
 }

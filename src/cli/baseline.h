@@ -3,7 +3,7 @@
 #ifndef KB_CLI_BASELINE_H
 #define KB_CLI_BASELINE_H
 
-#include "cli/terminal.h"
+#include "cli/github.h"
 
 struct kb_baseline {
     bool there; /* --baseline was given */
@@ -28,9 +28,14 @@ bool kb_baseline_look(struct kb_baseline *baseline, const struct kb_options *opt
                       const struct kb_device_info *device, const struct kb_job *job,
                       const struct kb_again *again, struct kb_arena *arena,
                       struct kb_row *row);
-/* The gate, at the end: its screen, and why its status is not 0. The gate's status. */
-int kb_baseline_gate(const struct kb_baseline *baseline, const struct kb_options *options,
-                     struct kb_rows *rows, const struct kb_look *look,
-                     struct kb_buf *screen, struct kb_buf *why, struct kb_err *err);
+/* The gate, at the end. False where the rows cannot be read. */
+struct kb_gated {
+    int status;
+    struct kb_buf screen, why; /* why: of the last line */
+    struct kb_github_text github;
+};
+bool kb_baseline_gate(const struct kb_baseline *baseline, const struct kb_options *options,
+                      struct kb_rows *rows, const struct kb_look *look,
+                      struct kb_gated *out, struct kb_err *err);
 
 #endif

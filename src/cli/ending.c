@@ -209,17 +209,17 @@ static bool write_reports(struct kb_run *run, struct kb_rows *rows, struct kb_bu
 
 /* Against the baseline: the screen behind the summary. */
 static void gate(struct kb_run *run, struct kb_rows *rows, struct kb_err *err) {
-    struct kb_buf screen = {0};
-    run->gate_status =
-        kb_baseline_gate(&run->baseline, run->options, rows, &run->terminal.look, &screen,
-                         &run->gate_words, err);
-    if (run->screens && screen.len) {
+    struct kb_gated *gated = &run->gated;
+    if (!kb_baseline_gate(&run->baseline, run->options, rows, &run->terminal.look, gated,
+                          err)) {
+        gated->status = kb_err_status(err);
+    } else if (run->screens) {
         struct kb_buf text = {0};
-        kb_buf_printf(&text, "\n%s", screen.data);
+        kb_buf_printf(&text, "\n%s", kb_buf_text(&gated->screen));
         kb_terminal_print(&run->terminal, &text);
         kb_buf_free(&text);
     }
-    kb_buf_free(&screen);
+    kb_buf_free(&gated->screen);
 }
 
 /* The journal's end, the reports, what is printed. False if what was measured is in the
@@ -262,17 +262,19 @@ int kb_run_end(struct kb_run *run) {
     } else if (run->err.kind) {
         status = kb_status_worse(status, kb_err_status(&run->err));
         kb_buf_puts(&why, run->err.msg);
-    } else if (run->gate_status) { /* it counts what is wrong as well */
-        status = kb_status_worse(status, run->gate_status);
-        kb_buf_puts(&why, kb_buf_text(&run->gate_words));
+    } else if (run->gated.status) { /* it counts what is wrong as well */
+        status = kb_status_worse(status, run->gated.status);
+        kb_buf_puts(&why, kb_buf_text(&run->gated.why));
     } else {
         status_words(run, status, &why);
+        if (!status)
+            kb_buf_puts(&why, kb_buf_text(&run->gated.why));
     }
-    kb_buf_free(&run->gate_words);
+    kb_buf_free(&run->gated.why);
     if (kept) /* what was measured is not lost with its report */
         kb_buf_printf(&why, "; the rows so far are in %s", kept);
     kb_terminal_progress_end(&run->terminal);
-    kb_last_line(kb_buf_text(&wrote), status, kb_buf_text(&why));
+    kb_last_line_of_gate(&wrote, status, &why);
     kb_journal_close(run->journal, !ok);
     kb_buf_free(&wrote);
     kb_buf_free(&why);

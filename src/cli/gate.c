@@ -1,12 +1,8 @@
 /* gate.c - kbench gate: a report against a baseline. */
 #include "cli/compare.h"
+#include "cli/github.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-/* What GitHub shows of a step, and takes of a summary. */
-enum { ANNOTATIONS = 10, SUMMARY_MAX = 500 << 10 };
 
 static struct kb_strings two_paths(const struct kb_options *o, struct kb_arena *arena) {
     struct kb_strings paths = {0};
@@ -83,39 +79,11 @@ static int update(const struct kb_options *o, const struct kb_gate *gate,
     return 0;
 }
 
-/* In GitHub Actions, without an option: annotations, and the screen in the job's summary.
- */
-static void tell_github(const struct kb_gate *gate, struct kb_terminal *terminal) {
-    const char *actions = getenv("GITHUB_ACTIONS");
-    const char *summary = getenv("GITHUB_STEP_SUMMARY");
-    const struct kb_look look = {0};
-    struct kb_buf lines = {0}, screen = {0}, indented = {0};
-    struct kb_err err = {0};
-    if (!actions || !kb_streq(actions, "true"))
-        return;
-    kb_gate_annotations(gate, ANNOTATIONS, &lines);
-    bool said = lines.len && kb_write_all(STDERR_FILENO, lines.data, lines.len);
-    (void)said; /* nothing can be said where standard error fails */
-    kb_gate_print(gate, &look, false, &screen);
-    kb_buf_puts(&indented, "\n    "); /* as code: nothing in it is Markdown */
-    for (size_t i = 0; i < screen.len && i < SUMMARY_MAX; i++) {
-        kb_buf_putc(&indented, screen.data[i]);
-        if (screen.data[i] == '\n')
-            kb_buf_puts(&indented, "    ");
-    }
-    kb_buf_puts(&indented,
-                screen.len > SUMMARY_MAX ? " ...\n    the rest is in the log\n" : "\n");
-    if (summary && *summary && !kb_github_append(summary, &indented, &err))
-        kb_terminal_note(terminal, "no summary of the job: %s", err.msg);
-    kb_buf_free(&lines);
-    kb_buf_free(&screen);
-    kb_buf_free(&indented);
-}
-
 /* Screen, JSON, the last line. */
 static int end(const struct kb_options *o, struct kb_terminal *terminal,
                const struct kb_gate *gate) {
     struct kb_buf screen = {0}, json = {0}, wrote = {0}, why = {0};
+    struct kb_github_text github = {0};
     struct kb_err err = {0};
     int status = kb_gate_status(gate);
     kb_gate_print(gate, &terminal->look, o->all, &screen);
@@ -130,8 +98,9 @@ static int end(const struct kb_options *o, struct kb_terminal *terminal,
         kb_buf_clear(&why);
         status = update(o, gate, &wrote, &why);
     }
-    tell_github(gate, terminal);
-    kb_last_line(kb_buf_text(&wrote), status, kb_buf_text(&why));
+    kb_github_of_gate(gate, KB_GITHUB_ANNOTATIONS, false, &github);
+    kb_github_tell(terminal, &github);
+    kb_last_line_of_gate(&wrote, status, &why);
     kb_buf_free(&screen);
     kb_buf_free(&json);
     kb_buf_free(&wrote);

@@ -26,8 +26,7 @@ struct kb_run {
     bool screens;                /* table or screen on standard output, no --format */
     int shrunk[KB_REASON_COUNT]; /* rows whose smallest case was looked for */
     struct kb_sorter sorter;     /* of --sort: rows of the table until the end */
-    int gate_status;             /* of --baseline; 0: fine */
-    struct kb_buf gate_words;    /* why it is not 0 */
+    struct kb_gated gated;       /* of --baseline */
     bool stopped;                /* by --fail-fast */
     bool not_timed;              /* a single row was to be timed only if it passed */
     int64_t start_ns;

@@ -78,6 +78,17 @@ int kb_last_line(const char *before, int status, const char *why) {
     return status;
 }
 
+int kb_last_line_of_gate(const struct kb_buf *before, int status,
+                         const struct kb_buf *why) {
+    struct kb_buf line = {0};
+    kb_buf_puts(&line, kb_buf_text(before));
+    if (!status && why->len)
+        kb_buf_printf(&line, "%s%s", line.len ? "; " : "", kb_buf_text(why));
+    kb_last_line(kb_buf_text(&line), status, kb_buf_text(why));
+    kb_buf_free(&line);
+    return status;
+}
+
 int kb_exit(int status, const char *fmt, ...) {
     struct kb_buf text = {0};
     va_list args;

@@ -26,6 +26,8 @@ int kb_print_all(const struct kb_buf *text);
 /* The last line on standard error: what was written before it, "wrote r.json", and why the
  * status is not 0; nothing where there is neither. Returns `status`. */
 int kb_last_line(const char *before, int status, const char *why);
+/* The same where there may be something to know although the status is 0. */
+int kb_last_line_of_gate(const struct kb_buf *before, int status, const struct kb_buf *why);
 /* A last line on standard error: "exit 4: 3 errors, nothing was run". Returns `status`. */
 int kb_exit(int status, const char *fmt, ...) KB_PRINTF(2, 3);
 /* All complaints, and the last line; frees them. Returns 4. */

@@ -119,4 +119,26 @@ static inline void make_report(const char *gpu, int runs, const struct made_row 
         fail_msg("%s", err.msg);
 }
 
+/* Gate reports of these rows; the gate lives as long as the fixture. */
+struct gated {
+    struct kb_loaded base, fresh;
+    struct kb_arena arena;
+    struct kb_gate gate;
+};
+
+static inline void gate_rows(struct gated *g, const struct made_row *base, int n_base,
+                             int runs, const struct made_row *fresh, int n_fresh,
+                             const struct kb_limits_of_gate *limits) {
+    *g = (struct gated){0};
+    make_report("NVIDIA H200", runs, base, n_base, &g->base);
+    make_report("NVIDIA H200", 1, fresh, n_fresh, &g->fresh);
+    kb_gate_make(&g->base, &g->fresh, limits, NULL, 0, NULL, NULL, &g->arena, &g->gate);
+}
+
+static inline void gated_free(struct gated *g) {
+    kb_loaded_free(&g->base);
+    kb_loaded_free(&g->fresh);
+    kb_arena_free(&g->arena);
+}
+
 #endif

@@ -103,6 +103,10 @@ static enum kb_gate_verdict right_of(const struct kb_gate *gate, struct kb_pair 
     if (gate->comparable && kb_pair_is_timed(pair)) {
         verdict = speed_of(gate, pair, significant_p, arena);
         *text = pair->why;
+    } else if (gate->comparable && pair->tb && pair->a->verdict == KB_PASS) {
+        verdict = KB_GATE_UNCLEAR;
+        *text = kb_arena_printf(arena, "the baseline has no time of it by %s",
+                                kb_method_word(pair->method));
     }
     if (verdict != KB_GATE_SLOWER && has_grown(pair, gate->limits.error_growth)) {
         *text = kb_arena_printf(arena, "error %s -> %s of the bound",
@@ -255,6 +259,12 @@ static double significant_of(const struct kb_pairs *pairs, struct kb_arena *aren
     return kb_significant_p(p, n, false_gates);
 }
 
+static bool is_unclear_past(const struct kb_gate *gate, size_t i) {
+    const struct kb_pair *pair = &gate->pairs.items[i];
+    return gate->verdicts[i] == KB_GATE_UNCLEAR && kb_pair_is_timed(pair) &&
+           kb_is_past(pair->shift.a_ns, pair->shift.b_ns, gate->limits.slowdown);
+}
+
 void kb_gate_make(const struct kb_loaded *base, const struct kb_loaded *fresh,
                   const struct kb_limits_of_gate *limits, const enum kb_method *methods,
                   int n_methods, kb_gate_scope *scope, const void *context,
@@ -286,6 +296,7 @@ void kb_gate_make(const struct kb_loaded *base, const struct kb_loaded *fresh,
             kb_shift_plan(&power, pair->tb, &pair->shift);
         out->verdicts[i] = judge(out, pair, significant, &out->texts[i], arena);
         out->count[out->verdicts[i]]++;
+        out->unclear_past += is_unclear_past(out, i);
     }
     out->n = out->pairs.n - out->count[KB_GATE_EXTRA];
 }

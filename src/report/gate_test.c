@@ -4,28 +4,6 @@
 
 static const struct kb_limits_of_gate usual = {.slowdown = 0.03, .error_growth = 2};
 
-/* Gate reports of these rows; the gate lives as long as the fixture. */
-struct gated {
-    struct kb_loaded base, fresh;
-    struct kb_arena arena;
-    struct kb_gate gate;
-};
-
-static void gate_rows(struct gated *g, const struct made_row *base, int n_base, int runs,
-                      const struct made_row *fresh, int n_fresh,
-                      const struct kb_limits_of_gate *limits) {
-    *g = (struct gated){0};
-    make_report("NVIDIA H200", runs, base, n_base, &g->base);
-    make_report("NVIDIA H200", 1, fresh, n_fresh, &g->fresh);
-    kb_gate_make(&g->base, &g->fresh, limits, NULL, 0, NULL, NULL, &g->arena, &g->gate);
-}
-
-static void gated_free(struct gated *g) {
-    kb_loaded_free(&g->base);
-    kb_loaded_free(&g->fresh);
-    kb_arena_free(&g->arena);
-}
-
 static void want(const struct made_row *base, const struct made_row *fresh,
                  const struct kb_limits_of_gate *limits, enum kb_gate_verdict verdict,
                  int status) {
@@ -198,6 +176,29 @@ static void a_row_that_lost_its_time_is_missing(void **state) {
     gate_rows(&g, base, 1, 3, fresh, 1, &usual); /* none has one: another method */
     assert_false(g.gate.comparable);
     assert_string_equal(g.gate.mismatches.items[0].field, "method");
+    assert_int_equal(kb_gate_status(&g.gate), 3);
+    gated_free(&g);
+}
+
+static void a_row_that_the_baseline_did_not_time_is_not_the_same(void **state) {
+    (void)state;
+    const struct made_row base[] = {{.case_id = "s/1/b", .ns = 1000},
+                                    {.case_id = "s/2/b", .untimed = true},
+                                    {.case_id = "s/3/b", .untimed = true}};
+    const struct made_row fresh[] = {{.case_id = "s/1/b", .ns = 1000},
+                                     {.case_id = "s/2/b", .ns = 1000},
+                                     {.case_id = "s/3/b", .untimed = true}};
+    struct kb_limits_of_gate limits = usual;
+    struct gated g;
+    gate_rows(&g, base, 3, 3, fresh, 3, &limits);
+    assert_int_equal(g.gate.verdicts[1], KB_GATE_UNCLEAR);
+    assert_string_equal(g.gate.texts[1], "the baseline has no time of it by graph");
+    assert_int_equal(g.gate.verdicts[2], KB_GATE_SAME); /* nothing is launched, say */
+    assert_int_equal(kb_gate_status(&g.gate), 0);
+    assert_int_equal(g.gate.unclear_past, 0);
+    gated_free(&g);
+    limits.strict = true;
+    gate_rows(&g, base, 3, 3, fresh, 3, &limits);
     assert_int_equal(kb_gate_status(&g.gate), 3);
     gated_free(&g);
 }
@@ -383,6 +384,7 @@ int main(void) {
         cmocka_unit_test(wrong_rows_count_before_slow_ones),
         cmocka_unit_test(a_missing_case_fails_and_an_extra_one_is_noted),
         cmocka_unit_test(a_row_that_lost_its_time_is_missing),
+        cmocka_unit_test(a_row_that_the_baseline_did_not_time_is_not_the_same),
         cmocka_unit_test(a_row_that_stands_twice_is_no_verdict),
         cmocka_unit_test(another_variant_of_a_case_is_compared_another_kernel_is_not),
         cmocka_unit_test(the_status_does_not_depend_on_the_count),

@@ -315,6 +315,16 @@ static bool counts(const struct kb_gate *gate, enum kb_gate_verdict verdict) {
     }
 }
 
+/* What passes, and should not be overlooked. */
+static void unclear_words(const struct kb_gate *gate, struct kb_buf *out) {
+    size_t n = gate->limits.strict ? 0 : gate->unclear_past;
+    if (n)
+        kb_buf_printf(out, "%s%zu unclear %s past +%s %%: --strict fails on %s",
+                      out->len ? "; " : "", n, n == 1 ? "case is" : "cases are",
+                      kb_cell_number(100 * gate->limits.slowdown).text,
+                      n == 1 ? "it" : "them");
+}
+
 void kb_gate_words(const struct kb_gate *gate, struct kb_buf *out) {
     size_t said = 0;
     struct kb_buf more = {0};
@@ -338,6 +348,7 @@ void kb_gate_words(const struct kb_gate *gate, struct kb_buf *out) {
         kb_buf_puts(out, common ? "nothing was checked: what both reports have was skipped"
                                 : "nothing to compare: the reports have no case in common");
     }
+    unclear_words(gate, out);
 }
 
 /* ---- annotations -----------------------------------------------------------------------
@@ -360,15 +371,23 @@ static void sentence(const struct kb_gate *gate, size_t i, struct kb_buf *out) {
     kb_buf_free(&after);
 }
 
-void kb_gate_annotations(const struct kb_gate *gate, int max, struct kb_buf *out) {
+static bool is_annotated(const struct kb_gate *gate, enum kb_gate_verdict verdict,
+                         bool of_run) {
+    bool told = of_run && (verdict == KB_GATE_WRONG || verdict == KB_GATE_MISTRUSTED);
+    return counts(gate, verdict) && !told;
+}
+
+void kb_gate_annotations(const struct kb_gate *gate, int max, bool of_run,
+                         struct kb_buf *out) {
     struct kb_buf title = {0}, text = {0};
     size_t n = 0, shown = 0;
     for (int v = 0; v < KB_GATE_COUNT; v++)
-        n += counts(gate, (enum kb_gate_verdict)v) ? gate->count[v] : 0;
+        n += is_annotated(gate, (enum kb_gate_verdict)v, of_run) ? gate->count[v] : 0;
     for (int v = 0; v < KB_GATE_COUNT; v++)
         for (size_t i = 0; i < gate->pairs.n; i++) {
             bool fits = n <= (size_t)max || shown + 1 < (size_t)max;
-            if ((int)gate->verdicts[i] != v || !fits || !counts(gate, gate->verdicts[i]))
+            if ((int)gate->verdicts[i] != v || !fits ||
+                !is_annotated(gate, gate->verdicts[i], of_run))
                 continue;
             kb_buf_clear(&title);
             kb_buf_clear(&text);
@@ -412,6 +431,7 @@ void kb_gate_json(const struct kb_gate *gate, struct kb_buf *out) {
         kb_json_add_i64(counted, kb_gate_count_word((enum kb_gate_verdict)v),
                         (int64_t)gate->count[v]);
     kb_json_add(root, "count", counted);
+    kb_json_add_i64(root, "unclear_past_limit", (int64_t)gate->unclear_past);
     for (size_t i = 0; i < gate->pairs.n; i++) {
         cJSON *item = kb_pair_item(&gate->pairs.items[i]);
         kb_json_add_text(item, "verdict", kb_gate_word(gate->verdicts[i]));

@@ -7,9 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What GitHub takes: of a step it shows ten annotations of a kind, and drops a summary that
- * is larger than 1 MiB as a whole. */
-enum { ANNOTATIONS = 10, SUMMARY_MAX = 900 << 10 };
+/* GitHub drops a summary that is larger than 1 MiB as a whole. */
+enum { SUMMARY_MAX = 900 << 10 };
 
 /* ---- annotations -----------------------------------------------------------------------
  */
@@ -38,14 +37,14 @@ void kb_github_error(const char *title, const char *text, struct kb_buf *out) {
 
 struct annotations {
     struct kb_buf *out;
-    int64_t n, shown;
+    int64_t n, shown, max;
 };
 
 static void annotate(void *context, const struct kb_row *row) {
     struct annotations *a = context;
     struct kb_buf title = {0}, text = {0};
     /* The last place is kept for those that have none. */
-    if (!kb_row_is_repeated(row) || (a->n > ANNOTATIONS && a->shown + 1 >= ANNOTATIONS))
+    if (!kb_row_is_repeated(row) || (a->n > a->max && a->shown + 1 >= a->max))
         return;
     a->shown++;
     kb_buf_printf(&title, "%s %s", kb_verdict_word(kb_reason_verdict(row->reason)),
@@ -57,10 +56,11 @@ static void annotate(void *context, const struct kb_row *row) {
     kb_buf_free(&text);
 }
 
-bool kb_github_annotations(struct kb_rows *rows, struct kb_buf *out, struct kb_err *err) {
+bool kb_github_annotations(struct kb_rows *rows, int max, struct kb_buf *out,
+                           struct kb_err *err) {
     struct kb_arena arena = {0};
     struct kb_survey *s = kb_arena_alloc(&arena, sizeof *s);
-    struct annotations a = {.out = out};
+    struct annotations a = {.out = out, .max = max};
     bool ok = kb_survey_rows(rows, s, err);
     a.n = ok ? kb_survey_repeated(s) : 0;
     ok = ok && (!a.n || kb_rows_visit(rows, NULL, annotate, &a, err));

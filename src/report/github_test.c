@@ -21,7 +21,7 @@ static void each_failure_is_an_annotation_of_one_line(void **state) {
     struct kb_rows *rows = rows_of(journal);
     struct kb_buf out = {0};
     struct kb_err err = {0};
-    assert_true(kb_github_annotations(rows, &out, &err));
+    assert_true(kb_github_annotations(rows, 10, &out, &err));
     assert_int_equal(lines_of(kb_buf_text(&out), "::error title="), 2);
     assert_int_equal(lines_of(kb_buf_text(&out), ""), 2);
     assert_non_null(
@@ -44,7 +44,7 @@ static void no_name_begins_or_ends_a_command(void **state) {
     struct kb_journal *journal = hostile_rows(p);
     struct kb_rows *rows = rows_of(journal);
     struct kb_err err = {0};
-    assert_true(kb_github_annotations(rows, &out, &err));
+    assert_true(kb_github_annotations(rows, 10, &out, &err));
     assert_int_equal(lines_of(kb_buf_text(&out), ""), 2);
     assert_int_equal(lines_of(kb_buf_text(&out), "::error title=ERROR "), 2);
     kb_buf_free(&out);
@@ -74,7 +74,7 @@ static void there_are_no_more_than_are_shown(void **state) {
         struct kb_rows *rows = rows_of(journal);
         struct kb_buf out = {0};
         struct kb_err err = {0};
-        assert_true(kb_github_annotations(rows, &out, &err));
+        assert_true(kb_github_annotations(rows, 10, &out, &err));
         assert_int_equal(lines_of(kb_buf_text(&out), "::error "), counts[i][1]);
         if (counts[i][0] == 25)
             assert_non_null(strstr(kb_buf_text(&out), "::and 16 more rows"));

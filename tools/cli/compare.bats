@@ -71,6 +71,29 @@ END
     has_line 'note   the seed of 1 row differs: errors are not compared'
 }
 
+@test "what is unclear and past the limit passes, but is not overlooked" {
+    base
+    fake new.json run=4 slow=gelu/83x1024/bf16:1.06 half=gelu/83x1024/bf16:0.2
+    gate
+    status_is 0
+    last_says '1 unclear case is past +3 %: --strict fails on it'
+    gate -o gate.json
+    status_is 0
+    last_says 'wrote gate.json; 1 unclear case is past +3 %: --strict fails on it'
+    jq -e '.unclear_past_limit == 1 and .status == 0' gate.json
+    gate --strict
+    status_is 3
+    last_says 'exit 3: 1 case is unclear'
+    # A row that the baseline has no time of is not compared, and says so.
+    fake new.json run=4
+    jq 'del(.rows[4].times)' base.json >less.json
+    kbench gate new.json --baseline less.json
+    status_is 0
+    has_line 'UNCLEAR  silu/83x1024/fp16 *the baseline has no time of it by graph'
+    kbench gate new.json --baseline less.json --strict
+    status_is 3
+}
+
 @test "the exit status does not depend on how many failed" {
     local builds=a,b,c,d # 576 rows
     base build=$builds
@@ -561,6 +584,15 @@ END
     jq '.rows[0].case = "silu/9x34/bf16"' base.json >more.json
     on_host "$top/cases/activation.json" --op silu --tag smoke -q --baseline more.json
     status_is 1
+    last_says 'exit 1: 1 case is missing'
+    # In GitHub Actions what a gate finds beside wrong rows is annotated as well.
+    GITHUB_ACTIONS=true GITHUB_STEP_SUMMARY=$PWD/summary on_host "$top/cases/activation.json" --op silu \
+        --tag smoke -q --baseline more.json
+    status_is 1
+    says '::error title=MISSING silu/9x34/bf16 precise::was PASS'
+    [ "$(grep -c '^::' <<<"$stderr")" -eq 1 ]
+    grep -q '^\*\*kbench\*\* ' summary
+    grep -q '^    MISSING  silu/9x34/bf16' summary
     last_says 'exit 1: 1 case is missing'
     mutant wrong.cu 1.0f 1.01f
     on_host --op silu --shape 7x16 --kernel "$plain" -q -o plain.json
