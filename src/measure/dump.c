@@ -89,7 +89,9 @@ static bool run_reference(struct dump *d, int t, struct kb_err *err) {
         d->bound = malloc(bytes);
     }
     if (!d->want || !d->bound)
-        return kb_fail(err, KB_IO, "--dump: no memory for what the reference says of %s",
+        return kb_fail(err, KB_MEMORY,
+                       "--dump: needs %s for what the reference says of %s, not to be had",
+                       kb_size_text(2.0 * sizeof(double) * (double)n).text,
                        judge.spec->name);
     const struct kb_problem *p = args.problem;
 #pragma omp parallel for schedule(dynamic)
@@ -191,7 +193,7 @@ bool kb_life_dump(struct life *l) {
     free(d->bound);
     /* A kernel that was found wrong stays wrong. */
     if (!ok && l->row->reason == KB_R_NONE)
-        return kb_life_stop(l, KB_R_IO, "%s", err.msg);
+        return kb_life_stop_err(l, &err, KB_R_IO);
     if (!ok)
         kb_row_warn(l->row, l->arena, err.msg);
     return ok;
