@@ -2,6 +2,7 @@
  * those that passed are timed in turns. What each is beside the first: whether the machine
  * code is the same, how many elements of the outputs differ, which is faster. */
 #include "group.h"
+#include "sampling.h"
 
 #include <string.h>
 
@@ -147,6 +148,18 @@ static void check_member(struct kb_group *g, int i, const struct kb_job *job,
         hold_against_first(g, m);
 }
 
+/* A group that does not live to its end is run again, row by row, and has its samples from
+ * that. */
+static void keep_samples(struct kb_group *g, const struct kb_buf *lines) {
+    struct kb_err why = {0};
+
+    if (g->session->dead || !lines->len || kb_samples_add(g->job, lines, &why))
+        return;
+    for (int i = 0; i < g->n; i++)
+        if (g->members[i].timed)
+            kb_row_warn(g->members[i].life.row, g->arena, why.msg);
+}
+
 bool kb_session_run_group(struct kb_session *session, const struct kb_job *jobs, int n,
                           struct kb_arena *arena, struct kb_row *rows, struct kb_err *err) {
     struct kb_group g = {
@@ -157,7 +170,9 @@ bool kb_session_run_group(struct kb_session *session, const struct kb_job *jobs,
         .members = kb_arena_array(arena, (size_t)n, sizeof *g.members),
         .initial = {.fd = -1},
     };
+    struct kb_buf samples = {0};
 
+    session->samples = &samples;
     for (int i = 0; i < n; i++)
         g.members[i].result.fd = -1;
     for (int i = 0; i < n && !session->dead; i++) {
@@ -167,6 +182,9 @@ bool kb_session_run_group(struct kb_session *session, const struct kb_job *jobs,
     }
     if (!session->dead && !kb_group_time(&g, err))
         session->dead = true;
+    session->samples = NULL;
+    keep_samples(&g, &samples);
+    kb_buf_free(&samples);
     kb_session_give(session, KB_SPARE_INITIAL, &g.initial);
     for (int i = 0; i < n; i++)
         kb_slab_free(&g.members[i].result);

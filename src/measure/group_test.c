@@ -241,6 +241,43 @@ static void a_lost_device_ends_the_worker(void **state) {
     fake_free(&g.f);
 }
 
+/* Those that are run again, one by one, would be in the file twice. */
+static void samples_are_kept_of_a_group_that_lived_to_its_end(void **state) {
+    static const struct fake_script scripts[] = {
+        {.ns = noisy},
+        {.ns = noisy, .open_err = KB_DEVICE, .open_err_method = KB_COLD},
+    };
+    struct kb_temp temp;
+    struct kb_err err = {0};
+    (void)state;
+    assert_true(kb_temp_make(&temp, &err));
+    for (size_t k = 0; k < KB_COUNT(scripts); k++) {
+        struct group g;
+        struct kb_buf text = {0};
+        fake_open(&g.f, &scripts[k]);
+        const char *path = kb_arena_printf(&g.f.arena, "%s/s.csv", temp.path);
+        g.f.job.samples = path;
+        assert_true(kb_samples_begin(path, &err));
+        for (int i = 0; i < 2; i++) {
+            g.jobs[i] = g.f.job;
+            g.jobs[i].build = two[i];
+            g.jobs[i].trusted_flags = true;
+            g.jobs[i].methods = 1u << KB_GRAPH | 1u << KB_COLD;
+        }
+        g.f.device.case_id = g.f.job.case_id;
+        bool ok = kb_session_run_group(&g.f.session, g.jobs, 2, &g.f.arena, g.rows, &err);
+        assert_true(ok == (k == 0));
+        err = (struct kb_err){0};
+        assert_true(kb_file_read(path, 1 << 24, &text, &err));
+        assert_true(kb_starts_with(text.data, "case,device,"));
+        assert_true(!strstr(text.data, ",graph,") == !ok);
+        assert_true(!strstr(text.data, ",other,") == !ok);
+        kb_buf_free(&text);
+        fake_free(&g.f);
+    }
+    kb_temp_free(&temp);
+}
+
 static void one_lost_under_a_check_is_told_too(void **state) {
     const struct fake_script script = {.ns = noisy, .run_err = KB_DEVICE};
     struct group g;
@@ -318,6 +355,7 @@ int main(void) {
         cmocka_unit_test(other_bits_from_timed_launches_take_the_times_away),
         cmocka_unit_test(a_method_that_cannot_be_had_is_a_warning),
         cmocka_unit_test(a_lost_device_ends_the_worker),
+        cmocka_unit_test(samples_are_kept_of_a_group_that_lived_to_its_end),
         cmocka_unit_test(one_lost_under_a_check_is_told_too),
         cmocka_unit_test(a_limit_of_time_ends_it_with_the_reason),
         cmocka_unit_test(check_times_nothing),

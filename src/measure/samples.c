@@ -90,14 +90,14 @@ bool kb_samples_begin(const char *path, struct kb_err *err) {
     return add(path, O_CREAT | O_TRUNC, csv_head, is_csv(path) ? strlen(csv_head) : 0, err);
 }
 
-bool kb_samples_write(const struct kb_job *job, const struct kb_row *row,
+void kb_samples_print(const struct kb_job *job, const struct kb_row *row,
                       enum kb_method method, const struct kb_samples *all,
-                      const struct kb_timer_facts *facts, struct kb_err *err) {
-    struct kb_buf text = {0};
-
+                      const struct kb_timer_facts *facts, struct kb_buf *out) {
     (is_csv(job->samples) ? csv_lines : json_line)(row, method, all,
-                                                   facts->launches_per_sample, &text);
-    bool ok = add(job->samples, 0, kb_buf_text(&text), text.len, err);
-    kb_buf_free(&text);
-    return ok;
+                                                   facts->launches_per_sample, out);
+}
+
+bool kb_samples_add(const struct kb_job *job, const struct kb_buf *lines,
+                    struct kb_err *err) {
+    return add(job->samples, 0, lines->len ? lines->data : "", lines->len, err);
 }

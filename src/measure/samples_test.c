@@ -28,8 +28,12 @@ static char *written(const char *ending, struct kb_buf *text) {
     struct kb_err err = {0};
     snprintf(path, sizeof path, "/tmp/kb-samples-%d%s", (int)getpid(), ending);
     assert_true(kb_samples_begin(path, &err));
-    for (int i = 0; i < 2; i++)
-        assert_true(kb_samples_write(&job, &row, KB_PDL, &all, &facts, &err));
+    for (int i = 0; i < 2; i++) {
+        struct kb_buf lines = {0};
+        kb_samples_print(&job, &row, KB_PDL, &all, &facts, &lines);
+        assert_true(kb_samples_add(&job, &lines, &err));
+        kb_buf_free(&lines);
+    }
     assert_true(kb_file_read(path, 1 << 16, text, &err));
     assert_true(kb_samples_begin(path, &err)); /* what it had is gone */
     struct kb_buf begun = {0};

@@ -60,10 +60,13 @@ bool kb_time_extras(struct kb_session *s, const struct kb_job *job, struct kb_ro
                     enum kb_method method, struct kb_timer *timer,
                     const struct kb_samples *all, const struct kb_timer_facts *facts,
                     struct kb_arena *arena, struct kb_time *out, struct kb_err *err);
-/* Add to the file of job->samples what was taken of a row by a method: in samples.c. */
-bool kb_samples_write(const struct kb_job *job, const struct kb_row *row,
+/* What was taken of a row by a method, as lines for the file of job->samples; and lines
+ * added to that file: in samples.c. */
+void kb_samples_print(const struct kb_job *job, const struct kb_row *row,
                       enum kb_method method, const struct kb_samples *all,
-                      const struct kb_timer_facts *facts, struct kb_err *err);
+                      const struct kb_timer_facts *facts, struct kb_buf *out);
+bool kb_samples_add(const struct kb_job *job, const struct kb_buf *lines,
+                    struct kb_err *err);
 /* The set that is looked at after timing: one that a kernel cannot guess. */
 int kb_any_set(const struct kb_job *job, enum kb_method method, int sets);
 /* The timed kernel must have computed what was checked, and left its inputs alone; else the

@@ -42,6 +42,8 @@ struct kb_session {
     struct kb_ceiling *ceilings;
     struct kb_slab spare[KB_SPARES]; /* memory of the slabs of the case before */
     int64_t busy_ns;                 /* when it was last kept busy by a timer: 0: not yet */
+    /* Where lines of --samples wait for the end of what is timed; NULL: they do not. */
+    struct kb_buf *samples;
     bool dead; /* a device error spoiled the context: end this worker after the row */
 };
 

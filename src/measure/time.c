@@ -281,6 +281,18 @@ static bool has_energy(const struct kb_job *job, enum kb_method method) {
     return false;
 }
 
+static void keep_samples(struct kb_session *s, const struct kb_job *job, struct kb_row *row,
+                         enum kb_method method, const struct kb_samples *all,
+                         const struct kb_timer_facts *facts, struct kb_arena *arena) {
+    struct kb_buf lines = {0};
+    struct kb_err why = {0};
+
+    kb_samples_print(job, row, method, all, facts, s->samples ? s->samples : &lines);
+    if (!s->samples && !kb_samples_add(job, &lines, &why))
+        kb_row_warn(row, arena, why.msg);
+    kb_buf_free(&lines);
+}
+
 bool kb_time_extras(struct kb_session *s, const struct kb_job *job, struct kb_row *row,
                     enum kb_method method, struct kb_timer *timer,
                     const struct kb_samples *all, const struct kb_timer_facts *facts,
@@ -288,9 +300,8 @@ bool kb_time_extras(struct kb_session *s, const struct kb_job *job, struct kb_ro
     struct kb_err why = {0};
     double joules;
 
-    if (job->samples && !kb_samples_write(job, row, method, all, facts, &why))
-        kb_row_warn(row, arena, why.msg);
-    why = (struct kb_err){0};
+    if (job->samples)
+        keep_samples(s, job, row, method, all, facts, arena);
     if (!job->energy || !has_energy(job, method) || !s->backend->timer_energy)
         return true;
     if (s->backend->timer_energy(timer, energy_s, &joules, &why)) {
