@@ -167,16 +167,8 @@ strays() {
     BIN=$bin tools/golden.sh check
 }
 
-@test "stored reports follow the schema, and so does one of each version that is read" {
+@test "a report of each version that is read follows its schema" {
     local file version
-    for file in "$top"/reports/*.json; do
-        case $file in
-        *.schema.json) continue ;;
-        esac
-        follows_schema "$file"
-        # What was typed, and no folder of the machine that it was typed on.
-        jq -e '[.command[] | select(startswith("/"))] == []' "$file"
-    done
     # Each version has its schema, and a report that stays as kbench wrote it then.
     for file in "$top"/reports/versions/*.json; do
         version=$(basename "$file" .json)
