@@ -132,6 +132,9 @@ bool kb_report_print(enum kb_format format, int fd, const char *name, struct kb_
 
 /* "::error title=...::...", a line that makes an annotation. */
 void kb_github_error(const char *title, const char *text, struct kb_buf *out);
+/* Lines as they are, but for a blank in what the runner would take for a command of a
+ * workflow, of a compiler's text, say: a "::" with nothing but space before it, a "##[". */
+void kb_github_plain(const char *text, size_t len, struct kb_buf *out);
 /* One for each row that is told again, at most `max` lines: GitHub shows ten of a step. */
 bool kb_github_annotations(struct kb_rows *rows, int max, struct kb_buf *out,
                            struct kb_err *err);

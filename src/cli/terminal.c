@@ -1,5 +1,5 @@
 /* terminal.c - standard output and error: rows, notes, the progress line, the last line. */
-#include "cli/terminal.h"
+#include "cli/github.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,11 +21,22 @@ const struct kb_exit_status kb_exits[] = {
 };
 const size_t kb_exit_count = KB_COUNT(kb_exits);
 
+/* Much of it is others' words: names, what compilers said, what kernels printed. */
+static bool write_text(int fd, const char *text, size_t len) {
+    struct kb_buf plain = {0};
+    if (!kb_in_github())
+        return kb_write_all(fd, text, len);
+    kb_github_plain(text, len, &plain);
+    bool ok = kb_write_all(fd, kb_buf_text(&plain), plain.len);
+    kb_buf_free(&plain);
+    return ok;
+}
+
 /* ---- standard error --------------------------------------------------------------------
  * Nothing can be said where it fails, so its failures are not looked at. */
 
 static void say(const char *text, size_t len) {
-    bool said = kb_write_all(STDERR_FILENO, text, len);
+    bool said = write_text(STDERR_FILENO, text, len);
     (void)said;
 }
 
@@ -113,7 +124,7 @@ int kb_exit_complaints(struct kb_complaints *c) {
 
 void kb_terminal_print(struct kb_terminal *terminal, struct kb_buf *text) {
     kb_terminal_progress_end(terminal);
-    if (!terminal->failed && !kb_write_all(STDOUT_FILENO, kb_buf_text(text), text->len)) {
+    if (!terminal->failed && !write_text(STDOUT_FILENO, kb_buf_text(text), text->len)) {
         terminal->failed = true;
         kb_fail(&terminal->err, KB_IO, "standard output: cannot write: %s",
                 strerror(errno));
@@ -122,7 +133,7 @@ void kb_terminal_print(struct kb_terminal *terminal, struct kb_buf *text) {
 }
 
 int kb_print_all(const struct kb_buf *text) {
-    if (kb_write_all(STDOUT_FILENO, kb_buf_text(text), text->len))
+    if (write_text(STDOUT_FILENO, kb_buf_text(text), text->len))
         return 0;
     return kb_exit(7, "standard output: cannot write: %s", strerror(errno));
 }

@@ -35,6 +35,21 @@ void kb_github_error(const char *title, const char *text, struct kb_buf *out) {
     kb_buf_putc(out, '\n');
 }
 
+/* The runner trims lines, of more than ASCII blanks, and finds its older commands anywhere
+ * in them: indentation does not hide either. */
+void kb_github_plain(const char *text, size_t len, struct kb_buf *out) {
+    bool first = true; /* nothing but space in this line yet */
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        bool more = i + 1 < len;
+        kb_buf_putc(out, text[i]);
+        if (more && ((first && c == ':' && text[i + 1] == ':') ||
+                     (c == '#' && text[i + 1] == '#' && i + 2 < len && text[i + 2] == '[')))
+            kb_buf_putc(out, ' ');
+        first = c == '\n' || c == '\r' || (first && (c <= ' ' || c >= 0x7f));
+    }
+}
+
 struct annotations {
     struct kb_buf *out;
     int64_t n, shown, max;
@@ -81,10 +96,13 @@ bool kb_github_append(const char *path, const struct kb_buf *text, struct kb_err
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0)
         return kb_fail(err, KB_IO, "%s: cannot open: %s", path, strerror(errno));
-    bool ok = kb_write_all(fd, kb_buf_text(text), text->len);
+    struct kb_buf plain = {0}; /* who prints the file would print commands */
+    kb_github_plain(kb_buf_text(text), text->len, &plain);
+    bool ok = kb_write_all(fd, kb_buf_text(&plain), plain.len);
     if (!ok)
         kb_fail(err, KB_IO, "%s: cannot write: %s", path, strerror(errno));
     close(fd);
+    kb_buf_free(&plain);
     return ok;
 }
 

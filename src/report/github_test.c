@@ -52,6 +52,28 @@ static void no_name_begins_or_ends_a_command(void **state) {
     kb_journal_close(journal, false);
 }
 
+static void no_text_of_others_is_a_command(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *wanted;
+    } table[] = {
+        {"::error ::x\n", ": :error ::x\n"},
+        {"a ::error::x\n", "a ::error::x\n"},
+        {"a\n  ::set-env name=A::x", "a\n  : :set-env name=A::x"},
+        {"a\r::stop-commands::x", "a\r: :stop-commands::x"},
+        {"\xe3\x80\x80::debug::x", "\xe3\x80\x80: :debug::x"}, /* a wide blank */
+        {"std::x a ##[error]b ##[group]", "std::x a # #[error]b # #[group]"},
+        {":", ":"},
+        {"# ## [", "# ## ["},
+    };
+    for (size_t i = 0; i < KB_COUNT(table); i++) {
+        struct kb_buf out = {0};
+        kb_github_plain(table[i].text, strlen(table[i].text), &out);
+        assert_string_equal(kb_buf_text(&out), table[i].wanted);
+        kb_buf_free(&out);
+    }
+}
+
 static struct kb_journal *many_failures(struct place *p, int n) {
     struct kb_journal *journal = open_journal(p);
     struct kb_tally *tally = kb_arena_alloc(&p->arena, sizeof *tally);
@@ -120,6 +142,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(each_failure_is_an_annotation_of_one_line),
         TEST(no_name_begins_or_ends_a_command),
+        cmocka_unit_test(no_text_of_others_is_a_command),
         TEST(there_are_no_more_than_are_shown),
         TEST(a_summary_is_added_to_what_is_there),
         TEST(a_summary_is_no_longer_than_is_taken_and_says_what_is_left_out),

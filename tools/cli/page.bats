@@ -144,6 +144,20 @@ PY
     ! grep -q '^::' <<<"$stderr"
 }
 
+@test "in GitHub Actions no line of a compiler's is a command of the workflow" {
+    mutant bad.cu 'if (i >= n)' 'static_assert(sizeof(T) == 1, "\n  ::stop-commands::x\n##[group]y"); if (i >= n)'
+    GITHUB_ACTIONS=true GITHUB_STEP_SUMMARY=$PWD/summary on_host --op silu --shape 7x16,3x34 --kernel bad.cu
+    status_is 5
+    has_line " *: :stop-commands::x"
+    # The runner trims lines, and knows ##[ anywhere in them; annotations are kbench's own.
+    ! grep -E '^[[:space:]]*::|##\[' <<<"$output"
+    ! grep -vE '^::error title=ERROR silu/' <<<"$stderr" | grep -E '^[[:space:]]*::|##\['
+    ! grep -E '^[[:space:]]*::|##\[' summary
+    # Elsewhere it is as the compiler wrote it.
+    on_host --op silu --shape 7x16,3x34 --kernel bad.cu
+    has_line " *::stop-commands::x"
+}
+
 @test "the examples for CI are YAML, and kbench takes each of their command lines" {
     local file line
     for file in "$top"/tools/ci/*.yml; do
