@@ -195,7 +195,7 @@ objects_with() {
 }
 
 @test "without a CUDA Toolkit each target that needs it says so, and makes nothing" {
-    for target in all run check bench gpu nvrtc asan golden dist install unit build/obj/main.o; do
+    for target in all run check bench gpu gpu-baseline nvrtc asan golden dist install unit build/obj/main.o; do
         CUDA_HOME=$BATS_TEST_TMPDIR/none run -2 make -j2 "$target"
         [[ $output == *"CUDA Toolkit not found: set CUDA_HOME to its folder"* ]] ||
             { echo "$target: $output"; return 1; }
