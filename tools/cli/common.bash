@@ -52,6 +52,12 @@ has_no_line() {
         return 1
     done <<<"$output"
 }
+# finds_none ARG...: grep has nothing to find there. Not `! grep`, which no test fails by but at its end.
+finds_none() {
+    local found none=0
+    found=$(grep "$@") || none=$?
+    [ "$none" -eq 1 ] || { echo "grep $*: $none"; echo "$found"; return 1; }
+}
 last_says() {
     local last=${stderr##*$'\n'}
     # shellcheck disable=SC2053 - a glob

@@ -79,18 +79,18 @@ dump() {
     sed 's|^</body>|<script>document.title = "run"</script></body>|' r.html >added.html
     dump added.html >dom
     grep -q '<title>kbench: 2 pass' dom || grep -q '<title>kbench: ' dom
-    ! grep -q '<title>run' dom
+    finds_none '<title>run' dom
     grep -q 'CONSOLE.*Content Security Policy' log # the console is seen here
     grep -q '<div id="controls" hidden>' r.html
     [ "$(grep -c '<tr data-verdict=' r.html)" -eq 16 ]
-    ! grep -oE '(src|href)="?[a-z]+:' r.html
+    finds_none -oE '(src|href)="?[a-z]+:' r.html
 }
 
 @test "gnuplot draws the plots; where it is missing or fails, the page says so and has all else" {
     command -v gnuplot >/dev/null || skip "no gnuplot: apt-get install gnuplot-nox"
     report -o r.html -o r.jsonl
     [ "$(grep -c '<svg' r.html)" -ge 1 ]
-    ! grep -q 'No plots' r.html
+    finds_none 'No plots' r.html
     # No part of a name is a command or a file of gnuplot's.
     left_are "$name" r.html r.jsonl
     mkdir bin
@@ -141,7 +141,7 @@ PY
     status_is 0
     [ -z "$stderr" ]
     report -q
-    ! grep -q '^::' <<<"$stderr"
+    finds_none '^::' <<<"$stderr"
 }
 
 @test "in GitHub Actions no line of a compiler's is a command of the workflow" {
@@ -150,9 +150,8 @@ PY
     status_is 5
     has_line " *: :stop-commands::x"
     # The runner trims lines, and knows ##[ anywhere in them; annotations are kbench's own.
-    ! grep -E '^[[:space:]]*::|##\[' <<<"$output"
-    ! grep -vE '^::error title=ERROR silu/' <<<"$stderr" | grep -E '^[[:space:]]*::|##\['
-    ! grep -E '^[[:space:]]*::|##\[' summary
+    printf '%s\n' "$output" "$stderr" "$(<summary)" | grep -v '^::error title=ERROR silu/' >others
+    finds_none -E '^[[:space:]]*::|##\[' others
     # Elsewhere it is as the compiler wrote it.
     on_host --op silu --shape 7x16,3x34 --kernel bad.cu
     has_line " *::stop-commands::x"
@@ -170,7 +169,7 @@ PY
             # Names of files alone are wrong here: nothing of the line is.
             eval "kbench ${line#./kbench }" </dev/null
             echo "$line: $status $stderr"
-            ! grep -qE 'unknown|not in this version|wants .* after it' <<<"$stderr"
+            finds_none -E 'unknown|not in this version|wants .* after it' <<<"$stderr"
         done < <(sed 's/--backend cuda/--backend cuda --mode list/; s/--backend host/--mode list/' lines)
     done
 }

@@ -157,7 +157,7 @@ strays() {
         -o r.xml -o r.html
     status_is 0
     [[ $output != *$'\033'* ]]
-    ! grep -q $'\033' r.json r.csv r.md r.xml r.html
+    finds_none $'\033' r.json r.csv r.md r.xml r.html
     follows_schema r.json
     jq -e '.rows[0].kernel == "a\u001b[31m|b.cu"' r.json
 }
