@@ -5,15 +5,22 @@ double kb_run_seconds(const struct kb_run *run) {
     return (double)(kb_now_ns() - run->start_ns) / 1e9;
 }
 
+/* What to do where there is no GPU. */
+static const char *hint_of(const struct kb_options *o, const struct kb_err *err) {
+    bool host = kb_streq(kb_backend_words[o->backend], "host");
+    if (err->kind != KB_DEVICE || o->sanitize || host)
+        return "";
+    return o->mode == KB_BENCH
+               ? "; times come from a GPU alone: --mode check needs none, "
+                 "kbench list devices says what is missing"
+               : "; --backend host checks without a GPU, kbench list devices "
+                 "says what is missing";
+}
+
 static int run_cases(struct kb_run *run, int argc, char *const argv[]) {
-    const struct kb_options *o = run->options;
     struct kb_err err = {0};
-    if (!kb_run_open(run, argc, argv, &err)) {
-        bool no_gpu = err.kind == KB_DEVICE && !o->sanitize && o->mode != KB_BENCH &&
-                      !kb_streq(kb_backend_words[o->backend], "host");
-        return kb_exit(kb_err_status(&err), "%s%s", err.msg,
-                       no_gpu ? "; --backend host checks without a GPU" : "");
-    }
+    if (!kb_run_open(run, argc, argv, &err))
+        return kb_exit(kb_err_status(&err), "%s%s", err.msg, hint_of(run->options, &err));
     kb_run_tell_head(run);
     kb_interrupt_watch(&run->fleet);
     kb_run_rows(run);

@@ -181,9 +181,13 @@ TEXT
         CUDA_VISIBLE_DEVICES='' kbench --op silu --shape 7x16 $line
         status_is 6
         [ "$(wc -l <<<"$stderr")" -eq 1 ] || { seen; return 1; }
-        last_says "exit 6: *"
+        last_says "exit 6: *; *kbench list devices says what is missing"
         [ -z "$output" ]
     done
+    CUDA_VISIBLE_DEVICES='' kbench --op silu --shape 7x16 --mode bench
+    last_says "exit 6: *; times come from a GPU alone: --mode check needs none, *"
+    CUDA_VISIBLE_DEVICES='' kbench --op silu --shape 7x16 --mode check
+    status_is 0
 }
 
 @test "what a kernel file lacks is told before anything is built" {
