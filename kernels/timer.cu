@@ -43,3 +43,35 @@ extern "C" __global__ void __launch_bounds__(256)
     if (sum == 0x9e3779b9u && *sink == sum) // or the compiler sees that nothing is used
         *sink = 0;
 }
+
+// Lines that a kernel asked the L2 to evict last give way to none but their like. So the buffer is
+// read in that way as well, and then put back to what all lines are. Before sm_80 kernels cannot
+// ask.
+extern "C" __global__ void __launch_bounds__(256)
+    kb_flush_last(const uint4 *buffer, long long vecs, unsigned *sink) {
+#if __CUDA_ARCH__ >= 800
+    long long step = (long long)gridDim.x * 256;
+    unsigned sum = 0;
+    unsigned long long last;
+    asm("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(last));
+    for (long long i = (long long)blockIdx.x * 256 + threadIdx.x; i < vecs; i += step) {
+        uint4 v;
+        asm volatile("ld.global.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
+                     : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                     : "l"(buffer + i), "l"(last));
+        sum += v.x ^ v.y ^ v.z ^ v.w;
+    }
+    if (sum == 0x9e3779b9u && *sink == sum) // as above
+        *sink = 0;
+#endif
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    kb_flush_normal(const uint4 *buffer, long long vecs) {
+#if __CUDA_ARCH__ >= 800
+    long long step = (long long)gridDim.x * 256, lines = vecs / 8; // of 128 bytes
+    for (long long i = (long long)blockIdx.x * 256 + threadIdx.x; i < lines; i += step)
+        asm volatile("applypriority.global.L2::evict_normal [%0], 128;" ::"l"(buffer + 8 * i)
+                     : "memory");
+#endif
+}

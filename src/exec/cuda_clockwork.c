@@ -24,6 +24,8 @@ static bool compile_helpers(struct kb_compiler *compiler, int64_t sm,
         [KB_HOLD] = "kb_hold",
         [KB_FLUSH_WRITE] = "kb_flush_write",
         [KB_FLUSH_READ] = "kb_flush_read",
+        [KB_FLUSH_LAST] = "kb_flush_last",
+        [KB_FLUSH_NORMAL] = "kb_flush_normal",
     };
     _Static_assert((int)KB_HELPER_COUNT <= (int)KB_MAX_LAUNCHES,
                    "a kb_code holds them all");
@@ -199,9 +201,8 @@ bool kb_clockwork_release(struct kb_device *device, bool *late, struct kb_err *e
 }
 
 bool kb_clockwork_forget(struct kb_device *device, struct kb_err *err) {
-    CUresult rc = device->cu.CtxResetPersistingL2Cache();
-    return !rc || rc == CUDA_ERROR_NOT_SUPPORTED ||
-           kb_cuda_fail(&device->cu, rc, "timer", err);
+    return go_over_flush(device, KB_FLUSH_LAST, err) &&
+           go_over_flush(device, KB_FLUSH_NORMAL, err);
 }
 
 bool kb_clockwork_flush(struct kb_device *device, struct kb_err *err) {

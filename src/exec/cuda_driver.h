@@ -25,7 +25,6 @@
     X(DevicePrimaryCtxRetain, "cuDevicePrimaryCtxRetain")                                  \
     X(DevicePrimaryCtxRelease, "cuDevicePrimaryCtxRelease_v2")                             \
     X(CtxSetCurrent, "cuCtxSetCurrent")                                                    \
-    X(CtxResetPersistingL2Cache, "cuCtxResetPersistingL2Cache")                            \
     X(ModuleLoadData, "cuModuleLoadData")                                                  \
     X(ModuleUnload, "cuModuleUnload")                                                      \
     X(ModuleGetFunction, "cuModuleGetFunction")                                            \

@@ -201,7 +201,7 @@ static bool queue_launches(struct kb_timer *timer, int n, struct kb_err *err) {
  * with quartiles 4 % apart where four launches are queued at a time. */
 static int batch_size(const struct kb_timer *timer) {
     if (timer->method == KB_COLD)
-        return 1; /* what the L2 keeps is reset by the host, before each launch */
+        return 1; /* its flush alone is several kernels */
     int per_sample = 3 + timer->plan.n_launches + timer->plan.n_scratch;
     if (is_graph(timer->method))
         return GRAPH_BATCH;

@@ -1,0 +1,95 @@
+/* cuda_gpu_twins_test.c - on a real GPU: a kernel takes what it took before, and the same
+ * kernel, loaded and captured again, takes as long. */
+#include "gpu_fixture.h"
+
+enum { SAMPLES = 31, TWINS = 8, BLOCKS = 24 };
+
+static struct kb_timer *open_timer(struct fixture *f, struct kb_code *code,
+                                   const struct kb_plan *plan, const struct kb_slab *slab,
+                                   enum kb_method method) {
+    struct kb_timer *timer;
+    struct kb_timer_facts facts;
+    double ns[SAMPLES];
+    if (!kb_cuda.timer_open(f->device, code, plan, slab, method, 0, &timer, &facts,
+                            &f->err) ||
+        !kb_cuda.timer_sample(timer, SAMPLES, ns, &f->err)) /* it warms up */
+        fail_msg("%s", f->err.msg);
+    return timer;
+}
+
+static double median(struct fixture *f, struct kb_timer *timer) {
+    double ns[SAMPLES];
+    if (!kb_cuda.timer_sample(timer, SAMPLES, ns, &f->err))
+        fail_msg("%s", f->err.msg);
+    kb_sort(ns, SAMPLES);
+    return ns[SAMPLES / 2];
+}
+
+/* What a context does once may cost all its kernels time till its end: cold times did. */
+static void no_method_makes_graphs_slower(void **state) {
+    struct fixture *f = *state;
+    struct kb_slab slab;
+    struct kb_plan *plan = copy_plan(f, 256 << 10, &slab);
+    struct kb_code *code = build(f, plan);
+    struct kb_timer *graph = open_timer(f, code, plan, &slab, KB_GRAPH);
+    double before = median(f, graph);
+    printf("copy 256 kB, graph %.4f us", before / 1e3);
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        struct kb_timer *timer = open_timer(f, code, plan, &slab, (enum kb_method)m);
+        median(f, timer);
+        kb_cuda.timer_close(timer);
+        double after = median(f, graph);
+        printf(", after %s %.4f", kb_method_word((enum kb_method)m), after / 1e3);
+        assert_true(fabs(after / before - 1) < 0.02);
+    }
+    printf("\n");
+    kb_cuda.timer_close(graph);
+    kb_slab_free(&slab);
+}
+
+/* ln of B over A, each visited twice in a block, in turns. */
+static double compare(struct fixture *f, struct kb_timer *const timers[2]) {
+    double sum = 0, ns;
+    for (int block = 0; block < BLOCKS; block++) {
+        int first = block & 1;
+        int order[] = {first, !first, !first, first};
+        double both[2] = {0};
+        for (int v = 0; v < 4; v++) {
+            assert_true(kb_cuda.timer_sample(timers[order[v]], 1, &ns, &f->err));
+            both[order[v]] += ns;
+        }
+        sum += log(both[1] / both[0]);
+    }
+    return sum / BLOCKS;
+}
+
+static void a_kernel_that_is_loaded_twice_takes_as_long(void **state) {
+    struct fixture *f = *state;
+    struct kb_slab slab;
+    struct kb_plan *plan = copy_plan(f, 256 << 10, &slab);
+    kb_cuda.timer_close(open_timer(f, build(f, plan), plan, &slab, KB_COLD));
+    printf("copy 256 kB twice, B/A %%:");
+    for (int i = 0; i < TWINS; i++) {
+        struct kb_timer *timers[2];
+        for (int k = 0; k < 2; k++)
+            timers[k] = open_timer(f, build(f, plan), plan, &slab, KB_GRAPH);
+        double off = compare(f, timers);
+        printf(" %+.3f", 100 * off);
+        assert_true(fabs(off) < 0.003);
+        for (int k = 0; k < 2; k++)
+            kb_cuda.timer_close(timers[k]);
+    }
+    printf("\n");
+    kb_slab_free(&slab);
+}
+
+int main(int argc, char **argv) {
+    int rc = begin_tests(argc, argv);
+    if (rc >= 0)
+        return rc;
+    const struct CMUnitTest tests[] = {
+        TEST(no_method_makes_graphs_slower),
+        TEST(a_kernel_that_is_loaded_twice_takes_as_long),
+    };
+    return cmocka_run_group_tests_name("twins on a GPU", tests, NULL, NULL);
+}
