@@ -146,6 +146,9 @@ void kb_unknown(struct kb_buf *out, const char *what, const char *word,
 void kb_escape(struct kb_buf *out, const char *text, size_t len);
 /* The same for text of many lines (a compiler's log): newline and tab stay. */
 void kb_escape_lines(struct kb_buf *out, const char *text, size_t len);
+/* Append one word of a command line, quoted where a shell would not take it as it stands.
+ */
+void kb_shell_word(struct kb_buf *out, const char *word);
 /* Whether kb_escape would write this code point as something else. */
 bool kb_code_is_unsafe(uint32_t code);
 bool kb_utf8_valid(const char *text, size_t len);

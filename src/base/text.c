@@ -200,6 +200,23 @@ void kb_unknown(struct kb_buf *out, const char *what, const char *word,
         kb_buf_printf(out, " and %zu others", n_known - shown);
 }
 
+void kb_shell_word(struct kb_buf *out, const char *word) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789_-./:=,+@%";
+    if (*word && !word[strspn(word, plain)]) {
+        kb_buf_puts(out, word);
+        return;
+    }
+    kb_buf_putc(out, '\'');
+    for (; *word; word++) {
+        if (*word == '\'')
+            kb_buf_puts(out, "'\\''");
+        else
+            kb_buf_putc(out, *word);
+    }
+    kb_buf_putc(out, '\'');
+}
+
 /* ---- UTF-8 and escapes ------------------------------------------------------------- */
 
 int kb_utf8_next(const char *text, size_t len, uint32_t *code) {

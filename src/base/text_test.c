@@ -298,6 +298,24 @@ static void escaped_text_is_safe_whatever_the_bytes(void **state) {
     }
 }
 
+static void a_word_is_quoted_where_a_shell_would_split_or_expand_it(void **state) {
+    (void)state;
+    static const char *const words[][2] = {
+        {"a-b_c/d.cu:vec8,x=1", "a-b_c/d.cu:vec8,x=1"},
+        {"", "''"},
+        {"a b", "'a b'"},
+        {"it's", "'it'\\''s'"},
+        {"$(x)", "'$(x)'"},
+        {"*", "'*'"},
+    };
+    for (size_t i = 0; i < KB_COUNT(words); i++) {
+        struct kb_buf out = {0};
+        kb_shell_word(&out, words[i][0]);
+        assert_string_equal(out.data, words[i][1]);
+        kb_buf_free(&out);
+    }
+}
+
 static void utf8_is_judged_at_its_borders(void **state) {
     (void)state;
     static const struct {
@@ -368,6 +386,7 @@ int main(void) {
         cmocka_unit_test(a_field_holds_what_fits_of_a_text),
         cmocka_unit_test(what_could_fool_a_terminal_is_spelled_out),
         cmocka_unit_test(escaped_text_is_safe_whatever_the_bytes),
+        cmocka_unit_test(a_word_is_quoted_where_a_shell_would_split_or_expand_it),
         cmocka_unit_test(utf8_is_judged_at_its_borders),
         cmocka_unit_test(columns_count_characters),
     };

@@ -45,29 +45,126 @@ static void add_terms(const struct kb_loaded *report, const struct kb_entry *ent
 /* ---- what must be asked for ------------------------------------------------------------
  */
 
-static bool is_builtin_build(const char *name) {
-    for (int i = 0; kb_build_names[i]; i++)
-        if (kb_streq(kb_build_names[i], name))
-            return true;
-    return false;
+/* All that the rows to be run need and that a report does not give by itself. */
+struct needs {
+    const char *kernel;        /* theirs; NULL: kbench's own */
+    bool is_there, is_changed; /* its file; it is not what the rows were made by */
+    bool is_hashed;            /* some row says by what it was made */
+    struct kb_buf text;        /* of the file */
+    struct kb_strings builds;  /* as --build takes them */
+    bool has_flags;            /* one of them is NAME=FLAGS */
+};
+
+/* Its name says all of it, macros with it. */
+static bool is_builtin_build(const char *name, struct kb_arena *arena) {
+    struct kb_build build;
+    struct kb_err err = {0};
+    return !name[kb_build_label(name)] && kb_build_parse(name, false, arena, &build, &err);
 }
 
-static void check_row(const struct kb_options *asked, const struct kb_entry *entry,
-                      struct kb_complaints *c) {
+static void need_build(struct needs *needs, const struct kb_entry *entry,
+                       struct kb_arena *arena) {
+    struct kb_buf text = {0};
+    bool own = !is_builtin_build(entry->build, arena);
+    kb_buf_puts(&text, entry->build);
+    for (size_t i = 0; own && i < entry->flags.count; i++)
+        kb_buf_printf(&text, "%s%s", i ? " " : "=", entry->flags.items[i]);
+    if (!kb_strings_has(&needs->builds, kb_buf_text(&text)))
+        kb_strings_add(&needs->builds, arena, kb_arena_strdup(arena, kb_buf_text(&text)));
+    needs->has_flags |= own;
+    kb_buf_free(&text);
+}
+
+/* The row's own words on its source, "" where it was not built. */
+static void hash_of(const struct kb_loaded *report, const struct kb_entry *entry,
+                    char hex[KB_HASH_HEX]) {
+    struct kb_json doc = {0};
+    struct kb_err err = {0};
+    if (kb_json_parse(&doc, report->name, report->text.data + entry->at, entry->size,
+                      &err)) {
+        const cJSON *code = kb_json_get(doc.root, "code");
+        const char *hash = cJSON_GetStringValue(kb_json_get(code, "source_hash"));
+        kb_text_copy(hex, KB_HASH_HEX, hash ? hash : "");
+    } else {
+        *hex = '\0';
+    }
+    kb_json_free(&doc);
+}
+
+static void need_kernel(struct needs *needs, const struct kb_loaded *report,
+                        const struct kb_entry *entry, struct kb_arena *arena) {
+    char hex[KB_HASH_HEX], now[KB_HASH_HEX];
+    struct kb_err err = {0};
+    if (!needs->kernel) {
+        needs->kernel = kb_arena_strdup(arena, entry->kernel);
+        needs->is_there = kb_file_read(needs->kernel, KB_FILE_MAX, &needs->text, &err);
+    }
+    hash_of(report, entry, hex);
+    if (!*hex || !needs->is_there)
+        return;
+    struct kb_hash hash = kb_hash_of(kb_buf_text(&needs->text), needs->text.len);
+    kb_hash_hex(&hash, now);
+    needs->is_hashed = true;
+    needs->is_changed |= !kb_streq(hex, now);
+}
+
+static void check_row(const struct kb_options *asked, const struct kb_loaded *report,
+                      const struct kb_entry *entry, struct kb_arena *arena,
+                      struct needs *needs, struct kb_complaints *c) {
     bool builtin = !*entry->kernel || kb_asset_find(entry->kernel);
-    if (!builtin && !asked->kernel)
-        kb_complain_option(c, "--rerun",
-                           "%s is of the kernel %.256s: name it with --kernel",
-                           entry->case_id, entry->kernel);
     if (builtin && *entry->kernel && asked->kernel)
         kb_complain_option(c, "--rerun", "%s is of %s, not of --kernel", entry->case_id,
                            entry->kernel);
-    if (!asked->builds.count && !asked->defines.count && !is_builtin_build(entry->build))
-        kb_complain_option(
-            c, "--rerun",
-            "%s was built as %.64s: give its flags with --build %.64s=FLAGS, "
-            "and the other builds",
-            entry->case_id, entry->build, entry->build);
+    if (!builtin && !asked->kernel && needs->kernel &&
+        !kb_streq(needs->kernel, entry->kernel))
+        kb_complain_option(c, "--rerun",
+                           "rows are of %.256s and of %.256s: one kernel at a "
+                           "time, by --kernel",
+                           needs->kernel, entry->kernel);
+    else if (!builtin && !asked->kernel)
+        need_kernel(needs, report, entry, arena);
+    need_build(needs, entry, arena);
+}
+
+/* The line that does it. */
+static void put_command(const struct kb_options *asked, const struct needs *needs,
+                        struct kb_buf *out) {
+    const char *kernel = asked->kernel                       ? asked->kernel
+                         : needs->kernel && !needs->is_there ? "FILE.cu"
+                                                             : needs->kernel;
+    kb_buf_puts(out, "kbench --rerun ");
+    kb_shell_word(out, asked->rerun);
+    if (asked->backend)
+        kb_buf_printf(out, " --backend %s", kb_backend_words[asked->backend]);
+    if (kernel) {
+        kb_buf_puts(out, " --kernel ");
+        kb_shell_word(out, kernel);
+    }
+    for (size_t i = 0; needs->has_flags && i < needs->builds.count; i++) {
+        kb_buf_puts(out, " --build ");
+        kb_shell_word(out, needs->builds.items[i]);
+    }
+}
+
+/* What must be asked for, with the command; complains where that was not done. */
+static void check_needs(const struct kb_options *asked, const struct needs *needs,
+                        struct kb_complaints *c) {
+    struct kb_buf why = {0};
+    bool flags = needs->has_flags && !asked->builds.count && !asked->defines.count;
+    if (needs->kernel && !needs->is_there)
+        kb_buf_printf(&why, "the rows' kernel %.256s is not here", needs->kernel);
+    else if (needs->kernel && needs->is_changed)
+        kb_buf_printf(&why, "%.256s has changed since", needs->kernel);
+    else if (needs->kernel && !needs->is_hashed)
+        kb_buf_printf(&why, "%.256s did not compile there", needs->kernel);
+    if (flags)
+        kb_buf_printf(&why, "%sflags are not taken from a report", why.len ? ", and " : "");
+    if (why.len) {
+        kb_buf_puts(&why, ": ");
+        put_command(asked, needs, &why);
+        kb_complain_option(c, "--rerun", "%s", kb_buf_text(&why));
+    }
+    kb_buf_free(&why);
 }
 
 static void add_row(const struct kb_loaded *report, const struct kb_entry *entry,
@@ -143,6 +240,7 @@ bool kb_rerun_read(const struct kb_options *asked, struct kb_arena *arena,
                    struct kb_complaints *c) {
     struct kb_loaded *report = kb_arena_alloc(arena, sizeof *report);
     struct kb_err err = {0};
+    struct needs needs = {0};
     int before = c->count;
     *rerun = (struct kb_rerun){.by_variant = true};
     if (asks_for_cases(&asked->query))
@@ -156,16 +254,21 @@ bool kb_rerun_read(const struct kb_options *asked, struct kb_arena *arena,
     for (size_t i = 0; i < report->n_rows && c->count == before; i++) {
         if (!is_repeated(&report->rows[i]))
             continue;
-        check_row(asked, &report->rows[i], c);
+        check_row(asked, report, &report->rows[i], arena, &needs, c);
         add_row(report, &report->rows[i], arena, rerun);
     }
     if (!rerun->n && c->count == before)
         kb_complain_option(c, "--rerun", "%s: no case selected: nothing failed in it",
                            asked->rerun);
+    if (c->count == before)
+        check_needs(asked, &needs, c);
+    kb_buf_free(&needs.text);
     kb_loaded_free(report);
     if (c->count > before)
         return false;
     add_options(asked, rerun, arena, out);
+    if (needs.kernel) /* and not asked->kernel */
+        out->kernel = needs.kernel;
     qsort(rerun->rows, rerun->n, sizeof *rerun->rows, by_key);
     return true;
 }

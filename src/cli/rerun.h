@@ -18,8 +18,9 @@ struct kb_rerun {
     bool by_variant; /* each row names its variant */
 };
 /* What failed in the report that asked->rerun names. `out`: the same options with its
- * cases, and its builds and variants where none were asked for. No path of the report is
- * opened: kernels and flags that are not kbench's own must be in `asked`. */
+ * cases, and its builds and variants where none were asked for. A kernel that is not
+ * kbench's own is taken from where the rows have it, if what lies there has the hash that
+ * they have; another one, and flags, must be in `asked`: the complaint is the command. */
 bool kb_rerun_read(const struct kb_options *asked, struct kb_arena *arena,
                    struct kb_options *out, struct kb_rerun *rerun, struct kb_complaints *c);
 /* The row that a job repeats; NULL: it did not fail there. `variant` NULL: any. */

@@ -289,7 +289,7 @@ static const struct kb_option rows[] = {
      .group = KB_G_RUN,
      .files = "*.json",
      .help = "the rows that failed in a report: cases, builds, variants, seeds and "
-             "tolerances as they were there"},
+             "tolerances as they were there, and the kernel, if its file still is"},
     {.name = "--no-cache",
      .type = KB_O_FLAG,
      .at = AT(no_cache),

@@ -6,28 +6,9 @@
 
 /* ---- the repeat line --------------------------------------------------------------- */
 
-/* One word of a command line, so that a shell takes it as it stands. */
-static void put_word(struct kb_buf *out, const char *word) {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                "0123456789_-./:=,+@%";
-
-    if (*word && !word[strspn(word, plain)]) {
-        kb_buf_puts(out, word);
-        return;
-    }
-    kb_buf_putc(out, '\'');
-    for (; *word; word++) {
-        if (*word == '\'')
-            kb_buf_puts(out, "'\\''");
-        else
-            kb_buf_putc(out, *word);
-    }
-    kb_buf_putc(out, '\'');
-}
-
 static void put_option(struct kb_buf *out, const char *option, const char *value) {
     kb_buf_printf(out, " %s ", option);
-    put_word(out, value);
+    kb_shell_word(out, value);
 }
 
 const char *kb_repeat_line(const struct kb_job *job, const char *variant,

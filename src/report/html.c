@@ -85,21 +85,15 @@ static void fact(const char *name, const char *value, struct kb_buf *out) {
 
 /* Items of an array, words of a command line quoted where a shell would need it. */
 static void joined(const cJSON *array, bool quoted, struct kb_buf *out) {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                "0123456789_@%+=:,./-";
     const cJSON *item;
     cJSON_ArrayForEach(item, array) {
         const char *text = cJSON_GetStringValue(item);
         text = text ? text : "";
-        bool odd = quoted && (!*text || text[strspn(text, plain)]);
         kb_buf_puts(out, out->len ? " " : "");
-        kb_buf_puts(out, odd ? "'" : "");
-        for (const char *p = text; *p; p++) {
-            if (odd && *p == '\'')
-                kb_buf_puts(out, "'\\'");
-            kb_buf_putc(out, *p);
-        }
-        kb_buf_puts(out, odd ? "'" : "");
+        if (quoted)
+            kb_shell_word(out, text);
+        else
+            kb_buf_puts(out, text);
     }
 }
 

@@ -67,16 +67,52 @@ odd() {
     jq -e '.rows | length > 0 and all(.seed == "18446744073709551615")' again.json
 }
 
-@test "--rerun opens no path of a report and takes no flags from it" {
+# The command that the complaint of --rerun ends in, as a person would paste it.
+pasted() {
+    local line=${stderr#*: kbench --rerun }
+    eval "kbench --rerun ${line%%$'\n'*}"
+}
+
+@test "--rerun takes the kernel that the rows are of, unless its file has changed: then the command says it" {
     odd
-    on_host --op silu --shape 7x16,5x258 --kernel odd.cu -o r.json
+    mv odd.cu 'my odd.cu'
+    on_host --op silu --shape 7x16,5x258 --kernel 'my odd.cu' -o r.json
+    on_host --rerun r.json -o again.json
+    status_is 1
+    jq -e '.rows | length == 1 and all(.kernel == "my odd.cu" and .verdict == "FAIL")' again.json
+    cp "$plain" 'my odd.cu'
     on_host --rerun r.json
     status_is 4
-    says 'kbench: error: --rerun: silu/7x16/bf16 is of the kernel odd.cu: name it with --kernel'
-    jq '.rows[].build = "mine"' r.json >m.json
-    on_host --rerun m.json --kernel odd.cu
+    says "kbench: error: --rerun: my odd.cu has changed since: kbench --rerun r.json --backend host --kernel 'my odd.cu'"
+    pasted
+    status_is 0
+    rm 'my odd.cu'
+    on_host --rerun r.json
+    says "kbench: error: --rerun: the rows' kernel my odd.cu is not here: kbench --rerun r.json --backend host --kernel FILE.cu"
+    # What did not compile has no hash.
+    mutant no.cu expf expff
+    on_host --op silu --shape 7x16 --kernel no.cu -o n.json
+    on_host --rerun n.json
+    says "kbench: error: --rerun: no.cu did not compile there: kbench --rerun n.json --backend host --kernel no.cu"
+    # A name that no file of kernels may have is no command either.
+    jq '.rows[0].kernel = "$(touch pwn).cu"' n.json >p.json
+    on_host --rerun p.json
+    says "*the rows' kernel \$(touch pwn).cu is not here: kbench --rerun p.json --backend host --kernel FILE.cu"
+}
+
+@test "--rerun takes no flags from a report: the command has them" {
+    odd
+    on_host --op silu --shape 7x16,5x258 --kernel odd.cu -o r.json
+    jq '.rows[].build = "mine" | .rows[].flags = ["-std=c++17", "-DX=1"]' r.json >m.json
+    on_host --rerun m.json
     status_is 4
-    says 'kbench: error: --rerun: silu/7x16/bf16 was built as mine: give its flags*'
+    says "kbench: error: --rerun: flags are not taken from a report: kbench --rerun m.json --backend host --kernel odd.cu --build 'mine=-std=c++17 -DX=1'"
+    pasted
+    status_is 3 # builds of one's own exist on a GPU only
+    has_line "what      build mine: *"
+    jq '.rows[].build = "precise+X=1"' r.json >d.json # a name that says it all
+    on_host --rerun d.json
+    [ "$status" -ne 4 ] || { seen; return 1; }
     jq '.rows[0].case = "silu/x/bf16"' r.json >c.json
     on_host --rerun c.json --kernel odd.cu
     status_is 4
