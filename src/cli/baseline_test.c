@@ -14,7 +14,7 @@
 static const struct kb_device_info device = {.backend = "cuda", .id = "0", .name = "G"};
 
 /* A baseline of one row that takes 1000 ns. */
-static void make_base(struct kb_baseline *baseline, char path[64]) {
+static void make_base(struct kb_baseline *baseline, const char *path) {
     static const char text[] =
         "{\"schema\":\"kbench-report/1\",\"complete\":true,\"devices\":[{\"id\":\"0\","
         "\"backend\":\"cuda\",\"name\":\"G\"}],\"rows\":[{\"case\":\"s/1/"
@@ -25,10 +25,7 @@ static void make_base(struct kb_baseline *baseline, char path[64]) {
         "\"n\":9,\"quality\":\"ok\",\"samples_ns\":[1000]}}}]}";
     struct kb_options options = {.baseline = path};
     struct kb_err err = {0};
-    snprintf(path, 64, "/tmp/kbench-base-XXXXXX");
-    int fd = mkstemp(path);
-    assert_true(fd >= 0 && kb_write_all(fd, text, sizeof text - 1));
-    close(fd);
+    assert_true(kb_file_replace(path, text, sizeof text - 1, &err));
     *baseline = (struct kb_baseline){0};
     if (!kb_baseline_open(&options, baseline, &err))
         fail_msg("%s", err.msg);
@@ -75,12 +72,14 @@ static bool look(struct script *script, struct kb_row *row) {
     const struct kb_options options = {.limits = {.slowdown = 0.03}};
     const struct kb_job job = {.case_id = "s/1/b"};
     const struct kb_again again = {play, script};
-    char path[64];
-    make_base(&baseline, path);
+    struct kb_temp temp;
+    struct kb_err err = {0};
+    assert_true(kb_temp_make(&temp, &err));
+    make_base(&baseline, kb_arena_printf(&arena, "%s/base.json", temp.path));
     bool looked = kb_baseline_look(&baseline, &options, &device, &job, &again, &arena, row);
     kb_baseline_free(&baseline);
     kb_arena_free(&arena);
-    unlink(path);
+    kb_temp_free(&temp);
     return looked;
 }
 

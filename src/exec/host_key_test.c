@@ -12,14 +12,14 @@
 #include <cmocka.h>
 
 struct fixture {
-    char folder[64];
+    struct kb_temp temp;
     struct kb_arena arena;
     const char *text, *define, *flag;
     char last[128];
 };
 
 static void put(struct fixture *f, const char *name, const char *text, mode_t mode) {
-    char *path = kb_arena_printf(&f->arena, "%s/%s", f->folder, name);
+    char *path = kb_arena_printf(&f->arena, "%s/%s", f->temp.path, name);
     struct kb_err err = {0};
 
     assert_true(kb_file_replace(path, text, strlen(text), &err));
@@ -27,7 +27,7 @@ static void put(struct fixture *f, const char *name, const char *text, mode_t mo
 }
 
 static const char *in(struct fixture *f, const char *name) {
-    return kb_arena_printf(&f->arena, "%s/%s", f->folder, name);
+    return kb_arena_printf(&f->arena, "%s/%s", f->temp.path, name);
 }
 
 /* The key of a build of f->text, in a device opened afresh. */
@@ -112,24 +112,20 @@ static void another_compiler_is_another_key(void **state) {
 
 static int open_folder(void **state) {
     struct fixture *f = calloc(1, sizeof *f);
+    struct kb_err err = {0};
 
-    strcpy(f->folder, "/tmp/kb_host_key_test.XXXXXX");
     *state = f;
-    return !mkdtemp(f->folder) || mkdir(in(f, "cache"), 0700) ||
+    return !kb_temp_make(&f->temp, &err) || mkdir(in(f, "cache"), 0700) ||
            setenv("KBENCH_CACHE", in(f, "cache"), 1);
 }
 
 static int remove_folder(void **state) {
     struct fixture *f = *state;
-    static const char *const names[] = {"a.cuh", "b.cuh", "one", "two"};
 
-    for (size_t i = 0; i < KB_COUNT(names); i++)
-        unlink(in(f, names[i]));
-    rmdir(in(f, "cache"));
-    int failed = rmdir(f->folder);
+    kb_temp_free(&f->temp);
     kb_arena_free(&f->arena);
     free(f);
-    return failed;
+    return 0;
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_folder, remove_folder)

@@ -326,8 +326,7 @@ static void seeds_make_other_inputs(void **state) {
 static void repeat_line_is_quoted_for_a_shell(void **state) {
     struct fixture *f = *state;
     struct kb_job job = job_of(f, "good");
-    char path[128];
-    snprintf(path, sizeof path, "%s/it's $HOME;.cu", f->folder);
+    const char *path = kb_arena_printf(&f->arena, "%s/it's $HOME;.cu", f->folder);
     write_kernels(path);
     job.kernel = path;
     job.build = "mine=-DX=1 -DY";

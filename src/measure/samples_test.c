@@ -20,13 +20,15 @@ static const struct kb_timer_facts facts = {.launches_per_sample = 32};
 
 /* What a file of that ending holds of two samples, the second under a throttle. */
 static char *written(const char *ending, struct kb_buf *text) {
-    char path[64];
+    struct kb_temp temp;
+    struct kb_arena arena = {0};
     bool marks[] = {false, true};
     double ns[] = {1000.125, 2000};
     const struct kb_samples all = {.ns = ns, .n = 2, .held_back = marks};
-    struct kb_job job = {.samples = path};
     struct kb_err err = {0};
-    snprintf(path, sizeof path, "/tmp/kb-samples-%d%s", (int)getpid(), ending);
+    assert_true(kb_temp_make(&temp, &err));
+    const char *path = kb_arena_printf(&arena, "%s/s%s", temp.path, ending);
+    struct kb_job job = {.samples = path};
     assert_true(kb_samples_begin(path, &err));
     for (int i = 0; i < 2; i++) {
         struct kb_buf lines = {0};
@@ -40,7 +42,8 @@ static char *written(const char *ending, struct kb_buf *text) {
     assert_true(kb_file_read(path, 1 << 16, &begun, &err));
     assert_true(begun.len < text->len);
     kb_buf_free(&begun);
-    unlink(path);
+    kb_temp_free(&temp);
+    kb_arena_free(&arena);
     return text->data;
 }
 

@@ -298,15 +298,14 @@ static void every_sample_goes_into_the_file(void **state) {
     (void)state;
     const struct fake_script script = {
         .ns = noisy_by_5_percent, .throttle = 0x4, .throttled_looks = 1};
-    char path[] = "/tmp/kb-samples-XXXXXX.csv";
+    struct kb_temp temp;
     struct kb_buf text = {0};
     struct kb_err err = {0};
     struct fake f;
-    int fd = mkstemps(path, 4);
-    assert_true(fd >= 0);
-    close(fd);
-    assert_true(kb_samples_begin(path, &err));
+    assert_true(kb_temp_make(&temp, &err));
     fake_open(&f, &script);
+    const char *path = kb_arena_printf(&f.arena, "%s/s.csv", temp.path);
+    assert_true(kb_samples_begin(path, &err));
     f.job.samples = path;
     f.job.methods |= 1u << KB_HOT;
     assert_true(fake_go(&f));
@@ -323,7 +322,7 @@ static void every_sample_goes_into_the_file(void **state) {
     assert_true(kb_starts_with(
         text.data, "case,device,build,variant,method,sample,ns,launches,throttled\n"
                    "silu/83x64/bf16,0,precise,"));
-    unlink(path);
+    kb_temp_free(&temp);
     kb_buf_free(&text);
     f.job.samples = "/no/such/folder/s.csv";
     assert_true(fake_go(&f));

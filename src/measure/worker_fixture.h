@@ -85,8 +85,9 @@ static const char kernel_text[] =
     "}\n";
 
 struct fixture {
-    char folder[64];
-    char kernel[96], other[96]; /* the file above, and one that a test writes */
+    struct kb_temp temp;
+    const char *folder;         /* its path */
+    const char *kernel, *other; /* the file above, and one that a test writes */
     struct kb_worker *worker;
     struct kb_arena arena;
     struct kb_row row;
@@ -124,13 +125,12 @@ static int open_folder(void **state) {
     struct fixture *f = calloc(1, sizeof *f);
 
     assert_non_null(f);
-    snprintf(f->folder, sizeof f->folder, "/tmp/kbench-test.XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
-    snprintf(f->kernel, sizeof f->kernel, "%s/mine.cu", f->folder);
-    snprintf(f->other, sizeof f->other, "%s/other.cu", f->folder);
+    assert_true(kb_temp_make(&f->temp, &f->err));
+    f->folder = f->temp.path;
+    f->kernel = kb_arena_printf(&f->arena, "%s/mine.cu", f->folder);
+    f->other = kb_arena_printf(&f->arena, "%s/other.cu", f->folder);
     write_kernels(f->kernel);
-    char cache[96];
-    snprintf(cache, sizeof cache, "%s/cache", f->folder);
+    const char *cache = kb_arena_printf(&f->arena, "%s/cache", f->folder);
     assert_int_equal(setenv("KBENCH_CACHE", cache, 1), 0);
     assert_int_equal(setenv("TMPDIR", f->folder, 1), 0);
     signal(SIGPIPE, SIG_IGN);
@@ -138,23 +138,11 @@ static int open_folder(void **state) {
     return 0;
 }
 
-static void run_quietly(char *const argv[]) {
-    const struct kb_limits limits = {.wall_ms = 20000};
-    struct kb_buf output = {0};
-    struct kb_err err = {0};
-    int status = 0;
-
-    kb_run_command(argv, NULL, &limits, &output, &status, &err);
-    kb_buf_free(&output);
-}
-
 static int remove_folder(void **state) {
     struct fixture *f = *state;
-    char rm[] = "rm", rf[] = "-rf";
-    char *argv[] = {rm, rf, f->folder, NULL};
 
     kb_worker_end(f->worker);
-    run_quietly(argv);
+    kb_temp_free(&f->temp);
     kb_arena_free(&f->arena);
     free(f);
     return 0;

@@ -354,8 +354,7 @@ static void no_compile_names_what_is_not_there_and_prefetch_brings_it(void **sta
     struct fixture *f = *state;
     const struct kb_exec_options frugal = {.no_compile = true}, ordinary = {0};
     const struct kb_worker_options options = {.backend = "host"};
-    char cache[128];
-    snprintf(cache, sizeof cache, "%s/cache2", f->folder);
+    const char *cache = kb_arena_printf(&f->arena, "%s/cache2", f->folder);
     assert_int_equal(setenv("KBENCH_CACHE", cache, 1), 0);
     start_worker(f, &frugal);
     assert_reason(run_variant(f, "good"), KB_R_NO_COMPILE, "would have to compile");

@@ -14,33 +14,23 @@
 /* Every test runs in an empty folder of its own: the tool's own files are the embedded. */
 struct room {
     struct kb_arena arena;
-    char path[64];
+    struct kb_temp temp;
 };
 
 static int enter_room(void **state) {
     struct room *room = calloc(1, sizeof *room);
     if (!room)
         return -1;
-    strcpy(room->path, "/tmp/kbench-suite-XXXXXX");
+    struct kb_err err = {0};
     *state = room;
-    return !mkdtemp(room->path) || chdir(room->path);
+    return !kb_temp_make(&room->temp, &err) || chdir(room->temp.path);
 }
 
 static int leave_room(void **state) {
     struct room *room = *state;
-    struct kb_strings files = {0};
-    struct kb_err err = {0};
-    static const char *const folders[] = {"sub", "."};
-    for (size_t k = 0; k < KB_COUNT(folders); k++) {
-        files.count = 0;
-        kb_folder_list(folders[k], "", &room->arena, &files, &err);
-        for (size_t i = 0; i < files.count; i++)
-            unlink(kb_arena_printf(&room->arena, "%s/%s", folders[k], files.items[i]));
-        unlink("fifo");
-        rmdir(folders[k]);
-    }
-    if (chdir("/") || rmdir(room->path))
+    if (chdir("/"))
         return -1;
+    kb_temp_free(&room->temp);
     kb_arena_free(&room->arena);
     free(room);
     return 0;

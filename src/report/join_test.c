@@ -1,13 +1,33 @@
 /* join_test.c - several reports as one, and a baseline in another's place. */
 #include "report/compare_fixture.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
-static void temporary(char path[64]) {
-    snprintf(path, 64, "/tmp/kbench-join-XXXXXX");
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
+/* A folder of its own for each test. */
+struct room {
+    struct kb_temp temp;
+    struct kb_arena arena;
+};
+
+static int enter_room(void **state) {
+    struct room *room = calloc(1, sizeof *room);
+    struct kb_err err = {0};
+    *state = room;
+    return !room || !kb_temp_make(&room->temp, &err);
+}
+
+static int leave_room(void **state) {
+    struct room *room = *state;
+    kb_temp_free(&room->temp);
+    kb_arena_free(&room->arena);
+    free(room);
+    return 0;
+}
+
+static const char *in_room(void **state, const char *name) {
+    struct room *room = *state;
+    return kb_arena_printf(&room->arena, "%s/%s", room->temp.path, name);
 }
 
 /* Three runs of one row. */
@@ -35,8 +55,7 @@ static void runs_become_one_row_with_the_median_of_their_medians(void **state) {
     struct kb_buf note = {0};
     struct kb_err err = {0};
     size_t n = 0;
-    char path[64];
-    temporary(path);
+    const char *path = in_room(state, "joined.json");
     three_runs(runs); /* 1010, 1020, 1000 */
     assert_true(kb_join_write(KB_JOIN_RUNS, runs, 3, path, &n, &note, &err));
     assert_int_equal(n, 1);
@@ -54,8 +73,7 @@ static void runs_become_one_row_with_the_median_of_their_medians(void **state) {
     assert_int_equal(cJSON_GetArraySize(kb_json_get(base.head.root, "parts")), 3);
     /* Joined once more, it has all six. */
     struct kb_loaded more[2] = {base, runs[0]};
-    char again[64];
-    temporary(again);
+    const char *again = in_room(state, "again.json");
     struct kb_loaded six;
     assert_true(kb_join_write(KB_JOIN_RUNS, more, 2, again, &n, &note, &err));
     assert_true(kb_loaded_read(again, &six, &err));
@@ -64,18 +82,14 @@ static void runs_become_one_row_with_the_median_of_their_medians(void **state) {
     kb_loaded_free(&six);
     kb_loaded_free(&base);
     free_all(runs, 3);
-    unlink(path);
-    unlink(again);
 }
 
-static void want_refused(enum kb_join how, const struct kb_loaded *reports, int n,
-                         enum kb_err_kind kind, const char *words) {
+static void want_refused(void **state, enum kb_join how, const struct kb_loaded *reports,
+                         int n, enum kb_err_kind kind, const char *words) {
     struct kb_buf note = {0};
     struct kb_err err = {0};
     size_t rows = 0;
-    char path[64];
-    temporary(path);
-    assert_int_equal(unlink(path), 0);
+    const char *path = in_room(state, "refused.json");
     assert_false(kb_join_write(how, reports, n, path, &rows, &note, &err));
     assert_int_equal(err.kind, kind);
     if (!strstr(err.msg, words))
@@ -91,17 +105,17 @@ static void runs_of_other_things_are_refused(void **state) {
     struct kb_loaded reports[2];
     make_report("NVIDIA H200", 1, &row, 1, &reports[0]);
     make_report("NVIDIA L40S", 1, &row, 1, &reports[1]);
-    want_refused(KB_JOIN_RUNS, reports, 2, KB_UNSUPPORTED,
+    want_refused(state, KB_JOIN_RUNS, reports, 2, KB_UNSUPPORTED,
                  "GPU NVIDIA H200 != NVIDIA L40S");
     kb_loaded_free(&reports[1]);
     other.code = "abd";
     make_report("NVIDIA H200", 1, &other, 1, &reports[1]);
-    want_refused(KB_JOIN_RUNS, reports, 2, KB_UNSUPPORTED, "other machine code");
+    want_refused(state, KB_JOIN_RUNS, reports, 2, KB_UNSUPPORTED, "other machine code");
     kb_loaded_free(&reports[1]);
     other = row;
     other.median = "null";
     make_report("NVIDIA H200", 1, &other, 1, &reports[1]);
-    want_refused(KB_JOIN_RUNS, reports, 2, KB_INPUT, "its graph time is null");
+    want_refused(state, KB_JOIN_RUNS, reports, 2, KB_INPUT, "its graph time is null");
     free_all(reports, 2);
 }
 
@@ -114,8 +128,7 @@ static void parts_are_joined_and_a_row_in_two_of_them_is_refused(void **state) {
     struct kb_buf note = {0};
     struct kb_err err = {0};
     size_t n = 0;
-    char path[64];
-    temporary(path);
+    const char *path = in_room(state, "joined.json");
     make_report("NVIDIA H200", 1, rows, 2, &parts[0]);
     make_report("NVIDIA H200", 1, rows + 2, 1, &parts[1]);
     make_report("NVIDIA H200", 1, rows + 1, 1, &parts[2]);
@@ -126,9 +139,8 @@ static void parts_are_joined_and_a_row_in_two_of_them_is_refused(void **state) {
     assert_int_equal(whole.n_runs, 1);
     assert_string_equal(whole.rows[2].case_id, "s/3/b");
     kb_loaded_free(&whole);
-    want_refused(KB_JOIN_PARTS, parts, 3, KB_INPUT, "s/2/b stands in made.json");
+    want_refused(state, KB_JOIN_PARTS, parts, 3, KB_INPUT, "s/2/b stands in made.json");
     free_all(parts, 3);
-    unlink(path);
 }
 
 static void the_worst_verdict_of_the_runs_is_the_row_s(void **state) {
@@ -143,8 +155,7 @@ static void the_worst_verdict_of_the_runs_is_the_row_s(void **state) {
     struct kb_buf note = {0};
     struct kb_err err = {0};
     size_t n = 0;
-    char path[64];
-    temporary(path);
+    const char *path = in_room(state, "joined.json");
     make_report("NVIDIA H200", 1, &right, 1, &runs[0]);
     make_report("NVIDIA H200", 1, &wrong, 1, &runs[1]);
     make_report("NVIDIA H200", 1, &right, 1, &runs[2]);
@@ -154,7 +165,6 @@ static void the_worst_verdict_of_the_runs_is_the_row_s(void **state) {
     assert_string_equal(base.rows[0].reason_text, "once");
     kb_loaded_free(&base);
     free_all(runs, 3);
-    unlink(path);
 }
 
 static void a_baseline_keeps_the_reason_of_every_update(void **state) {
@@ -162,8 +172,7 @@ static void a_baseline_keeps_the_reason_of_every_update(void **state) {
     const struct made_row row = {.case_id = "s/1/b", .ns = 1000};
     struct kb_loaded base, fresh;
     struct kb_err err = {0};
-    char path[64];
-    temporary(path);
+    const char *path = in_room(state, "joined.json");
     make_report("NVIDIA H200", 1, &row, 1, &base);
     make_report("NVIDIA H200", 1, &row, 1, &fresh);
     assert_true(kb_baseline_update(&base, &fresh, "new tiles", path, &err));
@@ -180,7 +189,6 @@ static void a_baseline_keeps_the_reason_of_every_update(void **state) {
                         "a \"driver\"");
     kb_loaded_free(&base);
     kb_loaded_free(&fresh);
-    unlink(path);
 }
 
 static void a_baseline_can_be_read_whatever_the_head_of_the_new_report_holds(void **state) {
@@ -194,8 +202,7 @@ static void a_baseline_can_be_read_whatever_the_head_of_the_new_report_holds(voi
     struct kb_loaded base, fresh;
     struct kb_err err = {0};
     struct kb_buf copy = {0};
-    char path[64];
-    temporary(path);
+    const char *path = in_room(state, "joined.json");
     make_report("NVIDIA H200", 1, &row, 1, &base);
     kb_buf_puts(&copy, text);
     assert_true(kb_loaded_of_text("fresh.jsonl", &copy, &fresh, &err));
@@ -210,17 +217,18 @@ static void a_baseline_can_be_read_whatever_the_head_of_the_new_report_holds(voi
                         "why");
     kb_loaded_free(&base);
     kb_loaded_free(&fresh);
-    unlink(path);
 }
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, enter_room, leave_room)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(runs_become_one_row_with_the_median_of_their_medians),
-        cmocka_unit_test(runs_of_other_things_are_refused),
-        cmocka_unit_test(parts_are_joined_and_a_row_in_two_of_them_is_refused),
-        cmocka_unit_test(the_worst_verdict_of_the_runs_is_the_row_s),
-        cmocka_unit_test(a_baseline_keeps_the_reason_of_every_update),
-        cmocka_unit_test(a_baseline_can_be_read_whatever_the_head_of_the_new_report_holds),
+        TEST(runs_become_one_row_with_the_median_of_their_medians),
+        TEST(runs_of_other_things_are_refused),
+        TEST(parts_are_joined_and_a_row_in_two_of_them_is_refused),
+        TEST(the_worst_verdict_of_the_runs_is_the_row_s),
+        TEST(a_baseline_keeps_the_reason_of_every_update),
+        TEST(a_baseline_can_be_read_whatever_the_head_of_the_new_report_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -105,8 +105,7 @@ static void a_folder_that_cannot_hold_the_temporary_journal_is_named(void **stat
     struct kb_journal *journal = NULL;
     struct kb_buf note = {0};
     struct kb_err err = {0};
-    char missing[128];
-    snprintf(missing, sizeof missing, "%s/missing", p->folder);
+    const char *missing = kb_arena_printf(&p->arena, "%s/missing", p->temp.path);
     const char *before = getenv("TMPDIR");
     char *kept = before ? strdup(before) : NULL;
     setenv("TMPDIR", missing, 1);

@@ -19,7 +19,8 @@
 struct place {
     struct kb_arena arena;
     struct kb_facts facts;
-    char folder[64], target[96], part[112];
+    struct kb_temp temp;
+    const char *target, *part;
 };
 
 static inline int make_place(void **state) {
@@ -27,12 +28,12 @@ static inline int make_place(void **state) {
     struct place *p = kb_arena_alloc(&arena, sizeof *p);
     p->arena = arena;
     sample_facts(&p->facts, &p->arena);
-    snprintf(p->folder, sizeof p->folder, "/tmp/kbench-test-XXXXXX");
-    if (!mkdtemp(p->folder))
-        return -1;
-    snprintf(p->target, sizeof p->target, "%s/r.json", p->folder);
-    snprintf(p->part, sizeof p->part, "%s.part", p->target);
+    struct kb_err err = {0};
     *state = p;
+    if (!kb_temp_make(&p->temp, &err))
+        return -1;
+    p->target = kb_arena_printf(&p->arena, "%s/r.json", p->temp.path);
+    p->part = kb_arena_printf(&p->arena, "%s.part", p->target);
     return 0;
 }
 
@@ -41,7 +42,8 @@ static inline int free_place(void **state) {
     struct kb_arena arena = p->arena;
     unlink(p->target);
     unlink(p->part);
-    int status = rmdir(p->folder); /* fails where a test left anything */
+    int status = rmdir(p->temp.path); /* fails where a test left anything */
+    kb_temp_free(&p->temp);
     kb_arena_free(&arena);
     return status;
 }

@@ -4,7 +4,6 @@
  * a folder with files beside it and runs the copy. */
 #include "sys.h"
 
-#include <ftw.h>
 #include <limits.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -136,7 +135,7 @@ static void a_kernels_folder_that_is_no_checkout_is_not_used(void **state) {
 
 /* ---- and what starts it ------------------------------------------------------------ */
 
-static char folder[] = "/tmp/kb_asset_test.XXXXXX";
+static struct kb_temp temp;
 
 static void run(const char *program, const char *arg) {
     struct kb_limits limits = {.wall_ms = 30000};
@@ -155,7 +154,7 @@ static void run(const char *program, const char *arg) {
 static void put(const char *name, const void *data, size_t size) {
     char path[PATH_MAX];
     struct kb_err err = {0};
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(path, sizeof path, "%s/%s", temp.path, name);
     assert_true(kb_file_replace(path, data, size, &err));
 }
 
@@ -164,32 +163,27 @@ static int copy_to_folder(void **state) {
     char path[PATH_MAX + 16];
     struct kb_buf self = {0};
     struct kb_err err = {0};
-    if (!mkdtemp(folder) || !kb_file_read(kb_exe_path(), 256 << 20, &self, &err))
+    if (!kb_temp_make(&temp, &err) || !kb_file_read(kb_exe_path(), 256 << 20, &self, &err))
         return 1;
-    snprintf(path, sizeof path, "%s/kernels", folder);
+    snprintf(path, sizeof path, "%s/kernels", temp.path);
     mkdir(path, 0700);
     put("test", self.data, self.len);
     put("kernels/new.cu", "disk new", 8);
-    snprintf(path, sizeof path, "%s/test", folder);
+    snprintf(path, sizeof path, "%s/test", temp.path);
     kb_buf_free(&self);
     return chmod(path, 0700);
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type,
-                        struct FTW *ftw) {
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
-
 static int remove_folder(void **state) {
     (void)state;
-    return nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    kb_temp_free(&temp);
+    return 0;
 }
 
 static void the_copy_finds_what_lies_beside_it(void **state) {
     (void)state;
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/test", folder);
+    snprintf(path, sizeof path, "%s/test", temp.path);
     run(path, "plain");
     put("kernels/kb.cuh", "disk kb.cuh", 11);
     run(path, "checkout");

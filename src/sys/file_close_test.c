@@ -4,6 +4,7 @@
 #include "sys.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -68,19 +69,19 @@ static void assert_keeps_old(const char *folder, const char *cause) {
 
 static void what_cannot_be_closed_or_synced_replaces_nothing(void **state) {
     (void)state;
-    char folder[] = "/tmp/kb_file_close_test.XXXXXX", path[64];
+    struct kb_temp temp;
+    char path[PATH_MAX];
     struct kb_err err = {0};
-    assert_non_null(mkdtemp(folder));
-    snprintf(path, sizeof path, "%s/report.json", folder);
+    assert_true(kb_temp_make(&temp, &err));
+    snprintf(path, sizeof path, "%s/report.json", temp.path);
     assert_true(kb_file_replace(path, "old", 3, &err));
     told.close_fails = true;
-    assert_keeps_old(folder, strerror(EDQUOT));
+    assert_keeps_old(temp.path, strerror(EDQUOT));
     told.fsync_fails = true;
-    assert_keeps_old(folder, strerror(EIO));
+    assert_keeps_old(temp.path, strerror(EIO));
     assert_true(kb_file_replace(path, "new", 3, &err));
     expect_text(path, "new");
-    unlink(path);
-    rmdir(folder);
+    kb_temp_free(&temp);
 }
 
 int main(void) {

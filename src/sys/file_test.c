@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -18,33 +17,27 @@
 #include <cmocka.h>
 
 struct fixture {
-    char folder[PATH_MAX];
+    struct kb_temp temp;
     struct kb_arena arena;
 };
 
 static int make_folder(void **state) {
     struct fixture *f = calloc(1, sizeof *f);
-    snprintf(f->folder, sizeof f->folder, "/tmp/kb_file_test.XXXXXX");
+    struct kb_err err = {0};
     *state = f;
-    return !mkdtemp(f->folder);
+    return !kb_temp_make(&f->temp, &err);
 }
 
 static const char *in(struct fixture *f, const char *name) {
-    return kb_arena_printf(&f->arena, "%s/%s", f->folder, name);
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type,
-                        struct FTW *ftw) {
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
+    return kb_arena_printf(&f->arena, "%s/%s", f->temp.path, name);
 }
 
 static int remove_folder(void **state) {
     struct fixture *f = *state;
-    int failed = nftw(f->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    kb_temp_free(&f->temp);
     kb_arena_free(&f->arena);
     free(f);
-    return failed;
+    return 0;
 }
 
 static void put(const char *path, const char *text) {
@@ -64,7 +57,7 @@ static void expect_text(const char *path, const char *text) {
 static size_t count_entries(struct fixture *f) {
     struct kb_strings names = {0};
     struct kb_err err = {0};
-    assert_true(kb_folder_list(f->folder, "", &f->arena, &names, &err));
+    assert_true(kb_folder_list(f->temp.path, "", &f->arena, &names, &err));
     return names.count;
 }
 
@@ -105,7 +98,7 @@ static void what_is_no_file_is_refused_at_once(void **state) {
     const char *fifo = in(f, "fifo");
     assert_int_equal(mkfifo(fifo, 0600), 0);
     refuses(fifo, 100, KB_INPUT, "not a regular file");
-    refuses(f->folder, 100, KB_INPUT, "is a folder");
+    refuses(f->temp.path, 100, KB_INPUT, "is a folder");
     refuses("/dev/zero", 100, KB_INPUT, "not a regular file");
     refuses(in(f, "absent"), 100, KB_INPUT, "No such file");
     put(in(f, "file"), "x");
@@ -235,7 +228,7 @@ static void a_fifo_without_a_reader_does_not_hold_us(void **state) {
 static void folders_and_unreachable_places_are_refused(void **state) {
     struct fixture *f = *state;
     struct kb_err err = {0};
-    assert_false(kb_file_replace(f->folder, "x", 1, &err));
+    assert_false(kb_file_replace(f->temp.path, "x", 1, &err));
     assert_non_null(strstr(err.msg, "is a folder"));
     assert_false(kb_file_replace(in(f, "no/such/place"), "x", 1, &err));
     assert_int_equal(err.kind, KB_IO);
@@ -274,7 +267,7 @@ static void a_bare_name_is_written_in_the_current_folder(void **state) {
     struct fixture *f = *state;
     char old[PATH_MAX];
     assert_non_null(getcwd(old, sizeof old));
-    assert_int_equal(chdir(f->folder), 0);
+    assert_int_equal(chdir(f->temp.path), 0);
     put("bare", "text");
     assert_int_equal(chdir(old), 0);
     expect_text(in(f, "bare"), "text");
@@ -319,7 +312,7 @@ static void a_listing_is_sorted_and_holds_only_files(void **state) {
         put(in(f, files[i]), "");
     assert_true(kb_folder_make(in(f, "d.json"), &err));
     assert_int_equal(mkfifo(in(f, "e.json"), 0600), 0);
-    assert_true(kb_folder_list(f->folder, ".json", &f->arena, &names, &err));
+    assert_true(kb_folder_list(f->temp.path, ".json", &f->arena, &names, &err));
     assert_int_equal(names.count, 2);
     assert_string_equal(names.items[0], "a.json");
     assert_string_equal(names.items[1], "b.json");
