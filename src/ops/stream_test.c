@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-enum { COPY, R2W1, R2W05 };
+enum { COPY, R2W1, R2W05, READ, WRITE };
 
 static struct kb_case case_of(const char *shape, enum kb_dtype dtype, int pattern) {
     struct kb_case c = {.op = kb_op_find("stream"), .dtype = dtype, .fill = KB_FILL_BITS};
@@ -125,12 +125,73 @@ static void any_split_gives_the_same(void **state) {
     assert_memory_equal(want, again, sizeof want);
 }
 
+static void read_joins_each_4096_bytes(void **state) {
+    (void)state;
+    static uint16_t in[5000];
+    double want[3], bound[3];
+    struct kb_problem p;
+    struct kb_case c = case_of("2x2500", KB_FP16, READ);
+    resolve(&c, &p);
+    assert_int_equal(p.tensors[1].rank, 1);
+    assert_int_equal(p.tensors[1].elements, 3);
+    assert_int_equal(p.bytes, 2 * 5003);
+    assert_true(p.names[1].value == 5000 && p.names[2].value == 3);
+    assert_int_equal(p.ceiling_elements, 5000);
+    c.op->fill(&p, 0, 1, 0, 5000, in);
+    c.op->reference(&p, (const void *const[]){in, NULL}, NULL, 1, 0, 3, want, bound);
+    for (int j = 0; j < 3; j++) {
+        uint16_t bits = 0;
+        for (int i = 2048 * j; i < 2048 * (j + 1) && i < 5000; i++)
+            bits ^= in[i];
+        assert_true(want[j] == bits && bound[j] == 0);
+    }
+    c = case_of("1025", KB_FP32, READ);
+    resolve(&c, &p);
+    assert_int_equal(p.tensors[1].elements, 2);
+    c = case_of("0x8", KB_FP32, READ);
+    resolve(&c, &p);
+    assert_int_equal(p.tensors[1].elements, 0);
+}
+
+/* Whatever its place, an element is told from its neighbours, and from those 2^16 and, of
+ * 32 bits, 2^32 on: no stretch is like another that memory may be mixed up with. */
+static void write_gives_each_element_a_number(void **state) {
+    (void)state;
+    static const int64_t at[] = {0, 1, 7, 65535, 65536, (1LL << 32) + 5, 5LL << 48 | 77};
+    const uint16_t seed = 0x7fc1;
+    const uint32_t wide = 0x7fc00001;
+    double want[2], bound[2];
+    struct kb_problem p;
+    struct kb_case c = case_of("3x40", KB_BF16, WRITE);
+    resolve(&c, &p);
+    assert_int_equal(p.tensors[0].elements, 1);
+    assert_int_equal(p.tensors[1].rank, 2);
+    assert_int_equal(p.tensors[1].elements, 120);
+    assert_int_equal(p.bytes, 2 * 121);
+    assert_true(p.names[1].value == 120 && p.names[2].value == 120);
+    assert_int_equal(p.ceiling_elements, 120);
+    for (size_t i = 0; i < KB_COUNT(at); i++) {
+        uint64_t n = (uint64_t)at[i];
+        uint16_t folded = (uint16_t)(n ^ n >> 16 ^ n >> 32 ^ n >> 48);
+        c.op->reference(&p, (const void *const[]){&seed, NULL}, NULL, 1, at[i], 2, want,
+                        bound);
+        assert_true(want[0] == (seed ^ folded) && want[1] != want[0] && bound[1] == 0);
+    }
+    c = case_of("3x40", KB_FP32, WRITE);
+    resolve(&c, &p);
+    for (size_t i = 0; i < KB_COUNT(at); i++) {
+        c.op->reference(&p, (const void *const[]){&wide, NULL}, NULL, 1, at[i], 1, want,
+                        bound);
+        assert_true(want[0] == (wide ^ (uint32_t)at[i] ^ (uint32_t)(at[i] >> 32)));
+    }
+}
+
 static void macros_are_the_dtype_and_the_pattern(void **state) {
     (void)state;
-    static const char *const expected[] = {"KB_T", "float", "KB_PATTERN", "2"};
+    static const char *const expected[] = {"KB_T", "float", "KB_PATTERN", "4"};
     struct kb_arena arena = {0};
     struct kb_strings macros = {0};
-    struct kb_case c = case_of("8", KB_FP32, R2W05);
+    struct kb_case c = case_of("8", KB_FP32, WRITE);
     c.op->macros(&c, &arena, &macros);
     assert_int_equal(macros.count, KB_COUNT(expected));
     for (size_t i = 0; i < macros.count; i++)
@@ -145,6 +206,8 @@ int main(void) {
         cmocka_unit_test(no_rows_are_fine_and_a_last_axis_that_does_not_divide_is_not),
         cmocka_unit_test(outputs_are_the_exclusive_or_of_flat_parts),
         cmocka_unit_test(any_split_gives_the_same),
+        cmocka_unit_test(read_joins_each_4096_bytes),
+        cmocka_unit_test(write_gives_each_element_a_number),
         cmocka_unit_test(macros_are_the_dtype_and_the_pattern),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

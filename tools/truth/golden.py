@@ -25,7 +25,9 @@ silu/3x32/bf16/clamp=7  silu/6x16/bf16/filter=ids/step=2  silu/8x16/fp16/filter=
 silu/3x32/bf16/inplace=yes  silu/2x32/bf16/in_pitch=40/out_pitch=24  gelu/3x32/bf16  gelu/3x32/fp16/round=act  gelu/3x32/fp32
 gelu_tanh/3x32/bf16  gelu_tanh/3x32/fp16/layout=up_gate  gelu_tanh/3x32/fp32  gelu_tanh/3x32/bf16/round=act"""
 MMA = "mma/1x3/bf16  mma/1x3/fp16  mma/1x1/e4m3"
-STREAM = "stream/32/bf16/pattern=copy  stream/32/fp32  stream/32/fp16/pattern=r2w05"
+STREAM = """
+stream/32/bf16/pattern=copy  stream/32/fp32  stream/32/fp16/pattern=r2w05  stream/2050/bf16/pattern=read
+stream/12/fp32/pattern=write"""
 QKNORM = """
 qknorm_rope/2x1x1x64/bf16  qknorm_rope/2x1x1x64/bf16/style=interleaved
 qknorm_rope/2x1x1x64/fp16/rotary_dim=32  qknorm_rope/1x2x1x128/bf16/rotary_dim=32/style=interleaved
@@ -104,7 +106,8 @@ def activation(k):
 def stream(k):
     kind = SAFETENSORS[k.case.dtype]
     size = np.dtype(RAW[kind]).itemsize
-    bits = [k.draw.getrandbits(8 * size) for _ in range(k.case.shape[0])]
+    elements = 1 if k.case["pattern"] == "write" else k.case.shape[0]
+    bits = [k.draw.getrandbits(8 * size) for _ in range(elements)]
     raw = np.array(bits, {2: np.uint16, 4: np.uint32}[size]).view(RAW[kind])
     k.tensors["input"] = Tensor(kind, raw)
 
