@@ -75,7 +75,8 @@ void kb_wrap_at(const char *text, const char *separator, int width, struct kb_bu
 /* What kbench selftest found of a device: tables, and an object of JSON. */
 void kb_selftest_print(const struct kb_selftest *selftest, struct kb_buf *out);
 cJSON *kb_selftest_item(const struct kb_selftest *selftest);
-/* "stream 4284 GB/s, mma bf16 790 TFLOP/s (selftest of 2026-11-26)" */
+/* "stream 4284 GB/s, read 4510, write 4560, mma bf16 790 TFLOP/s (selftest of
+ * 2026-11-26)" */
 void kb_ceilings_words(const struct kb_ceilings *ceilings, struct kb_buf *out);
 
 /* ---- at the terminal ------------------------------------------------------------------

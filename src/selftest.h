@@ -25,15 +25,15 @@ void kb_twins_of(const struct kb_speed *speeds, const double *smallest, int n,
 /* ---- what a device gives at most ------------------------------------------------------
  */
 
-enum { KB_ST_PATTERNS = 3, KB_ST_SIZES = 6, KB_ST_DTYPES = 3, KB_ST_KERNELS = 4 };
+enum { KB_ST_PATTERNS = 5, KB_ST_SIZES = 6, KB_ST_DTYPES = 3, KB_ST_KERNELS = 4 };
 extern const char *const kb_selftest_patterns[KB_ST_PATTERNS]; /* of op stream */
 extern const int kb_selftest_mib[KB_ST_SIZES];                 /* read and written */
 extern const char *const kb_selftest_dtypes[KB_ST_DTYPES];     /* of op mma */
 
 /* Of an earlier run, in the JIT cache by GPU, driver and whether the clocks are locked. */
 struct kb_ceilings {
-    char date[16];                        /* "2026-11-26", UTC */
-    double stream_gb_per_s;               /* copy, the largest size measured */
+    char date[16];                   /* "2026-11-26", UTC */
+    double gb_per_s[KB_ST_PATTERNS]; /* the largest size measured; of copy always known */
     double mma_tflop_per_s[KB_ST_DTYPES]; /* NAN: not known */
 };
 /* False, and a line in `note`, where it cannot be kept. */

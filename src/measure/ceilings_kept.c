@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum { DIGITS = 6 };
-static const char schema[] = "kbench-ceilings/1";
+static const char schema[] = "kbench-ceilings/2";
 
 static bool key_of(const struct kb_device_info *device, struct kb_hash *key) {
     if (!*device->uuid || !*device->driver)
@@ -29,10 +29,12 @@ bool kb_ceilings_keep(const struct kb_device_info *device, const struct kb_ceili
         kb_buf_puts(note, "neither GPU nor driver has a name");
         return false;
     }
-    cJSON *object = kb_json_object(), *mma = kb_json_object();
+    cJSON *object = kb_json_object(), *stream = kb_json_object(), *mma = kb_json_object();
     kb_json_add_text(object, "schema", schema);
     kb_json_add_text(object, "date", c->date);
-    kb_json_add_f64(object, "stream_gb_per_s", c->stream_gb_per_s, DIGITS);
+    for (int p = 0; p < KB_ST_PATTERNS; p++)
+        kb_json_add_f64(stream, kb_selftest_patterns[p], c->gb_per_s[p], DIGITS);
+    kb_json_add(object, "stream_gb_per_s", stream);
     for (int d = 0; d < KB_ST_DTYPES; d++)
         kb_json_add_f64(mma, kb_selftest_dtypes[d], c->mma_tflop_per_s[d], DIGITS);
     kb_json_add(object, "mma_tflop_per_s", mma);
@@ -66,12 +68,15 @@ static bool read(const struct kb_buf *text, struct kb_ceilings *out) {
         return false;
     const char *date = cJSON_GetStringValue(kb_json_get(doc.root, "date"));
     const char *is = cJSON_GetStringValue(kb_json_get(doc.root, "schema"));
+    const cJSON *stream = kb_json_get(doc.root, "stream_gb_per_s");
     const cJSON *mma = kb_json_get(doc.root, "mma_tflop_per_s");
-    *out = (struct kb_ceilings){.stream_gb_per_s = rate_of(doc.root, "stream_gb_per_s")};
+    *out = (struct kb_ceilings){0};
+    for (int p = 0; p < KB_ST_PATTERNS; p++)
+        out->gb_per_s[p] = rate_of(stream, kb_selftest_patterns[p]);
     for (int d = 0; d < KB_ST_DTYPES; d++)
         out->mma_tflop_per_s[d] = rate_of(mma, kb_selftest_dtypes[d]);
-    bool ok = is && kb_streq(is, schema) && date && is_date(date) &&
-              isfinite(out->stream_gb_per_s);
+    bool ok =
+        is && kb_streq(is, schema) && date && is_date(date) && isfinite(out->gb_per_s[0]);
     kb_text_copy(out->date, sizeof out->date, ok ? date : "");
     kb_json_free(&doc);
     return ok;

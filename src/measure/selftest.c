@@ -8,11 +8,13 @@
 
 enum { ROUND_TO = 1024, MMA_STEPS = 1024, MOST_PAIRS = 40 };
 
-const char *const kb_selftest_patterns[KB_ST_PATTERNS] = {"copy", "r2w1", "r2w05"};
+const char *const kb_selftest_patterns[KB_ST_PATTERNS] = {"copy", "r2w1", "r2w05", "read",
+                                                          "write"};
 const int kb_selftest_mib[KB_ST_SIZES] = {8, 16, 32, 64, 128, 256};
 const char *const kb_selftest_dtypes[KB_ST_DTYPES] = {"bf16", "fp16", "e4m3"};
-/* Bytes that a pattern moves for each element of its input, which is a bf16. */
-static const double bytes_per_element[KB_ST_PATTERNS] = {4, 3, 2.5};
+/* Bytes that a pattern moves for each element of its shape, which is a bf16; of those that
+ * are read alone, each 4096 bytes come to one. */
+static const double bytes_per_element[KB_ST_PATTERNS] = {4, 3, 2.5, 2 + 2 / 2048.0, 2};
 /* Of a kernel as short as kernels are (83x1024 of an activation) and longer ones. Filling
  * and checking 600 MB takes longer than to time it. */
 static const struct {
@@ -256,8 +258,10 @@ bool kb_selftest_ceilings(const struct kb_selftest *t, struct kb_ceilings *out) 
     time_t now = time(NULL);
     struct tm utc;
 
-    *out = (struct kb_ceilings){.stream_gb_per_s = rate_of(t, 0)};
+    *out = (struct kb_ceilings){0};
+    for (int p = 0; p < KB_ST_PATTERNS; p++)
+        out->gb_per_s[p] = rate_of(t, p);
     memcpy(out->mma_tflop_per_s, t->tflop_per_s, sizeof out->mma_tflop_per_s);
-    return t->status == 0 && isfinite(out->stream_gb_per_s) && gmtime_r(&now, &utc) &&
+    return t->status == 0 && isfinite(out->gb_per_s[0]) && gmtime_r(&now, &utc) &&
            strftime(out->date, sizeof out->date, "%Y-%m-%d", &utc) > 0;
 }

@@ -209,7 +209,8 @@ static void what_does_not_fit_is_left_out_and_the_rest_goes_by_what_does(void **
     assert_int_equal(t.kernels[3].twins.pairs, 0); /* 150 us of it are too much */
     assert_true(isnan(t.kernels[3].median_ns));
     assert_true(kb_selftest_ceilings(&t, &c));
-    assert_near(c.stream_gb_per_s, t.gb_per_s[0][1], 1e-9);
+    for (int p = 0; p < KB_ST_PATTERNS; p++)
+        assert_near(c.gb_per_s[p], t.gb_per_s[p][1], 1e-9);
     kb_arena_free(&arena);
 }
 
@@ -257,7 +258,8 @@ static void a_lost_device_ends_it(void **state) {
 /* ---- what is kept ---------------------------------------------------------------------
  */
 
-static const struct kb_ceilings ceilings = {"2026-11-26", 4284.25, {790.5, 781, NAN}};
+static const struct kb_ceilings ceilings = {
+    "2026-11-26", {4284.25, 4360, 4420, 4510.5, NAN}, {790.5, 781, NAN}};
 
 static int in_a_folder(void **state) {
     static struct kb_temp temp;
@@ -283,7 +285,9 @@ static void ceilings_come_back_for_the_same_gpu_driver_and_clocks_alone(void **s
     assert_int_equal(note.len, 0);
     assert_true(kb_ceilings_find(&info, &c));
     assert_string_equal(c.date, "2026-11-26");
-    assert_near(c.stream_gb_per_s, 4284.25, 0);
+    assert_near(c.gb_per_s[0], 4284.25, 0);
+    assert_near(c.gb_per_s[3], 4510.5, 0);
+    assert_true(isnan(c.gb_per_s[4]));
     assert_near(c.mma_tflop_per_s[0], 790.5, 0);
     assert_true(isnan(c.mma_tflop_per_s[2]));
     kb_text_copy(other[0].uuid, sizeof other[0].uuid, "GPU-2");
@@ -300,11 +304,11 @@ static void later_ones_take_the_place_of_earlier_ones(void **state) {
     struct kb_ceilings later = ceilings, c;
     struct kb_buf note = {0};
     (void)state;
-    later.stream_gb_per_s = 4000;
+    later.gb_per_s[0] = 4000;
     assert_true(kb_ceilings_keep(&info, &ceilings, &note));
     assert_true(kb_ceilings_keep(&info, &later, &note));
     assert_true(kb_ceilings_find(&info, &c));
-    assert_near(c.stream_gb_per_s, 4000, 0);
+    assert_near(c.gb_per_s[0], 4000, 0);
     kb_buf_free(&note);
 }
 

@@ -120,7 +120,13 @@ void kb_selftest_print(const struct kb_selftest *t, struct kb_buf *out) {
 }
 
 void kb_ceilings_words(const struct kb_ceilings *c, struct kb_buf *out) {
-    kb_buf_printf(out, "stream %s GB/s", kb_cell_rate(c->stream_gb_per_s).text);
+    kb_buf_printf(out, "stream %s GB/s", kb_cell_rate(c->gb_per_s[0]).text);
+    for (int p = 1; p < KB_ST_PATTERNS; p++) {
+        const char *word = kb_selftest_patterns[p];
+        bool alone = kb_streq(word, "read") || kb_streq(word, "write");
+        if (alone && isfinite(c->gb_per_s[p]))
+            kb_buf_printf(out, ", %s %s", word, kb_cell_rate(c->gb_per_s[p]).text);
+    }
     if (isfinite(c->mma_tflop_per_s[0]))
         kb_buf_printf(out, ", mma %s %s TFLOP/s", kb_selftest_dtypes[0],
                       kb_cell_rate(c->mma_tflop_per_s[0]).text);

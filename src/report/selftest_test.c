@@ -106,14 +106,15 @@ static void what_is_not_known_is_null(void **state) {
 }
 
 static void ceilings_are_a_line_with_their_date(void **state) {
-    struct kb_ceilings c = {"2026-11-26", 4284.2, {790.25, 781, NAN}};
+    struct kb_ceilings c = {
+        "2026-11-26", {4284.2, 4360, 4420, 4510, 4560}, {790.25, 781, NAN}};
     struct kb_buf out = {0};
     (void)state;
     kb_ceilings_words(&c, &out);
-    assert_string_equal(out.data, "stream 4284 GB/s, mma bf16 790 TFLOP/s (selftest of "
-                                  "2026-11-26)");
+    assert_string_equal(out.data, "stream 4284 GB/s, read 4510, write 4560, mma bf16 790 "
+                                  "TFLOP/s (selftest of 2026-11-26)");
     kb_buf_clear(&out);
-    c.mma_tflop_per_s[0] = NAN;
+    c.mma_tflop_per_s[0] = c.gb_per_s[3] = c.gb_per_s[4] = NAN;
     kb_ceilings_words(&c, &out);
     assert_string_equal(out.data, "stream 4284 GB/s (selftest of 2026-11-26)");
     kb_buf_free(&out);

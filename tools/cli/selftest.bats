@@ -45,7 +45,7 @@ on_stub() {
     status_is 1
     jq -e '.schema == "kbench-selftest/1" and (.devices | length) == 1 and
         (.devices[0] | .device == "0" and .clocks_locked == false and
-            (.stream | length) == 18 and
+            (.stream | length) == 30 and
             (.stream[] | select(.mib == 256 and .pattern == "copy") | .gb_per_s == null) and
             (.floors.graph.empty_kernel_ns | . > 499 and . < 503) and
             (.floors.pdl.empty_kernel_ns | . > 399 and . < 403) and
