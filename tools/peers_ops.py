@@ -1,9 +1,8 @@
 """peers_ops.py - the ops as PyTorch users write them, their inputs, and what fp64 says of them.
 
 Each op is a class: which parameters its peers know (others are left out), inputs of a case, the
-chain of torch calls that a framework runs (also compiled), calls of libraries where they are
-installed, and a check of what came out. Inputs are drawn anew: they are not kbench's."""
-import importlib
+chain of torch calls that a framework runs (also compiled), and a check of what came out. Inputs
+are drawn anew: they are not kbench's."""
 import math
 
 import torch
@@ -11,13 +10,7 @@ import torch.nn.functional as F
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32,
           "e4m3": torch.float8_e4m3fn}
-
-
-def optional(name):
-    try:
-        return importlib.import_module(name)
-    except Exception:  # a library that is there and broken is as good as none
-        return None
+LSE = {"bf16": (1e-3, 1e-3), "fp16": (1e-3, 1e-3), "e4m3": (1e-2, 1e-2)}
 
 
 def randn(gen, shape, dtype):
@@ -58,7 +51,7 @@ class Op:
         raise NotImplementedError
 
     def others(self, case):
-        """Peers by name beside eager and compile."""
+        """Of PyTorch beside eager and compile: by name what gives the function."""
         return {}
 
     def changes(self):
@@ -86,37 +79,21 @@ class Activation(Op):
             return (act(gate) * up,)
         return run
 
-    def others(self, case):
-        found = {}
-        word = {"silu": "silu", "gelu": "gelu", "gelu_tanh": "gelu_tanh"}[self.name]
-        flashinfer, sgl = optional("flashinfer"), optional("sgl_kernel")
-        for library, module in (("flashinfer", flashinfer), ("sgl_kernel", sgl)):
-            call = getattr(module, f"{word}_and_mul", None) if module else None
-            if call:
-                found[library] = lambda input, call=call: (call(input),)
-        if optional("vllm._C") and hasattr(torch.ops._C, f"{word}_and_mul"):
-            call = getattr(torch.ops._C, f"{word}_and_mul")
-
-            def vllm(input):
-                out = input.new_empty((*input.shape[:-1], input.shape[-1] // 2))
-                call(out, input)
-                return (out,)
-            found["vllm"] = vllm
-        return found
-
     def check(self, case, inputs, outputs):
         gate, up = inputs["input"].double().chunk(2, dim=-1)
         return {"out": verdict(outputs[0], self.act(gate) * up, case["atol"], case["rtol"])}
 
 
 class SiluMulQuant(Op):
-    allowed = {"round": ("both", "product"), "ue8m0": ("yes",)}
+    allowed = {"round": ("both", "product"), "ue8m0": ("yes",),
+               "scale_layout": ("col", "col_tma", "packed")}
 
     def inputs(self, case, gen):
         return {"input": randn(gen, case["shape"], DTYPES[case["dtype"]])}
 
     def chain(self, case):
         group, eps, powers = case["set"]["group"], case["set"]["eps"], case["set"]["ue8m0"] == "yes"
+        layout = case["set"]["scale_layout"]
 
         def run(input):
             gate, up = input.chunk(2, dim=-1)
@@ -126,8 +103,29 @@ class SiluMulQuant(Op):
             if powers:
                 scale = torch.exp2(torch.ceil(torch.log2(scale)))
             q = (parts / scale.unsqueeze(-1)).clamp(-448, 448).to(torch.float8_e4m3fn)
-            return q.view(y.shape), scale
+            return q.view(y.shape), self.laid(scale, layout)
         return run
+
+    @staticmethod
+    def laid(scale, layout):
+        """[rows, groups] of scales as the layout stores them; rows and groups may be more."""
+        if layout == "row":
+            return scale
+        if layout == "packed":
+            power = (torch.log2(scale) + 127).to(torch.uint8)
+            scale = F.pad(power, (0, -scale.shape[1] % 4)).view(torch.int32)
+        if layout != "col":
+            scale = F.pad(scale, (0, 0, 0, -scale.shape[0] % 4))
+        return scale.t().contiguous().t()
+
+    @staticmethod
+    def unlaid(stored, rows, groups):
+        """The scales of what is stored in any layout."""
+        stored = stored[:rows]
+        if stored.dtype == torch.int32:
+            power = stored.contiguous().view(torch.uint8)[:, :groups].double() - 127
+            return torch.exp2(power)
+        return stored.double()
 
     def check(self, case, inputs, outputs):
         gate, up = inputs["input"].double().chunk(2, dim=-1)
@@ -137,7 +135,7 @@ class SiluMulQuant(Op):
         powers = case["set"]["ue8m0"] == "yes"
         if powers:
             scale = torch.exp2(torch.ceil(torch.log2(scale)))
-        s = outputs[1].double()
+        s = self.unlaid(outputs[1], *scale.shape)
         # Half a step of e4m3 is a sixteenth; 16-bit roundings on the way come on top.
         got = outputs[0].double().view(parts.shape) * s.unsqueeze(-1)
         off = (got - parts).abs() / (parts.abs() * (1 / 16 + 0.02) + s.unsqueeze(-1) * 2.0**-9)
@@ -227,12 +225,10 @@ class QkNormRope(Op):
 
 
 class MlaPrefill(Op):
-    allowed = {"causal": ("no",)}
+    allowed = {"causal": ("no",), "lse": ("e",)}
     CHECKED = 4  # heads: fp64 scores of all would not fit
 
     def refuses(self, case):
-        if case["dtype"] == "e4m3":
-            return "e4m3: PyTorch's attention has none"
         if case["set"]["causal"] == "yes" and case["shape"][0] != case["shape"][1]:
             return "causal from the end with fewer queries than keys: PyTorch's counts from the start"
         return super().refuses(case)
@@ -245,17 +241,24 @@ class MlaPrefill(Op):
                 "value": randn(gen, (kv_len, heads, 128), dtype)}
 
     def attend(self, case, backend=None):
-        causal = case["set"]["causal"] == "yes"
+        """PyTorch's own choice, or one backend; lse it gives by cuDNN alone, below its interface."""
+        causal, lse = case["set"]["causal"] == "yes", case["set"]["lse"] == "e"
         from torch.nn.attention import sdpa_kernel
 
         def run(query, key, value):
             args = [t.transpose(0, 1).unsqueeze(0) for t in (query, key, value)]
+            if query.dtype == torch.float8_e4m3fn:  # PyTorch's attention has none
+                args = [t.to(torch.bfloat16) for t in args]
+            if lse:
+                found = torch.ops.aten._scaled_dot_product_cudnn_attention(*args, None, True, 0.0, causal)
+                return found[0].squeeze(0).transpose(0, 1), found[1]
             if backend is None:
                 out = F.scaled_dot_product_attention(*args, is_causal=causal)
             else:
                 with sdpa_kernel(backend):
                     out = F.scaled_dot_product_attention(*args, is_causal=causal)
             return (out.squeeze(0).transpose(0, 1),)
+        run.finish = lambda out, *rest: (out, *(t.reshape(out.shape[1], out.shape[0]).t() for t in rest))
         return run
 
     def chain(self, case):
@@ -263,19 +266,25 @@ class MlaPrefill(Op):
 
     def others(self, case):
         from torch.nn.attention import SDPBackend
+        if case["set"]["lse"] == "e":
+            return {}
         names = {"sdpa-cudnn": "CUDNN_ATTENTION", "sdpa-flash": "FLASH_ATTENTION"}
-        return {name: self.attend(case, getattr(SDPBackend, backend))
+        return {name: lambda backend=backend: self.attend(case, getattr(SDPBackend, backend))
                 for name, backend in names.items() if hasattr(SDPBackend, backend)}
 
     def check(self, case, inputs, outputs):
         heads = case["shape"][2]
         some = sorted({0, heads // 3, 2 * heads // 3, heads - 1})[: self.CHECKED]
-        q, k, v = (inputs[name][:, some].double().transpose(0, 1) for name in ("query", "key", "value"))
+        q, k, v = (inputs[name].float()[:, some].double().transpose(0, 1) for name in ("query", "key", "value"))
         scores = q @ k.transpose(1, 2) / math.sqrt(192)
         if case["set"]["causal"] == "yes":
             scores.masked_fill_(torch.ones_like(scores[0], dtype=torch.bool).triu(1), -math.inf)
+        lse = scores.logsumexp(-1).t()
         want = (torch.softmax(scores, -1) @ v).transpose(0, 1)
-        return {"out": verdict(outputs[0][:, some], want, case["atol"], case["rtol"])}
+        found = {"out": verdict(outputs[0][:, some], want, case["atol"], case["rtol"])}
+        if case["set"]["lse"] == "e":
+            found["lse"] = verdict(outputs[1][:, some], lse, *LSE[case["dtype"]])
+        return found
 
 
 class MergeState(Op):

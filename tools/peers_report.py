@@ -74,7 +74,7 @@ def words(text):
 
 def row(case, peer, seed, result):
     """`case`: of kbench list cases --format jsonl; `peer`: kernel (who made it) and variant;
-    `result`: verdict, reason with its kind, and of a timing time and spent_ms."""
+    `result`: verdict, reason with its kind, and of a timing method, time and spent_ms."""
     parts = [part.split("=", 1) for part in case["case"].split("/")[3:]]
     settings = {key: words(value) for key, value in parts if key != "fill"}
     out = {
@@ -99,27 +99,37 @@ def row(case, peer, seed, result):
         "bytes": case.get("bytes", 0),
         "flops": case.get("flops", 0),
         "spent_ms": {"total": 0, "build": 0, "check": 0, "time": 0, **result.get("spent_ms", {})},
-        "repeat": f"tools/peers.py --case {case['case']} --peer {peer['name']} --seed {seed}",
+        "repeat": f"tools/peers.py --case {case['case']} --peer {peer['variant']} --seed {seed}",
     }
     if result.get("reason"):
         out["reason_kind"] = result["reason_kind"]
     if result.get("time"):
-        out["times"] = {"graph": time_item(result["time"], case.get("bytes", 0))}
+        out["times"] = {result["method"]: time_item(result["time"], case.get("bytes", 0))}
     return out
 
 
+def fastest(rows, method):
+    timed = [item for item in rows if method in item.get("times", {})]
+    return min(timed, key=lambda item: item["times"][method]["median_ns"], default=None)
+
+
 def best_of(rows):
-    """Of each case the row that is fastest, else its first: what kbench diff pairs by the case."""
+    """Of each case one row, which kbench diff pairs by the case: the fastest by graph and, where
+    one of them launches ahead, the fastest by pdl beside it; else the case's first."""
     found = {}
     for item in rows:
-        now = found.get(item["case"])
-        if now is None or key(item) < key(now):
-            found[item["case"]] = item
-    return list(found.values())
+        found.setdefault(item["case"], []).append(item)
+    return [best_row(items) for items in found.values()]
 
 
-def key(item):
-    return item["times"]["graph"]["median_ns"] if "times" in item else math.inf
+def best_row(items):
+    by = {method: fastest(items, method) for method in ("graph", "pdl")}
+    timed = [row for row in by.values() if row]
+    if len(timed) < 2:
+        return (timed or items)[0]
+    both = lambda key: ", ".join(f"{row[key]} ({method})" for method, row in by.items())
+    return {**timed[0], "kernel": both("kernel"), "variant": both("variant"),
+            "times": {**timed[0]["times"], **timed[1]["times"]}}
 
 
 def fact(path, key, separator):

@@ -35,7 +35,8 @@ def activation(kind):
 
 
 @triton.jit
-def _quant(x, q, s, hidden, groups, eps, POWERS: tl.constexpr, GROUP: tl.constexpr, GROUPS: tl.constexpr):
+def _quant(x, q, s, hidden, groups, eps, s_row, s_group, POWERS: tl.constexpr,
+           GROUP: tl.constexpr, GROUPS: tl.constexpr):
     row = tl.program_id(0).to(tl.int64)
     group = tl.program_id(1) * GROUPS + tl.arange(0, GROUPS)
     col = group[:, None] * GROUP + tl.arange(0, GROUP)[None, :]
@@ -48,18 +49,21 @@ def _quant(x, q, s, hidden, groups, eps, POWERS: tl.constexpr, GROUP: tl.constex
         scale = tl.exp2(tl.ceil(tl.log2(scale)))
     code = tl.clamp(y / scale[:, None], -448.0, 448.0).to(tl.float8e4nv)
     tl.store(q + row * hidden + col, code, mask=inside)
-    tl.store(s + row * groups + group, scale, mask=group < groups)
+    tl.store(s + row * s_row + group.to(tl.int64) * s_group, scale, mask=group < groups)
 
 
-def silu_mul_quant(group, eps, powers):
+def silu_mul_quant(group, eps, powers, rows_apart):
     def run(input):
         tokens, hidden = input.shape[0], input.shape[1] // 2
         groups = hidden // group
         q = torch.empty((tokens, hidden), dtype=torch.float8_e4m3fn, device=input.device)
-        s = torch.empty((tokens, groups), dtype=torch.float32, device=input.device)
+        if rows_apart:
+            s = torch.empty((tokens, groups), dtype=torch.float32, device=input.device)
+        else:
+            s = torch.empty((groups, -(-tokens // 4) * 4), dtype=torch.float32, device=input.device).t()
         at_once = min(8, triton.next_power_of_2(groups))
-        _quant[(tokens, triton.cdiv(groups, at_once))](input, q, s, hidden, groups, eps, POWERS=powers,
-                                                        GROUP=group, GROUPS=at_once,
+        _quant[(tokens, triton.cdiv(groups, at_once))](input, q, s, hidden, groups, eps, s.stride(0), s.stride(1),
+                                                        POWERS=powers, GROUP=group, GROUPS=at_once,
                                                         num_warps=max(1, min(4, at_once * group // 256)))
         return q, s
     return run
@@ -111,8 +115,9 @@ def kernel_of(case):
     settings = case["set"]
     if case["op"] in acts:
         return activation(acts[case["op"]])
-    if case["op"] == "silu_mul_quant":
-        return silu_mul_quant(settings["group"], settings["eps"], settings["ue8m0"] == "yes")
+    if case["op"] == "silu_mul_quant" and settings["scale_layout"] != "packed":
+        return silu_mul_quant(settings["group"], settings["eps"], settings["ue8m0"] == "yes",
+                              settings["scale_layout"] == "row")
     if case["op"] == "moe_routing":
         return routing(settings["topk"])
     return None

@@ -37,19 +37,63 @@ fake() {
     says '*unknown op "sillu", did you mean "silu"?'
 }
 
+@test "what peers.py itself is told wrongly is one line" {
+    fake --op silu --shape 7x16 --sets many
+    status_is 4
+    [ "$stderr" = "peers.py: argument --sets: invalid int value: 'many'" ] || { seen; return 1; }
+    run --separate-stderr python3 "$top/tools/peers.py" --help
+    status_is 0
+    has_line "  --timeout TIMEOUT *"
+}
+
 @test "the report is one of kbench's, whatever became of the rows" {
     fake --op silu,gelu --shape 7x16,64x2048 --fill normal,nan -o all.json --best best.json
     status_is 1
+    last_says 'peers.py: 4 of 20 rows FAIL: silu/7x16/bf16 wrong: out: 3 of 56'
     has_line "left out  silu/7x16/bf16/fill=nan: fill=nan: not here"
-    has_line "PASS  silu/7x16/bf16 *  triton * 10.0?? us"
+    has_line "PASS  silu/7x16/bf16 *  triton * graph * 10.0?? us"
+    has_line "PASS  silu/7x16/bf16 *  ahead * pdl * 7.0?? us"
     has_line "SKIP  silu/7x16/bf16 *  none * RuntimeError: no kernel for this"
     for file in all.json best.json; do
         python3 "$top/tools/cli/check_report.py" "$top/reports/kbench-report-1.schema.json" $file
     done
-    [ "$(jq -c .count all.json)" = '{"pass":8,"fail":4,"mistrusted":0,"skip":4,"error":0}' ] || { jq -c .count all.json; return 1; }
-    [ "$(jq -c '[.rows[] | .variant] | unique' best.json)" = '["triton"]' ]
+    [ "$(jq -c .count all.json)" = '{"pass":12,"fail":4,"mistrusted":0,"skip":4,"error":0}' ] || { jq -c .count all.json; return 1; }
     [ "$(jq -r '.rows[0].repeat' all.json)" = "tools/peers.py --case silu/7x16/bf16 --peer eager --seed 1" ]
     left_are all.json best.json
+}
+
+@test "who is not here is said once, with the reason" {
+    fake --op silu,gelu --shape 7x16,64x2048 --peer eager
+    status_is 0
+    [ "$(grep -c 'not here' <<<"$output")" -eq 2 ] || { seen; return 1; }
+    has_line "not here  flashinfer: not installed"
+    has_line "not here  vllm: ImportError: no libcuda.so.1"
+}
+
+@test "the best of a case is one row: the fastest by graph, and the fastest that launches ahead" {
+    fake --op silu --shape 7x16,64x2048 --best best.json --peer eager,triton,ahead
+    status_is 0
+    [ "$(jq -c '[.rows[] | [.variant, .kernel, (.times | map_values(.median_ns / 1e3 | round))]] | unique' best.json)" = \
+        '[["triton (graph), ahead (pdl)","triton 3 (graph), sglang 1 (pdl)",{"graph":10,"pdl":7}]]' ] ||
+        { jq -c .rows best.json; return 1; }
+    fake --op silu --shape 7x16 --best best.json --peer ahead
+    [ "$(jq -c '[.rows[] | [.variant, (.times | keys)]]' best.json)" = '[["ahead",["pdl"]]]' ]
+    fake --op silu --shape 7x16 --best best.json --peer wrong,none
+    [ "$(jq -c '[.rows[] | [.variant, .verdict]]' best.json)" = '[["wrong","FAIL"]]' ]
+}
+
+@test "a peer that crashes, hangs or loses the GPU costs its rows and no others" {
+    FAKE=crash,hang,lose fake --op silu --shape 7x16,64x2048 --timeout 1 -o r.json --peer crash,hang,lose,triton
+    status_is 6
+    last_says "peers.py: 4 of 8 rows ERROR: silu/7x16/bf16 crash: the peer's process: signal 11"
+    python3 "$top/tools/cli/check_report.py" "$top/reports/kbench-report-1.schema.json" r.json
+    [ "$(jq -c '[.rows[] | [.variant, .verdict, .reason_kind]] | unique' r.json)" = \
+        '[["crash","ERROR","crash"],["hang","ERROR","timeout"],["lose","SKIP","variant"],["triton","PASS",null]]' ] ||
+        { jq -c .rows r.json; return 1; }
+    FAKE=import fake --op gelu,silu --shape 7x16 -o r.json --peer eager
+    status_is 0
+    has_line "left out  gelu/7x16/bf16: importing its peers: signal 11"
+    has_line "PASS  silu/7x16/bf16 *  eager *"
 }
 
 @test "kbench diff holds a peer against another report by the case" {
@@ -70,4 +114,17 @@ fake() {
     fake --op silu --shape 7x16 --peer none
     status_is 3
     last_says 'peers.py: nothing was checked: RuntimeError: no kernel for this'
+}
+
+@test "a table says how ours stand to the best of them, by each method and by the better one" {
+    fake --op silu --shape 7x16,64x2048 --best best.json --peer triton,ahead
+    NS=8e3 fake --op silu --shape 64x2048,7x16,5x16 --best ours.json --peer triton --seed 2
+    run --separate-stderr python3 "$top/tools/peers_table.py" best.json ours.json
+    status_is 0
+    has_line "silu/7x16/bf16 *  8.0?? *10.0?? *0.80? * - * - * - *1.14? *triton (graph), ahead (pdl)"
+    has_line "silu: 2 cases, ours over best 1.14? (geometric mean), worst 1.14?, 2 of them over 1.01"
+    fake --op gelu --shape 7x16 --best none.json --peer eager
+    run --separate-stderr python3 "$top/tools/peers_table.py" none.json ours.json
+    status_is 1
+    [ "$stderr" = "peers_table.py: no case was timed on both sides" ] || { seen; return 1; }
 }
