@@ -66,8 +66,8 @@ struct kb_problem {
     int n_tensors;
     struct kb_tensor_spec tensors[KB_MAX_TENSORS];
     int64_t bytes, flops;        /* the cost model; bytes moved at least */
-    const char *ceiling_pattern; /* of op stream: "copy", "r2w1", "r2w05"; NULL: none */
-    int64_t ceiling_elements;    /* size of that stream's input, in `dtype` elements */
+    const char *ceiling_pattern; /* of op stream: "copy", "r2w1", "read"; NULL: none */
+    int64_t ceiling_elements;    /* of that stream's shape, in `dtype` elements */
     int64_t mma_flops; /* by tensor cores, in the case's dtype: these are the ceiling; 0 */
 };
 

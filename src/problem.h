@@ -19,6 +19,9 @@ void kb_problem_derived(struct kb_problem *p);
 /* A parameter's name stands for `value` here: what its default comes to. */
 void kb_problem_means(struct kb_problem *p, const char *param, int64_t value);
 int kb_problem_find(const struct kb_problem *p, const char *tensor); /* -1 if none */
+/* The stream that is the ceiling of a kernel that must read and write so many bytes: at
+ * most as many of them, in a mix that memory is no slower with. */
+void kb_problem_moves(struct kb_problem *p, int64_t read, int64_t written);
 /* op->sources, or what stands for it. */
 int kb_problem_sources(const struct kb_problem *p, const void *const *in, int t, int64_t i,
                        struct kb_source *out);

@@ -157,7 +157,8 @@ static void page_methods(struct kb_page *page) {
                  "Suites are timed by graph and cold, a single case by all of them. A time "
                  "is the median of its samples, shown with the half-width of its 95 % "
                  "interval, and only of kernels that passed. ceiling is the time that a "
-                 "kernel without maths takes for the same bytes, by the same method in "
+                 "kernel without maths (op stream) takes for as many bytes, in a mix of "
+                 "reads and writes that memory is no slower with, by the same method in "
                  "the same run, over this time: at 100 % nothing but the traffic is left. "
                  "For matrix work (mla_prefill) it is the time that tensor cores take for "
                  "as many flops (op mma), by graph.");

@@ -207,6 +207,51 @@ static void a_case_by_another_convention_is_another_case_that_resolves(void **st
     assert_true(kb_case_by_convention(&c, &no_clamp, &other, &p));
 }
 
+static void a_ceiling_moves_as_many_bytes_in_a_mix_that_is_no_slower(void **state) {
+    (void)state;
+    static const struct {
+        double read, written; /* MB */
+        const char *pattern;
+        int64_t of_16_bits, of_32_bits; /* bytes of the pattern's 4096 elements */
+    } rows[] = {
+        {64, 64, "copy", 16384, 32768},    {64, 60, "copy", 16384, 32768},
+        {64, 50, "r2w1", 12288, 24576},    {64, 32, "r2w1", 12288, 24576},
+        {66, 32, "r2w1", 12288, 24576},    {64, 24, "r2w05", 10240, 20480},
+        {64, 16, "r2w05", 10240, 20480},   {64, 15, "r2w05", 10240, 20480},
+        {64, 8, "read", 8196, 16400},      {64, 0, "read", 8196, 16400},
+        {16, 2, "r2w05", 10240, 20480},    {16, 0, "r2w05", 10240, 20480},
+        {0.008, 0, "r2w05", 10240, 20480}, {20, 64, "write", 8192, 16384},
+        {0, 64, "write", 8192, 16384},
+    };
+    for (size_t i = 0; i < 2 * KB_COUNT(rows); i++) {
+        struct kb_case c = silu_case();
+        struct kb_problem p = {.c = &c};
+        bool wide = i % 2;
+        int64_t read = (int64_t)(rows[i / 2].read * 1e6);
+        int64_t written = (int64_t)(rows[i / 2].written * 1e6);
+        c.dtype = wide ? KB_FP32 : KB_FP16;
+        kb_problem_moves(&p, read, written);
+        assert_string_equal(p.ceiling_pattern, rows[i / 2].pattern);
+        double moved = (double)(wide ? rows[i / 2].of_32_bits : rows[i / 2].of_16_bits) /
+                       4096 * (double)p.ceiling_elements;
+        double left = (double)(read + written) - moved;
+        assert_true(left >= 0 && left < 100);
+        assert_true(p.ceiling_elements % 4 == 0);
+    }
+}
+
+static void no_bytes_have_no_ceiling_and_few_have_the_least(void **state) {
+    (void)state;
+    struct kb_case c = silu_case();
+    struct kb_problem p = {.c = &c};
+    c.dtype = KB_BF16;
+    kb_problem_moves(&p, 0, 0);
+    assert_null(p.ceiling_pattern);
+    kb_problem_moves(&p, 2, 2);
+    assert_string_equal(p.ceiling_pattern, "copy");
+    assert_int_equal(p.ceiling_elements, 8);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_op_is_found_by_its_name_and_resolves_its_sample),
@@ -220,6 +265,8 @@ int main(void) {
         cmocka_unit_test(a_parameter_may_stand_for_what_its_default_comes_to),
         cmocka_unit_test(every_convention_names_an_op_or_values_there_are),
         cmocka_unit_test(a_case_by_another_convention_is_another_case_that_resolves),
+        cmocka_unit_test(a_ceiling_moves_as_many_bytes_in_a_mix_that_is_no_slower),
+        cmocka_unit_test(no_bytes_have_no_ceiling_and_few_have_the_least),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

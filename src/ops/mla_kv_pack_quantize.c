@@ -107,10 +107,11 @@ static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err
     kb_problem_means(p, "pe_pitch", rows_of(c, K_PE).pitch);
     kb_problem_name(p, "k_pitch", rows_of(c, K_FP8).pitch);
     kb_problem_name(p, "v_pitch", rows_of(c, V_FP8).pitch);
-    p->bytes = rows * ((NOPE + V_DIM) * in + QK + V_DIM) + c->shape[0] * PE * in;
+    int64_t read = rows * (NOPE + V_DIM) * in + c->shape[0] * PE * in;
+    int64_t written = rows * (QK + V_DIM);
+    p->bytes = read + written;
     p->flops = rows * (QK + V_DIM);
-    p->ceiling_pattern = "r2w1"; /* 512 bytes read for 320 written are near enough to it */
-    p->ceiling_elements = p->bytes * 2 / 3 / in;
+    kb_problem_moves(p, read, written);
     return true;
 }
 

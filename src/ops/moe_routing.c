@@ -130,36 +130,17 @@ static bool add_tensors(const struct kb_routing *r, struct kb_problem *p,
                              r->ties == KB_TIES_ANY ? KB_RULE_BOUND : KB_RULE_EXACT, err);
 }
 
-/* The stream whose share of reads is nearest, of as many bytes. */
-static void add_ceiling(const struct kb_routing *r, struct kb_problem *p) {
-    static const struct {
-        const char *pattern;
-        int parts;
-        double up_to; /* bytes read for one written */
-    } streams[] = {{"copy", 1, M_SQRT2}, {"r2w1", 2, 2 * M_SQRT2}, {"r2w05", 4, INFINITY}};
-    int64_t dtype_bytes = (int64_t)kb_dtype_bytes(r->dtype);
-    double read = (double)(r->experts * dtype_bytes) / (8 * r->topk);
-    int s = 0;
-    while (read > streams[s].up_to)
-        s++;
-    int64_t parts = streams[s].parts, step = 8 * parts; /* whole 16-byte vectors */
-    double elements =
-        (double)p->bytes / (double)dtype_bytes * (double)parts / (double)(parts + 1);
-    p->ceiling_pattern = streams[s].pattern;
-    p->ceiling_elements = (int64_t)elements / step * step;
-    if (!p->ceiling_elements && p->bytes)
-        p->ceiling_elements = step;
-}
-
 static void add_cost(const struct kb_routing *r, struct kb_problem *p) {
     double experts = (double)r->experts, steps = log2(experts);
-    int64_t row = r->experts * (int64_t)kb_dtype_bytes(r->dtype) + 8 * r->topk;
+    int64_t read =
+        r->tokens * r->experts * (int64_t)kb_dtype_bytes(r->dtype) +
+        p->tensors[KB_ROUTE_SCALE].elements * (int64_t)kb_dtype_bytes(r->scale_dtype);
+    int64_t written = r->tokens * 8 * r->topk;
     if (!r->tokens)
         return;
-    p->bytes = r->tokens * row + p->tensors[KB_ROUTE_SCALE].elements *
-                                     (int64_t)kb_dtype_bytes(r->scale_dtype);
+    p->bytes = read + written;
     p->flops = r->tokens * (int64_t)(experts * steps * steps / 2 + 6 * r->topk);
-    add_ceiling(r, p);
+    kb_problem_moves(p, read, written);
 }
 
 static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err *err) {

@@ -232,13 +232,11 @@ static void add_cost(const struct kb_smq *q, struct kb_problem *p) {
     int64_t outputs =
         (int64_t)floor((double)p->tensors[KB_SMQ_CODES].elements * share + 0.5);
     int64_t scale_bytes = scales->elements * (int64_t)kb_dtype_bytes(scales->dtype);
-    p->bytes = 5 * outputs + (int64_t)floor((double)scale_bytes * share + 0.5) +
-               4 * p->tensors[KB_SMQ_COUNTS].elements;
+    int64_t read = 4 * outputs + 4 * p->tensors[KB_SMQ_COUNTS].elements;
+    int64_t written = outputs + (int64_t)floor((double)scale_bytes * share + 0.5);
+    p->bytes = read + written;
     p->flops = 9 * outputs;
-    /* A quarter as much written as read, as here but for the scales: two bytes and half a
-     * byte for an element of the stream's input, of which whole vectors are taken. */
-    p->ceiling_pattern = "r2w05";
-    p->ceiling_elements = (int64_t)floor((double)p->bytes / 2.5 / 32) * 32;
+    kb_problem_moves(p, read, written);
 }
 
 static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err *err) {
