@@ -25,6 +25,8 @@ struct kb_facts {
     struct kb_strings instrumented; /* variables that load foreign code, where set */
     int n_devices, n_builds;
     struct kb_device_info devices[KB_MAX_DEVICES];
+    double
+        stream_gb_per_s[KB_MAX_DEVICES];   /* as a selftest found it before; 0: not known */
     struct kb_build builds[KB_MAX_BUILDS]; /* flags as resolved for the first device */
 };
 /* CPU, OS, cores, time of start and instrumented; the rest is the caller's. */

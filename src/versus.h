@@ -95,5 +95,9 @@ void kb_versus_count(struct kb_versus *versus, const struct kb_row *rows, int n)
 /* "B against A: silu -12.4 % (geomean of 2); gelu_tanh wrong in 2 of 2"; where ops have
  * other variants, so that B is not the same in all of them, "scalar against vec16: ...". */
 void kb_versus_summary(const struct kb_versus *versus, struct kb_buf *out);
+/* "stream of this run, at most: 0 NVIDIA H200 4284 GB/s | 1 NVIDIA L40S 718 GB/s": of
+ * several devices, what the head does not say because no selftest had found it. */
+void kb_versus_streams(const struct kb_versus *versus, const struct kb_tally *tally,
+                       struct kb_buf *out);
 
 #endif

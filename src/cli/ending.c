@@ -151,8 +151,10 @@ static void print_summary(struct kb_run *run, double seconds) {
     kb_buf_puts(&text, first ? "" : "\n");
     if (run->options->mode == KB_BUILD_ONLY)
         build_words(run, &text);
-    if (run->side_by_side)
+    if (run->side_by_side) {
         kb_versus_summary(&run->versus, &text);
+        kb_versus_streams(&run->versus, &run->tally, &text);
+    }
     kb_table_summary(&run->table, &run->tally, seconds, &text);
     kb_terminal_print(&run->terminal, &text);
     kb_buf_free(&text);

@@ -39,8 +39,12 @@ static void gather_facts(struct kb_run *run, int argc, char *const argv[]) {
     for (int i = 1; i < argc; i++)
         kb_strings_add(&facts->command, &run->arena, argv[i]);
     facts->n_devices = run->fleet.n;
-    for (int i = 0; i < run->fleet.n; i++)
+    for (int i = 0; i < run->fleet.n; i++) {
+        struct kb_ceilings kept;
         facts->devices[i] = *kb_worker_device(run->fleet.workers[i]);
+        if (!run->options->no_cache && kb_ceilings_find(&facts->devices[i], &kept))
+            facts->stream_gb_per_s[i] = kept.gb_per_s[0];
+    }
     facts->n_builds = run->plan.n_builds;
     for (int i = 0; i < run->plan.n_builds; i++) {
         facts->builds[i] = run->plan.builds[i];

@@ -35,6 +35,35 @@ void kb_devices_names(const struct kb_versus *v, struct kb_buf *out) {
     kb_buf_putc(out, '\n');
 }
 
+/* What the ceilings of a run say of a device; 0 where there was none. */
+static double rate_of(const struct kb_tally *tally, const struct kb_device_info *device) {
+    for (int i = 0; i < tally->n_devices; i++)
+        if (kb_streq(tally->devices[i].id, device->id))
+            return tally->devices[i].stream_gb_per_s;
+    return 0;
+}
+
+void kb_versus_streams(const struct kb_versus *v, const struct kb_tally *tally,
+                       struct kb_buf *out) {
+    const struct kb_facts *facts = v->plan.facts;
+    struct kb_buf line = {0};
+    for (int i = 0; facts->n_devices > 1 && i < facts->n_devices; i++) {
+        const struct kb_device_info *device = &facts->devices[i];
+        double rate = facts->stream_gb_per_s[i] > 0 ? 0 : rate_of(tally, device);
+        if (!(rate > 0))
+            continue;
+        kb_buf_printf(&line, "%s%s ",
+                      line.len ? " | " : "stream of this run, at most: ", device->id);
+        kb_escape(&line, device->name, strlen(device->name));
+        kb_buf_printf(&line, " %s GB/s", kb_cell_rate(rate).text);
+    }
+    if (line.len) {
+        kb_wrap_at(kb_buf_text(&line), " | ", v->look.width, out);
+        kb_buf_putc(out, '\n');
+    }
+    kb_buf_free(&line);
+}
+
 /* What all of them come to: the worst is told, a SKIP where none did more. */
 static enum kb_verdict worst_of(const struct kb_row *rows, int n) {
     static const int ranks[] = {

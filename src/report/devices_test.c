@@ -57,6 +57,54 @@ static void each_device_has_columns_of_its_own(void **state) {
     pairs_close(&p);
 }
 
+static void what_a_selftest_kept_of_a_device_stands_in_the_head(void **state) {
+    struct pairs p;
+    (void)state;
+    pairs_open(&p, KB_LAYOUT_BENCH, 2);
+    p.facts.n_devices = 2;
+    p.facts.stream_gb_per_s[0] = 4284.2;
+    assert_true(pairs_make(&p, 0));
+    two_cases(&p, 2);
+    const char *head = "0 NVIDIA H200 sm_90, stream 4284 GB/s | 1 NVIDIA L40S sm_89 | ";
+    assert_true(kb_starts_with(p.text.data, head));
+    p.versus.plan.layout = KB_LAYOUT_CHECK; /* it says nothing of what is only checked */
+    kb_buf_clear(&p.text);
+    kb_versus_head(&p.versus, &p.text);
+    assert_null(strstr(p.text.data, "stream"));
+    pairs_close(&p);
+}
+
+/* In the run itself they come with the rows, which the head is above. */
+static void what_a_run_finds_of_other_devices_stands_below(void **state) {
+    struct pairs p;
+    (void)state;
+    pairs_open(&p, KB_LAYOUT_BENCH, 2);
+    struct kb_tally *tally = kb_arena_alloc(&p.arena, sizeof *tally);
+    p.facts.n_devices = 2;
+    assert_true(pairs_make(&p, 0));
+    tally->n_devices = 2;
+    kb_text_copy(tally->devices[0].id, sizeof tally->devices[0].id, "1");
+    kb_text_copy(tally->devices[1].id, sizeof tally->devices[1].id, "0");
+    tally->devices[0].stream_gb_per_s = 718.3;
+    kb_versus_streams(&p.versus, tally, &p.text);
+    assert_string_equal(p.text.data,
+                        "stream of this run, at most: 1 NVIDIA L40S 718 GB/s\n");
+    kb_buf_clear(&p.text);
+    tally->devices[1].stream_gb_per_s = 4284.2;
+    kb_versus_streams(&p.versus, tally, &p.text);
+    assert_string_equal(
+        p.text.data,
+        "stream of this run, at most: 0 NVIDIA H200 4284 GB/s | 1 NVIDIA L40S 718 GB/s\n");
+    kb_buf_clear(&p.text);
+    p.facts.stream_gb_per_s[0] = p.facts.stream_gb_per_s[1] = 700;
+    kb_versus_streams(&p.versus, tally, &p.text);
+    p.facts.stream_gb_per_s[0] = 0;
+    p.facts.n_devices = 1;
+    kb_versus_streams(&p.versus, tally, &p.text);
+    assert_int_equal(p.text.len, 0);
+    pairs_close(&p);
+}
+
 static void without_room_each_device_has_a_line(void **state) {
     struct pairs p;
     (void)state;
@@ -138,6 +186,8 @@ static void checks_alone_compare_errors_and_bits(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_device_has_columns_of_its_own),
+        cmocka_unit_test(what_a_selftest_kept_of_a_device_stands_in_the_head),
+        cmocka_unit_test(what_a_run_finds_of_other_devices_stands_below),
         cmocka_unit_test(without_room_each_device_has_a_line),
         cmocka_unit_test(one_build_on_two_devices_is_times_and_ceilings),
         cmocka_unit_test(the_host_beside_a_gpu_has_no_number),

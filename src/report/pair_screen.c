@@ -135,13 +135,12 @@ static void add_fact(struct kb_buf *line, const char *fact) {
     kb_escape(line, fact, strlen(fact));
 }
 
-static void add_devices(const struct kb_facts *facts, struct kb_buf *line) {
+static void add_devices(const struct kb_versus_plan *plan, struct kb_buf *line) {
+    const struct kb_facts *facts = plan->facts;
     const char *driver = "";
     for (int i = 0; i < facts->n_devices; i++) {
         struct kb_buf text = {0};
-        if (facts->n_devices > 1 && kb_streq(facts->devices[i].backend, "cuda"))
-            kb_buf_printf(&text, "%s ", facts->devices[i].id);
-        kb_device_words(&facts->devices[i], &text);
+        kb_facts_device(facts, i, plan->layout == KB_LAYOUT_BENCH, &text);
         add_fact(line, kb_buf_text(&text));
         kb_buf_free(&text);
         driver = *facts->devices[i].driver ? facts->devices[i].driver : driver;
@@ -157,7 +156,7 @@ static void add_devices(const struct kb_facts *facts, struct kb_buf *line) {
 void kb_versus_head(const struct kb_versus *v, struct kb_buf *out) {
     const struct kb_versus_plan *plan = &v->plan;
     struct kb_buf line = {0}, text = {0};
-    add_devices(plan->facts, &line);
+    add_devices(plan, &line);
     if (plan->n_members < 2 && plan->facts->n_builds == 1) {
         kb_buf_printf(&text, "build %s", plan->facts->builds[0].name);
         add_fact(&line, kb_buf_text(&text));

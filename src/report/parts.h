@@ -4,6 +4,10 @@
 
 #include "screen.h"
 
+/* A device among those of a run: "0 NVIDIA H200 sm_90, stream 4284 GB/s" where there are
+ * several, their rates where something is timed. */
+void kb_facts_device(const struct kb_facts *facts, int i, bool timed, struct kb_buf *out);
+
 /* The first method that a row was timed by, in the order of the methods; NULL: none. */
 const struct kb_time *kb_row_time(const struct kb_row *row);
 int kb_journal_fd(const struct kb_journal *journal);

@@ -12,6 +12,16 @@ void kb_device_words(const struct kb_device_info *device, struct kb_buf *out) {
         kb_buf_printf(out, "%s sm_%lld", device->name, (long long)device->limits.sm);
 }
 
+void kb_facts_device(const struct kb_facts *facts, int i, bool timed, struct kb_buf *out) {
+    bool several = facts->n_devices > 1;
+    if (several && kb_streq(facts->devices[i].backend, "cuda"))
+        kb_buf_printf(out, "%s ", facts->devices[i].id);
+    kb_device_words(&facts->devices[i], out);
+    if (several && timed && facts->stream_gb_per_s[i] > 0)
+        kb_buf_printf(out, ", stream %s GB/s",
+                      kb_cell_rate(facts->stream_gb_per_s[i]).text);
+}
+
 /* One line of facts that all rows share, joined by bars; it may be broken at a bar. */
 static void add_fact(struct kb_buf *line, const char *fact) {
     if (!*fact)
@@ -21,18 +31,15 @@ static void add_fact(struct kb_buf *line, const char *fact) {
     kb_escape(line, fact, strlen(fact));
 }
 
-static void device_facts(const struct kb_facts *facts, struct kb_buf *line) {
+static void device_facts(const struct kb_facts *facts, bool timed, struct kb_buf *line) {
     struct kb_buf text = {0};
     const struct kb_device_info *gpu = NULL;
     for (int i = 0; i < facts->n_devices; i++) {
         const struct kb_device_info *device = &facts->devices[i];
-        bool cuda = kb_streq(device->backend, "cuda");
         kb_buf_clear(&text);
-        if (facts->n_devices > 1 && cuda)
-            kb_buf_printf(&text, "%s ", device->id);
-        kb_device_words(device, &text);
+        kb_facts_device(facts, i, timed, &text);
         add_fact(line, kb_buf_text(&text));
-        gpu = cuda ? device : gpu;
+        gpu = kb_streq(device->backend, "cuda") ? device : gpu;
     }
     kb_buf_clear(&text);
     if (gpu && *gpu->driver)
@@ -63,7 +70,7 @@ void kb_facts_words(const struct kb_facts *facts, enum kb_layout layout, const c
         [KB_LAYOUT_BENCH] = "",
     };
     struct kb_buf builds = {0};
-    device_facts(facts, out);
+    device_facts(facts, layout == KB_LAYOUT_BENCH, out);
     kb_buf_puts(&builds, facts->n_builds > 1 ? "builds" : "build");
     for (int i = 0; i < facts->n_builds; i++)
         kb_buf_printf(&builds, "%s %s", i ? "," : "", facts->builds[i].name);

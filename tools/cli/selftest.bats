@@ -99,3 +99,11 @@ on_stub() {
     kbench selftest --help
     has_line "kbench selftest *"
 }
+
+@test "several devices: what their memory gives stands beside or below their times" {
+    KB_STUB=count=2 LD_LIBRARY_PATH=$stub kbench --op silu --shape 83x1024,64x2048 --device 0,1 \
+        --build precise,fast-math --method graph --max-time 100ms --time-failing
+    status_is 1
+    has_line "0 Stub 0 sm_90 | 1 Stub 1 sm_90 | driver CUDA 13.0 | *"
+    has_line "stream of this run, at most: 0 Stub 0 * GB/s | 1 Stub 1 * GB/s"
+}
