@@ -68,7 +68,7 @@ static size_t other_seeds(const struct kb_gate *gate) {
 
 static void head(const struct kb_gate *gate, bool all, struct kb_buf *out) {
     size_t n_seeds = other_seeds(gate);
-    static const char *const words[] = {"new   ", "base  "};
+    static const char *const words[] = {"new  ", "base "};
     bool timed = is_timed_at_all(gate);
     kb_heads_print(gate->fresh, gate->base, words,
                    timed ? kb_method_word(gate->pairs.method) : "", false, out);

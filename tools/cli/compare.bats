@@ -32,8 +32,8 @@ shows() {
     gate
     status_is 1
     shows <<'END'
-new     new.json   kbench 9ab2c1f  NVIDIA H200  driver 580.159.04  graph
-base    base.json  kbench 4f1c2aa  NVIDIA H200  driver 580.159.04  graph  3 runs
+new    new.json   kbench 9ab2c1f  NVIDIA H200  driver 580.159.04  graph
+base   base.json  kbench 4f1c2aa  NVIDIA H200  driver 580.159.04  graph  3 runs
 limits slower than +3 %, error over 2x, no case missing
 
 WRONG    gelu_tanh/83x1024/bf16   was PASS, now FAIL: rows 80..82 never written
@@ -578,7 +578,7 @@ END
     on_host --op silu --shape 7x16,3x34 -q -o base.json
     on_host --op silu --shape 7x16,3x34 --baseline base.json
     status_is 0
-    has_line 'new     this run *'
+    has_line 'new    this run *'
     has_line '2 cases: 0 wrong, * 2 same, 0 missing'
     on_host "$top/cases/activation.json" --op silu --tag smoke -q -o base.json
     on_host "$top/cases/activation.json" --op silu --tag smoke --dtype bf16 -q --baseline base.json

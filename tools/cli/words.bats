@@ -81,6 +81,17 @@ load common
     has_line "kbench help OP: *"
 }
 
+@test "on a terminal of 100 columns no line of list is longer; a pipe has all variants" {
+    COLUMNS=100 kbench list
+    status_is 0
+    has_line "silu  *TOKENSx2?HIDDEN  *bf16 fp16 fp32  *tiny small vec16 +[0-9]* *[0-9][0-9]*"
+    while IFS= read -r line; do
+        [ "${#line}" -le 100 ] || { echo "too wide: $line"; return 1; }
+    done <<<"$output"
+    kbench list ops
+    has_line "silu  *tiny small vec16 vec32 *chain  *[0-9]*"
+}
+
 @test "list ops, variants, builds and cases" {
     kbench list ops
     status_is 0

@@ -1,0 +1,216 @@
+/* list_ops.c - sheets of columns; kbench list ops: a line for each op, and tags with their
+ * cases. */
+#include "cli/list.h"
+#include "cli/page.h"
+
+#include <string.h>
+
+/* ---- sheets ----------------------------------------------------------------------------
+ */
+
+enum { MAX_COLUMNS = 8 };
+
+void kb_sheet_cell(struct kb_sheet *sheet, const char *text) {
+    struct kb_buf safe = {0};
+    kb_escape(&safe, text, strlen(text));
+    kb_strings_add(&sheet->cells, &sheet->arena,
+                   kb_arena_strdup(&sheet->arena, kb_buf_text(&safe)));
+    kb_buf_free(&safe);
+}
+
+void kb_sheet_cell_of(struct kb_sheet *sheet, struct kb_buf *text) {
+    kb_sheet_cell(sheet, kb_buf_text(text));
+    kb_buf_clear(text);
+}
+
+void kb_sheet_print(struct kb_sheet *sheet, struct kb_buf *out) {
+    int width[MAX_COLUMNS] = {0}, n = sheet->n_columns;
+    for (size_t i = 0; i < sheet->cells.count; i++) {
+        int columns = kb_columns(sheet->cells.items[i]);
+        int *widest = &width[i % (size_t)n];
+        *widest = columns > *widest ? columns : *widest;
+    }
+    for (size_t i = 0; i < sheet->cells.count; i++) {
+        int at = (int)(i % (size_t)n);
+        const char *text = sheet->cells.items[i];
+        int pad = width[at] - kb_columns(text);
+        bool right = sheet->right >> at & 1u, last = at == n - 1;
+        kb_buf_printf(out, "%s%*s%s%*s%s", at ? "  " : "", right ? pad : 0, "", text,
+                      right || last ? 0 : pad, "", last ? "\n" : "");
+    }
+    kb_arena_free(&sheet->arena);
+}
+
+/* ---- cases, counted ---------------------------------------------------------------------
+ */
+
+static void count_tag(struct kb_counts *counts, const char *tag, size_t len) {
+    size_t t = 0;
+    while (t < counts->n_tags && (strncmp(counts->tags[t].name, tag, len) != 0 ||
+                                  counts->tags[t].name[len] != '\0'))
+        t++;
+    if (t == KB_COUNT(counts->tags))
+        return;
+    if (t == counts->n_tags)
+        counts->tags[counts->n_tags++].name = kb_arena_strndup(&counts->arena, tag, len);
+    counts->tags[t].n++;
+}
+
+static void count_tags(struct kb_counts *counts, const char *tags) {
+    while (*tags) {
+        size_t len = strcspn(tags, ",");
+        count_tag(counts, tags, len);
+        tags += len + (tags[len] == ',');
+    }
+}
+
+static bool count_cases(struct kb_counts *counts, struct kb_complaints *c) {
+    struct kb_query query = {0};
+    struct kb_suite *suite = NULL;
+    struct kb_arena arena = {0};
+    struct kb_case one;
+    kb_strings_add(&query.match, &counts->arena, "*");
+    query.by_tag_too = true;
+    counts->of_op =
+        kb_arena_array(&counts->arena, (size_t)kb_op_count, sizeof *counts->of_op);
+    if (!kb_suite_open(&suite, &query, c))
+        return false;
+    while (kb_suite_next(suite, &arena, &one)) {
+        for (int i = 0; i < kb_op_count; i++)
+            counts->of_op[i] += kb_ops[i] == one.op;
+        count_tags(counts, one.tags);
+        kb_arena_reset(&arena);
+    }
+    kb_arena_free(&arena);
+    kb_suite_free(suite);
+    return true;
+}
+
+static void add_dtypes(const struct kb_op *op, struct kb_buf *out) {
+    for (int i = 0; i < op->n_dtypes; i++)
+        kb_buf_printf(out, "%s%s", i ? " " : "", kb_dtype_name(op->dtypes[i]));
+}
+
+const struct kb_kernel *kb_list_kernel(const struct kb_op *op, struct kb_arena *arena,
+                                       struct kb_complaints *c) {
+    struct kb_kernel *kernel = kb_arena_alloc(arena, sizeof *kernel);
+    return kb_kernel_builtin(op, arena, kernel, c) ? kernel : NULL;
+}
+
+void kb_list_check_ops(const struct kb_strings *asked, struct kb_complaints *c) {
+    struct kb_buf what = {0};
+    for (size_t i = 0; i < asked->count; i++) {
+        if (kb_op_find(asked->items[i]))
+            continue;
+        kb_buf_clear(&what);
+        kb_unknown_op(&what, asked->items[i]);
+        kb_complain_option(c, "--op", "%s", kb_buf_text(&what));
+    }
+    kb_buf_free(&what);
+}
+
+bool kb_list_wants(const struct kb_strings *asked, const struct kb_op *op) {
+    return !asked->count || kb_strings_has(asked, op->name);
+}
+
+/* Their names, as many as have room and how many more there are: "tiny small +8". */
+static void add_variants(const struct kb_kernel *kernel, int room, struct kb_buf *out) {
+    int n = kernel ? kernel->n_variants : 0;
+    for (int v = 0; v < n; v++) {
+        struct kb_buf more = {0};
+        if (v + 1 < n)
+            kb_buf_printf(&more, " +%d", n - v - 1);
+        int wanted =
+            (int)(out->len + strlen(kernel->variants[v].name) + more.len) + (v > 0);
+        kb_buf_free(&more);
+        if (room > 0 && v > 0 && wanted > room) {
+            kb_buf_printf(out, " +%d", n - v);
+            return;
+        }
+        kb_buf_printf(out, "%s%s", v ? " " : "", kernel->variants[v].name);
+    }
+}
+
+/* What a terminal has for them beside the other columns: at least that of their head and a
+ * name; 0: no terminal, no limit. */
+static int room_for_variants(const struct kb_strings *asked, int width) {
+    enum { CASES = 5, GAPS = 8, LEAST = 16 };
+    int op = 0, shape = 0, dtypes = 0;
+    for (int i = 0; i < kb_op_count; i++) {
+        struct kb_buf text = {0};
+        if (!kb_list_wants(asked, kb_ops[i]))
+            continue;
+        add_dtypes(kb_ops[i], &text);
+        int columns[] = {kb_columns(kb_ops[i]->name), kb_columns(kb_ops[i]->shape_form),
+                         (int)text.len};
+        op = columns[0] > op ? columns[0] : op;
+        shape = columns[1] > shape ? columns[1] : shape;
+        dtypes = columns[2] > dtypes ? columns[2] : dtypes;
+        kb_buf_free(&text);
+    }
+    int room = width - op - shape - dtypes - CASES - GAPS;
+    return width <= 0 ? 0 : room < LEAST ? LEAST : room;
+}
+
+bool kb_list_ops(const struct kb_options *options, struct kb_counts *counts,
+                 struct kb_buf *out, struct kb_complaints *c) {
+    const struct kb_strings *asked = &options->query.ops;
+    struct kb_sheet sheet = {.n_columns = 5, .right = 1u << 4};
+    struct kb_terminal terminal;
+    const struct kb_kernel *kernel = NULL; /* of the family of ops that stand together */
+    struct kb_buf text = {0};
+    static const char *const heads[] = {"op", "--shape", "dtypes", "variants", "cases"};
+    for (size_t i = 0; i < KB_COUNT(heads); i++)
+        kb_sheet_cell(&sheet, heads[i]);
+    kb_list_check_ops(asked, c);
+    kb_terminal_open(options, &terminal);
+    int room = room_for_variants(asked, terminal.look.width);
+    bool ok = !c->count && count_cases(counts, c);
+    for (int i = 0; ok && i < kb_op_count; i++) {
+        const struct kb_op *op = kb_ops[i];
+        if (!i || !kb_streq(op->family, kb_ops[i - 1]->family))
+            kernel = kb_list_kernel(op, &counts->arena, c);
+        if (!kb_list_wants(asked, op))
+            continue;
+        kb_sheet_cell(&sheet, op->name);
+        kb_sheet_cell(&sheet, op->shape_form);
+        add_dtypes(op, &text);
+        kb_sheet_cell_of(&sheet, &text);
+        add_variants(kernel, room, &text);
+        kb_sheet_cell_of(&sheet, &text);
+        kb_buf_printf(&text, "%lld", (long long)counts->of_op[i]);
+        kb_sheet_cell_of(&sheet, &text);
+    }
+    kb_sheet_print(&sheet, out);
+    kb_buf_free(&text);
+    return !c->count;
+}
+
+/* Tags with a dot are names of single traps; the suites are those without. Lines are as
+ * long as those of help. */
+void kb_list_tags(const struct kb_counts *counts, struct kb_buf *out) {
+    struct kb_buf text = {0};
+    int others = 0, at = KB_LIST_LABEL;
+    kb_buf_printf(out, "%-*s", KB_LIST_LABEL, "tags");
+    for (size_t t = 0; t <= counts->n_tags; t++) {
+        bool last = t == counts->n_tags;
+        kb_buf_clear(&text);
+        if (!last && strchr(counts->tags[t].name, '.'))
+            others++;
+        else if (!last)
+            kb_buf_printf(&text, "%s %lld", counts->tags[t].name,
+                          (long long)counts->tags[t].n);
+        else if (others)
+            kb_buf_printf(&text, "and %d others: kbench list cases -v", others);
+        if (!text.len)
+            continue;
+        if (at > KB_LIST_LABEL && at + 2 + (int)text.len > KB_PAGE_WIDTH) {
+            kb_buf_printf(out, "\n%*s", KB_LIST_LABEL, "");
+            at = KB_LIST_LABEL;
+        }
+        kb_buf_printf(out, "%s%s", at > KB_LIST_LABEL ? "  " : "", kb_buf_text(&text));
+        at += (at > KB_LIST_LABEL ? 2 : 0) + (int)text.len;
+    }
+    kb_buf_putc(out, '\n');
+    kb_buf_free(&text);
+}
