@@ -209,6 +209,11 @@ struct kb_backend {
                        struct kb_timer_facts *facts, struct kb_err *err);
     /* `n` more samples, each ns per launch. */
     bool (*timer_sample)(struct kb_timer *timer, int n, double *ns, struct kb_err *err);
+    /* Make what samples launch anew, where there is such a thing and but one of it: by
+     * graph and pdl their graph, if not several take turns. Equal graphs may take times
+     * that differ, by where in memory they come to lie. What is launched by the way is in
+     * no sample. */
+    bool (*timer_renew)(struct kb_timer *timer, struct kb_err *err);
     /* What the timed launches make of set `set` (0 .. sets-1), into the tensors and scratch
      * of a slab of the same layout: the sets are put back to `initial`, each is launched on
      * once more in the way that is timed, and one is read back. So poison shows what a

@@ -92,6 +92,11 @@ double kb_speed_detectable(const double *a_ns, const double *b_ns, int64_t n, ui
 /* That test alone: how likely differences are to lie on one side as much as these, where
  * each has either sign with the same chance. */
 double kb_signed_ranks_p(const double *d, int64_t n);
+/* Each `each` of these blocks, in a row, were measured by the same instances of A and B (a
+ * captured graph, say), of which another may take another time: no interval is narrower
+ * than Student's of the means of such rows. */
+void kb_speed_widen_grouped(struct kb_speed *speed, const double *a_ns, const double *b_ns,
+                            int64_t each);
 /* No interval is narrower than what the timer can tell: `tick` is relative. Where there is
  * none there stays none. */
 void kb_speed_widen(struct kb_speed *speed, double tick);

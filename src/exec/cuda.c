@@ -24,6 +24,7 @@ const struct kb_backend kb_cuda = {
     .timer_open = kb_timer_open,
     .timer_sample = kb_timer_sample,
     .timer_result = kb_timer_result,
+    .timer_renew = kb_timer_renew,
     .timer_energy = kb_timer_energy,
     .timer_close = kb_timer_close,
     .floor = kb_timer_floor,

@@ -83,6 +83,29 @@ static void a_kernel_that_is_loaded_twice_takes_as_long(void **state) {
     kb_slab_free(&slab);
 }
 
+static void a_graph_that_is_made_anew_takes_as_long(void **state) {
+    struct fixture *f = *state;
+    struct kb_slab slab;
+    struct kb_plan *plan = copy_plan(f, 256 << 10, &slab);
+    struct kb_code *code = build(f, plan);
+    struct kb_timer *timers[] = {open_timer(f, code, plan, &slab, KB_GRAPH),
+                                 open_timer(f, code, plan, &slab, KB_GRAPH)};
+    int64_t spent_ns = 0;
+    printf("copy 256 kB anew, %%:");
+    for (int i = 0; i < TWINS; i++) {
+        int64_t start = kb_now_ns();
+        assert_true(kb_cuda.timer_renew(timers[1], &f->err));
+        spent_ns += kb_now_ns() - start;
+        double off = compare(f, timers);
+        printf(" %+.3f", 100 * off);
+        assert_true(fabs(off) < 0.003);
+    }
+    printf("; made in %.1f ms\n", (double)spent_ns / 1e6 / TWINS);
+    for (int k = 0; k < 2; k++)
+        kb_cuda.timer_close(timers[k]);
+    kb_slab_free(&slab);
+}
+
 int main(int argc, char **argv) {
     int rc = begin_tests(argc, argv);
     if (rc >= 0)
@@ -90,6 +113,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(no_method_makes_graphs_slower),
         TEST(a_kernel_that_is_loaded_twice_takes_as_long),
+        TEST(a_graph_that_is_made_anew_takes_as_long),
     };
     return cmocka_run_group_tests_name("twins on a GPU", tests, NULL, NULL);
 }

@@ -148,6 +148,22 @@ bool kb_timer_make_graphs(struct kb_timer *timer, struct kb_err *err) {
     return true;
 }
 
+bool kb_timer_renew(struct kb_timer *timer, struct kb_err *err) {
+    const struct kb_cuda *cu = &timer->device->cu;
+    CUgraphExec anew;
+    if (timer->n_graphs != 1)
+        return true;
+    timer->tensors->fresh = NULL;
+    timer->scratch->fresh = NULL;
+    if (!kb_cuda_current(timer->device, err) ||
+        !kb_timer_capture(timer, 0, kb_timer_launches(timer, 0), &anew, err))
+        return false;
+    cu->GraphExecDestroy(timer->graphs[0]);
+    timer->graphs[0] = anew;
+    CUresult rc = cu->GraphLaunch(anew, timer->device->stream); /* the first takes longer */
+    return rc ? kb_cuda_fail(cu, rc, "graph", err) : kb_cuda_sync(timer->device, err);
+}
+
 bool kb_timer_rotate(struct kb_timer *timer, struct kb_err *err) {
     const struct kb_cuda *cu = &timer->device->cu;
     if (timer->turns > 1 && !timer->rotation &&

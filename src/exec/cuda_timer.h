@@ -120,6 +120,10 @@ void kb_timer_free_graphs(struct kb_timer *timer);
 /* The first set of a graph, and the launches in it. */
 int kb_timer_first(const struct kb_timer *timer, int graph);
 int kb_timer_launches(const struct kb_timer *timer, int graph);
+/* The graph anew, in memory of its own: the old one goes after that. Of several each is a
+ * part of the rotation, and stays: the next sample of one that was just replayed, as the
+ * first replay of a new one has to be, would find its buffers in the L2. */
+bool kb_timer_renew(struct kb_timer *timer, struct kb_err *err);
 /* Queue each set once. */
 bool kb_timer_rotate(struct kb_timer *timer, struct kb_err *err);
 /* The launch that does nothing. */

@@ -89,6 +89,47 @@ static void long_rotation_is_sampled_in_parts(void **state) {
     kb_slab_free(&out);
 }
 
+static void graph_that_is_made_anew_times_and_leaves_the_same(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    struct kb_slab out = {.fd = -1};
+    ready(f, 100000);
+    unsigned char before = byte_of(&f->slab, 0);
+    assert_true(kb_slab_copy(&out, &f->slab, &f->err));
+    struct kb_timer *timer = open_timer(f, KB_GRAPH, 0, &facts);
+    assert_int_equal(timer->n_graphs, 1);
+    assert_true(kb_cuda.timer_result(timer, 3, &out, &f->err));
+    CUgraphExec old = timer->graphs[0];
+    assert_true(kb_cuda.timer_renew(timer, &f->err));
+    assert_ptr_not_equal(timer->graphs[0], old);
+    assert_true(kb_sets_read(f->device, timer->tensors, 31, 0, &out, &f->err));
+    int turns = facts.launches_per_sample / 32; /* the new one was replayed once */
+    assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 1 + turns));
+    expect_samples(f, timer, 1000 + 3000.0 / facts.launches_per_sample);
+    assert_true(kb_cuda.timer_renew(timer, &f->err));
+    assert_true(kb_cuda.timer_result(timer, 3, &out, &f->err));
+    assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 1));
+    kb_cuda.timer_close(timer);
+    kb_slab_free(&out);
+}
+
+static void what_is_no_single_graph_is_not_made_anew(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    CUgraphExec old[4];
+    ready(f, 64);
+    struct kb_timer *timer = open_timer(f, KB_GRAPH, 0, &facts);
+    assert_int_equal(timer->n_graphs, 4);
+    memcpy(old, timer->graphs, sizeof old);
+    assert_true(kb_cuda.timer_renew(timer, &f->err));
+    assert_memory_equal(old, timer->graphs, sizeof old);
+    kb_cuda.timer_close(timer);
+    timer = open_timer(f, KB_HOT, 0, &facts);
+    assert_true(kb_cuda.timer_renew(timer, &f->err));
+    expect_samples(f, timer, 1000);
+    kb_cuda.timer_close(timer);
+}
+
 static void pdl_has_programmatic_edges_and_graph_has_none(void **state) {
     struct fixture *f = *state;
     struct kb_timer_facts facts;
@@ -465,6 +506,8 @@ int main(int argc, char **argv) {
         TEST(graph_rotates_over_three_times_the_l2),
         TEST(sets_are_as_asked_up_to_4096_and_one_where_one_is_enough),
         TEST(long_rotation_is_sampled_in_parts),
+        TEST(graph_that_is_made_anew_times_and_leaves_the_same),
+        TEST(what_is_no_single_graph_is_not_made_anew),
         TEST(pdl_has_programmatic_edges_and_graph_has_none),
         TEST(pdl_is_unsupported_where_plan_or_device_have_none),
         TEST(cold_and_hot_time_the_launch_and_not_the_flush),

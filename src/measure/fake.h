@@ -45,6 +45,9 @@ struct fake_script {
      * hash of the build's flags then. */
     const char *slow_build, *wrong_build;
     double slower;
+    /* By what the `i`-th graph that is made takes longer than another; NULL: by nothing */
+    double (*graph)(uint64_t seed, int64_t i);
+    uint64_t graph_seed;
 };
 
 struct kb_device {
@@ -52,8 +55,9 @@ struct kb_device {
     struct kb_device_info info;
     const char *case_id;
     int runs, timers_opened, timers_open, streams_timed, clocks_read;
-    int64_t samples; /* of the kernel, over all its timers */
-    double energy_s; /* for which energy was measured */
+    int graphs, renewed; /* that were made, and those of them by timer_renew */
+    int64_t samples;     /* of the kernel, over all its timers */
+    double energy_s;     /* for which energy was measured */
     const struct kb_timer *last;
     int turns; /* how often another timer was sampled than the one before */
 };
@@ -64,7 +68,7 @@ struct kb_timer {
     struct kb_device *device;
     const struct kb_slab *initial;
     bool is_stream, is_wrong;
-    double slower;
+    double slower, graph; /* graph: by which it takes longer than another */
     int64_t next;
     enum kb_method method;
 };
@@ -182,6 +186,21 @@ static bool fake_run(struct kb_device *device, struct kb_code *code,
     return ok;
 }
 
+static void fake_graph(struct kb_timer *timer) {
+    const struct fake_script *s = timer->device->script;
+
+    timer->graph = 1;
+    if (s->graph && timer->method == KB_GRAPH && !timer->is_stream)
+        timer->graph = s->graph(s->graph_seed, timer->device->graphs++);
+}
+
+static bool fake_timer_renew(struct kb_timer *timer, struct kb_err *err) {
+    (void)err;
+    timer->device->renewed++;
+    fake_graph(timer);
+    return true;
+}
+
 static bool fake_timer_open(struct kb_device *device, struct kb_code *code,
                             const struct kb_plan *plan, const struct kb_slab *initial,
                             enum kb_method method, int sets, struct kb_timer **out,
@@ -205,6 +224,7 @@ static bool fake_timer_open(struct kb_device *device, struct kb_code *code,
         .is_wrong = code->is_wrong,
         .slower = code->is_slow ? s->slower : 1,
     };
+    fake_graph(*out);
     *facts = (struct kb_timer_facts){
         .sets = sets ? sets : 7,
         .footprint_bytes =
@@ -237,7 +257,7 @@ static bool fake_timer_sample(struct kb_timer *timer, int n, double *ns,
         }
         if (s->fail_at && timer->next >= s->fail_at)
             return kb_fail(err, KB_DEVICE, "the fake device is lost");
-        ns[i] = s->ns(timer->next++) * timer->slower;
+        ns[i] = s->ns(timer->next++) * timer->slower * timer->graph;
         if (timer->method == KB_HOT && s->hot_ns > 0)
             ns[i] = s->hot_ns;
         timer->device->samples++;
@@ -313,6 +333,7 @@ static const struct kb_backend fake_backend = {
     .timer_open = fake_timer_open,
     .timer_sample = fake_timer_sample,
     .timer_result = fake_timer_result,
+    .timer_renew = fake_timer_renew,
     .timer_energy = fake_timer_energy,
     .timer_close = fake_timer_close,
     .floor = fake_floor,

@@ -136,6 +136,79 @@ static void each_is_held_against_the_first(void **state) {
     fake_free(&g.f);
 }
 
+/* ---- graphs that take times of their own ---- */
+
+static double half_a_percent(uint64_t seed, int64_t i) {
+    uint32_t r[4];
+
+    kb_philox(seed, 5, (uint64_t)i, r);
+    return exp(0.005 * sqrt(-2 * log((r[0] + 0.5) / 4294967296.0)) *
+               cos(6.283185307179586 * (r[1] + 0.5) / 4294967296.0));
+}
+
+/* The first four of B: as many as the race has where nothing is doubted. */
+static double the_first_of_b(uint64_t seed, int64_t i) {
+    (void)seed;
+    return i < 8 && i % 2 ? 1.02 : 1;
+}
+
+/* Of `runs` pairs, B taking `slower` times as long, those with this verdict; *renewed:
+ * graphs that were made anew. */
+static int count_runs(int runs, double slower, double (*graph)(uint64_t, int64_t),
+                      enum kb_speed_verdict verdict, int *renewed) {
+    int count = 0;
+
+    *renewed = 0;
+    for (int i = 0; i < runs; i++) {
+        const struct fake_script script = {.ns = noisy,
+                                           .slow_build = "other",
+                                           .slower = slower,
+                                           .graph = graph,
+                                           .graph_seed = 700 + (uint64_t)i};
+        struct group g;
+        fake_open(&g.f, &script);
+        for (int k = 0; k < 2; k++) {
+            g.jobs[k] = g.f.job;
+            g.jobs[k].build = two[k];
+            g.jobs[k].trusted_flags = true;
+            g.jobs[k].one_run = true;
+        }
+        g.f.device.case_id = g.f.job.case_id;
+        assert_true(
+            kb_session_run_group(&g.f.session, g.jobs, 2, &g.f.arena, g.rows, &g.err));
+        count += g.rows[1].against->speeds[KB_GRAPH].verdict == verdict;
+        *renewed += g.f.device.renewed;
+        fake_free(&g.f);
+    }
+    return count;
+}
+
+static void graphs_half_a_percent_apart_raise_no_alarm(void **state) {
+    int renewed;
+    (void)state;
+    assert_int_equal(count_runs(30, 1, half_a_percent, KB_SLOWER, &renewed), 0);
+    assert_int_equal(count_runs(30, 1, half_a_percent, KB_FASTER, &renewed), 0);
+    assert_in_range(count_runs(20, 1.03, half_a_percent, KB_SLOWER, &renewed), 19, 20);
+}
+
+static void a_doubtful_difference_is_measured_again_by_other_graphs(void **state) {
+    int renewed;
+    (void)state;
+    assert_int_equal(count_runs(1, 1, the_first_of_b, KB_SAME, &renewed), 1);
+    assert_int_equal(renewed, 2 * (3 + 24));
+    assert_int_equal(count_runs(1, 1.03, NULL, KB_SLOWER, &renewed), 1);
+    assert_int_equal(renewed, 2 * (3 + 24));
+}
+
+static void what_no_graph_makes_is_not_measured_again(void **state) {
+    int renewed;
+    (void)state;
+    assert_int_equal(count_runs(1, 1.2, NULL, KB_SLOWER, &renewed), 1);
+    assert_int_equal(renewed, 2 * 3);
+    assert_int_equal(count_runs(1, 1, NULL, KB_SAME, &renewed), 1);
+    assert_int_equal(renewed, 2 * 3);
+}
+
 static void they_are_timed_in_turns(void **state) {
     const struct fake_script script = {.ns = noisy, .slow_build = "none", .slower = 1};
     struct group g;
@@ -346,6 +419,9 @@ int main(void) {
         cmocka_unit_test(equal_builds_are_the_same),
         cmocka_unit_test(builds_that_are_run_once_are_held_against_each_other),
         cmocka_unit_test(each_is_held_against_the_first),
+        cmocka_unit_test(graphs_half_a_percent_apart_raise_no_alarm),
+        cmocka_unit_test(a_doubtful_difference_is_measured_again_by_other_graphs),
+        cmocka_unit_test(what_no_graph_makes_is_not_measured_again),
         cmocka_unit_test(they_are_timed_in_turns),
         cmocka_unit_test(same_machine_code_is_identical),
         cmocka_unit_test(code_without_a_hash_is_not_known_to_be_the_same),

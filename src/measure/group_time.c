@@ -1,39 +1,9 @@
-/* group_time.c - builds and variants timed in turns over the same buffers: blocks in which
- * each is visited twice, in an order that is drawn and then its reverse, until each time
- * and each difference is as precise as was asked. */
-#include "group.h"
-#include "sampling.h"
+/* group_time.c - builds and variants timed side by side: timers over the same buffers, the
+ * race between them (race.h), and what it came to in their rows. */
+#include "race.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* 24 blocks are the fewest whose signed ranks reach the level of 500 rows. A visit lasts
- * long enough that what is queued in front of it is a small part; a graph's sample alone
- * does. */
-enum { MIN_BLOCKS = 24, MAX_BLOCKS = 512, VISIT_NS = 500000, MAX_VISIT = 8, PROBE = 4 };
-enum { PATIENCE = 4 };
-
-struct lane { /* a member while it is timed */
-    struct kb_member *member;
-    struct kb_timer *timer;
-    struct kb_timer_facts facts;
-    struct kb_samples all;
-    struct kb_seen seen;
-    struct kb_time time;
-    double blocks_ns[MAX_BLOCKS]; /* mean of its two visits */
-};
-
-struct race { /* all of them, by one method */
-    struct kb_group *group;
-    const struct kb_job *job;
-    enum kb_method method;
-    int n;
-    struct lane *lanes;
-    int per_visit; /* samples */
-    int64_t blocks, most_blocks, precise_at;
-    uint64_t seed;
-};
 
 /* ---- open and close -------------------------------------------------------------------
  */
@@ -125,135 +95,6 @@ static bool open_lanes(struct race *race, struct kb_err *err) {
     return true;
 }
 
-/* ---- blocks ---------------------------------------------------------------------------
- */
-
-static bool plan_visits(struct race *race, struct kb_err *err) {
-    double ns[PROBE];
-    int64_t start = kb_now_ns();
-
-    if (!kb_sample(race->group->session, race->lanes[0].timer, PROBE, ns, err))
-        return false;
-    int64_t each = (kb_now_ns() - start) / PROBE + 1;
-    int64_t samples = VISIT_NS / each;
-    race->per_visit = samples < 1 ? 1 : samples > MAX_VISIT ? MAX_VISIT : (int)samples;
-    race->most_blocks = KB_MAX_SAMPLES / 2 / race->per_visit;
-    if (race->most_blocks > MAX_BLOCKS)
-        race->most_blocks = MAX_BLOCKS;
-    return true;
-}
-
-static bool visit(struct race *race, struct lane *lane, struct kb_err *err) {
-    double *ns = lane->all.ns + lane->all.n, sum = 0;
-
-    if (!kb_sample(race->group->session, lane->timer, race->per_visit, ns, err))
-        return false;
-    for (int i = 0; i < race->per_visit; i++)
-        sum += ns[i];
-    lane->all.n += race->per_visit;
-    lane->blocks_ns[race->blocks] += sum / race->per_visit / 2;
-    kb_watch_clocks(race->group->session, &lane->time, &lane->seen);
-    return true;
-}
-
-static bool run_block(struct race *race, struct kb_err *err) {
-    int order[2 * KB_MAX_GROUP];
-
-    kb_speed_order(race->seed, race->blocks, race->n, order);
-    for (int v = 0; v < 2 * race->n; v++)
-        if (!visit(race, &race->lanes[order[v]], err))
-            return false;
-    race->blocks++;
-    return true;
-}
-
-static const char *lane_reached(const struct race *race, const struct lane *lane) {
-    struct kb_arena arena = {0};
-    struct kb_stats stats;
-
-    kb_stats_of(lane->all.ns, lane->all.n, &arena, &stats);
-    const char *why =
-        kb_sampling_reached(&lane->all, &stats, race->job, lane->facts.tick_ns);
-    kb_arena_free(&arena);
-    return why;
-}
-
-static bool has_first(const struct race *race) {
-    return race->n > 0 && !race->lanes[0].member->against;
-}
-
-static void compare_lane(const struct race *race, const struct lane *b,
-                         struct kb_speed *out) {
-    const struct lane *a = &race->lanes[0];
-    double tick_a = a->facts.tick_ns / a->blocks_ns[0];
-    double tick_b = b->facts.tick_ns / b->blocks_ns[0];
-
-    kb_speed_paired(a->blocks_ns, b->blocks_ns, race->blocks, race->seed, out);
-    kb_speed_widen(out, fmax(tick_a, tick_b) / 2);
-}
-
-/* What it takes to be FASTER or SLOWER: the same however often it was looked. */
-static struct kb_speed_rule rule_of(const struct race *race) {
-    struct kb_speed_rule rule = kb_speed_rule_for(race->job->compared);
-
-    rule.level /= KB_SPEED_LOOKS;
-    return rule;
-}
-
-/* Whether the difference is known as well as each of the two times is to be. *clear: and
- * there is a verdict. */
-static bool narrow(const struct race *race, const struct lane *b, bool *clear) {
-    const struct lane *a = &race->lanes[0];
-    const struct kb_speed_rule rule = rule_of(race);
-    double target = kb_precision_for(race->job, a->blocks_ns[0]) / 2;
-    double tick =
-        fmax(a->facts.tick_ns / a->blocks_ns[0], b->facts.tick_ns / b->blocks_ns[0]);
-    struct kb_speed speed;
-
-    compare_lane(race, b, &speed);
-    *clear &=
-        b->member->against->same_code == 1 || kb_speed_judge(&speed, &rule) != KB_UNCLEAR;
-    return (speed.high - speed.low) / 2 <= fmax(target, tick / 2) * speed.ratio;
-}
-
-/* All is as precise as was asked. What is not clear then may become so with some more, but
- * not for ever: a difference may lie at the margin. */
-static bool settled(struct race *race) {
-    bool clear = true;
-
-    for (int i = 0; i < race->n; i++)
-        if (!lane_reached(race, &race->lanes[i]))
-            return false;
-    for (int i = 1; has_first(race) && i < race->n; i++)
-        if (!narrow(race, &race->lanes[i], &clear))
-            return false;
-    if (!race->precise_at)
-        race->precise_at = race->blocks;
-    return clear || race->blocks >= PATIENCE * race->precise_at;
-}
-
-static bool collect(struct race *race, const char **stopped, struct kb_err *err) {
-    double limit_s = (race->job->max_time_s > 0 ? race->job->max_time_s : 5) * race->n;
-    int64_t start = kb_now_ns(), look = MIN_BLOCKS;
-
-    *stopped = NULL;
-    while (!*stopped) {
-        if (!run_block(race, err))
-            return false;
-        bool late = (double)(kb_now_ns() - start) / 1e9 > limit_s;
-        bool full = race->blocks >= race->most_blocks;
-        if (race->blocks >= look && settled(race))
-            *stopped = "precision";
-        else if (full)
-            *stopped = "samples";
-        else if (late)
-            *stopped = "time";
-        if (race->blocks >= look)
-            look = race->blocks + race->blocks / 4;
-    }
-    return true;
-}
-
 /* ---- what it came to ------------------------------------------------------------------
  */
 
@@ -261,7 +102,7 @@ static void describe_lane(struct race *race, struct lane *lane, const char *stop
     struct kb_arena arena = {0};
     struct kb_stats stats;
     struct kb_time *t = &lane->time;
-    const char *reached = lane_reached(race, lane);
+    const char *reached = kb_lane_reached(race, lane);
 
     kb_stats_of(lane->all.ns, lane->all.n, &arena, &stats);
     kb_arena_free(&arena);
@@ -293,21 +134,6 @@ static bool look_again(struct race *race, struct lane *lane, struct kb_err *err)
     return ok;
 }
 
-static void judge(const struct race *race) {
-    struct kb_speed_rule rule = rule_of(race);
-
-    for (int i = 1; has_first(race) && i < race->n; i++) {
-        struct kb_against *against = race->lanes[i].member->against;
-        struct kb_speed *speed = &against->speeds[race->method];
-        compare_lane(race, &race->lanes[i], speed);
-        speed->verdict =
-            against->same_code == 1 ? KB_IDENTICAL : kb_speed_judge(speed, &rule);
-        against->detectable[race->method] =
-            kb_speed_detectable(race->lanes[0].blocks_ns, race->lanes[i].blocks_ns,
-                                race->blocks, race->seed, speed, &rule);
-    }
-}
-
 /* Times into rows, and what their bytes make of them: after the timers' memory is free. */
 static bool finish(struct race *race, struct kb_err *err) {
     for (int i = 0; i < race->n; i++) {
@@ -326,7 +152,7 @@ static bool run_race(struct race *race, struct kb_err *err) {
 
     if (race->n == 0)
         return true;
-    if (!plan_visits(race, err) || !collect(race, &stopped, err))
+    if (!kb_race_run(race, &stopped, err))
         return false;
     for (int i = 0; i < race->n; i++) {
         struct lane *lane = &race->lanes[i];
@@ -337,7 +163,7 @@ static bool run_race(struct race *race, struct kb_err *err) {
             !look_again(race, lane, err))
             return false;
     }
-    judge(race);
+    kb_race_judge(race);
     return true;
 }
 

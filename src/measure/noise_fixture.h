@@ -62,6 +62,13 @@ static const struct noise noises[] = {
     {"correlated", correlated}, {"with outliers", with_outliers},
 };
 
+/* Where what is measured is what differs. */
+static inline double quiet(uint64_t seed, int64_t i, double *state) {
+    (void)state;
+    return 0.002 * normal(seed, i);
+}
+static const struct noise quiet_noise __attribute__((unused)) = {"quiet", quiet};
+
 /* Blocks of A and B, B taking `slower` times as long. */
 static void measure(const struct noise *noise, uint64_t seed, double slower, int64_t blocks,
                     double *a, double *b) {
@@ -76,6 +83,18 @@ static void measure(const struct noise *noise, uint64_t seed, double slower, int
                               (order[v] == 1 ? slower : 1);
         a[k] = sums[0] / 2;
         b[k] = sums[1] / 2;
+    }
+}
+
+/* The same by instances of both that each take a time of their own, `apart` from another's
+ * (a standard deviation); after `each` blocks they are others. */
+static inline void measure_instances(const struct noise *noise, uint64_t seed,
+                                     double slower, int64_t blocks, int64_t each,
+                                     double apart, double *a, double *b) {
+    measure(noise, seed, slower, blocks, a, b);
+    for (int64_t k = 0; k < blocks; k++) {
+        a[k] *= exp(apart * normal(seed + 1000003, 2 * (k / each)));
+        b[k] *= exp(apart * normal(seed + 1000003, 2 * (k / each) + 1));
     }
 }
 

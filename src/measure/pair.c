@@ -73,6 +73,38 @@ void kb_speed_widen(struct kb_speed *speed, double tick) {
     speed->high = fmax(speed->high, speed->ratio * (1 + tick));
 }
 
+/* What 97.5 % of Student's distribution lie below: by Cornish and Fisher's expansion, but
+ * for few degrees of freedom, at which it is too little. */
+static double student(int64_t degrees) {
+    static const double few[] = {12.7062, 4.3027, 3.1824};
+    const double z = 1.959964, z2 = z * z, f = (double)degrees;
+
+    if (degrees <= (int64_t)KB_COUNT(few))
+        return few[degrees - 1];
+    return z + z * (z2 + 1) / (4 * f) + z * ((5 * z2 + 16) * z2 + 3) / (96 * f * f) +
+           z * (((3 * z2 + 19) * z2 + 17) * z2 - 15) / (384 * f * f * f);
+}
+
+void kb_speed_widen_grouped(struct kb_speed *speed, const double *a_ns, const double *b_ns,
+                            int64_t each) {
+    int64_t groups = speed->n / each;
+    double sum = 0, squares = 0;
+
+    if (isnan(speed->low) || isnan(speed->high) || groups < 2)
+        return;
+    for (int64_t k = 0; k < groups; k++) {
+        double mean = 0;
+        for (int64_t i = k * each; i < (k + 1) * each; i++)
+            mean += log(b_ns[i] / a_ns[i]) / (double)each;
+        sum += mean;
+        squares += mean * mean;
+    }
+    double n = (double)groups, spread = fmax(squares - sum * sum / n, 0) / (n - 1);
+    double half = student(groups - 1) * sqrt(spread / n);
+    speed->low = fmin(speed->low, speed->ratio * exp(-half));
+    speed->high = fmax(speed->high, speed->ratio * exp(half));
+}
+
 /* ---- orders ---------------------------------------------------------------------------
  */
 

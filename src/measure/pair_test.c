@@ -102,6 +102,89 @@ static void interval_holds_the_truth_95_times_in_100(void **state) {
     }
 }
 
+/* ---- instances that half a percent lies between ---- */
+
+enum { EACH = 6 };
+static const double apart = 0.005;
+
+static enum kb_speed_verdict judge_instances(uint64_t seed, double slower, int64_t each) {
+    struct kb_speed_rule rule = kb_speed_rule_for(100);
+    double a[BLOCKS], b[BLOCKS];
+    struct kb_speed s;
+
+    rule.level /= KB_SPEED_LOOKS;
+    measure_instances(&quiet_noise, seed, slower, BLOCKS, each, apart, a, b);
+    kb_speed_paired(a, b, BLOCKS, seed, &s);
+    return kb_speed_judge(&s, &rule);
+}
+
+static int alarms_of(int trials, double slower, int64_t each) {
+    int alarms = 0;
+
+    for (int t = 0; t < trials; t++) {
+        enum kb_speed_verdict v = judge_instances(31000 + (uint64_t)t, slower, each);
+        alarms += v == KB_FASTER || v == KB_SLOWER;
+    }
+    return alarms;
+}
+
+/* One in six of them: of any two instances one takes longer, whatever they are of. */
+static void one_instance_of_each_may_pass_for_a_difference(void **state) {
+    (void)state;
+    assert_in_range(alarms_of(300, 1, BLOCKS), 25, 100);
+}
+
+static void with_another_instance_in_each_block_none_does(void **state) {
+    (void)state;
+    assert_int_equal(alarms_of(1000, 1, 1), 0);
+    assert_in_range(alarms_of(100, 1.03, 1), 95, 100);
+    assert_in_range(alarms_of(100, 1 / 1.03, 1), 95, 100);
+}
+
+static void interval_over_instances_holds_the_truth(void **state) {
+    int held = 0, held_without = 0;
+    (void)state;
+    for (uint64_t t = 0; t < 200; t++) {
+        double a[BLOCKS], b[BLOCKS];
+        struct kb_speed s;
+        measure_instances(&quiet_noise, 41000 + t, 1.02, BLOCKS, EACH, apart, a, b);
+        kb_speed_paired(a, b, BLOCKS, t, &s);
+        held_without += s.low <= 1.02 && 1.02 <= s.high;
+        kb_speed_widen_grouped(&s, a, b, EACH);
+        held += s.low <= 1.02 && 1.02 <= s.high;
+        assert_true(s.low <= s.ratio && s.ratio <= s.high);
+    }
+    assert_true(held >= 180); /* 190 are expected, 6 fewer are one in 20 */
+    assert_true(held_without < 150);
+}
+
+/* A step in the middle: blocks do not tell what groups of them do. */
+static void groups_widen_by_students_distribution(void **state) {
+    double a[13], b[13];
+    struct kb_speed s, wider;
+    (void)state;
+    for (int i = 0; i < 13; i++) {
+        a[i] = 1;
+        b[i] = exp(i < 6 ? -0.01 : i < 12 ? 0.01 : 1); /* the last is of no group */
+    }
+    kb_speed_paired(a, b, 12, 1, &s);
+    wider = s;
+    kb_speed_widen_grouped(&wider, a, b, 6); /* -1 and 1 %, one degree of freedom */
+    assert_near(log(wider.high / s.ratio), 12.7062 * 0.01, 1e-9);
+    wider = s;
+    wider.n = 13;
+    kb_speed_widen_grouped(&wider, a, b, 4); /* -1, 0 and 1 %, two */
+    assert_near(log(s.ratio / wider.low), 4.3027 * 0.01 / sqrt(3), 1e-9);
+    wider = s;
+    kb_speed_widen_grouped(&wider, a, b, 12); /* there is nothing to be held against */
+    assert_memory_equal(&wider, &s, sizeof s);
+    for (int i = 0; i < 5; i++)
+        a[i] = b[i] = 1;
+    kb_speed_paired(a, b, 5, 1, &s);
+    kb_speed_widen_grouped(&s, a, b, 1);
+    assert_true(isnan(s.low) && isnan(s.high));
+}
+
 static void half_a_percent_is_the_same_where_noise_is_small(void **state) {
     struct kb_speed s;
     (void)state;
@@ -244,6 +327,10 @@ int main(void) {
         cmocka_unit_test(equal_builds_are_neither_faster_nor_slower),
         cmocka_unit_test(three_percent_are_found_95_times_in_100),
         cmocka_unit_test(interval_holds_the_truth_95_times_in_100),
+        cmocka_unit_test(one_instance_of_each_may_pass_for_a_difference),
+        cmocka_unit_test(with_another_instance_in_each_block_none_does),
+        cmocka_unit_test(interval_over_instances_holds_the_truth),
+        cmocka_unit_test(groups_widen_by_students_distribution),
         cmocka_unit_test(half_a_percent_is_the_same_where_noise_is_small),
         cmocka_unit_test(same_bits_from_the_same_seed),
         cmocka_unit_test(p_of_three_is_a_quarter),

@@ -20,6 +20,7 @@ struct device {
     double slower;      /* of the second of a pair */
     int lost_at;        /* job from which on nothing can be run; 0: none */
     bool no_pairs;      /* they are not timed side by side */
+    int64_t each;       /* blocks with the same instances, half a percent apart; 0: none */
     int jobs, told, pairs;
     uint64_t seeds; /* those of pairs, summed up */
 };
@@ -84,7 +85,11 @@ static bool run(void *context, const struct kb_job *jobs, int n, struct kb_arena
     rows[1].against = against;
     if (rows[0].reason || d->no_pairs)
         return true;
-    measure(&noises[0], jobs[0].seed, d->slower > 0 ? d->slower : 1, BLOCKS, a, b);
+    double slower = d->slower > 0 ? d->slower : 1;
+    if (d->each)
+        measure_instances(&quiet_noise, jobs[0].seed, slower, BLOCKS, d->each, 0.005, a, b);
+    else
+        measure(&noises[0], jobs[0].seed, slower, BLOCKS, a, b);
     kb_speed_paired(a, b, BLOCKS, jobs[0].seed, speed);
     speed->verdict = KB_IDENTICAL; /* as of equal code */
     against->detectable[KB_GRAPH] = 0.05;
@@ -175,6 +180,31 @@ static void a_difference_between_equal_builds_is_an_alarm(void **state) {
     assert_true(test(&d, &arena, &t, &err));
     for (int k = 0; k < KB_ST_KERNELS; k++)
         assert_int_equal(t.kernels[k].twins.alarms, t.kernels[k].twins.pairs);
+    kb_arena_free(&arena);
+}
+
+static void instances_are_alarms_unless_each_block_has_its_own(void **state) {
+    struct device one = {.each = BLOCKS}, own = {.each = 1};
+    struct kb_arena arena = {0};
+    struct kb_selftest t;
+    struct kb_err err = {0};
+    int alarms = 0, at_5 = 0, own_at_5 = 0;
+    (void)state;
+    assert_true(test(&one, &arena, &t, &err));
+    for (int k = 0; k < KB_ST_KERNELS; k++) {
+        alarms += t.kernels[k].twins.alarms;
+        at_5 += t.kernels[k].twins.at_5;
+        assert_true(t.kernels[k].twins.noise > 0.003);
+    }
+    assert_in_range(alarms, 5, 40); /* of 100 pairs */
+    assert_true(at_5 > 70);
+    assert_true(test(&own, &arena, &t, &err));
+    for (int k = 0; k < KB_ST_KERNELS; k++) {
+        assert_int_equal(t.kernels[k].twins.alarms, 0);
+        own_at_5 += t.kernels[k].twins.at_5;
+        assert_true(t.kernels[k].twins.smallest < 0.06);
+    }
+    assert_in_range(own_at_5, 0, 12);
     kb_arena_free(&arena);
 }
 
@@ -365,6 +395,7 @@ int main(void) {
         cmocka_unit_test(
             kernels_are_as_long_as_is_wanted_and_pairs_have_seeds_of_their_own),
         cmocka_unit_test(a_difference_between_equal_builds_is_an_alarm),
+        cmocka_unit_test(instances_are_alarms_unless_each_block_has_its_own),
         cmocka_unit_test(a_wrong_probe_costs_its_number_and_the_status),
         cmocka_unit_test(what_does_not_fit_is_left_out_and_the_rest_goes_by_what_does),
         cmocka_unit_test(nothing_streams_then_only_the_shortest_is_paired),
