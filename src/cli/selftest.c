@@ -178,7 +178,9 @@ int kb_command_selftest(const struct kb_options *options, struct kb_complaints *
     if (kb_fleet_open(&s.gpu, &s.fleet, &note, &err))
         status = test_all(&s);
     else
-        status = kb_exit(kb_err_status(&err), "%s", err.msg);
+        status = kb_exit(
+            kb_err_status(&err), "%s%s", err.msg,
+            err.kind == KB_DEVICE ? "; kbench list devices says what is missing" : "");
     kb_fleet_close(&s.fleet);
     kb_buf_free(&note);
     kb_arena_free(&s.arena);

@@ -277,17 +277,22 @@ static void head(const struct kb_pairs *pairs, struct kb_buf *out) {
         differing(pairs, out);
         return;
     }
+    struct kb_buf lines[2] = {{0}};
     for (int i = 0; i < 2; i++) {
         const struct kb_side *side = i ? b : a;
-        struct kb_buf line = {0};
-        kb_buf_printf(&line, "%s  %s", words[i], side->value);
+        kb_buf_printf(&lines[i], "%s  %s", words[i], side->value);
         for (int k = 0; side->by == KB_BY_DEVICE && k < side->report->n_machines; k++)
             if (kb_streq(side->report->machines[k].id, side->value))
-                kb_buf_printf(&line, " %s", side->report->machines[k].name);
-        kb_buf_printf(&line, "  %s", side->report->name);
-        kb_escape(out, kb_buf_text(&line), line.len);
+                kb_buf_printf(&lines[i], " %s", side->report->machines[k].name);
+    }
+    int x = kb_columns(lines[0].data), y = kb_columns(lines[1].data);
+    for (int i = 0; i < 2; i++) {
+        const struct kb_side *side = i ? b : a;
+        kb_padded(lines[i].data, x > y ? x : y, out);
+        kb_buf_puts(out, "  ");
+        kb_escape(out, side->report->name, strlen(side->report->name));
         kb_buf_putc(out, '\n');
-        kb_buf_free(&line);
+        kb_buf_free(&lines[i]);
     }
 }
 

@@ -438,7 +438,7 @@ END
     fake a.json run=1 build=precise,fast-math
     kbench diff a.json --by build
     status_is 0
-    has_line 'A  precise  a.json'
+    has_line 'A  precise    a.json'
     has_line 'B  fast-math  a.json'
     has_line 'all         144 *'
     kbench diff a.json

@@ -21,7 +21,7 @@ on_stub() {
     status_is 6
     [ -z "$output" ] || { seen; return 1; }
     [ "$(wc -l <<<"$stderr")" -eq 1 ] || { seen; return 1; }
-    last_says "exit 6: *"
+    last_says "exit 6: *; kbench list devices says what is missing"
 }
 
 @test "probes that are wrong have no numbers, and nothing is kept" {
