@@ -121,6 +121,7 @@ void kb_problem_moves(struct kb_problem *p, int64_t read, int64_t written) {
     if ((double)written > 0.55 * bytes) {
         p->ceiling_pattern = "write";
         per_element = size;
+        bytes -= size; /* the one that it reads */
     } else if (streams[s].written > share && bytes >= READ_ALONE_FROM) {
         p->ceiling_pattern = "read";
         per_element = size * (1 + size / SUM_BYTES);
