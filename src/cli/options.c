@@ -238,8 +238,9 @@ static bool is_wrong_command(struct parse *p, const char *word) {
     const char *names[KB_COMMAND_COUNT];
     for (int i = 0; i < KB_COMMAND_COUNT; i++)
         names[i] = commands[i].word;
-    if (strpbrk(word, "./-") || is_path(word) || kb_streq(word, "cases"))
-        return false; /* the last is embedded where it is no folder */
+    if (strpbrk(word, "./-") || is_path(word) || kb_streq(word, "cases") ||
+        kb_op_find(word))
+        return false; /* cases is embedded where it is no folder */
     const char *near = kb_suggest(word, names, KB_COUNT(names));
     if (kb_is_later(word))
         kb_complain(p->c, "kbench", 0, 0, NULL, "%s: not in this version", word);
@@ -253,12 +254,17 @@ static bool is_wrong_command(struct parse *p, const char *word) {
     return true;
 }
 
-/* A kernel among the case files: what was meant is plain. */
-static bool is_kernel(struct parse *p, const char *word) {
-    if (!kb_ends_with(word, ".cu") && !kb_ends_with(word, ".cuh"))
+/* A kernel, an op or an id among the case files: what was meant is plain. */
+static bool is_misplaced(struct parse *p, const char *word) {
+    const char *op = kb_arena_strndup(p->arena, word, strcspn(word, "/"));
+    const char *what;
+    if (kb_op_find(op) && !is_path(word))
+        what = word[strlen(op)] ? "an id goes after --case" : "an op goes after --op";
+    else if (kb_ends_with(word, ".cu") || kb_ends_with(word, ".cuh"))
+        what = "a kernel goes after --kernel";
+    else
         return false;
-    kb_complain(p->c, "kbench", 0, 0, NULL,
-                "%s: is no case file; a kernel goes after --kernel", word);
+    kb_complain(p->c, "kbench", 0, 0, NULL, "%s: is no case file; %s", word, what);
     return true;
 }
 
@@ -272,7 +278,7 @@ static void take_argument(struct parse *p, const char *word) {
             return;
     }
     bool cases = out->command == KB_CMD_RUN || out->command == KB_CMD_LIST;
-    if (!p->wrong_command && !(cases && is_kernel(p, word)))
+    if (!p->wrong_command && !(cases && is_misplaced(p, word)))
         kb_strings_add(&out->words, p->arena, word);
 }
 

@@ -232,6 +232,14 @@ TEXT
     status_is 4
     says "kbench: error: *silu_plain.cu: is no case file; a kernel goes after --kernel"
     last_says "exit 4: 1 error, nothing was run"
+    kbench silu --shape 7x16
+    says "kbench: error: silu: is no case file; an op goes after --op"
+    kbench silu/7x16/bf16
+    status_is 4
+    says "kbench: error: silu/7x16/bf16: is no case file; an id goes after --case"
+    cp "$top/cases/activation.json" silu # a file of that name is one
+    kbench silu --mode list --match silu/7x16/bf16
+    status_is 0
     cd /
     kbench cases --mode list --match 'silu/7x16/bf16'
     status_is 0
