@@ -251,7 +251,7 @@ bool kb_compiler_build(struct kb_compiler *compiler, int64_t sm, const struct kb
                        struct kb_err *err);
 /* Several, the builds that nvcc compiles a few at a time. They have the same kernel file,
  * defines, architecture and build, and differ in their entries. */
-enum { KB_MAX_TOGETHER = 16 };
+enum { KB_MAX_TOGETHER = 24 };
 struct kb_compiled {
     const struct kb_plan *plan;
     struct kb_code_info info;

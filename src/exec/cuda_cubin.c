@@ -89,6 +89,27 @@ static bool counts(const struct image *image, const char *section,
     return kb_strings_has(entries, owner) || !has_section(image, ".nv.constant0.", owner);
 }
 
+/* Attributes of a kernel: a byte of format, one of kind, and two of value, or of the size
+ * of what follows. The bank of its arguments is told by the number of a symbol, which is
+ * another one where other kernels stand in the file. */
+static void add_info(struct kb_hasher *hasher, const char *data, size_t size) {
+    enum { SIZED = 4, PARAM_CBANK = 0x0a, HEAD = 4, SYMBOL = 4 };
+    while (size >= HEAD) {
+        unsigned char head[HEAD];
+        memcpy(head, data, HEAD);
+        size_t more = head[0] == SIZED ? (size_t)(head[2] | head[3] << 8) : 0;
+        if (more > size - HEAD)
+            break;
+        bool bank = head[0] == SIZED && head[1] == PARAM_CBANK && more >= SYMBOL;
+        size_t skipped = bank ? SYMBOL : 0;
+        kb_hasher_add(hasher, data, HEAD);
+        kb_hasher_add(hasher, data + HEAD + skipped, more - skipped);
+        data += HEAD + more;
+        size -= HEAD + more;
+    }
+    kb_hasher_add(hasher, data, size);
+}
+
 bool kb_cubin_digest(const void *cubin, size_t size, const struct kb_strings *entries,
                      struct kb_hash *hash, int64_t *code_bytes) {
     struct image image;
@@ -106,8 +127,11 @@ bool kb_cubin_digest(const void *cubin, size_t size, const struct kb_strings *en
         ok = !stored || within(&image, section.sh_offset, section.sh_size);
         kb_hasher_text(hasher, name);
         kb_hasher_add(hasher, &section.sh_size, sizeof section.sh_size);
-        if (ok && stored)
-            kb_hasher_add(hasher, image.data + section.sh_offset, section.sh_size);
+        const char *data = image.data + section.sh_offset;
+        if (ok && stored && kb_starts_with(name, ".nv.info."))
+            add_info(hasher, data, section.sh_size);
+        else if (ok && stored)
+            kb_hasher_add(hasher, data, section.sh_size);
         if (kb_starts_with(name, ".text."))
             *code_bytes += (int64_t)section.sh_size;
     }

@@ -76,8 +76,8 @@ static bool next_include(const char **at, const char *end, const char **name, si
             /* 1'000'000 opens no literal that matters: it ends with its line at most */
             p = skip_literal(p, end);
             fresh = false;
-        } else {
-            p++;
+        } else { /* what means nothing here, at once */
+            p += 1 + strcspn(p + 1, "\n/\"'#");
             fresh = false;
         }
     }

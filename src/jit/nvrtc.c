@@ -167,11 +167,13 @@ void kb_nvrtc_options(const struct kb_nvrtc_job *job, struct kb_arena *arena,
 }
 
 /* From 12.8 on headers are read once a process and not once a compile, which saves 10 of
- * 65 ms. The file of 9 MB is ours to remove, however the process ends. */
-static void add_precompiled(const struct kb_nvrtc *nvrtc, struct kb_arena *arena,
-                            struct kb_strings *out) {
+ * 65 ms and costs the first one 30: not for names, which few compiles ask for. The file of
+ * 9 MB is ours to remove, however the process ends. */
+static void add_precompiled(const struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *job,
+                            struct kb_arena *arena, struct kb_strings *out) {
     int major = 0, minor = 0;
-    if (nvrtc->temp.path && sscanf(nvrtc->place.version, "%d.%d", &major, &minor) == 2 &&
+    if (nvrtc->temp.path && !job->from_nvcc &&
+        sscanf(nvrtc->place.version, "%d.%d", &major, &minor) == 2 &&
         (major > 12 || (major == 12 && minor >= 8))) {
         kb_strings_add(out, arena, "--pch");
         kb_strings_add(out, arena, "--pch-messages=false");
@@ -206,7 +208,7 @@ static bool write_job(const struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *j
     if (job->from_nvcc) /* names alone are wanted: no further than the front end */
         kb_strings_add(&options, arena, KB_NVRTC_NAMES);
     add_folders(&nvrtc->place, arena, &options);
-    add_precompiled(nvrtc, arena, &options);
+    add_precompiled(nvrtc, job, arena, &options);
     kb_wire_put_u64(out, (uint64_t)(nvrtc->compile_ms + 999) / 1000);
     kb_wire_put_text(out, job->kernel->path);
     kb_wire_put(out, job->kernel->text, job->kernel->size);

@@ -38,6 +38,8 @@ void kb_log_summary(const struct kb_nvrtc_job *job, const char *log, struct kb_b
 void kb_log_escape(const char *log, size_t size, struct kb_buf *out);
 /* Bytes of spill stores and loads of these functions; -1 where the log says nothing. */
 int64_t kb_log_spills(const char *log, const struct kb_strings *functions);
+/* Milliseconds that ptxas took over these functions; 0 where the log says nothing. */
+double kb_log_assembly_ms(const char *log, const struct kb_strings *functions);
 
 /* Fill out->cubin, log and compile_ms by nvcc; out->lowered is there already. */
 bool kb_nvcc_compile(const struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *job,

@@ -54,6 +54,16 @@ struct context {
     struct whole *whole; /* NULL: alone */
 };
 
+/* Most of what one entry takes more of than another, ptxas takes in proportion. */
+static double share_of(const struct kb_nvrtc_result *whole,
+                       const struct kb_nvrtc_result *part) {
+    const char *log = kb_buf_text(&whole->log);
+    double all_ms = kb_log_assembly_ms(log, &whole->lowered);
+    double own_ms = kb_log_assembly_ms(log, &part->lowered);
+    return own_ms > 0 ? own_ms / all_ms
+                      : (double)part->lowered.count / (double)whole->lowered.count;
+}
+
 /* The part of the whole that is this job. */
 static void take_part(const struct context *c) {
     const struct kb_strings *all = &c->whole->job.entries;
@@ -65,8 +75,7 @@ static void take_part(const struct context *c) {
                 kb_strings_add(&out->lowered, c->arena, whole->lowered.items[k]);
     kb_buf_add(&out->cubin, whole->cubin.data, whole->cubin.len);
     out->spill_bytes = kb_log_spills(kb_buf_text(&whole->log), &out->lowered);
-    out->compile_ms =
-        whole->compile_ms * (double)c->job->entries.count / (double)all->count;
+    out->compile_ms = whole->compile_ms * share_of(whole, out);
 }
 
 static bool compile(const struct context *c, struct kb_err *err) {

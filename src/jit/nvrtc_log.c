@@ -91,30 +91,58 @@ void kb_log_escape(const char *log, size_t size, struct kb_buf *out) {
     }
 }
 
-/* ptxas says "Function properties for NAME", then on a line below "N bytes stack frame, N
- * bytes spill stores, N bytes spill loads". */
+/* ---- what ptxas says of each function ---------------------------------------------------
+ * "Compiling entry function 'NAME' for 'sm_90a'", "Function properties for NAME", and on
+ * lines below "N bytes stack frame, N bytes spill stores, N bytes spill loads" and "Compile
+ * time = N ms". */
+
+static bool is_among(const struct kb_strings *functions, const char *name, size_t len) {
+    for (size_t i = 0; i < functions->count; i++)
+        if (strlen(functions->items[i]) == len && !memcmp(functions->items[i], name, len))
+            return true;
+    return false;
+}
+
+/* What stands behind `word` in the line, NULL if it has none. */
+static const char *behind(const char *line, size_t len, const char *word) {
+    const char *at = memmem(line, len, word, strlen(word));
+    return at ? at + strlen(word) : NULL;
+}
+
 int64_t kb_log_spills(const char *log, const struct kb_strings *functions) {
-    static const char title[] = "Function properties for ";
     int64_t total = -1;
     const char *line;
     size_t len;
     bool ours = false;
     for (const char *at = log; next_line(&at, &line, &len);) {
-        const char *name = memmem(line, len, title, strlen(title));
+        const char *name = behind(line, len, "Function properties for ");
         if (name) {
-            name += strlen(title);
-            size_t name_len = (size_t)(line + len - name);
-            ours = false;
-            for (size_t i = 0; i < functions->count && !ours; i++)
-                ours = strlen(functions->items[i]) == name_len &&
-                       memcmp(functions->items[i], name, name_len) == 0;
+            ours = is_among(functions, name, (size_t)(line + len - name));
             continue;
         }
-        const char *frame = ours ? memmem(line, len, "bytes stack frame, ", 19) : NULL;
+        const char *frame = ours ? behind(line, len, "bytes stack frame, ") : NULL;
         long long stores, loads;
-        if (frame && sscanf(frame + 19, "%lld bytes spill stores, %lld bytes spill loads",
+        if (frame && sscanf(frame, "%lld bytes spill stores, %lld bytes spill loads",
                             &stores, &loads) == 2) {
             total = (total < 0 ? 0 : total) + stores + loads;
+            ours = false;
+        }
+    }
+    return total;
+}
+
+double kb_log_assembly_ms(const char *log, const struct kb_strings *functions) {
+    double total = 0, ms;
+    const char *line;
+    size_t len;
+    bool ours = false;
+    for (const char *at = log; next_line(&at, &line, &len);) {
+        const char *name = behind(line, len, "Compiling entry function '");
+        const char *time = ours ? behind(line, len, "Compile time = ") : NULL;
+        if (name) {
+            ours = is_among(functions, name, strcspn(name, "'\n"));
+        } else if (time && sscanf(time, "%lf ms", &ms) == 1 && ms > 0) {
+            total += ms;
             ours = false;
         }
     }

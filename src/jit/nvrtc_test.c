@@ -1,103 +1,6 @@
 /* nvrtc_test.c - jobs for NVRTC in its own process, and the keys that they have in the
  * cache. Needs the CUDA Toolkit, no driver and no GPU. */
-#include "nvrtc.h"
-
-#include <fcntl.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-static const char source[] = "#include <cuda_bf16.h>\n"
-                             "template <class T, int V> __global__ void scale(T *p) {\n"
-                             "    p[threadIdx.x] = (T)((float)p[threadIdx.x] * V);\n"
-                             "}\n"
-                             "__global__ void plain(int *p) { *p = FILL; }\n";
-
-/* ---- one of everything for each test ---------------------------------------------------
- */
-
-struct fixture {
-    struct kb_arena arena;
-    struct kb_nvrtc *nvrtc;
-    struct kb_kernel kernel;
-    struct kb_nvrtc_job job;
-    struct kb_nvrtc_result result;
-    struct kb_err err;
-    struct kb_temp temp;
-    const char *root;
-};
-
-static void set_source(struct fixture *f, const char *text) {
-    f->kernel.text = text;
-    f->kernel.size = strlen(text);
-}
-
-static void add_entry(struct fixture *f, const char *entry) {
-    kb_strings_add(&f->job.entries, &f->arena, entry);
-}
-
-static int setup(void **state) {
-    struct fixture *f = test_calloc(1, sizeof *f);
-    *state = f;
-    if (!kb_temp_make(&f->temp, &f->err))
-        return -1;
-    f->root = f->temp.path;
-    setenv("KBENCH_CACHE", kb_arena_printf(&f->arena, "%s/cache", f->root), 1);
-    f->kernel.path = kb_arena_printf(&f->arena, "%s/mine.cu", f->root);
-    f->kernel.user = true;
-    set_source(f, source);
-    f->job.kernel = &f->kernel;
-    f->job.arch = "sm_90a";
-    kb_strings_add(&f->job.defines, &f->arena, "FILL=7");
-    kb_strings_add(&f->job.flags, &f->arena, "-std=c++17");
-    if (!kb_nvrtc_open(20000, &f->nvrtc, &f->err))
-        fail_msg("%s", f->err.msg);
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct fixture *f = *state;
-    kb_temp_free(&f->temp);
-    kb_nvrtc_close(f->nvrtc);
-    kb_nvrtc_result_free(&f->result);
-    kb_arena_free(&f->arena);
-    test_free(f);
-    return 0;
-}
-
-static bool compile(struct fixture *f) {
-    kb_nvrtc_result_free(&f->result);
-    return kb_nvrtc_compile(f->nvrtc, &f->job, &f->arena, &f->result, &f->err);
-}
-
-static void expect_compiles(struct fixture *f) {
-    if (!compile(f))
-        fail_msg("%s\n%s", f->err.msg, kb_buf_text(&f->result.log));
-    assert_true(f->result.cubin.len > 64);
-    assert_memory_equal(f->result.cubin.data, "\177ELF", 4);
-}
-
-static void expect_error(struct fixture *f, const char *want) {
-    assert_false(compile(f));
-    assert_int_equal(f->err.kind, KB_BUILD);
-    if (!strstr(f->err.msg, want))
-        fail_msg("message is \"%s\", wanted \"%s\"", f->err.msg, want);
-    assert_null(strchr(f->err.msg, '\n'));
-}
-
-static void write_file(struct fixture *f, const char *name, const char *text) {
-    const char *path = kb_arena_printf(&f->arena, "%s/%s", f->root, name);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    assert_true(fd >= 0 && kb_write_all(fd, text, strlen(text)));
-    close(fd);
-}
+#include "nvrtc_fixture.h"
 
 /* ---- jobs ------------------------------------------------------------------------------
  */
@@ -349,6 +252,24 @@ static void spills_are_summed_over_our_functions_only(void **state) {
     assert_int_equal(kb_log_spills("", &names), -1);
 }
 
+static void assembly_times_are_summed_over_our_entries_only(void **state) {
+    struct fixture *f = *state;
+    struct kb_strings names = {0};
+    const char *log = "ptxas info    : Compiling entry function '_Z1av' for 'sm_90a'\n"
+                      "ptxas info    : Function properties for _Z1b\n"
+                      "ptxas info    : Compile time = 24.250 ms\n"
+                      "ptxas info    : Compiling entry function '_Z1avv' for 'sm_90a'\n"
+                      "ptxas info    : Compile time = 100.000 ms\n"
+                      "ptxas info    : Compiling entry function '_Z1c' for 'sm_90a'\n"
+                      "ptxas info    : Compile time = 0.500 ms\n";
+    assert_true(kb_log_assembly_ms(log, &names) == 0);
+    kb_strings_add(&names, &f->arena, "_Z1av");
+    assert_true(kb_log_assembly_ms(log, &names) == 24.25);
+    kb_strings_add(&names, &f->arena, "_Z1c");
+    assert_true(kb_log_assembly_ms(log, &names) == 24.75);
+    assert_true(kb_log_assembly_ms("", &names) == 0);
+}
+
 /* First, in a process of its own: where the toolkit lies is looked up once. */
 static void toolkit_that_is_missing_is_a_device_error_with_the_remedy(void **state) {
     (void)state;
@@ -373,103 +294,8 @@ static void toolkit_that_is_missing_is_a_device_error_with_the_remedy(void **sta
     assert_int_equal(status, 0);
 }
 
-/* ---- several at once -------------------------------------------------------------------
+/* ---- PTX -------------------------------------------------------------------------------
  */
-
-enum { PARTS = 3 };
-
-struct parts {
-    struct kb_nvrtc_job jobs[PARTS];
-    struct kb_nvrtc_result results[PARTS];
-    struct kb_err errs[PARTS];
-    struct kb_nvrtc_part parts[PARTS];
-    struct kb_buf note;
-};
-
-/* The fixture's job with one entry each. */
-static void split(struct fixture *f, struct parts *p, const char *const entries[PARTS]) {
-    *p = (struct parts){0};
-    for (int i = 0; i < PARTS; i++) {
-        p->jobs[i] = f->job;
-        kb_strings_add(&p->jobs[i].entries, &f->arena, entries[i]);
-        p->parts[i] = (struct kb_nvrtc_part){&p->jobs[i], &p->results[i], &p->note,
-                                             &p->errs[i], false};
-    }
-}
-
-static void drop(struct parts *p) {
-    for (int i = 0; i < PARTS; i++)
-        kb_nvrtc_result_free(&p->results[i]);
-    kb_buf_free(&p->note);
-}
-
-static bool has_nvcc(void) {
-    char nvcc[PATH_MAX];
-    snprintf(nvcc, sizeof nvcc, "%s/bin/nvcc", kb_cuda_home());
-    return access(nvcc, X_OK) == 0;
-}
-
-static void
-parts_that_nvcc_compiles_share_the_code_and_have_keys_of_their_own(void **state) {
-    static const char *const entries[] = {"scale<__nv_bfloat16, 2>", "plain",
-                                          "scale<__nv_bfloat16, 5>"};
-    struct fixture *f = *state;
-    struct kb_cache *cache;
-    struct parts p;
-    struct kb_buf note = {0};
-    if (!has_nvcc())
-        skip();
-    cache = kb_cache_open(&note);
-    f->job.from_nvcc = true;
-    split(f, &p, entries);
-    kb_nvrtc_build_parts(f->nvrtc, cache, false, p.parts, PARTS, &f->arena);
-    for (int i = 0; i < PARTS; i++) {
-        if (!p.parts[i].ok)
-            fail_msg("%s", p.errs[i].msg);
-        assert_false(p.results[i].cached);
-        assert_int_equal(p.results[i].lowered.count, 1);
-        assert_int_equal(p.results[i].spill_bytes, 0);
-        assert_int_equal(p.results[i].cubin.len, p.results[0].cubin.len);
-        assert_true(p.results[i].compile_ms > 0);
-    }
-    assert_string_equal(p.results[1].lowered.items[0], "_Z5plainPi");
-    assert_string_not_equal(p.results[0].lowered.items[0], p.results[2].lowered.items[0]);
-    /* What a run asks for one by one is there. */
-    for (int i = 0; i < PARTS; i++) {
-        struct kb_nvrtc_result alone = {0};
-        assert_true(kb_nvrtc_build(f->nvrtc, cache, true, &p.jobs[i], &f->arena, &alone,
-                                   &note, &f->err));
-        assert_true(alone.cached);
-        assert_memory_equal(&alone.key, &p.results[i].key, sizeof alone.key);
-        assert_string_equal(alone.lowered.items[0], p.results[i].lowered.items[0]);
-        kb_nvrtc_result_free(&alone);
-    }
-    drop(&p);
-    kb_cache_close(cache);
-    kb_buf_free(&note);
-}
-
-static void a_part_that_does_not_compile_costs_no_other(void **state) {
-    static const char *const entries[] = {"plain", "scale<no_such_type, 2>",
-                                          "scale<__nv_bfloat16, 2>"};
-    struct fixture *f = *state;
-    struct kb_buf note = {0};
-    struct kb_cache *cache;
-    struct parts p;
-    if (!has_nvcc())
-        skip();
-    cache = kb_cache_open(&note);
-    f->job.from_nvcc = true;
-    split(f, &p, entries);
-    kb_nvrtc_build_parts(f->nvrtc, cache, false, p.parts, PARTS, &f->arena);
-    assert_true(p.parts[0].ok);
-    assert_false(p.parts[1].ok);
-    assert_true(p.parts[2].ok);
-    assert_non_null(strstr(p.errs[1].msg, "no_such_type"));
-    drop(&p);
-    kb_cache_close(cache);
-    kb_buf_free(&note);
-}
 
 static void ptx_is_text_for_a_virtual_architecture(void **state) {
     struct fixture *f = *state;
@@ -505,8 +331,7 @@ int main(int argc, char **argv) {
         TEST(no_compile_fails_where_a_compiler_would_be_wanted),
         TEST(build_by_nvcc_has_the_same_names_and_the_header_beside),
         TEST(spills_are_summed_over_our_functions_only),
-        TEST(parts_that_nvcc_compiles_share_the_code_and_have_keys_of_their_own),
-        TEST(a_part_that_does_not_compile_costs_no_other),
+        TEST(assembly_times_are_summed_over_our_entries_only),
         TEST(ptx_is_text_for_a_virtual_architecture),
     };
     return cmocka_run_group_tests_name("nvrtc", tests, NULL, NULL);

@@ -167,9 +167,10 @@ static bool parse_unary(struct kb_expr_parser *p, bool live, struct kb_expr_oper
 }
 
 static enum kb_expr_op peek_operator(struct kb_expr_parser *p) {
-    peek(p);
+    char first = peek(p);
     for (enum kb_expr_op op = KB_OP_OR; op <= KB_OP_MOD; op++)
-        if (kb_starts_with(p->text + p->at, kb_expr_ops[op].text))
+        if (first == kb_expr_ops[op].text[0] &&
+            kb_starts_with(p->text + p->at, kb_expr_ops[op].text))
             return op;
     return KB_OP_NONE;
 }

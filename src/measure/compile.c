@@ -1,8 +1,9 @@
 /* compile.c - compile ahead for a GPU: threads that each keep a compiler, which is a
  * process of its own and opens no device, and take the distinct compiles one by one.
  *
- * What nvcc compiles is taken a few at a time, since most of its time is the reading of
- * headers, and first, since it takes longest. */
+ * What nvcc compiles is taken a few at a time, since half a second of each goes into the
+ * reading of headers, where an entry takes from 0.01 s to 2 s. What takes long comes first.
+ * How long is not known before; the longest files have the largest kernels. */
 #include "brood.h"
 #include "prefetch.h"
 
@@ -13,18 +14,19 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { POLL_MS = 100, TASKS_PER_LANE = 3 };
+enum { POLL_MS = 100, TASKS_PER_LANE = 2 };
 
 /* One distinct compile. */
 struct pick {
     struct kb_hash code, group; /* group: all that decides it but its entries */
     const struct kb_job *job;
+    size_t weight; /* of its file */
     bool from_nvcc;
 };
 
-/* A run of picks that are compiled together. */
+/* Picks that are compiled together: the first, and `count` in all, each `step` further. */
 struct task {
-    int first, count;
+    int first, count, step;
 };
 
 struct ahead {
@@ -50,7 +52,11 @@ struct ahead {
 static struct pick pick_of(const struct kb_asked *asked, const struct kb_job *job) {
     const struct kb_plan *plan = &asked->plan;
     struct kb_buf text = {0};
-    struct pick pick = {.job = job, .from_nvcc = asked->build.from_nvcc};
+    struct pick pick = {
+        .job = job,
+        .weight = plan->kernel->size,
+        .from_nvcc = asked->build.from_nvcc,
+    };
     struct kb_build unnamed = asked->build;
     unnamed.name = unnamed.from_nvcc ? "nvcc" : "NVRTC";
     kb_build_key(plan, &unnamed, &text);
@@ -95,12 +101,14 @@ static int by_code(const void *x, const void *y) {
     return order ? order : (a->job > b->job) - (a->job < b->job);
 }
 
-/* nvcc's first, those of a group together. */
+/* nvcc's first, of them the longest files; those of a group together. */
 static int by_group(const void *x, const void *y) {
     const struct pick *a = x, *b = y;
     if (a->from_nvcc != b->from_nvcc)
         return a->from_nvcc ? -1 : 1;
-    int order = a->from_nvcc ? memcmp(&a->group, &b->group, sizeof a->group) : 0;
+    if (a->weight != b->weight)
+        return a->weight > b->weight ? -1 : 1;
+    int order = memcmp(&a->group, &b->group, sizeof a->group);
     return order ? order : (a->job > b->job) - (a->job < b->job);
 }
 
@@ -129,23 +137,32 @@ static void pick_all(struct ahead *a, const struct kb_job *jobs, int n_jobs) {
     qsort(a->picks, (size_t)n, sizeof *a->picks, by_group);
 }
 
-/* As many at a time as leave each lane a few tasks: a file's heavy entries stand together.
- */
+/* How many of a group's picks go into a task, so that each of several lanes has a few. */
+static int most_together(const struct ahead *a, const struct pick *pick, int lanes) {
+    size_t all = 0;
+    if (!pick->from_nvcc || !pick->weight)
+        return 1;
+    if (lanes < 2)
+        return KB_MAX_TOGETHER;
+    for (int i = 0; i < a->n_picks; i++)
+        all += a->picks[i].weight;
+    size_t most = all / ((size_t)(TASKS_PER_LANE * lanes) * pick->weight);
+    return most < 1 ? 1 : most > KB_MAX_TOGETHER ? KB_MAX_TOGETHER : (int)most;
+}
+
+/* A group's picks are dealt: what is much alike, and may be heavy, stands together. */
 static void make_tasks(struct ahead *a, int lanes) {
-    int n_nvcc = 0;
     a->tasks = kb_arena_array(&a->session.arena, (size_t)a->n_picks, sizeof *a->tasks);
-    while (n_nvcc < a->n_picks && a->picks[n_nvcc].from_nvcc)
-        n_nvcc++;
-    int most = n_nvcc / (TASKS_PER_LANE * lanes);
-    most = most < 1 ? 1 : most > KB_MAX_TOGETHER ? KB_MAX_TOGETHER : most;
-    for (int i = 0; i < a->n_picks; i++) {
-        struct task *last = a->n_tasks ? &a->tasks[a->n_tasks - 1] : NULL;
-        const struct pick *pick = &a->picks[i];
-        if (last && pick->from_nvcc && last->count < most &&
-            !memcmp(&a->picks[i - 1].group, &pick->group, sizeof pick->group))
-            last->count++;
-        else
-            a->tasks[a->n_tasks++] = (struct task){i, 1};
+    for (int first = 0, n; first < a->n_picks; first += n) {
+        const struct pick *pick = &a->picks[first];
+        n = 1;
+        while (first + n < a->n_picks &&
+               !memcmp(&pick[n].group, &pick->group, sizeof pick->group))
+            n++;
+        int most = most_together(a, pick, lanes), step = (n + most - 1) / most;
+        for (int i = 0; i < step; i++)
+            a->tasks[a->n_tasks++] =
+                (struct task){first + i, (n - i + step - 1) / step, step};
     }
 }
 
@@ -161,7 +178,8 @@ static void compile_task(struct ahead *a, struct kb_compiler *compiler,
     for (int i = 0; i < task->count; i++) {
         struct kb_err none = {0};
         if (kb_session_plan(&a->session, a->device->backend, &a->device->limits,
-                            a->picks[task->first + i].job, arena, &asked[n], &none)) {
+                            a->picks[task->first + i * task->step].job, arena, &asked[n],
+                            &none)) {
             items[n].plan = &asked[n].plan;
             n++;
         }

@@ -56,6 +56,21 @@ on_stub() {
     has_line "code *; from the cache"
 }
 
+@test "entries that nvcc compiles together are the machine code that each is alone, under the same key" {
+    local dtype
+    [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ] || skip "no nvcc"
+    mkdir -m 700 other
+    KBENCH_CACHE=$PWD/other on_stub --op silu --shape 9x16 --dtype bf16,fp16 --build aot --mode build --jobs 1 -o all.json
+    status_is 0
+    for dtype in bf16 fp16; do
+        KBENCH_CACHE=$PWD/alone-$dtype on_stub --op silu --shape 9x16 --dtype $dtype --build aot --mode build -o $dtype.json
+        status_is 0
+    done
+    [ "$(jq '[.rows[].code.cached] | any' all.json bf16.json fp16.json | sort -u)" = false ]
+    [ "$(jq -c '[.rows[].code | .code_hash, .build_key]' all.json)" = \
+        "$(jq -s -c '[.[].rows[].code | .code_hash, .build_key]' bf16.json fp16.json)" ]
+}
+
 @test "a variant that takes no case is one SKIP" {
     on_stub --op silu --shape 7x16,9x16,11x16 --variant vec32,vec16 --mode build
     status_is 0
