@@ -106,6 +106,30 @@ static void a_graph_that_is_made_anew_takes_as_long(void **state) {
     kb_slab_free(&slab);
 }
 
+/* 4096 sets of 32 kB are a rotation in parts that each fit the L2 with what they left. */
+static void in_turns_buffers_are_as_cold_as_alone(void **state) {
+    struct fixture *f = *state;
+    struct kb_slab slab;
+    struct kb_plan *plan = copy_plan(f, 32 << 10, &slab);
+    struct kb_code *code = build(f, plan);
+    struct kb_timer *timers[] = {open_timer(f, code, plan, &slab, KB_GRAPH),
+                                 open_timer(f, code, plan, &slab, KB_GRAPH)};
+    double alone = median(f, timers[0]), ns[2][SAMPLES];
+    for (int i = 0; i < SAMPLES; i++)
+        for (int k = 0; k < 2; k++)
+            assert_true(kb_cuda.timer_sample(timers[k], 1, &ns[k][i], &f->err));
+    printf("copy 32 kB in %d parts: alone %.4f us, in turns", timers[0]->n_graphs,
+           alone / 1e3);
+    for (int k = 0; k < 2; k++) {
+        kb_sort(ns[k], SAMPLES);
+        printf(" %.4f", ns[k][SAMPLES / 2] / 1e3);
+        assert_true(fabs(ns[k][SAMPLES / 2] / alone - 1) < 0.03);
+        kb_cuda.timer_close(timers[k]);
+    }
+    printf("\n");
+    kb_slab_free(&slab);
+}
+
 int main(int argc, char **argv) {
     int rc = begin_tests(argc, argv);
     if (rc >= 0)
@@ -114,6 +138,7 @@ int main(int argc, char **argv) {
         TEST(no_method_makes_graphs_slower),
         TEST(a_kernel_that_is_loaded_twice_takes_as_long),
         TEST(a_graph_that_is_made_anew_takes_as_long),
+        TEST(in_turns_buffers_are_as_cold_as_alone),
     };
     return cmocka_run_group_tests_name("twins on a GPU", tests, NULL, NULL);
 }

@@ -107,7 +107,10 @@ void kb_stamps_untrace(struct kb_timer *timer) {
 
 bool kb_stamps_traced(struct kb_timer *timer, int *n, double *ns, struct kb_err *err) {
     *n = *n < TRACED ? *n : TRACED;
-    return trace_batch(timer, *n, ns, err);
+    timer->next = timer->tensors->at % timer->n_sets;
+    bool ok = trace_batch(timer, *n, ns, err);
+    timer->tensors->at = timer->next;
+    return ok;
 }
 
 /* ---- launch ----------------------------------------------------------------------------

@@ -217,8 +217,6 @@ static bool read_times(struct kb_timer *timer, int n, double *ns, struct kb_err 
         if (graph)
             ns[i] /= kb_timer_launches(timer, (timer->next + i) % timer->n_graphs);
     }
-    timer->next =
-        graph ? (timer->next + n) % timer->n_graphs : (timer->next + 2 * n) % KB_MAX_EVENTS;
     return true;
 }
 
@@ -227,10 +225,29 @@ static bool queue_batch(struct kb_timer *timer, int n, struct kb_err *err) {
                                    : queue_launches(timer, n, err);
 }
 
+/* The first graph that begins where samples go on from, or behind that. */
+static int next_graph(const struct kb_timer *timer) {
+    for (int i = 0; i < timer->n_graphs; i++)
+        if (kb_timer_first(timer, i) >= timer->tensors->at)
+            return i;
+    return 0;
+}
+
+static void go_on(struct kb_timer *timer, int n) {
+    if (!is_graph(timer->method)) {
+        timer->next = (timer->next + 2 * n) % KB_MAX_EVENTS;
+        return;
+    }
+    timer->next = (timer->next + n) % timer->n_graphs;
+    timer->tensors->at = kb_timer_first(timer, timer->next);
+}
+
 /* One batch between events behind one hold, again and smaller where the hold ran out. */
 static bool sample_events(struct kb_timer *timer, int *n, double *ns, struct kb_err *err) {
     struct kb_device *device = timer->device;
     *n = *n < batch_size(timer) ? *n : batch_size(timer);
+    if (is_graph(timer->method))
+        timer->next = next_graph(timer);
     for (int i = 0; i < LATE_TRIES; i++) {
         bool late = true;
         if ((timer->method == KB_COLD && !kb_clockwork_forget(device, err)) ||
@@ -240,8 +257,10 @@ static bool sample_events(struct kb_timer *timer, int *n, double *ns, struct kb_
         if (!kb_clockwork_release(device, &late, queued ? err : &(struct kb_err){0}) ||
             !queued)
             return false;
+        bool read = late || read_times(timer, *n, ns, err);
+        go_on(timer, *n);
         if (!late)
-            return read_times(timer, *n, ns, err);
+            return read;
         *n = *n > 1 ? *n / 2 : 1;
     }
     return kb_fail(

@@ -75,6 +75,9 @@ struct kb_sets {
     size_t offsets[KB_MAX_SLOTS], sizes[KB_MAX_SLOTS];
     CUdeviceptr memory;
     const struct kb_timer *fresh; /* whose one rotation, and nothing else, they hold */
+    /* The set that samples go on from, of whichever timer: what one has just been over is
+     * in the L2 for the next. */
+    int at;
 };
 /* Slots [first, first + n) of `slab`, `count` times at least. Shared with other timers over
  * equal slots. */

@@ -1,5 +1,5 @@
 /* cuda_timer_test.c - what the cuda backend's timers time, by a clock that counts. */
-#include "stub_fixture.h"
+#include "timer_fixture.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -10,153 +10,6 @@
 
 /* ---- timers ----------------------------------------------------------------------------
  */
-
-static struct kb_timer *open_timer(struct fixture *f, enum kb_method method, int sets,
-                                   struct kb_timer_facts *facts) {
-    struct kb_timer *timer = NULL;
-    if (!kb_cuda.timer_open(f->device, f->code, f->plan, &f->slab, method, sets, &timer,
-                            facts, &f->err))
-        fail_msg("%s", f->err.msg);
-    return timer;
-}
-
-static void expect_samples(struct fixture *f, struct kb_timer *timer, double want) {
-    double ns[70];
-    if (!kb_cuda.timer_sample(timer, 70, ns, &f->err))
-        fail_msg("%s", f->err.msg);
-    for (int i = 0; i < 70; i++)
-        if (!(ns[i] > want * 0.9999 && ns[i] < want * 1.0001))
-            fail_msg("sample %d is %g ns, wanted %g", i, ns[i], want);
-}
-
-static void graph_rotates_over_three_times_the_l2(void **state) {
-    struct fixture *f = *state;
-    struct kb_timer_facts facts;
-    ready(f, 100000);
-    struct kb_timer *timer = open_timer(f, KB_GRAPH, 0, &facts);
-    assert_int_equal(facts.sets, 32); /* 3 MiB / 100 kB, rounded up */
-    assert_int_equal(facts.footprint_bytes, 3200000);
-    assert_string_equal(facts.cache, "rotated");
-    assert_int_equal(facts.launches_per_sample % 32, 0);
-    assert_in_range(facts.launches_per_sample, 750, 1024);
-    expect_samples(f, timer, 1000 + 3000.0 / facts.launches_per_sample);
-    kb_cuda.timer_close(timer);
-}
-
-static void sets_are_as_asked_up_to_4096_and_one_where_one_is_enough(void **state) {
-    struct fixture *f = *state;
-    struct kb_timer_facts facts;
-    ready(f, 64);
-    kb_cuda.timer_close(open_timer(f, KB_GRAPH, 7, &facts));
-    assert_int_equal(facts.sets, 7);
-    kb_cuda.timer_close(open_timer(f, KB_GRAPH, 0, &facts));
-    assert_int_equal(facts.sets, 4096);
-    kb_slab_free(&f->slab);
-    make_slab(f, 4 << 20, 0);
-    kb_cuda.timer_close(open_timer(f, KB_GRAPH, 0, &facts));
-    assert_int_equal(facts.sets, 1);
-}
-
-/* 4096 sets take 4.1 ms: four samples' worth, of which each has a quarter. */
-static void long_rotation_is_sampled_in_parts(void **state) {
-    struct fixture *f = *state;
-    struct kb_timer_facts facts;
-    struct kb_slab out = {.fd = -1};
-    double ns[6];
-    ready(f, 64);
-    unsigned char before = byte_of(&f->slab, 0);
-    assert_true(kb_slab_copy(&out, &f->slab, &f->err));
-    struct kb_timer *timer = open_timer(f, KB_GRAPH, 0, &facts);
-    assert_int_equal(timer->n_graphs, 4);
-    assert_int_equal(facts.launches_per_sample, 1024);
-    int launches = 0;
-    for (int i = 0; i < timer->n_graphs; i++)
-        launches += kb_timer_launches(timer, i);
-    assert_int_equal(launches, 4096);
-    expect_samples(f, timer, 1000 + 3000.0 / 1024);
-    /* 6 samples: parts 2, 3, 0, 1, 2, 3 after the 70 above */
-    assert_true(kb_sets_reset(f->device, timer->tensors, 4096, &f->err));
-    assert_true(kb_cuda.timer_sample(timer, 6, ns, &f->err));
-    assert_true(kb_sets_read(f->device, timer->tensors, 1023, 0, &out, &f->err));
-    assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 1));
-    assert_true(kb_sets_read(f->device, timer->tensors, 4095, 0, &out, &f->err));
-    assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 2));
-    for (int set = 0; set < 4096; set += 819) {
-        assert_true(kb_cuda.timer_result(timer, set, &out, &f->err));
-        assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 1));
-    }
-    kb_cuda.timer_close(timer);
-    kb_slab_free(&out);
-}
-
-static void graph_that_is_made_anew_times_and_leaves_the_same(void **state) {
-    struct fixture *f = *state;
-    struct kb_timer_facts facts;
-    struct kb_slab out = {.fd = -1};
-    ready(f, 100000);
-    unsigned char before = byte_of(&f->slab, 0);
-    assert_true(kb_slab_copy(&out, &f->slab, &f->err));
-    struct kb_timer *timer = open_timer(f, KB_GRAPH, 0, &facts);
-    assert_int_equal(timer->n_graphs, 1);
-    assert_true(kb_cuda.timer_result(timer, 3, &out, &f->err));
-    CUgraphExec old = timer->graphs[0];
-    assert_true(kb_cuda.timer_renew(timer, &f->err));
-    assert_ptr_not_equal(timer->graphs[0], old);
-    assert_true(kb_sets_read(f->device, timer->tensors, 31, 0, &out, &f->err));
-    int turns = facts.launches_per_sample / 32; /* the new one was replayed once */
-    assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 1 + turns));
-    expect_samples(f, timer, 1000 + 3000.0 / facts.launches_per_sample);
-    assert_true(kb_cuda.timer_renew(timer, &f->err));
-    assert_true(kb_cuda.timer_result(timer, 3, &out, &f->err));
-    assert_int_equal(byte_of(&out, 0), (unsigned char)(before + 1));
-    kb_cuda.timer_close(timer);
-    kb_slab_free(&out);
-}
-
-static void what_is_no_single_graph_is_not_made_anew(void **state) {
-    struct fixture *f = *state;
-    struct kb_timer_facts facts;
-    CUgraphExec old[4];
-    ready(f, 64);
-    struct kb_timer *timer = open_timer(f, KB_GRAPH, 0, &facts);
-    assert_int_equal(timer->n_graphs, 4);
-    memcpy(old, timer->graphs, sizeof old);
-    assert_true(kb_cuda.timer_renew(timer, &f->err));
-    assert_memory_equal(old, timer->graphs, sizeof old);
-    kb_cuda.timer_close(timer);
-    timer = open_timer(f, KB_HOT, 0, &facts);
-    assert_true(kb_cuda.timer_renew(timer, &f->err));
-    expect_samples(f, timer, 1000);
-    kb_cuda.timer_close(timer);
-}
-
-static void pdl_has_programmatic_edges_and_graph_has_none(void **state) {
-    struct fixture *f = *state;
-    struct kb_timer_facts facts;
-    ready(f, 100000);
-    f->plan->launches[0].pdl = true;
-    struct kb_timer *graph = open_timer(f, KB_GRAPH, 0, &facts);
-    expect_samples(f, graph, 1000 + 3000.0 / facts.launches_per_sample);
-    struct kb_timer *pdl = open_timer(f, KB_PDL, 0, &facts);
-    expect_samples(f, pdl, 800 + 3000.0 / facts.launches_per_sample);
-    kb_cuda.timer_close(graph);
-    kb_cuda.timer_close(pdl);
-}
-
-static void pdl_is_unsupported_where_plan_or_device_have_none(void **state) {
-    struct fixture *f = *state;
-    struct kb_timer_facts facts;
-    struct kb_timer *timer;
-    ready(f, 64);
-    assert_false(kb_cuda.timer_open(f->device, f->code, f->plan, &f->slab, KB_PDL, 0,
-                                    &timer, &facts, &f->err));
-    expect_error(f, KB_UNSUPPORTED, "the variant has no \"pdl\"");
-    f->plan->launches[0].pdl = true;
-    f->device->info.limits.sm = 80;
-    assert_false(kb_cuda.timer_open(f->device, f->code, f->plan, &f->slab, KB_PDL, 0,
-                                    &timer, &facts, &f->err));
-    expect_error(f, KB_UNSUPPORTED, "sm_90 or later");
-}
 
 static void cold_and_hot_time_the_launch_and_not_the_flush(void **state) {
     struct fixture *f = *state;
@@ -503,13 +356,6 @@ int main(int argc, char **argv) {
     if (rc >= 0)
         return rc;
     const struct CMUnitTest tests[] = {
-        TEST(graph_rotates_over_three_times_the_l2),
-        TEST(sets_are_as_asked_up_to_4096_and_one_where_one_is_enough),
-        TEST(long_rotation_is_sampled_in_parts),
-        TEST(graph_that_is_made_anew_times_and_leaves_the_same),
-        TEST(what_is_no_single_graph_is_not_made_anew),
-        TEST(pdl_has_programmatic_edges_and_graph_has_none),
-        TEST(pdl_is_unsupported_where_plan_or_device_have_none),
         TEST(cold_and_hot_time_the_launch_and_not_the_flush),
         TEST(what_a_kernel_has_the_l2_keep_is_gone_before_each_cold_launch),
         TEST(cupti_times_kernels_by_their_own_stamps),
