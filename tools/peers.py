@@ -95,8 +95,10 @@ def result_of(gpu, case, name):
         return gpu.run(case, gpu.peers(case)[name][1])
     except Exception as error:  # a peer that cannot is a row that says so
         text = " ".join(str(error).split())[:300] or type(error).__name__
-        return {"verdict": "SKIP", "reason": f"{type(error).__name__}: {text}", "reason_kind": "variant",
-                "lost": gpu.is_lost()}
+        reason = f"{type(error).__name__}: {text}"
+        if gpu.is_lost():
+            return {"verdict": "ERROR", "reason": reason, "reason_kind": "crash", "lost": True}
+        return {"verdict": "SKIP", "reason": reason, "reason_kind": "variant"}
 
 
 def serve(pipe, options):
