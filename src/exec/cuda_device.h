@@ -17,7 +17,7 @@ struct kb_device {
     struct kb_nvml nvml;
     CUdevice handle;
     CUcontext context;
-    CUstream stream;
+    CUstream stream; /* the only one: see kb_clockwork_forget of what more of them cost */
     struct kb_device_info info;
     struct kb_compiler *compiler;
     bool watched;     /* as kb_cuda_watched said when it was opened */

@@ -156,8 +156,14 @@ static bool settled(struct race *race) {
 /* ---- the race -------------------------------------------------------------------------
  */
 
+/* Whether `n` lanes have had their time. */
+static bool is_late(const struct race *race, int n, int64_t start_ns) {
+    double limit_s = race->job->max_time_s > 0 ? race->job->max_time_s : 5;
+
+    return (double)(kb_now_ns() - start_ns) / 1e9 > limit_s * n;
+}
+
 static bool collect(struct race *race, const char **stopped, struct kb_err *err) {
-    double limit_s = (race->job->max_time_s > 0 ? race->job->max_time_s : 5) * race->n;
     int64_t start = kb_now_ns(), look = KB_MIN_BLOCKS;
     struct lane *all[KB_MAX_GROUP];
 
@@ -168,7 +174,7 @@ static bool collect(struct race *race, const char **stopped, struct kb_err *err)
         if (!run_block(race, all, race->n, false, race->blocks, err))
             return false;
         race->blocks++;
-        bool late = (double)(kb_now_ns() - start) / 1e9 > limit_s;
+        bool late = is_late(race, race->n, start);
         bool full = race->blocks >= most_blocks(race);
         if (race->blocks >= look && settled(race))
             *stopped = "precision";
@@ -212,7 +218,7 @@ static bool all_clear(const struct race *race, struct lane *const *lanes, int n)
 
 static bool measure_again(struct race *race, struct kb_err *err) {
     struct lane *doubted[KB_MAX_GROUP] = {&race->lanes[0]};
-    int64_t most = PATIENCE * race->blocks, look = KB_MIN_BLOCKS;
+    int64_t most = PATIENCE * race->blocks, start = kb_now_ns(), look = KB_MIN_BLOCKS;
     int n = 1;
 
     for (int i = 1; has_first(race) && i < race->n; i++)
@@ -227,7 +233,7 @@ static bool measure_again(struct race *race, struct kb_err *err) {
             return false;
         if (++race->again < look)
             continue;
-        if (all_clear(race, doubted, n))
+        if (all_clear(race, doubted, n) || is_late(race, n, start))
             break;
         look = race->again + race->again / 4;
     }
