@@ -176,17 +176,6 @@ bool kb_nvcc_compile(const struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *jo
 /* ---- kept for whoever wants to look ----------------------------------------------------
  */
 
-static void put_word(struct kb_buf *out, const char *word) {
-    kb_buf_puts(out, " '");
-    for (; *word; word++) {
-        if (*word == '\'')
-            kb_buf_puts(out, "'\\''");
-        else
-            kb_buf_putc(out, *word);
-    }
-    kb_buf_putc(out, '\'');
-}
-
 /* A script that stands beside the source and can be run from anywhere. */
 static void write_script(const struct kb_nvrtc_job *job, const char *stem, const char *of,
                          struct kb_arena *arena, struct kb_buf *out) {
@@ -207,8 +196,10 @@ static void write_script(const struct kb_nvrtc_job *job, const char *stem, const
     }
     kb_buf_putc(out, '\n');
     kb_buf_puts(out, "cd \"$(dirname \"$0\")\" && exec \"${NVCC:-nvcc}\"");
-    for (size_t i = 1; i < argv.count; i++)
-        put_word(out, argv.items[i]);
+    for (size_t i = 1; i < argv.count; i++) {
+        kb_buf_putc(out, ' ');
+        kb_shell_word(out, argv.items[i]);
+    }
     kb_buf_putc(out, '\n');
 }
 

@@ -97,7 +97,7 @@ on_stub() {
     [ -s sass/silu.7x16.bf16_*_precise.sass ]
     [ -f src/kb.cuh ]
     sh -n src/silu.7x16.bf16_*_precise.sh
-    grep -q "'-std=c++17'" src/silu.7x16.bf16_*_precise.sh
+    grep -q " -std=c++17" src/silu.7x16.bf16_*_precise.sh
     if [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then
         PATH=${CUDA_HOME:-/usr/local/cuda}/bin:$PATH sh src/silu.7x16.bf16_*_precise.sh
         [ -s src/silu.7x16.bf16_*_precise.cubin ]
