@@ -97,16 +97,14 @@ static void put_device(const struct kb_device_info *device, struct kb_buf *out) 
     kb_buf_printf(out, "%s %lld\n", device->backend, (long long)device->limits.sm);
 }
 
-/* On host a file is compiled for all its entries at once, so that one job stands for it;
- * unless its code itself uses the op's macros. */
+/* One job stands for a file that is compiled whole. */
 static struct kb_hash code_of(const struct kb_distinct *d,
                               const struct kb_device_info *device) {
     const struct kb_plan *plan = &d->asked->plan;
     struct kb_buf text = {0};
     put_device(device, &text);
     kb_build_key(plan, &d->asked->build, &text);
-    if (kb_streq(device->backend, "host") &&
-        plan->all_entries.count > (size_t)plan->n_launches)
+    if (kb_streq(device->backend, "host") && kb_is_whole_file(plan))
         for (int i = 0; i < plan->n_launches; i++)
             kb_buf_cut(&text, text.len - strlen(plan->launches[i].entry) - 1);
     struct kb_hash hash = kb_hash_of(text.data, text.len);

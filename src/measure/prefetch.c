@@ -81,12 +81,6 @@ static void *run_lane(void *context) {
 
 /* ---- what is distinct -------------------------------------------------------------- */
 
-/* On host a file is compiled for all its entries at once, so that one job stands for it and
- * no more plans of it need to be made; unless its code itself uses the op's macros. */
-static bool is_whole_file(const struct kb_plan *plan) {
-    return plan->all_entries.count > (size_t)plan->n_launches;
-}
-
 static void put_file(const struct kb_job *job, struct kb_buf *out) {
     size_t len = strcspn(job->case_id, "/");
     char name[64];
@@ -138,7 +132,7 @@ static int pick_planned(const struct kb_device_info *device, const struct kb_job
             !kb_session_plan(&session, device->backend, &device->limits, &jobs[i], &arena,
                              asked, &err))
             continue; /* what does not come to a plan says so in the run */
-        if (is_whole_file(&asked->plan))
+        if (kb_is_whole_file(&asked->plan)) /* no more plans of it need to be made */
             kb_strings_add(&whole, &session.arena,
                            kb_arena_strdup(&session.arena, file.data));
         kb_buf_clear(&code);

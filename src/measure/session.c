@@ -115,6 +115,10 @@ bool kb_session_plan(struct kb_session *session, const char *backend,
 
 /* ---- code -------------------------------------------------------------------------- */
 
+bool kb_is_whole_file(const struct kb_plan *plan) {
+    return plan->all_entries.count > (size_t)plan->n_launches;
+}
+
 void kb_build_key(const struct kb_plan *plan, const struct kb_build *build,
                   struct kb_buf *out) {
     char hash[KB_HASH_HEX];
@@ -160,7 +164,7 @@ bool kb_session_build(struct kb_session *session, const struct kb_plan *plan,
 
 bool kb_session_has_code(const struct kb_session *session, const struct kb_asked *asked) {
     const struct kb_plan *plan = &asked->plan;
-    bool whole_file = plan->all_entries.count > (size_t)plan->n_launches && !plan->alone;
+    bool whole_file = kb_is_whole_file(plan) && !plan->alone;
     struct kb_buf key = {0};
 
     kb_build_key(plan, &asked->build, &key);

@@ -90,6 +90,9 @@ bool kb_session_plan(struct kb_session *session, const char *backend,
 const struct kb_kernel *kb_session_kernel(struct kb_session *session,
                                           const struct kb_op *op, const char *path,
                                           struct kb_err *err);
+/* On host a file is compiled for all its entries at once, unless its code itself uses the
+ * op's macros. */
+bool kb_is_whole_file(const struct kb_plan *plan);
 /* Everything that decides what is compiled, as text. */
 void kb_build_key(const struct kb_plan *plan, const struct kb_build *build,
                   struct kb_buf *out);
