@@ -6,7 +6,11 @@
 //     write               out[i] = in[0] ^ i, folded to the bits of an element
 //
 // vec16           - one 16-byte vector per thread: nothing copies faster on sm_80 to sm_90.
-// vec16x4, vec16x8 - four, eight: more loads in flight, fewer blocks.
+// vec16x4, vec16x8 - four, eight: more loads in flight, fewer blocks. What moves its bytes one
+//                   way alone starts too many blocks by vec16. H200, GB/s of 8, 32, 128 and
+//                   256 MiB: read 2257 3027 3295 3341 by vec16, 2378 3730 4354 4496 by vec16x4,
+//                   2328 3709 4338 4476 by vec16x8; write 2673 3220 3348, 2672 3913 4445, 2671
+//                   3832 4360; copy of 16, 64, 256 MiB 3054 3873 4168, 3173 3742 3988.
 // scalar          - any size, so that odd shapes have a ceiling too; several elements per
 //                   thread, since one would leave too few bytes in flight.
 /* kbench
@@ -17,12 +21,12 @@
   "args": ["input", "out", "i64 vecs"],
   "variants": {
     "vec16": {
-      "why":   "one 16-byte vector per thread: more per thread and cache hints were slower",
-      "when":  "items * dtype_bytes % 16 == 0",
+      "why":   "one 16-byte vector per thread: more per thread and cache hints were slower in copies",
+      "when":  "items * dtype_bytes % 16 == 0 && (pattern != read && pattern != write || vecs < 131072)",
       "entry": "stream<KB_T, KB_PATTERN, 16, 1>",
       "grid":  "ceil_div(vecs, 256)" },
     "vec16x4": {
-      "why":   "four vectors per thread",
+      "why":   "four vectors per thread, for what is read or written alone",
       "when":  "items * dtype_bytes % 16 == 0",
       "entry": "stream<KB_T, KB_PATTERN, 16, 4>",
       "grid":  "ceil_div(vecs, 256 * 4)" },
