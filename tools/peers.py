@@ -209,7 +209,8 @@ def main():
         worker.end()
     if not rows:
         fail("no peer computes any of these cases", 3)
-    command = ["tools/peers.py", *sys.argv[1:]]
+    # No folder of this machine: reports are kept.
+    command = ["tools/peers.py", *(os.path.basename(word) if os.path.isabs(word) else word for word in sys.argv[1:])]
     seconds = time.monotonic() - start
     for path, which in ((options.output, rows), (options.best, peers_report.best_of(rows))):
         if path:

@@ -60,6 +60,9 @@ fake() {
     [ "$(jq -c .count all.json)" = '{"pass":12,"fail":4,"mistrusted":0,"skip":4,"error":0}' ] || { jq -c .count all.json; return 1; }
     [ "$(jq -r '.rows[0].repeat' all.json)" = "tools/peers.py --case silu/7x16/bf16 --peer eager --seed 1" ]
     left_are all.json best.json
+    fake --op silu --shape 7x16 --peer eager -o "$PWD/all.json"
+    [ "$(jq -c '.command[-4:]' all.json)" = '["--peer","eager","-o","all.json"]' ] || { jq -c .command all.json; return 1; }
+    finds_none -F "$PWD" all.json
 }
 
 @test "who is not here is said once, with the reason" {
