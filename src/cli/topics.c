@@ -240,7 +240,8 @@ static void page_environment(struct kb_page *page) {
     kb_page_entry(
         page, "GITHUB_ACTIONS", "",
         "true: what failed is annotated on standard error, and added as Markdown to "
-        "the file that GITHUB_STEP_SUMMARY names");
+        "the file that GITHUB_STEP_SUMMARY names; in the text of others, such as a "
+        "compiler's, a blank breaks what would be a command of the workflow");
     page->name_width = 0;
 }
 
