@@ -131,3 +131,14 @@ fake() {
     status_is 1
     [ "$stderr" = "peers_table.py: no case was timed on both sides" ] || { seen; return 1; }
 }
+
+@test "peers.sh says how it is called, and ends as peers.py does where there is nothing to compare" {
+    run --separate-stderr sh "$top/tools/peers.sh" out
+    status_is 4
+    says "    tools/peers.sh build/peers cases/ --tag bench"
+    printf 'raise ImportError\n' >torch.py
+    BIN=$bin PYTHONPATH=$PWD run --separate-stderr sh "$top/tools/peers.sh" out --op silu --shape 7x16
+    status_is 6
+    last_says "peers.py: this python3 "*" has no PyTorch: peers need it"
+    [ -z "$(ls out)" ] || { ls out; return 1; }
+}
