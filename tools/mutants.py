@@ -129,9 +129,9 @@ def needed_only(text, entry):
 def write_files(entry, folder):
     """The mutated kernel in `folder`, with what it includes beside it. Returns its path."""
     kernel = os.path.basename(entry.kernel)
-    files = {entry.kernel, "kernels/kb.cuh"}
+    files = {entry.kernel, *glob.glob("kernels/*.cuh")}
     if entry.data["file"] not in files:
-        raise Bad(f'{entry.data["file"]} is neither the kernel nor kb.cuh')
+        raise Bad(f'{entry.data["file"]} is neither the kernel nor a kernels/*.cuh')
     for path in files:
         with open(path, encoding="utf-8") as file:
             text = file.read()

@@ -2,6 +2,7 @@
  * them. */
 #include "kernel/parts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Is `define`, "NAME=VALUE", of this name? */
@@ -33,14 +34,24 @@ void kb_kernel_macros(const struct kb_kernel *kernel, struct kb_arena *arena,
  * Those that entries alone use are replaced there; without them dtypes and words that come
  * to the same entries come to the same code, which is compiled once. */
 
-/* Another file, or a name put together of two, may be any macro's. kb.cuh and CUDA's own
- * know none of them. */
+/* A file of kernels/ that others read, as it stands behind "include". */
+static bool is_ours(const char *name) {
+    char path[64];
+    const char *end = *name == '"' ? strchr(name + 1, '"') : NULL;
+    if (!end || end - name > 40)
+        return false;
+    snprintf(path, sizeof path, "kernels/%.*s", (int)(end - name - 1), name + 1);
+    return kb_ends_with(path, ".cuh") && kb_asset_find(path);
+}
+
+/* Another file, or a name put together of two, may be any macro's. Our own and CUDA's know
+ * none of them. */
 static bool hides_names(const struct kb_kernel *kernel) {
     for (const char *at = strstr(kernel->text, "include"); at;
          at = strstr(at + 1, "include")) {
         const char *name = at + strlen("include");
         name += strspn(name, " \t");
-        if (!kb_starts_with(name, "<cuda") && !kb_starts_with(name, "\"kb.cuh\""))
+        if (!kb_starts_with(name, "<cuda") && !is_ours(name))
             return true;
     }
     return strstr(kernel->text, "##") != NULL;

@@ -210,6 +210,8 @@ static void macros_that_entries_alone_use_are_no_flags(void **state) {
     assert_int_equal(defines_of(""), 0);
     assert_int_equal(defines_of("// KB_N\n"), 0);
     assert_int_equal(defines_of("#include \"kb.cuh\"\n#include <cuda_fp16.h>\n"), 0);
+    assert_int_equal(defines_of("#include \"kb_sm90.cuh\"\n"), 0);
+    assert_int_equal(defines_of("#include \"kb_mine.cuh\"\n"), all);
     assert_int_equal(defines_of("#if KB_N > 1\n#endif\n"), 1);
     assert_int_equal(defines_of("int a = KB_N + KB_ACT;\n"), 2);
     assert_true(all > 4);
