@@ -56,6 +56,33 @@ static void both_forms_are_told_by_what_is_in_them(void **state) {
     }
 }
 
+static void code_is_the_same_however_the_file_is_spaced(void **state) {
+    (void)state;
+    static const char *const codes[] = {
+        "{\"code_hash\":\"ab\",\"grid\":[42,1,1],\"block\":[256,1,1]}",
+        "{ \"code_hash\" : \"ab\",\n \"grid\": [42, 1,\n 1], \"block\": [ 256, 1, 1 ] }",
+        "{\"code_hash\":\"ab\",\"grid\":[4,21,1],\"block\":[256,1,1]}",
+    };
+    char *first = NULL;
+    for (size_t i = 0; i < KB_COUNT(codes); i++) {
+        struct kb_loaded report;
+        struct kb_err err;
+        struct kb_arena arena = {0};
+        if (!read_text(kb_arena_printf(&arena,
+                                       "{%s,\"rows\":[{\"case\":\"s/1/b\",\"device\":\"0\","
+                                       "\"verdict\":\"PASS\",\"code\":%s}]}",
+                                       head, codes[i]),
+                       &report, &err))
+            fail_msg("%s", err.msg);
+        if (!first)
+            first = strdup(report.rows[0].code);
+        assert_int_equal(kb_streq(report.rows[0].code, first), i < 2);
+        kb_loaded_free(&report);
+        kb_arena_free(&arena);
+    }
+    free(first);
+}
+
 static void a_torn_last_line_is_left_out_and_told(void **state) {
     (void)state;
     struct kb_loaded report;
@@ -219,6 +246,7 @@ static void a_row_says_what_is_compared(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_forms_are_told_by_what_is_in_them),
+        cmocka_unit_test(code_is_the_same_however_the_file_is_spaced),
         cmocka_unit_test(a_torn_last_line_is_left_out_and_told),
         cmocka_unit_test(what_is_no_report_is_named_in_one_line),
         cmocka_unit_test(a_newer_schema_is_refused_by_name),
