@@ -6,6 +6,7 @@
  * host_build.c    from a plan to a runner executable, through the cache
  * host_compile.c  the steps of one compile
  * host_rewrite.c  what the C++ compiler cannot take; host_tokens.c reads the text
+ * host_command.c  what a runner is told
  * host_run.c      one run in a process of its own
  * host_report.c   sanitizers' reports and signals in one line */
 #ifndef KB_EXEC_HOST_H
@@ -108,6 +109,20 @@ bool host_uses(const char *text, size_t size, const char *word);
 bool host_run(struct kb_device *device, struct kb_code *code, const struct kb_plan *plan,
               struct kb_slab *slab, const struct kb_run_options *options,
               struct kb_run_result *result, struct kb_err *err);
+
+/* The command of a run to a runner; the reply carries the nonce. */
+void host_command(const struct kb_device *device, const struct kb_plan *plan,
+                  const struct kb_slab *slab, const struct kb_run_options *options,
+                  const char *nonce, struct kb_buf *out);
+/* What the runner takes for granted. Contracts are checked before; a plan made by hand may
+ * not be. KB_DEVICE or KB_MEMORY. */
+bool host_is_sound(const struct kb_device *device, const struct kb_plan *plan,
+                   const struct kb_slab *slab, const struct kb_run_options *options,
+                   struct kb_err *err);
+/* Each grid is empty. */
+bool host_launches_nothing(const struct kb_plan *plan);
+/* One of them is behind a programmatic edge. */
+bool host_starts_early(const struct kb_plan *plan);
 
 /* ---- reports ----------------------------------------------------------------------- */
 
