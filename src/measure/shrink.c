@@ -1,49 +1,10 @@
 /* shrink.c - the smallest case that still fails: parameters to their defaults, axes away,
  * to small sizes, halved and counted down, as long as it fails in the same way and there is
- * time.
- *
- * Sizes are tried from the smallest on: such cases take no time, and most faults show at a
- * few rows or columns. What lies between the largest size that passes and one that fails is
- * halved, then counted down one by one, so that the case next to the result is known to
- * pass. */
-#include "session.h"
+ * time. */
+#include "shrink.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-    MEMORY = 1024,   /* cases that are tried, at most */
-    SIZES_MAX = 256, /* of an axis */
-    SMALL = 20,      /* sizes up to here are all tried */
-    FIRST_LOOK = 4,  /* sizes of an axis before the others are looked at */
-    AWAY_MAX = 32,   /* how far from a size to look for a legal one */
-};
-
-enum outcome { ILLEGAL, OTHER, PASSES, FAILS, FAILS_WHOLE, NO_TIME };
-
-struct tried {
-    struct kb_hash id;
-    enum outcome outcome;
-};
-
-struct shrinker {
-    const struct kb_shrink *how;
-    const struct kb_job *job;
-    const struct kb_row *row;
-    struct kb_arena *arena, scratch;
-    struct kb_problem *problem;
-    int64_t deadline_ns;
-    double ns_per_element; /* of the case itself, and so at most that of smaller ones */
-    bool in_part;          /* some elements must be right */
-    bool over;             /* the time is */
-    bool left_out;         /* a case for which too little of it was left */
-    struct tried tried[MEMORY];
-    int n_tried;
-    struct kb_case best;
-    struct kb_row *last; /* that was run */
-    struct kb_smallest found;
-    int64_t whole_elements; /* of found.whole */
-};
 
 /* ---- one case --------------------------------------------------------------------------
  */
@@ -139,7 +100,7 @@ static struct tried *find(struct shrinker *s, const char *id) {
     for (int i = 0; i < s->n_tried; i++)
         if (!memcmp(&s->tried[i].id, &hash, sizeof hash))
             return &s->tried[i];
-    if (s->n_tried == MEMORY) {
+    if (s->n_tried == SHRINK_MEMORY) {
         s->over = true;
         return NULL;
     }
@@ -147,8 +108,7 @@ static struct tried *find(struct shrinker *s, const char *id) {
     return &s->tried[s->n_tried];
 }
 
-/* Run a case, if it is one; where `better` is asked for, one that fails is the best. */
-static enum outcome try_case(struct shrinker *s, struct kb_case c, bool better) {
+enum outcome kb_shrink_try(struct shrinker *s, struct kb_case c, bool better) {
     struct kb_err err = {0};
 
     kb_arena_reset(&s->scratch);
@@ -175,8 +135,7 @@ static enum outcome try_case(struct shrinker *s, struct kb_case c, bool better) 
     return outcome;
 }
 
-/* ---- parameters and rank
- * ----------------------------------------------------------------- */
+/* ---- parameters and rank ----------------------------------------------------------- */
 
 static bool by_default(struct shrinker *s) {
     struct kb_case c = s->best;
@@ -185,17 +144,17 @@ static bool by_default(struct shrinker *s) {
     for (int i = 0; i < c.op->n_params; i++)
         c.set[i] = (struct kb_value){.v = c.op->params[i].def};
     c.fill = c.op->fills[0];
-    if (try_case(s, c, true) == FAILS)
+    if (kb_shrink_try(s, c, true) == FAILS)
         return true;
     for (int i = 0; i < c.op->n_params; i++) {
         c = s->best;
         c.set[i] = (struct kb_value){.v = c.op->params[i].def};
-        better |=
-            !kb_value_same(&c.set[i], &s->best.set[i]) && try_case(s, c, true) == FAILS;
+        better |= !kb_value_same(&c.set[i], &s->best.set[i]) &&
+                  kb_shrink_try(s, c, true) == FAILS;
     }
     c = s->best;
     c.fill = c.op->fills[0];
-    return better | (c.fill != s->best.fill && try_case(s, c, true) == FAILS);
+    return better | (c.fill != s->best.fill && kb_shrink_try(s, c, true) == FAILS);
 }
 
 static bool is_list(const struct kb_case *c, int param) {
@@ -224,8 +183,8 @@ static bool shorter_list(struct shrinker *s, int param) {
     bool better = false;
 
     for (int k = (int)s->best.set[param].v - 1; k >= 0 && !s->over; k--)
-        better |=
-            try_case(s, without_item(&s->best, s->best.set[param].v, k), true) == FAILS;
+        better |= kb_shrink_try(s, without_item(&s->best, s->best.set[param].v, k), true) ==
+                  FAILS;
     for (int k = 0; k < (int)s->best.set[param].v && !s->over; k++) {
         const int64_t item = s->best.set[param].items[k];
         const int64_t sizes[] = {0, 1, 2, item / 2, item - 1};
@@ -236,7 +195,7 @@ static bool shorter_list(struct shrinker *s, int param) {
                 continue;
             value.items[k] = sizes[i];
             kb_case_put_list(&c, param, &value);
-            better |= try_case(s, c, true) == FAILS;
+            better |= kb_shrink_try(s, c, true) == FAILS;
         }
     }
     return better;
@@ -259,140 +218,14 @@ static bool fewer_axes(struct shrinker *s) {
         c.rank--;
         memmove(c.shape, c.shape + 1, (size_t)c.rank * sizeof *c.shape);
         c.shape[c.rank] = 0;
-        if (try_case(s, c, true) != FAILS)
+        if (kb_shrink_try(s, c, true) != FAILS)
             break;
         better = true;
     }
     return better;
 }
 
-/* ---- sizes
- * ------------------------------------------------------------------------------- */
-
-static int by_size(const void *a, const void *b) {
-    int64_t x, y;
-
-    memcpy(&x, a, sizeof x);
-    memcpy(&y, b, sizeof y);
-    return (x > y) - (x < y);
-}
-
-/* Sizes below `n`, ascending: all small ones, powers of two and their neighbours, halves.
- */
-static int sizes_below(int64_t n, int64_t sizes[SIZES_MAX]) {
-    int count = 0, kept = 0;
-
-    for (int64_t i = 1; i <= SMALL; i++)
-        sizes[count++] = i;
-    for (int64_t power = 32; power < n && count < SIZES_MAX - 70; power *= 2)
-        for (int64_t i = power - 1; i <= power + 1; i++)
-            sizes[count++] = i;
-    for (int64_t half = n / 2; half > SMALL && count < SIZES_MAX; half /= 2)
-        sizes[count++] = half;
-    qsort(sizes, (size_t)count, sizeof *sizes, by_size);
-    for (int i = 0; i < count; i++)
-        if (sizes[i] < n && (kept == 0 || sizes[i] != sizes[kept - 1]))
-            sizes[kept++] = sizes[i];
-    return kept;
-}
-
-static enum outcome try_size(struct shrinker *s, int axis, int64_t size) {
-    struct kb_case c = s->best;
-
-    c.shape[axis] = size;
-    return try_case(s, c, true);
-}
-
-/* The first size that fails, of at most `max` that were run. Returns the largest below it
- * that passes, 0: none. */
-static int64_t smallest_size(struct shrinker *s, int axis, int max) {
-    int64_t sizes[SIZES_MAX], passed = 0;
-    int n = sizes_below(s->best.shape[axis], sizes);
-
-    for (int i = 0; i < n && max > 0 && !s->over; i++) {
-        enum outcome outcome = try_size(s, axis, sizes[i]);
-        if (outcome == FAILS)
-            break;
-        if (outcome == PASSES || outcome == FAILS_WHOLE)
-            passed = sizes[i];
-        max -= outcome >= PASSES;
-    }
-    return passed;
-}
-
-/* A size that is one, nearest to the middle between two. */
-static enum outcome try_between(struct shrinker *s, int axis, int64_t low, int64_t high,
-                                int64_t *size) {
-    int64_t middle = low + (high - low) / 2;
-
-    for (int64_t away = 0; away < AWAY_MAX; away++)
-        for (int side = 0; side < 2; side++) {
-            *size = side ? middle - away : middle + away;
-            if (*size <= low || *size >= high)
-                continue;
-            enum outcome outcome = try_size(s, axis, *size);
-            if (outcome >= PASSES)
-                return outcome;
-        }
-    return ILLEGAL;
-}
-
-/* Halve what lies between a size that does not fail so and the best, which does. */
-static void halve(struct shrinker *s, int axis, int64_t passed) {
-    enum outcome outcome = PASSES;
-
-    while (outcome != ILLEGAL && outcome != NO_TIME) {
-        int64_t size;
-        outcome = try_between(s, axis, passed, s->best.shape[axis], &size);
-        if (outcome == PASSES || outcome == FAILS_WHOLE)
-            passed = size;
-    }
-}
-
-/* The first few sizes of each axis, before any of them is looked through: the others are
- * then tried with little to compute. */
-static bool smaller_axes(struct shrinker *s) {
-    struct kb_case before = s->best;
-
-    for (int axis = 0; axis < s->best.rank && !s->over; axis++)
-        smallest_size(s, axis, FIRST_LOOK);
-    for (int axis = 0; axis < s->best.rank && !s->over; axis++)
-        halve(s, axis, smallest_size(s, axis, SIZES_MAX));
-    return memcmp(before.shape, s->best.shape, sizeof before.shape) != 0;
-}
-
-/* One less of an axis, or as little less as is legal: until none of those fails. What
- * passes is kept to be told. */
-static bool count_down(struct shrinker *s) {
-    for (int axis = s->best.rank - 1; axis >= 0 && !s->over; axis--) {
-        struct kb_case c = s->best;
-        enum outcome outcome = ILLEGAL;
-        for (int i = 0; i < AWAY_MAX && c.shape[axis] > 1 && outcome < PASSES; i++) {
-            c.shape[axis]--;
-            outcome = try_case(s, c, true);
-        }
-        if (outcome == FAILS)
-            return true;
-        if (outcome == PASSES && !s->found.passes)
-            s->found.passes = kb_case_id(&c, s->arena);
-    }
-    return false;
-}
-
-/* Where nothing next to it is smaller and passes: what is larger and does. */
-static void count_up(struct shrinker *s) {
-    for (int axis = s->best.rank - 1; axis >= 0 && !s->found.passes; axis--) {
-        struct kb_case c = s->best;
-        for (int i = 0; i < AWAY_MAX && !s->found.passes && !s->over; i++) {
-            c.shape[axis]++;
-            if (try_case(s, c, false) == PASSES)
-                s->found.passes = kb_case_id(&c, s->arena);
-        }
-    }
-}
-
-/* ---- all of it
- * --------------------------------------------------------------------------- */
+/* ---- all of it --------------------------------------------------------------------- */
 
 static void search(struct shrinker *s) {
     bool better = true;
@@ -401,11 +234,11 @@ static void search(struct shrinker *s) {
         better = by_default(s);
         better |= shorter_lists(s);
         better |= fewer_axes(s);
-        better |= smaller_axes(s);
-        better = better || count_down(s);
+        better |= kb_shrink_smaller_axes(s);
+        better = better || kb_shrink_count_down(s);
     }
     if (!s->found.passes)
-        count_up(s);
+        kb_shrink_count_up(s);
     s->found.done = !s->over && !s->left_out;
 }
 
