@@ -45,8 +45,9 @@ struct fake_script {
      * hash of the build's flags then. */
     const char *slow_build, *wrong_build;
     double slower;
-    /* By what the `i`-th graph that is made takes longer than another; NULL: by nothing */
-    double (*graph)(uint64_t seed, int64_t i);
+    /* By what the `i`-th graph that is made, the `own`-th of the `lane`-th timer, takes
+     * longer than another; NULL: by nothing */
+    double (*graph)(uint64_t seed, int64_t i, int lane, int own);
     uint64_t graph_seed;
 };
 
@@ -69,6 +70,7 @@ struct kb_timer {
     const struct kb_slab *initial;
     bool is_stream, is_wrong;
     double slower, graph; /* graph: by which it takes longer than another */
+    int lane, graphs;     /* of those that are timed by graph; graphs: that it made */
     int64_t next;
     enum kb_method method;
 };
@@ -191,7 +193,8 @@ static void fake_graph(struct kb_timer *timer) {
 
     timer->graph = 1;
     if (s->graph && timer->method == KB_GRAPH && !timer->is_stream)
-        timer->graph = s->graph(s->graph_seed, timer->device->graphs++);
+        timer->graph =
+            s->graph(s->graph_seed, timer->device->graphs++, timer->lane, timer->graphs++);
 }
 
 static bool fake_timer_renew(struct kb_timer *timer, struct kb_err *err) {
@@ -223,6 +226,7 @@ static bool fake_timer_open(struct kb_device *device, struct kb_code *code,
         .method = method,
         .is_wrong = code->is_wrong,
         .slower = code->is_slow ? s->slower : 1,
+        .lane = device->timers_open,
     };
     fake_graph(*out);
     *facts = (struct kb_timer_facts){

@@ -47,9 +47,12 @@ static bool visit(struct race *race, struct lane *lane, bool again, int64_t bloc
     return true;
 }
 
-static bool renew(struct race *race, struct lane *const *lanes, int n, struct kb_err *err) {
+/* In the order that was drawn: who comes first may get what another left, block by block
+ * the same places in memory, and the difference would not have either sign alike. */
+static bool renew(struct race *race, struct lane *const *lanes, int n, const int *order,
+                  struct kb_err *err) {
     for (int i = 0; i < n; i++)
-        if (!race->group->session->backend->timer_renew(lanes[i]->timer, err))
+        if (!race->group->session->backend->timer_renew(lanes[order[i]]->timer, err))
             return false;
     return true;
 }
@@ -58,12 +61,11 @@ static bool renew(struct race *race, struct lane *const *lanes, int n, struct kb
 static bool run_block(struct race *race, struct lane *const *lanes, int n, bool again,
                       int64_t block, struct kb_err *err) {
     int order[2 * KB_MAX_GROUP];
-
     bool anew = again || (n > 1 && block > 0 && block % BLOCKS_A_GRAPH == 0);
 
-    if (anew && !renew(race, lanes, n, err))
-        return false;
     kb_speed_order(race->seed, again ? KB_MAX_BLOCKS + block : block, n, order);
+    if (anew && !renew(race, lanes, n, order, err))
+        return false;
     for (int v = 0; v < 2 * n; v++)
         if (!visit(race, lanes[order[v]], again, block, err))
             return false;
