@@ -33,24 +33,12 @@
 #include <math.h>
 #include <string.h>
 
-enum {
-    PARAM_ROUND,
-    PARAM_LAYOUT,
-    PARAM_GROUP,
-    PARAM_SCALE_LAYOUT,
-    PARAM_UE8M0,
-    PARAM_EPS,
-    PARAM_CLAMP,
-    PARAM_MASK,
-    PARAM_EXPERTS,
-    PARAM_IN_PITCH,
-};
-enum { EXPERTS_DEFAULT = 8, EXPERTS_MAX = 65536, ROWS_IN_16_BYTES = 4 };
+enum { EXPERTS_MAX = 65536, ROWS_IN_16_BYTES = 4 };
 
 /* ---- a case, spelt out -----------------------------------------------------------------
  */
 
-static double number(const struct kb_case *c, int param) {
+double kb_smq_number(const struct kb_case *c, enum kb_smq_param param) {
     return c->set[param].v;
 }
 
@@ -63,29 +51,29 @@ static int64_t tokens_of(const struct kb_case *c) {
     return tokens;
 }
 
-static int64_t in_stride_of(const struct kb_case *c) {
-    int64_t pitch = (int64_t)number(c, PARAM_IN_PITCH);
+int64_t kb_smq_in_stride(const struct kb_case *c) {
+    int64_t pitch = (int64_t)kb_smq_number(c, KB_SMQ_PARAM_IN_PITCH);
     return pitch ? pitch : c->shape[c->rank - 1];
 }
 
 struct kb_smq kb_smq_of(const struct kb_case *c) {
-    double clamp = number(c, PARAM_CLAMP);
+    double clamp = kb_smq_number(c, KB_SMQ_PARAM_CLAMP);
     struct kb_smq q = {
         .dtype = c->dtype,
-        .round = (int)number(c, PARAM_ROUND),
-        .layout = (int)number(c, PARAM_LAYOUT),
-        .scale_layout = (int)number(c, PARAM_SCALE_LAYOUT),
-        .mask = (int)number(c, PARAM_MASK),
-        .ue8m0 = number(c, PARAM_UE8M0) != 0,
+        .round = (int)kb_smq_number(c, KB_SMQ_PARAM_ROUND),
+        .layout = (int)kb_smq_number(c, KB_SMQ_PARAM_LAYOUT),
+        .scale_layout = (int)kb_smq_number(c, KB_SMQ_PARAM_SCALE_LAYOUT),
+        .mask = (int)kb_smq_number(c, KB_SMQ_PARAM_MASK),
+        .ue8m0 = kb_smq_number(c, KB_SMQ_PARAM_UE8M0) != 0,
         .limit = clamp > 0 ? kb_decode(c->dtype, kb_encode(c->dtype, clamp)) : INFINITY,
-        .eps = (double)(float)number(c, PARAM_EPS),
+        .eps = (double)(float)kb_smq_number(c, KB_SMQ_PARAM_EPS),
         .experts = 1,
         .hidden = c->shape[c->rank - 1] / 2,
-        .group = (int64_t)number(c, PARAM_GROUP),
-        .in_stride = in_stride_of(c),
+        .group = (int64_t)kb_smq_number(c, KB_SMQ_PARAM_GROUP),
+        .in_stride = kb_smq_in_stride(c),
     };
     if (q.mask != KB_SMQ_MASK_NONE)
-        q.experts = (int64_t)number(c, PARAM_EXPERTS);
+        q.experts = (int64_t)kb_smq_number(c, KB_SMQ_PARAM_EXPERTS);
     q.rows = tokens_of(c) / q.experts;
     q.groups = q.hidden / q.group;
     q.scale_rows = q.rows;
@@ -97,73 +85,6 @@ struct kb_smq kb_smq_of(const struct kb_case *c) {
 
 /* ---- the problem -----------------------------------------------------------------------
  */
-
-static bool check_width(const struct kb_case *c, struct kb_err *err) {
-    int64_t width = c->shape[c->rank - 1], hidden = width / 2;
-    int64_t group = (int64_t)number(c, PARAM_GROUP);
-    if (width % 2)
-        return kb_fail(err, KB_INPUT, "the last axis is 2*HIDDEN, %lld is odd",
-                       (long long)width);
-    if (!width)
-        return kb_fail(err, KB_INPUT,
-                       "the last axis is 2*HIDDEN, HIDDEN must be at least 1, got 0");
-    if (group & (group - 1))
-        return kb_fail(err, KB_INPUT, "group must be a power of two, got %lld",
-                       (long long)group);
-    if (hidden % group)
-        return kb_fail(err, KB_INPUT,
-                       "HIDDEN must be a multiple of the group, %lld is none of %lld",
-                       (long long)hidden, (long long)group);
-    return true;
-}
-
-static bool check_pitch(const struct kb_case *c, struct kb_err *err) {
-    int64_t pitch = in_stride_of(c), width = c->shape[c->rank - 1];
-    return pitch >= width ||
-           kb_fail(err, KB_INPUT,
-                   "in_pitch must be 0 or at least 2*HIDDEN, %lld is less than %lld",
-                   (long long)pitch, (long long)width);
-}
-
-static bool check_clamp(const struct kb_case *c, struct kb_err *err) {
-    double clamp = number(c, PARAM_CLAMP);
-    double limit = kb_decode(c->dtype, kb_encode(c->dtype, clamp));
-    if (clamp == 0 || (limit > 0 && isfinite(limit)))
-        return true;
-    return kb_fail(err, KB_INPUT, "clamp: %g is %s in %s, no limit", clamp,
-                   limit > 0 ? "infinite" : "0", kb_dtype_name(c->dtype));
-}
-
-static bool check_scales(const struct kb_case *c, struct kb_err *err) {
-    if (number(c, PARAM_SCALE_LAYOUT) != KB_SMQ_PACKED || number(c, PARAM_UE8M0) != 0)
-        return true;
-    return kb_fail(err, KB_INPUT,
-                   "scale_layout=packed holds exponents and no more; "
-                   "it goes with ue8m0=yes only");
-}
-
-/* What only a mask reads is refused without one: the case would have a second id. */
-static bool check_mask(const struct kb_case *c, struct kb_err *err) {
-    int64_t experts = (int64_t)number(c, PARAM_EXPERTS), tokens;
-    if (number(c, PARAM_MASK) == KB_SMQ_MASK_NONE)
-        return experts == EXPERTS_DEFAULT ||
-               kb_fail(err, KB_INPUT, "experts is for a mask, mask=none has no experts");
-    if (c->rank != 2)
-        return kb_fail(err, KB_INPUT,
-                       "with a mask a shape is TOKENSx2*HIDDEN, TOKENS being the rows of "
-                       "all experts, got %d axes",
-                       c->rank);
-    tokens = c->shape[0];
-    if (tokens % experts)
-        return kb_fail(err, KB_INPUT,
-                       "the experts have as many rows each, %lld rows are none for %lld",
-                       (long long)tokens, (long long)experts);
-    if (tokens / experts > INT32_MAX)
-        return kb_fail(err, KB_INPUT,
-                       "masked_m holds 32-bit counts, %lld rows are too many",
-                       (long long)(tokens / experts));
-    return true;
-}
 
 /* The case's own axes with another last one; with a mask the rows by experts. */
 static int rows_shape(const struct kb_case *c, const struct kb_smq *q, int64_t last,
@@ -240,8 +161,7 @@ static void add_cost(const struct kb_smq *q, struct kb_problem *p) {
 }
 
 static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err *err) {
-    if (!check_width(c, err) || !check_pitch(c, err) || !check_clamp(c, err) ||
-        !check_scales(c, err) || !check_mask(c, err))
+    if (!kb_smq_check(c, err))
         return false;
     struct kb_smq q = kb_smq_of(c);
     if (!add_tensors(c, &q, p, err))
@@ -276,12 +196,13 @@ static bool first_rows(const struct kb_problem *p, int64_t rows, struct kb_case 
 static void macros(const struct kb_case *c, struct kb_arena *arena,
                    struct kb_strings *out) {
     const struct kb_macro list[] = {
-        {.name = "KB_ROUND", .value = (int)number(c, PARAM_ROUND)},
-        {.name = "KB_LAYOUT", .value = (int)number(c, PARAM_LAYOUT)},
-        {.name = "KB_SCALE_LAYOUT", .value = (int)number(c, PARAM_SCALE_LAYOUT)},
-        {.name = "KB_UE8M0", .value = (int)number(c, PARAM_UE8M0)},
-        {.name = "KB_CLAMP", .value = number(c, PARAM_CLAMP) > 0},
-        {.name = "KB_MASK", .value = (int)number(c, PARAM_MASK)},
+        {.name = "KB_ROUND", .value = (int)kb_smq_number(c, KB_SMQ_PARAM_ROUND)},
+        {.name = "KB_LAYOUT", .value = (int)kb_smq_number(c, KB_SMQ_PARAM_LAYOUT)},
+        {.name = "KB_SCALE_LAYOUT",
+         .value = (int)kb_smq_number(c, KB_SMQ_PARAM_SCALE_LAYOUT)},
+        {.name = "KB_UE8M0", .value = (int)kb_smq_number(c, KB_SMQ_PARAM_UE8M0)},
+        {.name = "KB_CLAMP", .value = kb_smq_number(c, KB_SMQ_PARAM_CLAMP) > 0},
+        {.name = "KB_MASK", .value = (int)kb_smq_number(c, KB_SMQ_PARAM_MASK)},
     };
     kb_macros_add(c, list, KB_COUNT(list), arena, out);
 }
@@ -313,7 +234,7 @@ static void peer_tolerance(enum kb_dtype dtype, enum kb_dtype out, double *atol,
  */
 
 static const struct kb_param params[] = {
-    [PARAM_ROUND] =
+    [KB_SMQ_PARAM_ROUND] =
         {
             .name = "round",
             .help =
@@ -322,14 +243,14 @@ static const struct kb_param params[] = {
             .kind = KB_PARAM_WORD,
             .words = "none,both,product",
         },
-    [PARAM_LAYOUT] =
+    [KB_SMQ_PARAM_LAYOUT] =
         {
             .name = "layout",
             .help = "which half of a row is which",
             .kind = KB_PARAM_WORD,
             .words = "gate_up,up_gate",
         },
-    [PARAM_GROUP] =
+    [KB_SMQ_PARAM_GROUP] =
         {
             .name = "group",
             .help = "neighbours that share a scale, a power of two",
@@ -338,7 +259,7 @@ static const struct kb_param params[] = {
             .max = KB_SMQ_GROUP_MAX,
             .def = 128,
         },
-    [PARAM_SCALE_LAYOUT] =
+    [KB_SMQ_PARAM_SCALE_LAYOUT] =
         {
             .name = "scale_layout",
             .help = "scales of a row side by side; of a column; of a column, rows up to a\n"
@@ -346,14 +267,14 @@ static const struct kb_param params[] = {
             .kind = KB_PARAM_WORD,
             .words = "row,col,col_tma,packed",
         },
-    [PARAM_UE8M0] =
+    [KB_SMQ_PARAM_UE8M0] =
         {
             .name = "ue8m0",
             .help = "yes: scales go up to powers of two",
             .kind = KB_PARAM_WORD,
             .words = "no,yes",
         },
-    [PARAM_EPS] =
+    [KB_SMQ_PARAM_EPS] =
         {
             .name = "eps",
             .help = "amax is taken for this where it is less",
@@ -362,7 +283,7 @@ static const struct kb_param params[] = {
             .max = 1,
             .def = 1e-10,
         },
-    [PARAM_CLAMP] =
+    [KB_SMQ_PARAM_CLAMP] =
         {
             .name = "clamp",
             .help =
@@ -372,7 +293,7 @@ static const struct kb_param params[] = {
             .min = 0,
             .max = 3e38,
         },
-    [PARAM_MASK] =
+    [KB_SMQ_PARAM_MASK] =
         {
             .name = "mask",
             .help = "TOKENS are the rows of all experts, of which masked_m[expert] each\n"
@@ -381,16 +302,16 @@ static const struct kb_param params[] = {
             .kind = KB_PARAM_WORD,
             .words = "none,full,balanced,imbalanced,extreme",
         },
-    [PARAM_EXPERTS] =
+    [KB_SMQ_PARAM_EXPERTS] =
         {
             .name = "experts",
             .help = "of a mask: experts, with as many rows each",
             .kind = KB_PARAM_INT,
             .min = 1,
             .max = EXPERTS_MAX,
-            .def = EXPERTS_DEFAULT,
+            .def = KB_SMQ_EXPERTS,
         },
-    [PARAM_IN_PITCH] =
+    [KB_SMQ_PARAM_IN_PITCH] =
         {
             .name = "in_pitch",
             .help =

@@ -1,6 +1,7 @@
 /* silu_mul_quant.h - what the parts of the page of silu_mul_quant share: the problem
- * (silu_mul_quant.c), the reference and its bound (_group.c, _reference.c), where groups
- * and scales lie (_place.c), the inputs (_fill.c). Private to them. */
+ * (silu_mul_quant.c), what it refuses (_check.c), the reference and its bound (_group.c,
+ * _reference.c), where groups and scales lie (_place.c), the inputs (_fill.c). Private to
+ * them. */
 #ifndef KB_OPS_SILU_MUL_QUANT_H
 #define KB_OPS_SILU_MUL_QUANT_H
 
@@ -18,6 +19,20 @@ enum {
     KB_SMQ_MASK_EXTREME
 };
 
+/* Parameters in this order. */
+enum kb_smq_param {
+    KB_SMQ_PARAM_ROUND,
+    KB_SMQ_PARAM_LAYOUT,
+    KB_SMQ_PARAM_GROUP,
+    KB_SMQ_PARAM_SCALE_LAYOUT,
+    KB_SMQ_PARAM_UE8M0,
+    KB_SMQ_PARAM_EPS,
+    KB_SMQ_PARAM_CLAMP,
+    KB_SMQ_PARAM_MASK,
+    KB_SMQ_PARAM_EXPERTS,
+    KB_SMQ_PARAM_IN_PITCH,
+};
+
 /* Tensors in this order. */
 enum { KB_SMQ_INPUT, KB_SMQ_COUNTS, KB_SMQ_CODES, KB_SMQ_SCALES };
 
@@ -26,6 +41,7 @@ enum kb_smq_half { KB_SMQ_GATE, KB_SMQ_UP };
 enum {
     KB_SMQ_GROUP_MIN = 16,
     KB_SMQ_GROUP_MAX = 256,
+    KB_SMQ_EXPERTS = 8,   /* the default */
     KB_SMQ_FAST_MATH = 8, /* how much larger the bound is in a fast-math build */
 };
 
@@ -41,6 +57,10 @@ struct kb_smq {
     int64_t in_stride;  /* elements from a row of the input to the next */
     int64_t scale_rows; /* rows of an expert's scales, the padding among them */
 };
+double kb_smq_number(const struct kb_case *c, enum kb_smq_param param);
+int64_t kb_smq_in_stride(const struct kb_case *c);
+/* KB_INPUT where it is no case; the others resolve. */
+bool kb_smq_check(const struct kb_case *c, struct kb_err *err);
 /* Of a case that resolves. */
 struct kb_smq kb_smq_of(const struct kb_case *c);
 
