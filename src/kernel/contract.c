@@ -4,33 +4,6 @@
 
 #include <string.h>
 
-static void complain(struct kb_contract *r, const cJSON *node, bool of_key, const char *fmt,
-                     va_list args) {
-    struct kb_buf what = {0};
-    if (r->quiet)
-        return;
-    kb_buf_vprintf(&what, fmt, args);
-    if (r->in_shared)
-        kb_buf_printf(&what, " (for %s)", r->variant->name);
-    kb_json_complain(&r->doc, node, of_key, r->c, "%s", kb_buf_text(&what));
-    kb_buf_free(&what);
-}
-
-void kb_contract_complain(struct kb_contract *r, const cJSON *node, const char *fmt, ...) {
-    va_list args;
-    va_start(args, fmt);
-    complain(r, node, false, fmt, args);
-    va_end(args);
-}
-
-void kb_contract_complain_key(struct kb_contract *r, const cJSON *node, const char *fmt,
-                              ...) {
-    va_list args;
-    va_start(args, fmt);
-    complain(r, node, true, fmt, args);
-    va_end(args);
-}
-
 /* What is wrong in one variant with something of the file is not said again for the next.
  */
 static int begin_shared(struct kb_contract *r, bool shared) {
@@ -44,74 +17,22 @@ static void end_shared(struct kb_contract *r, int before) {
     r->in_shared = r->quiet = false;
 }
 
-/* ---- values ----------------------------------------------------------------------------
+/* ---- launches --------------------------------------------------------------------------
  */
-
-static const cJSON *need(struct kb_contract *r, const cJSON *object, const char *key) {
-    const cJSON *node = kb_json_get(object, key);
-    if (!node)
-        kb_contract_complain(r, object, "\"%s\" is missing", key);
-    return node;
-}
-
-static char *text_of(struct kb_contract *r, const cJSON *node) {
-    if (cJSON_IsString(node))
-        return kb_arena_strdup(r->arena, node->valuestring);
-    if (node)
-        kb_contract_complain(r, node, "must be text");
-    return NULL;
-}
-
-static bool bool_of(struct kb_contract *r, const cJSON *node) {
-    if (node && !cJSON_IsBool(node))
-        kb_contract_complain(r, node, "must be true or false");
-    return cJSON_IsTrue(node);
-}
-
-static char *expr_of(struct kb_contract *r, const cJSON *node) {
-    char *text = kb_expr_text(node, r->arena);
-    if (text)
-        kb_check_expr(r, node, text, true);
-    else if (node)
-        kb_contract_complain(r, node, "must be an expression (text) or a whole number");
-    return text;
-}
-
-static bool is_object(struct kb_contract *r, const cJSON *node, const char *what) {
-    if (node && !cJSON_IsObject(node))
-        kb_contract_complain(r, node, "must be %s", what);
-    return cJSON_IsObject(node);
-}
-
-static bool is_list(struct kb_contract *r, const cJSON *node, int least, int most) {
-    if (!node)
-        return false;
-    int n = cJSON_IsArray(node) ? cJSON_GetArraySize(node) : -1;
-    if (n >= least && n <= most)
-        return true;
-    if (n < 0)
-        kb_contract_complain(r, node, "must be a list");
-    else
-        kb_contract_complain(r, node, "must have %d to %d items, got %d", least, most, n);
-    return false;
-}
 
 /* One expression, or a list of one to three. */
 static void dims_of(struct kb_contract *r, const cJSON *node, const char *out[3]) {
     if (!cJSON_IsArray(node)) {
-        out[0] = expr_of(r, node);
-    } else if (is_list(r, node, 1, 3)) {
+        out[0] = kb_contract_expr(r, node);
+    } else if (kb_contract_is_list(r, node, 1, 3)) {
         for (int i = 0; i < cJSON_GetArraySize(node); i++)
-            out[i] = expr_of(r, cJSON_GetArrayItem(node, i));
+            out[i] = kb_contract_expr(r, cJSON_GetArrayItem(node, i));
     }
 }
 
-/* ---- launches --------------------------------------------------------------------------
- */
-
 static void args_of(struct kb_contract *r, const cJSON *node, struct kb_launch_text *out) {
     const cJSON *arg;
-    if (!is_list(r, node, 0, KB_MAX_ARGS))
+    if (!kb_contract_is_list(r, node, 0, KB_MAX_ARGS))
         return;
     cJSON_ArrayForEach(arg, node) {
         if (cJSON_IsString(arg)) {
@@ -159,13 +80,13 @@ static void field_of(struct kb_contract *r, enum field field, const cJSON *node,
         dims_of(r, node, out->cluster);
         break;
     case SMEM:
-        out->smem = expr_of(r, node);
+        out->smem = kb_contract_expr(r, node);
         break;
     case COOPERATIVE:
-        out->cooperative = bool_of(r, node);
+        out->cooperative = kb_contract_bool(r, node);
         break;
     case PDL:
-        out->pdl = bool_of(r, node);
+        out->pdl = kb_contract_bool(r, node);
         break;
     default:
         args_of(r, node, out);
@@ -175,15 +96,15 @@ static void field_of(struct kb_contract *r, enum field field, const cJSON *node,
 /* A launch's own fields, or the file's. */
 static void launch_of(struct kb_contract *r, const cJSON *object,
                       struct kb_launch_text *out) {
-    const cJSON *entry = need(r, object, "entry");
-    out->entry = text_of(r, entry);
+    const cJSON *entry = kb_contract_need(r, object, "entry");
+    out->entry = kb_contract_text(r, entry);
     if (out->entry)
         kb_check_entry(r, entry, out->entry);
     for (enum field f = GRID; f < FIELDS; f++) {
         const cJSON *own = kb_json_get(object, fields[f]);
         const cJSON *shared = own ? NULL : kb_json_get(r->doc.root, fields[f]);
         if (!own && !shared && (f == GRID || f == BLOCK || f == ARGS))
-            need(r, object, fields[f]);
+            kb_contract_need(r, object, fields[f]);
         int before = begin_shared(r, shared != NULL);
         field_of(r, f, own ? own : shared, out);
         end_shared(r, before);
@@ -198,10 +119,10 @@ static void chain_of(struct kb_contract *r, const cJSON *object, const cJSON *no
         if (outside && !kb_streq(launch_keys[i], "why"))
             kb_contract_complain_key(r, outside, "belongs into each of \"launches\"");
     }
-    if (!is_list(r, node, 1, KB_MAX_LAUNCHES))
+    if (!kb_contract_is_list(r, node, 1, KB_MAX_LAUNCHES))
         return;
     cJSON_ArrayForEach(launch, node) {
-        if (!is_object(r, launch, "an object, a launch"))
+        if (!kb_contract_is_object(r, launch, "an object, a launch"))
             continue;
         kb_json_check_keys(&r->doc, launch, launch_keys, KB_COUNT(launch_keys), r->c);
         launch_of(r, launch, &v->launches[v->n_launches++]);
@@ -214,7 +135,7 @@ static void chain_of(struct kb_contract *r, const cJSON *object, const cJSON *no
 static void lets_of(struct kb_contract *r, const cJSON *object) {
     struct kb_variant *v = r->variant;
     const cJSON *item;
-    if (!is_object(r, object, "an object of names and expressions"))
+    if (!kb_contract_is_object(r, object, "an object of names and expressions"))
         return;
     cJSON_ArrayForEach(item, object) {
         if (v->n_lets == KB_MAX_LETS) {
@@ -258,7 +179,7 @@ static void scratch_of(struct kb_contract *r, const cJSON *object) {
     static const char *const keys[] = {"bytes", "start"};
     struct kb_variant *v = r->variant;
     const cJSON *item;
-    if (!is_object(r, object, "an object of names and buffers"))
+    if (!kb_contract_is_object(r, object, "an object of names and buffers"))
         return;
     cJSON_ArrayForEach(item, object) {
         if (v->n_scratch == KB_MAX_SCRATCH) {
@@ -268,10 +189,10 @@ static void scratch_of(struct kb_contract *r, const cJSON *object) {
         kb_check_new_name(r, item, item->string);
         struct kb_scratch_text *scratch = &v->scratch[v->n_scratch++];
         scratch->name = kb_arena_strdup(r->arena, item->string);
-        if (!is_object(r, item, "an object with \"bytes\""))
+        if (!kb_contract_is_object(r, item, "an object with \"bytes\""))
             continue;
         kb_json_check_keys(&r->doc, item, keys, KB_COUNT(keys), r->c);
-        scratch->bytes = expr_of(r, need(r, item, "bytes"));
+        scratch->bytes = kb_contract_expr(r, kb_contract_need(r, item, "bytes"));
         scratch->start = start_of(r, kb_json_get(item, "start"));
     }
 }
@@ -285,7 +206,7 @@ static bool some_op_has(const struct kb_contract *r, enum kb_dtype dtype) {
 
 static void dtypes_of(struct kb_contract *r, const cJSON *node, struct kb_strings *out) {
     const cJSON *item;
-    if (!is_list(r, node, 1, KB_DTYPE_COUNT))
+    if (!kb_contract_is_list(r, node, 1, KB_DTYPE_COUNT))
         return;
     cJSON_ArrayForEach(item, node) {
         enum kb_dtype dtype;
@@ -302,7 +223,7 @@ static void dtypes_of(struct kb_contract *r, const cJSON *node, struct kb_string
 
 static void backends_of(struct kb_contract *r, const cJSON *node, struct kb_strings *out) {
     const cJSON *item;
-    if (!is_list(r, node, 1, 2))
+    if (!kb_contract_is_list(r, node, 1, 2))
         return;
     cJSON_ArrayForEach(item, node) {
         const char *word = cJSON_IsString(item) ? item->valuestring : "";
@@ -314,7 +235,7 @@ static void backends_of(struct kb_contract *r, const cJSON *node, struct kb_stri
 }
 
 static const char *arch_of(struct kb_contract *r, const cJSON *node) {
-    char *arch = text_of(r, node);
+    char *arch = kb_contract_text(r, node);
     size_t digits = arch ? strspn(arch, "0123456789") : 0;
     const char *rest = arch ? arch + digits : "";
     if (arch &&
@@ -347,7 +268,7 @@ static void define(struct kb_contract *r, struct kb_strings *out, const char *na
 
 static void defines_of(struct kb_contract *r, const cJSON *object, struct kb_strings *out) {
     const cJSON *item;
-    if (!is_object(r, object, "an object of macro names and values"))
+    if (!kb_contract_is_object(r, object, "an object of macro names and values"))
         return;
     cJSON_ArrayForEach(item, object) {
         char *value = kb_expr_text(item, r->arena);
@@ -386,10 +307,10 @@ static void variant_of(struct kb_contract *r, const cJSON *object) {
     if (!is_variant_name(v->name))
         kb_contract_complain_key(
             r, object, "no name for a variant: up to 32 letters, digits, _ and -");
-    if (!is_object(r, object, "an object, a variant"))
+    if (!kb_contract_is_object(r, object, "an object, a variant"))
         return;
     kb_json_check_keys(&r->doc, object, variant_keys, KB_COUNT(variant_keys), r->c);
-    v->why = text_of(r, kb_json_get(object, "why"));
+    v->why = kb_contract_text(r, kb_json_get(object, "why"));
     v->dtypes = dtypes ? v->dtypes : r->dtypes;
     dtypes_of(r, dtypes, &v->dtypes);
     backends_of(r, kb_json_get(object, "backends"), &v->backends);
@@ -401,7 +322,7 @@ static void variant_of(struct kb_contract *r, const cJSON *object) {
     v->align = align_of(r, kb_json_get(object, "align"));
     lets_of(r, kb_json_get(object, "let"));
     shared_lets_of(r);
-    v->when = expr_of(r, kb_json_get(object, "when"));
+    v->when = kb_contract_expr(r, kb_json_get(object, "when"));
     scratch_of(r, kb_json_get(object, "scratch"));
     if (launches)
         chain_of(r, object, launches);
@@ -411,8 +332,8 @@ static void variant_of(struct kb_contract *r, const cJSON *object) {
 }
 
 static void variants_of(struct kb_contract *r, const cJSON *file) {
-    const cJSON *variants = need(r, file, "variants"), *object;
-    if (!is_object(r, variants, "an object of names and variants"))
+    const cJSON *variants = kb_contract_need(r, file, "variants"), *object;
+    if (!kb_contract_is_object(r, variants, "an object of names and variants"))
         return;
     int n = cJSON_GetArraySize(variants);
     if (!n || n > KB_MAX_VARIANTS)
@@ -457,12 +378,12 @@ void kb_contract_read(struct kb_contract *r) {
         "ops",  "why",  "dtypes",  "defines", "let",         "grid",    "block",
         "args", "smem", "cluster", "pdl",     "cooperative", "variants"};
     const cJSON *file = r->doc.root, *item;
-    if (!is_object(r, file, "an object"))
+    if (!kb_contract_is_object(r, file, "an object"))
         return;
-    const cJSON *ops = need(r, file, "ops");
+    const cJSON *ops = kb_contract_need(r, file, "ops");
     kb_json_check_keys(&r->doc, file, keys, KB_COUNT(keys), r->c);
-    text_of(r, kb_json_get(file, "why"));
-    if (is_list(r, ops, 1, kb_op_count)) {
+    kb_contract_text(r, kb_json_get(file, "why"));
+    if (kb_contract_is_list(r, ops, 1, kb_op_count)) {
         int n = cJSON_GetArraySize(ops);
         r->samples = kb_arena_array(r->arena, (size_t)n, sizeof *r->samples);
         cJSON_ArrayForEach(item, ops) op_of(r, item);

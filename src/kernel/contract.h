@@ -1,5 +1,6 @@
-/* contract.h - between kernel.c, which finds the JSON, contract.c, which reads it, and
- * check.c, which holds it against the ops and the source. Private to src/kernel. */
+/* contract.h - between kernel.c, which finds the JSON, contract.c, which reads it by way of
+ * contract_value.c, and check.c, which holds it against the ops and the source. Private to
+ * src/kernel. */
 #ifndef KB_KERNEL_CONTRACT_H
 #define KB_KERNEL_CONTRACT_H
 
@@ -31,6 +32,20 @@ void kb_contract_complain(struct kb_contract *r, const cJSON *node, const char *
     KB_PRINTF(3, 4);
 void kb_contract_complain_key(struct kb_contract *r, const cJSON *node, const char *fmt,
                               ...) KB_PRINTF(3, 4);
+
+/* Values. What is not there (`node` is NULL) is NULL or false without a complaint, what is
+ * of another type with one. Text is the arena's. */
+
+/* The value of a key that must be there. */
+const cJSON *kb_contract_need(struct kb_contract *r, const cJSON *object, const char *key);
+char *kb_contract_text(struct kb_contract *r, const cJSON *node);
+bool kb_contract_bool(struct kb_contract *r, const cJSON *node);
+/* An expression of a whole number. */
+char *kb_contract_expr(struct kb_contract *r, const cJSON *node);
+/* `what` is wanted: "an object of names and expressions". */
+bool kb_contract_is_object(struct kb_contract *r, const cJSON *node, const char *what);
+/* Of `least` to `most` items. */
+bool kb_contract_is_list(struct kb_contract *r, const cJSON *node, int least, int most);
 
 /* All of these complain about `node` and go on. */
 
