@@ -142,3 +142,26 @@ fake() {
     last_says "peers.py: this python3 "*" has no PyTorch: peers need it"
     [ -z "$(ls out)" ] || { ls out; return 1; }
 }
+
+@test "peers are timed on one stream, their captures too" {
+    run --separate-stderr /usr/bin/python3 - "$top/tools" <<'END'
+import sys
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
+sys.path.insert(0, sys.argv[1])
+for name in ("torch", "torch.nn", "torch.nn.functional"):
+    sys.modules[name] = MagicMock()
+import peers_gpu
+
+cuda, on = peers_gpu.torch.cuda, []
+gpu = peers_gpu.Gpu(SimpleNamespace(peer=None))
+for _ in range(2):
+    gpu.capture(lambda: on.append(cuda.stream.called) or (), [{}], 1)
+made = cuda.Stream.return_value
+print(cuda.Stream.call_count, [call.args[0] is made for call in cuda.set_stream.call_args_list],
+      [call.kwargs.get("stream") is made for call in cuda.graph.call_args_list], any(on))
+END
+    status_is 0
+    [ "$output" = "1 [True] [True, True] False" ] || { seen; return 1; }
+}
