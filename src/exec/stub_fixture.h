@@ -147,6 +147,7 @@ static inline void make_stub(const char *folder) {
                           "-o",
                           library,
                           "tools/stub/cuda.c",
+                          "tools/stub/cuda_work.c",
                           "tools/stub/cupti.c",
                           NULL};
     if (!kb_run_command((char *const *)argv, NULL, &limits, &output, &status, &err) ||

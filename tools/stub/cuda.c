@@ -1,5 +1,5 @@
 /* cuda.c - a libcuda.so.1 without a GPU, for tests: memory is the host's, time is counted,
- * errors come as the script in $KB_STUB says.
+ * errors come as the script in $KB_STUB says. What it is given to do is in cuda_work.c.
  *
  *     KB_STUB="init=803"        cuInit fails so; also count=0, version=11080 (what the
  * driver says it is), load=200, launch=700 (from then on everything fails), memory=1000000
@@ -10,9 +10,8 @@
  * kernel with "keep" in its name takes half as long from the second time on, until
  * kb_flush_last has run. One with "bump" adds 1 to the byte that its first argument points
  * to. */
-#include "stub.h"
+#include "stub_device.h"
 
-#include <cuda.h>
 #include <cudaProfiler.h>
 #include <elf.h>
 #include <stdint.h>
@@ -20,63 +19,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a driver of CUDA 12.0 has; the header gives the name to a later version. */
-#undef cuEventElapsedTime
-CUresult cuEventElapsedTime(float *ms, CUevent from, CUevent to);
+enum { DEFAULT_MEMORY = 1 << 30 };
 
-enum { MAX_NODES = 20000, MAX_PARAMETERS = 32, DEFAULT_MEMORY = 1 << 30 };
-
-struct kernel {
-    const char *name;
-    int dynamic; /* shared memory that it was allowed */
-};
-struct CUfunc_st {
-    struct kernel kernel;
-    struct {
-        size_t offset, bytes;
-    } parameters[MAX_PARAMETERS]; /* of 0 bytes: there is none */
-};
 struct CUmod_st {
     const char *cubin;
     struct CUfunc_st functions[16];
     char names[16][256];
     int count;
 };
-struct CUevent_st {
-    double ns;
-};
-struct node {
-    CUfunction function; /* NULL: a memset */
-    unsigned char *target;
-    size_t bytes;
-    double ns;
-};
-struct CUgraph_st {
-    struct node *nodes;
-    int count;
-};
 
-static struct {
-    double ns, slower_ns;
-    int sticky, capturing;
-    int kept; /* lines that a kernel asked the L2 to keep: it is faster the next time */
-    size_t used;
-    struct CUgraph_st *graph;
-    int launches, profiled; /* in all; since cuProfilerStart, at the last Stop */
-} device;
+struct stub_device stub;
 
 /* For tests: what a profiler that waits for its start and stop has seen. */
 int stub_profiled(void) {
-    return device.profiled;
+    return stub.profiled;
 }
 
 CUresult cuProfilerStart(void) {
-    device.launches = 0;
+    stub.launches = 0;
     return CUDA_SUCCESS;
 }
 
 CUresult cuProfilerStop(void) {
-    device.profiled += device.launches;
+    stub.profiled += stub.launches;
     return CUDA_SUCCESS;
 }
 
@@ -88,20 +53,15 @@ long stub_script(const char *key, long otherwise) {
     return at ? strtol(at + strlen(wanted), NULL, 10) : otherwise;
 }
 
-void stub_slower(double ns) {
-    device.slower_ns = ns;
-}
-
-#define RESULT(key) ((CUresult)(device.sticky ? device.sticky : stub_script(key, 0)))
-#define STICKY ((CUresult)device.sticky)
+#define RESULT(key) ((CUresult)(stub.sticky ? stub.sticky : stub_script(key, 0)))
 
 /* ---- the driver and the device ---------------------------------------------------------
  */
 
 CUresult cuInit(unsigned flags) {
     (void)flags;
-    device.sticky = 0;
-    device.ns = 0;
+    stub.sticky = 0;
+    stub.ns = 0;
     return (CUresult)stub_script("init", 0);
 }
 /* NVRTC looks for a driver too, and calls this without asking whether it is there. */
@@ -274,25 +234,25 @@ CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute which, int
 
 CUresult cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
     *total = (size_t)stub_script("memory", DEFAULT_MEMORY);
-    *free_bytes = *total > device.used ? *total - device.used : 0;
+    *free_bytes = *total > stub.used ? *total - stub.used : 0;
     return STICKY;
 }
 CUresult cuMemAlloc_v2(CUdeviceptr *out, size_t bytes) {
-    if (device.sticky)
+    if (stub.sticky)
         return STICKY;
-    if (device.used + bytes > (size_t)stub_script("memory", DEFAULT_MEMORY))
+    if (stub.used + bytes > (size_t)stub_script("memory", DEFAULT_MEMORY))
         return CUDA_ERROR_OUT_OF_MEMORY;
     size_t *block = aligned_alloc(512, (bytes + 512 + 511) / 512 * 512);
     if (!block)
         return CUDA_ERROR_OUT_OF_MEMORY;
     *block = bytes;
-    device.used += bytes;
+    stub.used += bytes;
     *out = (CUdeviceptr)(uintptr_t)block + 512;
     return CUDA_SUCCESS;
 }
 CUresult cuMemFree_v2(CUdeviceptr memory) {
     size_t *block = (size_t *)(uintptr_t)(memory - 512);
-    device.used -= *block;
+    stub.used -= *block;
     free(block);
     return STICKY;
 }
@@ -326,172 +286,6 @@ CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CU
     return STICKY;
 }
 
-/* ---- work ------------------------------------------------------------------------------
- */
-
-static void do_node(const struct node *node) {
-    device.ns += node->ns;
-    if (!node->function)
-        memset(node->target, 0, node->bytes);
-    else if (strstr(node->function->kernel.name, "bump") && node->target)
-        ++*node->target;
-    if (node->function && strcmp(node->function->kernel.name, "kb_flush_last") == 0)
-        device.kept = 0;
-    if (node->function && strstr(node->function->kernel.name, "keep")) {
-        device.ns -= device.kept ? node->ns / 2 : 0;
-        device.kept = 1;
-    }
-}
-
-static CUresult queue(struct node node) {
-    if (device.sticky)
-        return STICKY;
-    if (!device.capturing) {
-        double start = device.ns;
-        do_node(&node);
-        stub_ran(start, device.ns, !node.function);
-        return CUDA_SUCCESS;
-    }
-    if (device.graph->count == MAX_NODES)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    device.graph->nodes[device.graph->count++] = node;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t bytes, CUstream s) {
-    (void)value;
-    (void)s;
-    struct node node = {.target = (void *)(uintptr_t)to, .bytes = bytes, .ns = 100};
-    return queue(node);
-}
-
-CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, void **args,
-                          void **extra) {
-    struct node node = {.function = function, .ns = 1000};
-    const char *name = function->kernel.name;
-    (void)extra;
-    if (config->sharedMemBytes > 48 << 10 &&
-        (int)config->sharedMemBytes > function->kernel.dynamic)
-        return CUDA_ERROR_INVALID_VALUE;
-    for (unsigned i = 0; i < config->numAttrs; i++)
-        if (config->attrs[i].id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION)
-            node.ns = 800;
-    if (strcmp(name, "kb_empty") == 0)
-        node.ns /= 2;
-    if (strcmp(name, "kb_hold") == 0)
-        node.ns = 0; /* work is done as it is queued: there is nothing to hold back */
-    if (strstr(name, "kb_flush"))
-        node.ns = 40000;
-    if (strstr(name, "bump"))
-        memcpy(&node.target, args[0], sizeof node.target);
-    device.launches++;
-    CUresult rc = queue(node);
-    if (!rc && strstr(name, "bump"))
-        device.sticky =
-            (int)stub_script("launch", 0); /* seen at the next call, as on a GPU */
-    return rc;
-}
-
-/* As many as there is room for threads, or two clusters. */
-CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, CUfunction function,
-                                                     int threads, size_t dynamic) {
-    (void)function;
-    (void)dynamic;
-    if (stub_script("occupancy", 0))
-        return CUDA_ERROR_INVALID_VALUE;
-    *blocks = 2048 / threads;
-    return CUDA_SUCCESS;
-}
-CUresult cuOccupancyMaxActiveClusters(int *clusters, CUfunction function,
-                                      const CUlaunchConfig *config) {
-    (void)function;
-    *clusters = config->numAttrs == 1 ? 2 : 0;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuStreamCreate(CUstream *out, unsigned flags) {
-    (void)flags;
-    *out = (CUstream)(uintptr_t)1;
-    return STICKY;
-}
-CUresult cuStreamDestroy_v2(CUstream s) {
-    (void)s;
-    return STICKY;
-}
-CUresult cuStreamSynchronize(CUstream s) {
-    (void)s;
-    return STICKY;
-}
-CUresult cuEventCreate(CUevent *out, unsigned flags) {
-    (void)flags;
-    *out = calloc(1, sizeof **out);
-    return STICKY;
-}
-CUresult cuEventDestroy_v2(CUevent event) {
-    free(event);
-    return STICKY;
-}
-CUresult cuEventRecord(CUevent event, CUstream s) {
-    (void)s;
-    event->ns = device.ns;
-    return STICKY;
-}
-CUresult cuEventElapsedTime(float *ms, CUevent from, CUevent to) {
-    *ms = (float)((to->ns - from->ns) / 1e6);
-    return STICKY;
-}
-
-/* ---- graphs ----------------------------------------------------------------------------
- */
-
-CUresult cuStreamBeginCapture_v2(CUstream s, CUstreamCaptureMode mode) {
-    (void)s;
-    (void)mode;
-    device.capturing = 1;
-    device.graph = calloc(1, sizeof *device.graph);
-    device.graph->nodes = calloc(MAX_NODES, sizeof *device.graph->nodes);
-    return STICKY;
-}
-CUresult cuStreamEndCapture(CUstream s, CUgraph *out) {
-    (void)s;
-    device.capturing = 0;
-    *out = device.graph;
-    return STICKY;
-}
-CUresult cuGraphInstantiateWithFlags(CUgraphExec *out, CUgraph graph,
-                                     unsigned long long flags) {
-    (void)flags;
-    struct CUgraph_st *exec = calloc(1, sizeof *exec);
-    exec->nodes = calloc((size_t)graph->count + 1, sizeof *exec->nodes);
-    memcpy(exec->nodes, graph->nodes, (size_t)graph->count * sizeof *exec->nodes);
-    exec->count = graph->count;
-    *out = (CUgraphExec)exec;
-    return STICKY;
-}
-CUresult cuGraphDestroy(CUgraph graph) {
-    free(graph->nodes);
-    free(graph);
-    return STICKY;
-}
-CUresult cuGraphExecDestroy(CUgraphExec exec) {
-    return cuGraphDestroy((CUgraph)exec);
-}
-CUresult cuGraphUpload(CUgraphExec exec, CUstream s) {
-    (void)exec;
-    (void)s;
-    return STICKY;
-}
-CUresult cuGraphLaunch(CUgraphExec exec, CUstream s) {
-    const struct CUgraph_st *graph = (const struct CUgraph_st *)exec;
-    (void)s;
-    if (device.sticky)
-        return STICKY;
-    device.ns += 3000;
-    for (int i = 0; i < graph->count; i++)
-        do_node(&graph->nodes[i]);
-    device.ns += device.slower_ns * graph->count;
-    return CUDA_SUCCESS;
-}
 CUresult cuTensorMapEncodeTiled(CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank,
                                 void *address, const cuuint64_t *dims,
                                 const cuuint64_t *strides, const cuuint32_t *box,
