@@ -3,16 +3,7 @@
 #ifndef KB_OPS_ACTIVATION_FIXTURE_H
 #define KB_OPS_ACTIVATION_FIXTURE_H
 
-#include "op.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "ops/op_fixture.h"
 
 enum { SEED = 7 };
 

@@ -1,35 +1,12 @@
-/* activation_test.c - silu, gelu and gelu_tanh: problem, fills and reference values. */
-#include "op.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+/* activation_test.c - silu, gelu and gelu_tanh: problem and reference values. */
+#include "ops/op_fixture.h"
 
 static const char *const ops[] = {"silu", "gelu", "gelu_tanh"};
 static const enum kb_dtype dtypes[] = {KB_BF16, KB_FP16, KB_FP32};
 
-static struct kb_case case_of(const char *op, const char *shape, enum kb_dtype dtype) {
-    struct kb_case c;
-    kb_case_start(&c, kb_op_find(op));
-    c.dtype = dtype;
-    assert_true(kb_shape_parse(shape, c.shape, &c.rank));
-    return c;
-}
-
-static void resolve(const struct kb_case *c, struct kb_problem *p) {
-    struct kb_err err = {0};
-    if (!kb_case_resolve(c, p, &err))
-        fail_msg("%s", err.msg);
-}
-
 static void assert_refused(const char *shape, const char *message) {
     for (size_t o = 0; o < KB_COUNT(ops); o++) {
-        struct kb_case c = case_of(ops[o], shape, KB_BF16);
+        struct kb_case c = op_case(ops[o], shape, KB_BF16, "");
         struct kb_problem p;
         struct kb_err err = {0};
         assert_false(kb_case_resolve(&c, &p, &err));
@@ -38,21 +15,13 @@ static void assert_refused(const char *shape, const char *message) {
     }
 }
 
-static double name_value(const struct kb_problem *p, const char *name) {
-    for (int i = 0; i < p->n_names; i++)
-        if (!strcmp(p->names[i].name, name))
-            return p->names[i].value;
-    fail_msg("no name %s", name);
-    return NAN;
-}
-
 /* ---- the problem -----------------------------------------------------------------------
  */
 
 static void a_shape_gives_tokens_hidden_tensors_and_cost(void **state) {
     (void)state;
     struct kb_problem p;
-    struct kb_case c = case_of("gelu_tanh", "83x1024", KB_BF16);
+    struct kb_case c = op_case("gelu_tanh", "83x1024", KB_BF16, "");
     resolve(&c, &p);
     assert_true(name_value(&p, "tokens") == 83);
     assert_true(name_value(&p, "hidden") == 512);
@@ -82,7 +51,7 @@ static void leading_axes_of_any_number_are_tokens(void **state) {
         {"16", 1}, {"2x3x16", 6}, {"1x2x1x3x1x2x1x16", 12}, {"0x16", 0}, {"3x0x16", 0}};
     for (size_t i = 0; i < KB_COUNT(cases); i++) {
         struct kb_problem p;
-        struct kb_case c = case_of("silu", cases[i].shape, KB_FP32);
+        struct kb_case c = op_case("silu", cases[i].shape, KB_FP32, "");
         resolve(&c, &p);
         assert_true(name_value(&p, "tokens") == cases[i].tokens);
         assert_true(name_value(&p, "hidden") == 8);
@@ -111,7 +80,7 @@ static void elements_that_overflow_are_refused_with_and_without_rows(void **stat
                    "2251799813685249x2: input: the elements overflow, "
                    "a tensor has at most 2^53 bytes");
     struct kb_problem p;
-    struct kb_case c = case_of("silu", "2251799813685248x2", KB_BF16);
+    struct kb_case c = op_case("silu", "2251799813685248x2", KB_BF16, "");
     resolve(&c, &p);
     assert_int_equal(p.bytes, 3 * ((int64_t)1 << 52));
 }
@@ -137,7 +106,7 @@ static void macros_are_the_dtype_and_numbers(void **state) {
     };
     struct kb_arena arena = {0};
     struct kb_strings macros = {0};
-    struct kb_case c = case_of("gelu_tanh", "7x16", KB_FP16);
+    struct kb_case c = op_case("gelu_tanh", "7x16", KB_FP16, "");
     c.set[0].v = 1;
     c.op->macros(&c, &arena, &macros);
     assert_int_equal(macros.count, KB_COUNT(expected));
@@ -166,7 +135,7 @@ struct answer {
 static struct answer ask(const char *op, enum kb_dtype dtype, int round, double x,
                          double u) {
     struct kb_problem p;
-    struct kb_case c = case_of(op, "2", dtype);
+    struct kb_case c = op_case(op, "2", dtype, "");
     struct answer a;
     uint32_t input[2];
     const void *in[] = {input, NULL};
@@ -313,130 +282,6 @@ static void round_act_has_room_for_a_fast_math_build(void **state) {
     assert_true(flips > 20);
 }
 
-/* ---- splits and fills ------------------------------------------------------------------
- */
-
-struct run {
-    struct kb_problem p;
-    int64_t n;
-    unsigned char *input;
-    double *want, *bound;
-};
-
-static void run_make(struct run *r, const struct kb_case *c) {
-    resolve(c, &r->p);
-    r->n = r->p.tensors[1].elements;
-    r->input = calloc((size_t)(2 * r->n), 4);
-    r->want = calloc((size_t)r->n, sizeof *r->want);
-    r->bound = calloc((size_t)r->n, sizeof *r->bound);
-}
-
-/* Fill and reference in parts of `part` elements. */
-static void run_in_parts(struct run *r, bool table, int64_t part) {
-    const struct kb_op *op = r->p.c->op;
-    size_t bytes = kb_dtype_bytes(r->p.c->dtype);
-    const void *in[] = {r->input, NULL};
-    for (int64_t i = 0; i < 2 * r->n; i += part)
-        op->fill(&r->p, 0, 7, i, i + part < 2 * r->n ? part : 2 * r->n - i,
-                 r->input + (size_t)i * bytes);
-    void *prepared = table ? op->prepare(&r->p, in) : NULL;
-    assert_true(!table || prepared);
-    for (int64_t i = 0; i < r->n; i += part)
-        op->reference(&r->p, in, prepared, 1, i, i + part < r->n ? part : r->n - i,
-                      r->want + i, r->bound + i);
-    free(prepared);
-}
-
-static void run_free(struct run *r) {
-    free(r->input);
-    free(r->want);
-    free(r->bound);
-}
-
-static void assert_same_run(const struct run *a, const struct run *b) {
-    size_t n = (size_t)a->n;
-    assert_memory_equal(a->input, b->input, 2 * n * kb_dtype_bytes(a->p.c->dtype));
-    for (size_t i = 0; i < n; i++) {
-        assert_true(a->want[i] == b->want[i] || (isnan(a->want[i]) && isnan(b->want[i])));
-        assert_true(a->bound[i] == b->bound[i]);
-    }
-}
-
-static void any_split_gives_the_same_and_so_does_the_table(void **state) {
-    (void)state;
-    for (size_t d = 0; d < KB_COUNT(dtypes); d++)
-        for (int round = 0; round < 2; round++) {
-            struct run whole, parts;
-            struct kb_case c = case_of(ops[d], "67x1960", dtypes[d]);
-            c.fill = round ? KB_FILL_BITS : KB_FILL_TINY;
-            c.set[0].v = round;
-            run_make(&whole, &c);
-            run_make(&parts, &c);
-            run_in_parts(&whole, dtypes[d] != KB_FP32, 2 * whole.n);
-            run_in_parts(&parts, false, 3307);
-            assert_same_run(&whole, &parts);
-            run_free(&whole);
-            run_free(&parts);
-        }
-}
-
-static void run_filled(struct run *r, struct kb_case *c, enum kb_fill fill) {
-    c->fill = fill;
-    run_make(r, c);
-    run_in_parts(r, false, 2 * r->n);
-}
-
-static void a_constant_row_has_two_constants(void **state) {
-    (void)state;
-    struct run r;
-    struct kb_case c = case_of("silu", "5x16", KB_BF16);
-    run_filled(&r, &c, KB_FILL_CONSTANT);
-    for (int row = 0; row < 5; row++) {
-        uint32_t gate = kb_bits_at(KB_BF16, r.input, 16 * row);
-        uint32_t up = kb_bits_at(KB_BF16, r.input, 16 * row + 8);
-        assert_int_not_equal(gate, up);
-        for (int i = 0; i < 8; i++) {
-            assert_int_equal(kb_bits_at(KB_BF16, r.input, 16 * row + i), gate);
-            assert_int_equal(kb_bits_at(KB_BF16, r.input, 16 * row + 8 + i), up);
-        }
-    }
-    run_free(&r);
-}
-
-static void patterns_run_through_every_gate_and_ups_are_normal(void **state) {
-    (void)state;
-    struct run r;
-    struct kb_case c = case_of("silu", "64x2048", KB_FP16);
-    run_filled(&r, &c, KB_FILL_PATTERNS);
-    for (int64_t i = 0; i < r.n; i++) {
-        int64_t at = i / 1024 * 2048 + i % 1024;
-        assert_int_equal(kb_bits_at(KB_FP16, r.input, at), i);
-        double up = kb_decode(KB_FP16, kb_bits_at(KB_FP16, r.input, at + 1024));
-        assert_true(fabs(up) < 8);
-    }
-    run_free(&r);
-}
-
-/* Else a kernel that writes zeros would be right. */
-static void zeros_and_tiny_numbers_leave_outputs_that_are_not_zero(void **state) {
-    (void)state;
-    for (size_t d = 0; d < KB_COUNT(dtypes); d++) {
-        struct run zeros, tiny;
-        int64_t zero = 0, visible = 0;
-        struct kb_case c = case_of("gelu", "16x64", dtypes[d]), same = c;
-        run_filled(&zeros, &c, KB_FILL_ZEROS);
-        run_filled(&tiny, &same, KB_FILL_TINY);
-        for (int64_t i = 0; i < zeros.n; i++) {
-            zero += zeros.want[i] == 0;
-            visible += fabs(tiny.want[i]) > kb_ulp(dtypes[d], 0) * 8;
-        }
-        assert_int_equal(zero, zeros.n * 3 / 4);
-        assert_true(visible > tiny.n / 4);
-        run_free(&zeros);
-        run_free(&tiny);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_shape_gives_tokens_hidden_tensors_and_cost),
@@ -454,10 +299,6 @@ int main(void) {
         cmocka_unit_test(round_act_rounds_act_to_the_dtype_first),
         cmocka_unit_test(round_act_allows_the_other_neighbour_only_near_a_midpoint),
         cmocka_unit_test(round_act_has_room_for_a_fast_math_build),
-        cmocka_unit_test(any_split_gives_the_same_and_so_does_the_table),
-        cmocka_unit_test(a_constant_row_has_two_constants),
-        cmocka_unit_test(patterns_run_through_every_gate_and_ups_are_normal),
-        cmocka_unit_test(zeros_and_tiny_numbers_leave_outputs_that_are_not_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,14 +11,6 @@ static void assert_refused(const char *shape, const char *set, const char *messa
     assert_string_equal(err.msg, message);
 }
 
-static double name_value(const struct kb_problem *p, const char *name) {
-    for (int i = 0; i < p->n_names; i++)
-        if (!strcmp(p->names[i].name, name))
-            return p->names[i].value;
-    fail_msg("no name %s", name);
-    return NAN;
-}
-
 static void a_shape_gives_tokens_experts_tensors_and_cost(void **state) {
     (void)state;
     struct kb_problem p;

@@ -43,4 +43,13 @@ static inline void assert_case_refused(const struct kb_case *c, const char *mess
         fail_msg("\"%s\" lacks \"%s\"", err.msg, message);
 }
 
+/* What a contract knows the name as. */
+static inline double name_value(const struct kb_problem *p, const char *name) {
+    for (int i = 0; i < p->n_names; i++)
+        if (!strcmp(p->names[i].name, name))
+            return p->names[i].value;
+    fail_msg("no name %s", name);
+    return NAN;
+}
+
 #endif
