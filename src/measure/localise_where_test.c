@@ -1,38 +1,6 @@
 /* localise_where_test.c - each pattern is told in words that are true, and what only nearly
  * has its form is not called by it. */
-#include "localise.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-struct place {
-    int64_t row, column, flat;
-};
-typedef bool is_wrong(struct place at);
-
-struct output {
-    int rank;
-    int64_t shape[KB_MAX_RANK];
-};
-
-static struct kb_mask mask_of(const struct output *o, is_wrong *wrong) {
-    struct kb_mask mask = {.rows = 1, .columns = o->shape[o->rank - 1], .rank = o->rank};
-    for (int i = 0; i < o->rank - 1; i++)
-        mask.rows *= o->shape[i];
-    mask.all_rows = mask.rows;
-    memcpy(mask.shape, o->shape, sizeof mask.shape);
-    assert_true(kb_set_make(&mask.set, mask.rows * mask.columns));
-    for (int64_t i = 0; i < mask.set.n; i++)
-        if (wrong((struct place){i / mask.columns, i % mask.columns, i})) {
-            kb_set_add(&mask.set, i);
-            mask.wrong++;
-        }
-    return mask;
-}
+#include "mask_fixture.h"
 
 /* A number below 1000 that looks drawn, of each flat index. */
 static int drawn(int64_t i) {
@@ -76,9 +44,6 @@ static void check_all(const struct expected *list, size_t n) {
 /* ---- rows ------------------------------------------------------------------------------
  */
 
-static bool last_three_rows(struct place at) {
-    return at.row >= 80;
-}
 static bool last_row(struct place at) {
     return at.row == 82;
 }
@@ -218,9 +183,6 @@ static void columns_of_every_row_are_told_with_the_arithmetic_of_a_tail(void **s
 static bool a_tile(struct place at) {
     return at.row / 16 == 2 && at.column / 64 == 7;
 }
-static bool tails_of_last_rows(struct place at) {
-    return at.row >= 80 && at.column >= 496;
-}
 static bool a_lane_of_odd_rows(struct place at) {
     return at.row % 2 && at.column % 8 == 5;
 }
@@ -229,10 +191,6 @@ static bool one_element(struct place at) {
 }
 static bool last_of_nine(struct place at) {
     return at.column == 8;
-}
-static bool every(struct place at) {
-    (void)at;
-    return true;
 }
 static bool nearly_every(struct place at) {
     return drawn(at.flat) >= 30;
@@ -437,54 +395,6 @@ static void of_rows_that_were_not_checked_nothing_is_said(void **state) {
     }
 }
 
-/* ---- the map ----------------------------------------------------------------------------
- */
-
-static void a_cell_of_the_map_is_right_in_part_wrong_or_all_wrong(void **state) {
-    (void)state;
-    const struct output o = {2, {83, 500}};
-    struct kb_mask mask = mask_of(&o, tails_of_last_rows);
-    struct kb_map map;
-    kb_mask_map(&mask, &map);
-    assert_int_equal(map.cell_rows, 17);
-    assert_int_equal(map.cell_columns, 10);
-    assert_int_equal(map.n_lines, 5);
-    for (int i = 0; i < 5; i++) {
-        assert_int_equal(map.first_rows[i], 17 * i);
-        assert_int_equal(strlen(map.lines[i]), 50);
-        assert_int_equal(strspn(map.lines[i], "."), i == 4 ? 49 : 50);
-    }
-    assert_string_equal(map.lines[4] + 49, "+");
-    kb_set_free(&mask.set);
-    mask = mask_of(&o, last_three_rows);
-    kb_mask_map(&mask, &map);
-    assert_int_equal(strspn(map.lines[4], "+"), 50);
-    kb_set_free(&mask.set);
-}
-
-/* Five lines of fifty at most, whatever the shape; the last cells may be cut short. */
-static void a_map_fits_whatever_the_shape(void **state) {
-    (void)state;
-    static const struct output list[] = {
-        {1, {1}},    {1, {4096}},      {2, {1, 9}},   {2, {100000, 1}}, {2, {64, 512}},
-        {2, {7, 8}}, {3, {2, 3, 512}}, {2, {11, 53}}, {2, {6, 51}},
-    };
-    for (size_t i = 0; i < KB_COUNT(list); i++) {
-        struct kb_mask mask = mask_of(&list[i], every);
-        struct kb_map map;
-        kb_mask_map(&mask, &map);
-        assert_in_range(map.n_lines, 1, KB_MAP_LINES);
-        assert_true(map.cell_rows * map.n_lines >= mask.rows);
-        for (int k = 0; k < map.n_lines; k++) {
-            size_t n = strlen(map.lines[k]);
-            assert_in_range(n, 1, KB_MAP_CELLS);
-            assert_true((int64_t)n * map.cell_columns >= mask.columns);
-            assert_int_equal(strspn(map.lines[k], "#"), n);
-        }
-        kb_set_free(&mask.set);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_rows_are_told_as_a_range_a_residue_or_a_list),
@@ -495,8 +405,6 @@ int main(void) {
         cmocka_unit_test(gaps_in_a_range_are_no_list),
         cmocka_unit_test(what_only_nearly_has_a_form_is_not_called_by_it),
         cmocka_unit_test(of_rows_that_were_not_checked_nothing_is_said),
-        cmocka_unit_test(a_cell_of_the_map_is_right_in_part_wrong_or_all_wrong),
-        cmocka_unit_test(a_map_fits_whatever_the_shape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
