@@ -28,4 +28,28 @@ static inline void drop(struct fixture *f) {
     kb_arena_free(&f->arena);
 }
 
+/* A contract of silu, to be changed. */
+static const char plain[] =
+    "// silu, plain\n"
+    "/* kbench\n"
+    "{ \"ops\": [\"silu\"], \"variants\": { \"plain\": {\n"
+    "    \"entry\": \"my_silu<KB_T>\", \"grid\": \"ceil_div(tokens * hidden, 256)\",\n"
+    "    \"block\": 256, \"args\": [\"input\", \"out\", \"i64 tokens * hidden\", \"i32 "
+    "hidden\"] } } }\n"
+    "*/\n"
+    "template <class T> __global__ void my_silu(const T *in, T *out, long long n, int h) "
+    "{}\n";
+
+/* `text` with `from` (there exactly once) replaced. */
+static inline char *with(const char *text, const char *from, const char *to) {
+    const char *at = strstr(text, from);
+    struct kb_buf buf = {0};
+    assert_non_null(at);
+    assert_null(strstr(at + 1, from));
+    kb_buf_add(&buf, text, (size_t)(at - text));
+    kb_buf_puts(&buf, to);
+    kb_buf_puts(&buf, at + strlen(from));
+    return buf.data;
+}
+
 #endif

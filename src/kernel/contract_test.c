@@ -1,34 +1,11 @@
-/* contract_test.c - contracts in .cu files: where they stand, what is read from them, and
- * every mistake with its place in the file. */
+/* contract_test.c - what is read from a contract, and every mistake with its place in the
+ * file.
+ */
 #include "kernel/contract_fixture.h"
-#include "kernel/parts.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-static const char plain[] =
-    "// silu, plain\n"
-    "/* kbench\n"
-    "{ \"ops\": [\"silu\"], \"variants\": { \"plain\": {\n"
-    "    \"entry\": \"my_silu<KB_T>\", \"grid\": \"ceil_div(tokens * hidden, 256)\",\n"
-    "    \"block\": 256, \"args\": [\"input\", \"out\", \"i64 tokens * hidden\", \"i32 "
-    "hidden\"] } } }\n"
-    "*/\n"
-    "template <class T> __global__ void my_silu(const T *in, T *out, long long n, int h) "
-    "{}\n";
-
-/* `text` with `from` (there exactly once) replaced. */
-static char *with(const char *text, const char *from, const char *to) {
-    const char *at = strstr(text, from);
-    struct kb_buf buf = {0};
-    assert_non_null(at);
-    assert_null(strstr(at + 1, from));
-    kb_buf_add(&buf, text, (size_t)(at - text));
-    kb_buf_puts(&buf, to);
-    kb_buf_puts(&buf, at + strlen(from));
-    return buf.data;
-}
 
 /* All that a changed `plain` is complained of. */
 static void says(const char *from, const char *to, const char *want) {
@@ -130,73 +107,6 @@ static void every_field_is_read(void **state) {
                         "\"strides\":[\"hidden * 2 * dtype_bytes\"],\"box\":[64,8],"
                         "\"swizzle\":128,\"l2\":256,\"oob\":\"nan\"}");
     drop(&f);
-}
-
-static void a_contract_is_the_first_comment_that_starts_with_kbench(void **state) {
-    static const struct {
-        const char *text, *want; /* of a contract with nothing in it */
-    } table[] = {
-        {"/* kbench {} */", "1:11"},
-        {"/*kbench{}*/", "1:9"},
-        {"\xef\xbb\xbf// a\n/* b */ /* kbench\n  {} */", "3:3"},
-        {"// a \\\n int x;\n/*\n kbench\n{} */", "5:1"},
-        {"/* kbenches */ /* kbench {} */", "1:26"},
-    };
-    (void)state;
-    for (size_t i = 0; i < KB_COUNT(table); i++) {
-        struct fixture f;
-        char want[200];
-        assert_false(parse(&f, table[i].text));
-        snprintf(want, sizeof want,
-                 "mine.cu:%s: error: \"ops\" is missing\n"
-                 "mine.cu:%s: error: \"variants\" is missing\n",
-                 table[i].want, table[i].want);
-        assert_string_equal(kb_buf_text(&f.c.text), want);
-        drop(&f);
-    }
-}
-
-static void a_missing_contract_is_said_where_it_was_looked_for(void **state) {
-    static const struct {
-        const char *text, *want;
-    } table[] = {
-        {"", "mine.cu:1:1: error: no contract: a kernel starts with a comment `/* kbench "
-             "{...} */`, see kernels/README.md\n"},
-        {"// a\n\n#include \"kb.cuh\"\n",
-         "mine.cu:3:1: error: no contract: a kernel starts with a comment `/* kbench {...} "
-         "*/`, see kernels/README.md\n"},
-        {"int x;\n  /* kbench {} */",
-         "mine.cu:2:3: error: the contract must stand before any code and any #include\n"},
-        {"\n/* kbench {}", "mine.cu:2:1: error: the contract's comment has no end\n"},
-    };
-    (void)state;
-    for (size_t i = 0; i < KB_COUNT(table); i++) {
-        struct fixture f;
-        assert_false(parse(&f, table[i].text));
-        assert_string_equal(kb_buf_text(&f.c.text), table[i].want);
-        drop(&f);
-    }
-}
-
-static void a_syntax_error_has_its_place_in_the_cu(void **state) {
-    static const struct {
-        const char *from, *to, *place;
-    } table[] = {
-        {"\"block\": 256,", "\"block\" 256,", "mine.cu:5:13: error: "},
-        {"} } }\n*/", "} }\n*/", "mine.cu:6:1: error: "},
-        {"\"block\": 256,", "\"block\": 256, \"block\": 1,", "mine.cu:5:19: error: "},
-    };
-    (void)state;
-    for (size_t i = 0; i < KB_COUNT(table); i++) {
-        struct fixture f;
-        char *text = with(plain, table[i].from, table[i].to);
-        assert_false(parse(&f, text));
-        assert_int_equal(f.c.count, 1);
-        assert_true(kb_starts_with(kb_buf_text(&f.c.text), table[i].place));
-        assert_null(strstr(kb_buf_text(&f.c.text) + 1, "mine.cu"));
-        drop(&f);
-        free(text);
-    }
 }
 
 static void unknown_words_have_a_suggestion(void **state) {
@@ -378,84 +288,10 @@ what_the_first_variant_is_told_of_the_file_s_names_is_not_repeated(void **state)
     free(text);
 }
 
-static void no_prefix_of_a_contract_crashes(void **state) {
-    struct kb_arena arena = {0};
-    struct kb_kernel kernel;
-    (void)state;
-    for (size_t n = 0; n < strlen(plain); n++) {
-        struct kb_complaints c = {0};
-        char *text = kb_arena_strndup(&arena, plain, n);
-        bool ok = kb_kernel_parse("mine.cu", text, n, "given", &arena, &kernel, &c);
-        assert_int_equal(ok, !c.count);
-        kb_complaints_free(&c);
-        for (size_t i = 0; i < n; i += 3) { /* and with a character of it changed */
-            char was = text[i];
-            text[i] = "{}[]\",:*/\0 1x"[(n + i) % 13];
-            kb_kernel_parse("mine.cu", text, n, "given", &arena, &kernel, &c);
-            kb_complaints_free(&c);
-            text[i] = was;
-        }
-        kb_arena_reset(&arena);
-    }
-    kb_arena_free(&arena);
-}
-
-static void a_nul_is_refused(void **state) {
-    static const char text[] = "/* kbench {} */\0";
-    struct fixture f = {0};
-    (void)state;
-    assert_false(kb_kernel_parse("mine.cu", text, sizeof text - 1, "given", &f.arena,
-                                 &f.kernel, &f.c));
-    assert_string_equal(kb_buf_text(&f.c.text), "mine.cu: error: holds a NUL at byte 15\n");
-    drop(&f);
-}
-
-static void a_file_that_is_not_there_is_said_once(void **state) {
-    struct fixture f = {0};
-    (void)state;
-    assert_false(kb_kernel_load("no/such.cu", &f.arena, &f.kernel, &f.c));
-    assert_string_equal(kb_buf_text(&f.c.text),
-                        "no/such.cu: error: cannot open: No such file or directory\n");
-    drop(&f);
-}
-
-static void every_op_has_a_kernel_file_that_names_it(void **state) {
-    (void)state;
-    for (int i = 0; i < kb_op_count; i++) {
-        struct fixture f = {0};
-        if (!kb_kernel_builtin(kb_ops[i], &f.arena, &f.kernel, &f.c))
-            fail_msg("%s", kb_buf_text(&f.c.text));
-        assert_true(kb_kernel_has_op(&f.kernel, kb_ops[i]->name));
-        for (int v = 0; v < f.kernel.n_variants; v++)
-            assert_non_null(f.kernel.variants[v].why);
-        drop(&f);
-    }
-}
-
-static void a_kernel_s_name_stands_behind_its_attributes(void **state) {
-    (void)state;
-    static const char text[] =
-        "__global__ void __launch_bounds__(1'024 /* (of 32 warps */) first(int);\n"
-        "__global__ __attribute__((annotate(\")\"))) void second /* ( */ (int *p) {}\n"
-        "extern \"C\" __global__ void alignas(16) third // (\n();"
-        "__global__ __attribute__((annotate(R\"(\n)) x()\"))) void fourth();";
-    static const char *const names[] = {"first", "second", "third", "fourth"};
-    struct kb_arena arena = {0};
-    struct kb_strings kernels = {0};
-    kb_source_kernels(text, sizeof text - 1, &arena, &kernels);
-    assert_int_equal(kernels.count, KB_COUNT(names));
-    for (size_t i = 0; i < kernels.count; i++)
-        assert_string_equal(kernels.items[i], names[i]);
-    kb_arena_free(&arena);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(six_lines_are_a_contract),
         cmocka_unit_test(every_field_is_read),
-        cmocka_unit_test(a_contract_is_the_first_comment_that_starts_with_kbench),
-        cmocka_unit_test(a_missing_contract_is_said_where_it_was_looked_for),
-        cmocka_unit_test(a_syntax_error_has_its_place_in_the_cu),
         cmocka_unit_test(unknown_words_have_a_suggestion),
         cmocka_unit_test(arguments_are_tensors_scratch_or_typed_numbers),
         cmocka_unit_test(fields_have_their_types),
@@ -464,11 +300,6 @@ int main(void) {
         cmocka_unit_test(a_name_in_a_comment_or_a_string_is_no_kernel),
         cmocka_unit_test(
             what_the_first_variant_is_told_of_the_file_s_names_is_not_repeated),
-        cmocka_unit_test(no_prefix_of_a_contract_crashes),
-        cmocka_unit_test(a_nul_is_refused),
-        cmocka_unit_test(a_kernel_s_name_stands_behind_its_attributes),
-        cmocka_unit_test(a_file_that_is_not_there_is_said_once),
-        cmocka_unit_test(every_op_has_a_kernel_file_that_names_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
