@@ -160,6 +160,7 @@ bool kb_timer_renew(struct kb_timer *timer, struct kb_err *err) {
         return false;
     cu->GraphExecDestroy(timer->graphs[0]);
     timer->graphs[0] = anew;
+    timer->tensors->at = 0; /* the last sets are in the L2 then */
     CUresult rc = cu->GraphLaunch(anew, timer->device->stream); /* the first takes longer */
     return rc ? kb_cuda_fail(cu, rc, "graph", err) : kb_cuda_sync(timer->device, err);
 }
@@ -169,6 +170,7 @@ bool kb_timer_rotate(struct kb_timer *timer, struct kb_err *err) {
     if (timer->turns > 1 && !timer->rotation &&
         !kb_timer_capture(timer, 0, timer->n_sets, &timer->rotation, err))
         return false;
+    timer->tensors->at = 0;
     for (int i = 0; i < timer->n_graphs; i++) {
         CUresult rc = cu->GraphLaunch(timer->rotation ? timer->rotation : timer->graphs[i],
                                       timer->device->stream);

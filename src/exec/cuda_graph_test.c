@@ -119,6 +119,29 @@ static void parts_are_found_from_any_set(void **state) {
     kb_cuda.timer_close(timer);
 }
 
+/* A rotation leaves its last sets in the L2: what another timer goes on from is the first.
+ */
+static void after_a_rotation_samples_go_on_from_the_first_set(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    struct kb_slab out;
+    ready(f, 100000);
+    struct kb_timer *timer = open_timer(f, KB_GRAPH, 0, &facts);
+    assert_int_equal(timer->n_graphs, 1);
+    timer->tensors->at = 20;
+    assert_true(kb_cuda.timer_renew(timer, &f->err));
+    assert_int_equal(timer->tensors->at, 0);
+    timer->tensors->at = 20;
+    kb_cuda.timer_close(open_timer(f, KB_GRAPH, 0, &facts));
+    assert_int_equal(timer->tensors->at, 0);
+    timer->tensors->at = 20;
+    assert_true(kb_slab_copy(&out, &f->slab, &f->err));
+    assert_true(kb_cuda.timer_result(timer, 3, &out, &f->err));
+    assert_int_equal(timer->tensors->at, 0);
+    kb_slab_free(&out);
+    kb_cuda.timer_close(timer);
+}
+
 static void graph_that_is_made_anew_times_and_leaves_the_same(void **state) {
     struct fixture *f = *state;
     struct kb_timer_facts facts;
@@ -198,6 +221,7 @@ int main(int argc, char **argv) {
         TEST(long_rotation_is_sampled_in_parts),
         TEST(timers_over_the_same_sets_go_on_from_each_other),
         TEST(parts_are_found_from_any_set),
+        TEST(after_a_rotation_samples_go_on_from_the_first_set),
         TEST(graph_that_is_made_anew_times_and_leaves_the_same),
         TEST(what_is_no_single_graph_is_not_made_anew),
         TEST(pdl_has_programmatic_edges_and_graph_has_none),
