@@ -112,7 +112,7 @@ static void code_leaves_what_was_asked_for(void **state) {
     has(f, kb_arena_printf(&f->arena, "%s/silu.7x16.bf16_v_precise.cu", at),
         "(void *)&(bump<3>)");
     has(f, kb_arena_printf(&f->arena, "%s/silu.7x16.bf16_v_precise.sh", at),
-        "'-gencode=arch=compute_90a,code=sm_90a'");
+        " -gencode=arch=compute_90a,code=sm_90a");
 }
 
 /* A contract may break a line where C++ does not mind, and a comment of sh would end. */
