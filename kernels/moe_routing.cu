@@ -7,14 +7,14 @@
 //     weights  p[j] / d * per_expert_scale[ids[j]], d the sum of p; 1 if that is not above 0
 //
 // Logits are selected by keys: their bits made sortable, and the expert below them, so that
-// no two are equal and the smallest is the best, whatever the logits are.
+// no two are equal and the smallest is the best, whatever the logits are (kb_routing.cuh).
 //
 // lists  - a few lanes for a token, each with 32 logits: a lane sorts them by eights, merges
 //          those into its best eight, and the lanes merge theirs by shuffles. All of it is
 //          min and max without a branch: for many tokens and topk up to 8.
 // rounds - a warp for a token, each lane with its logits in order: a round takes the best of
 //          the lanes' best by one warp-wide reduction, and the softmax goes along with the
-//          rounds. For few tokens, where the time is one token's.
+//          rounds (kb_routing_rounds.cuh). For few tokens, where the time is one token's.
 // warp   - the same for any number of experts and all words; warp_wide with more registers.
 // before - warp for scale=before: it selects from products in fp32, whatever the logits are;
 //          before_wide with more registers.
@@ -88,180 +88,8 @@
           "args":  ["products", "weights", "i64 slots"] } ] } } }
 */
 #include "kb.cuh"
-
-enum { kAllLanes = -1, kMaxExperts = 1024 };
-
-/* ---- keys -------------------------------------------------------------------------------
- * The better logit has the smaller key; of equal logits the one of the smaller place, which
- * stands in the low bits. kPad is larger than any logit's. */
-
-/* Bits so that larger numbers are smaller: positive ones turned round. Of two elements. */
-KB_DEVICE unsigned turn_pair(unsigned word) {
-    unsigned negative = kb_prmt<0xbb99>(word, 0); // all ones in each half that is
-    return word ^ (~negative & 0x7fff7fffu);
-}
-KB_DEVICE unsigned turn_word(unsigned bits) {
-    return bits ^ ((unsigned)(~(int)bits >> 31) & 0x7fffffffu);
-}
-
-/* 16-bit logits: all of the logit and a place of 16 bits. */
-template <class T> struct order {
-    using key = unsigned;
-    static constexpr key kPad = ~0u;
-    static constexpr int kBlocks = 8; // of lists on an SM, which registers must do for
-
-    /* Of the elements of a word, at places that follow each other. */
-    static KB_DEVICE void make(unsigned word, unsigned place, key *out) {
-        unsigned turned = turn_pair(word), places = place * 0x10001u + 0x10000u;
-        out[0] = kb_prmt<0x1054>(turned, places);
-        out[1] = kb_prmt<0x3276>(turned, places);
-    }
-    static KB_DEVICE key make(T logit, unsigned place) {
-        unsigned bits = *reinterpret_cast<unsigned short *>(&logit);
-        return turn_pair(bits) << 16 | place;
-    }
-    static KB_DEVICE float logit(key k) {
-        unsigned short bits = (unsigned short)turn_pair(k >> 16);
-        return to_f32(*reinterpret_cast<T *>(&bits));
-    }
-    static KB_DEVICE unsigned place(key k) {
-        return k & 0xffffu;
-    }
-    static KB_DEVICE key least_of_warp(key k) {
-        return __reduce_min_sync(kAllLanes, k);
-    }
-};
-template <> struct order<float> {
-    using key = unsigned long long;
-    static constexpr key kPad = ~0ull;
-    static constexpr int kBlocks = 4;
-
-    static KB_DEVICE void make(unsigned word, unsigned place, key *out) {
-        out[0] = (key)turn_word(word) << 32 | place;
-    }
-    static KB_DEVICE key make(float logit, unsigned place) {
-        return (key)turn_word(__float_as_uint(logit)) << 32 | place;
-    }
-    static KB_DEVICE float logit(key k) {
-        return __uint_as_float(turn_word((unsigned)(k >> 32)));
-    }
-    static KB_DEVICE unsigned place(key k) {
-        return (unsigned)k;
-    }
-    static KB_DEVICE key least_of_warp(key k) {
-        unsigned high = (unsigned)(k >> 32);
-        unsigned least = __reduce_min_sync(kAllLanes, high);
-        unsigned low = __reduce_min_sync(kAllLanes, high == least ? (unsigned)k : ~0u);
-        return (key)least << 32 | low;
-    }
-};
-
-/* fp32 logits and experts of 10 bits as doubles, two bits down, where all are finite: one
- * comparison where whole numbers take two. */
-struct double_order {
-    using key = double;
-    static constexpr int kBlocks = 4;
-
-    static KB_DEVICE void make(unsigned word, unsigned place, key *out) {
-        unsigned turned = turn_word(word);
-        out[0] = __hiloint2double((int)(turned >> 2), (int)(turned << 30 | place));
-    }
-    static KB_DEVICE float logit(key k) {
-        unsigned high = __double2hiint(k), low = __double2loint(k);
-        return __uint_as_float(turn_word(high << 2 | low >> 30));
-    }
-    static KB_DEVICE unsigned place(key k) {
-        return __double2loint(k) & 0x3fffffff;
-    }
-};
-
-template <class T> struct list_order : order<T> {};
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ % 100 == 0 // others have few units for doubles
-template <> struct list_order<float> : double_order {};
-#endif
-
-/* ---- sorting networks -------------------------------------------------------------------
- * Smallest first; every index is a constant, so that the array is registers. */
-
-template <class Key> KB_DEVICE void put_in_order(Key &a, Key &b) {
-    Key least = a < b ? a : b, most = a < b ? b : a;
-    a = least;
-    b = most;
-}
-
-/* Batcher's odd-even merge of every kStep-th of the kN elements from kFirst on. */
-template <int kFirst, int kN, int kStep, class Key, int kAll>
-KB_DEVICE void merge_halves(Key (&k)[kAll]) {
-    if constexpr (2 * kStep < kN) {
-        merge_halves<kFirst, kN, 2 * kStep>(k);
-        merge_halves<kFirst + kStep, kN, 2 * kStep>(k);
-#pragma unroll
-        for (int i = kFirst + kStep; i + kStep < kFirst + kN; i += 2 * kStep)
-            put_in_order(k[i], k[i + kStep]);
-    } else {
-        put_in_order(k[kFirst], k[kFirst + kStep]);
-    }
-}
-template <int kFirst, int kN, class Key, int kAll> KB_DEVICE void sort(Key (&k)[kAll]) {
-    if constexpr (kN > 1) {
-        sort<kFirst, kN / 2>(k);
-        sort<kFirst + kN / 2, kN / 2>(k);
-        merge_halves<kFirst, kN, 1>(k);
-    }
-}
-
-/* Of two sorted lists of eight the smallest eight, sorted. The smaller ones of pairs from
- * opposite ends rise and then fall: three steps sort them. */
-template <class Key> KB_DEVICE void keep_best(Key (&a)[8], const Key (&b)[8]) {
-#pragma unroll
-    for (int i = 0; i < 8; i++)
-        a[i] = a[i] < b[7 - i] ? a[i] : b[7 - i];
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        put_in_order(a[i], a[i + 4]);
-#pragma unroll
-    for (int i = 0; i < 8; i += i % 4 == 1 ? 3 : 1)
-        put_in_order(a[i], a[i + 2]);
-#pragma unroll
-    for (int i = 0; i < 8; i += 2)
-        put_in_order(a[i], a[i + 1]);
-}
-
-/* ---- scales and weights ---------------------------------------------------------------- */
-
-enum { kScaleBf16 = 1, kScaleFp16, kScaleFp32 };
-
-KB_DEVICE float scale_at(const void *scale, int type, unsigned expert) {
-    if (!scale)
-        return 1.0f;
-    if (type == kScaleFp32)
-        return static_cast<const float *>(scale)[expert];
-    return type == kScaleBf16 ? to_f32(static_cast<const __nv_bfloat16 *>(scale)[expert])
-                              : to_f32(static_cast<const __half *>(scale)[expert]);
-}
-
-KB_DEVICE float exp_of(float x) {
-    return kb_ex2(x * 1.44269504f);
-}
-
-template <class T> KB_DEVICE float round_to(float x) {
-    return to_f32(from_f32<T>(x));
-}
-
-/* Over each aligned run of `n` lanes, n rounded up to a power of two: the sum, and the
- * largest that is no NaN, signalling or not. */
-KB_DEVICE float sum_of_lanes(float x, int n) {
-    for (int m = 1; m < n; m *= 2)
-        x += __shfl_xor_sync(kAllLanes, x, m);
-    return x;
-}
-KB_DEVICE float max_of_lanes(float x, int n) {
-    for (int m = 1; m < n; m *= 2) {
-        float other = __shfl_xor_sync(kAllLanes, x, m);
-        x = x != x || other > x ? other : x;
-    }
-    return x;
-}
+#include "kb_routing.cuh"
+#include "kb_routing_rounds.cuh"
 
 /* ---- lists ------------------------------------------------------------------------------
  * Lane q of a group of `lanes` takes every lanes-th vector of a row from the q-th on. What a
@@ -341,94 +169,7 @@ __global__ void __launch_bounds__(256, Order::kBlocks)
     }
 }
 
-/* ---- rounds -----------------------------------------------------------------------------
- * A lane has kItems logits that follow each other. All lanes know every slot's key as soon as
- * it is found, so that each adds up the softmax for itself; lane j keeps slot j. */
-
-/* The scales of a lane's experts, which arrive while it selects: two to a word, or one. */
-template <int kItems> struct lane_scales {
-    unsigned word[kItems];
-    int type; // 0: none
-
-    KB_DEVICE lane_scales(const void *scale, int scale_type, int lane)
-        : type(scale ? scale_type : 0) {
-        const unsigned *words = static_cast<const unsigned *>(scale);
-        if (type == kScaleFp32) {
-#pragma unroll
-            for (int i = 0; i < kItems; i++)
-                word[i] = words[lane * kItems + i];
-        } else if (type) {
-#pragma unroll
-            for (int i = 0; i < kItems / 2; i++)
-                word[i] = words[lane * (kItems / 2) + i];
-        }
-    }
-    /* Of expert `expert`, another one in each lane. */
-    KB_DEVICE float of(unsigned expert) const {
-        int lane = expert / kItems, n = type == kScaleFp32 ? kItems : kItems / 2;
-        unsigned at = type == kScaleFp32 ? expert % kItems : expert % kItems / 2, found = 0;
-#pragma unroll
-        for (int i = 0; i < kItems; i++)
-            if (type && i < n) {
-                unsigned theirs = __shfl_sync(kAllLanes, word[i], lane);
-                found = at == i ? theirs : found;
-            }
-        if (type == 0)
-            return 1.0f;
-        if (type == kScaleFp32)
-            return __uint_as_float(found);
-        unsigned short half = (unsigned short)(expert % 2 ? found >> 16 : found);
-        return type == kScaleBf16 ? to_f32(*reinterpret_cast<__nv_bfloat16 *>(&half))
-                                  : to_f32(*reinterpret_cast<__half *>(&half));
-    }
-};
-
-template <class T, int kItems>
-KB_DEVICE void route(const T *row, const void *scale, float *weights, int *ids, int topk,
-                     int scale_type) {
-    using order = order<T>;
-    using key = typename order::key;
-    constexpr int kBytes = kItems * sizeof(T) < 16 ? kItems * sizeof(T) : 16;
-    constexpr int kWords = kBytes / 4, kPerWord = 4 / sizeof(T), kVec = kWords * kPerWord;
-    int lane = threadIdx.x % 32;
-    const kb_vec<kBytes> *from = kb_vecs<kBytes>(row) + lane * (kItems / kVec);
-    key k[kItems], mine = order::kPad;
-    float m = 0.0f, d = 0.0f, p = 0.0f;
-    kb_vec<kBytes> v[kItems / kVec];
-#pragma unroll
-    for (int i = 0; i < kItems / kVec; i++)
-        v[i] = from[i];
-    lane_scales<kItems> scales(scale, scale_type, lane);
-#pragma unroll
-    for (int i = 0; i < kItems; i += kPerWord)
-        order::make(v[i / kVec].word[i % kVec / kPerWord], lane * kItems + i, &k[i]);
-    sort<0, kItems>(k);
-#pragma unroll
-    for (int slot = 0; slot < 8; slot++) {
-        if (slot == 4 && topk <= 4) // at each slot it would cost more than it saves
-            break;
-        key best = order::least_of_warp(k[0]);
-        bool taken = k[0] == best;
-#pragma unroll
-        for (int i = 0; i + 1 < kItems; i++)
-            k[i] = taken ? k[i + 1] : k[i];
-        k[kItems - 1] = taken ? order::kPad : k[kItems - 1];
-        float l = order::logit(best);
-        m = slot == 0 || m != m ? l : m; // of the first that is no NaN
-        float e = exp_of(l - m);
-        d += slot < topk ? e : 0.0f;
-        mine = lane == slot ? best : mine;
-        p = lane == slot ? e : p;
-    }
-    unsigned expert = lane < topk ? order::place(mine) : 0;
-    d = d > 0.0f ? d : 1.0f;
-    p *= kb_rcp(d);
-    p *= scales.of(expert);
-    if (lane < topk) {
-        weights[lane] = p;
-        ids[lane] = (int)expert;
-    }
-}
+/* ---- rounds ----------------------------------------------------------------------------- */
 
 template <class T>
 __global__ void __launch_bounds__(128)
@@ -451,80 +192,6 @@ __global__ void __launch_bounds__(128)
 }
 
 /* ---- warp ------------------------------------------------------------------------------- */
-
-/* What is selected from and what the softmax is of: the logits, or their products with the
- * scale, of which every NaN is the same. */
-template <class T, bool kBefore> struct scores {
-    using order = ::order<T>;
-    const T *row;
-
-    KB_DEVICE scores(const T *row, const void *, int) : row(row) {
-    }
-    KB_DEVICE float of(int e) const {
-        return to_f32(row[e]);
-    }
-    KB_DEVICE typename order::key key(int e, unsigned place) const {
-        return order::make(row[e], place);
-    }
-};
-template <class T> struct scores<T, true> {
-    using order = ::order<float>;
-    const T *row;
-    const void *scale;
-    int scale_type;
-
-    KB_DEVICE scores(const T *row, const void *scale, int scale_type)
-        : row(row), scale(scale), scale_type(scale_type) {
-    }
-    KB_DEVICE float of(int e) const { // never fused into a sum
-        float product = kb_mul(to_f32(row[e]), scale_at(scale, scale_type, e));
-        return product == product ? product : __uint_as_float(0x7fffffffu);
-    }
-    KB_DEVICE order::key key(int e, unsigned place) const {
-        return order::make(of(e), place);
-    }
-};
-
-/* Slot j of the selection in lane j, and the best of all in `best`. Places are experts, all
- * their bits turned over for ties=high. */
-template <int kItems, class Scores, class Order = typename Scores::order>
-KB_DEVICE typename Order::key select(const Scores &from, int experts, int topk,
-                                     unsigned turn, typename Order::key &best) {
-    using key = typename Order::key;
-    int lane = threadIdx.x % 32;
-    key k[kItems], mine = Order::kPad;
-#pragma unroll
-    for (int i = 0; i < kItems; i++) {
-        int e = i * 32 + lane;
-        k[i] = e < experts ? from.key(e, e ^ turn) : Order::kPad;
-    }
-    sort<0, kItems>(k);
-    for (int slot = 0; slot < topk; slot++) {
-        key least = Order::least_of_warp(k[0]);
-        mine = lane == slot ? least : mine;
-        best = slot == 0 ? least : best;
-        if (k[0] == least) {
-#pragma unroll
-            for (int i = 0; i + 1 < kItems; i++)
-                k[i] = k[i + 1];
-            k[kItems - 1] = Order::kPad;
-        }
-    }
-    return mine;
-}
-
-/* For up to 32 * kMaxItems experts. */
-template <int kMaxItems, class Scores, class Order = typename Scores::order>
-KB_DEVICE typename Order::key select_any(const Scores &from, int experts, int topk,
-                                         unsigned turn, typename Order::key &best) {
-    if (experts <= 16 * kMaxItems)
-        return select<kMaxItems / 2>(from, experts, topk, turn, best);
-    return select<kMaxItems>(from, experts, topk, turn, best);
-}
-
-KB_DEVICE unsigned turn_of(int ties_high) {
-    return ties_high ? kMaxExperts - 1 : 0;
-}
 
 template <class T, int kMaxItems, bool kBefore = false>
 __global__ void __launch_bounds__(128)
