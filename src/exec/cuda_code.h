@@ -36,8 +36,9 @@ bool kb_passes_compile(struct kb_compiler *compiler, int64_t sm, struct kb_err *
 void kb_cuda_arch(int64_t sm, char out[16]);
 
 /* What decides whether two builds are the same machine code: instructions, constants and
- * launch attributes of the entries and of what they call, not names of files, notes or the
- * order of symbols. False if it is no cubin that we understand. */
+ * launch attributes of the entries and of what they refer to, whatever else stands in the
+ * cubin; not names, notes, nor where something lies. All of a bank of constants counts
+ * where one is found by a computed index. False if it is no cubin that we understand. */
 bool kb_cubin_digest(const void *cubin, size_t size, const struct kb_strings *entries,
                      struct kb_hash *hash, int64_t *code_bytes);
 
