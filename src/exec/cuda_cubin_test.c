@@ -201,6 +201,24 @@ static void one_byte_of_what_it_uses_is_other_code(void **state) {
     kb_nvrtc_result_free(&c.result);
 }
 
+/* All but the four bytes of a symbol's number. */
+static void attributes_and_registers_are_of_the_code(void **state) {
+    enum { BOUNDED = ENTRIES - 1, RECORDS = 3, RECORD = 12, VALUE = 8, SYMBOL = 4 };
+    struct fixture *f = *state;
+    struct code c = compile(f, "sm_90a", BOUNDED, 1, NULL);
+    struct kb_elf elf;
+    uint64_t n_counted = 0;
+    const char *name = c.names[0].items[0];
+    assert_true(kb_elf_open(c.result.cubin.data, c.result.cubin.len, &elf));
+    uint64_t size = kb_elf_section(&elf, kb_elf_find(&elf, ".nv.info.", name)).sh_size;
+    for (uint64_t i = 0; i < size; i++)
+        n_counted += counts(&c, 0, content(&c, ".nv.info.", name) + i);
+    assert_int_equal(n_counted, size - SYMBOL);
+    for (int i = 0; i < RECORDS; i++)
+        assert_true(counts(&c, 0, content(&c, ".nv.info", "") + i * RECORD + VALUE));
+    kb_nvrtc_result_free(&c.result);
+}
+
 static void what_others_use_does_not_count(void **state) {
     struct fixture *f = *state;
     struct code c = compile(f, "sm_90a", 0, ENTRIES, NULL);
@@ -268,6 +286,7 @@ int main(int argc, char **argv) {
         TEST(entry_beside_others_is_the_code_that_it_is_alone),
         TEST(code_that_is_to_be_linked_is_followed_by_its_relocations),
         TEST(one_byte_of_what_it_uses_is_other_code),
+        TEST(attributes_and_registers_are_of_the_code),
         TEST(what_others_use_does_not_count),
         TEST(function_that_is_called_counts),
         TEST(damaged_cubin_is_never_overrun),
