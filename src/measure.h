@@ -140,6 +140,7 @@ struct kb_compare_args {
     double bound_factor; /* 1, or the op's fast_math_factor */
     struct kb_tolerance tolerance;
     const struct kb_sampled *sample; /* those that are checked; NULL: all */
+    struct kb_kept *kept; /* what the reference says, from job to job; NULL: it is asked */
 };
 /* Streams the reference in chunks over all cores; the same result for any thread count. */
 void kb_compare(const struct kb_compare_args *args, struct kb_output_report *out);

@@ -146,6 +146,9 @@ struct kb_op {
     void (*reference)(const struct kb_problem *p, const void *const *in,
                       const void *prepared, int t, int64_t first, int64_t count,
                       double *want, double *bound);
+    /* Whether reference or low_precision look at other outputs: else they are not told of
+     * them. */
+    bool reads_outputs;
     /* Optional (NULL): work shared by all calls of reference, such as a table of act(x)
      * over all 65536 patterns of a 16-bit dtype. Returns a malloc'd block (or NULL), freed
      * by the caller. */

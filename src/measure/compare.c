@@ -1,10 +1,12 @@
 /* compare.c - got against want, element by element, as the reference streams past.
  *
- * The reference is never stored: each thread asks for a chunk of it and tallies the chunk.
- * Sums of floats are kept by chunk and added in the order of chunks, all else is counts and
- * extremes, so that the result does not depend on the number of threads. Where only some
- * rows are checked, chunks are made of their elements, one row after the other. */
+ * Each thread asks for a chunk of the reference and tallies the chunk. It is not stored,
+ * but for other jobs of the case (kept.h). Sums of floats are kept by chunk and added in
+ * the order of chunks, all else is counts and extremes, so that the result does not depend
+ * on the number of threads. Where only some rows are checked, chunks are made of their
+ * elements, one row after the other. */
 #include "counts.h"
+#include "kept.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -41,12 +43,15 @@ static int64_t chunk_end(int64_t chunk, int64_t n) {
 static void count_part(const struct kb_judge *judge, int64_t place, int64_t end,
                        struct kb_chunk *chunk, struct kb_counts *counts,
                        struct part *part) {
+    struct kb_kept *fill = kb_kept_to_fill(judge->args);
     struct kb_sums sums = {0};
     int64_t over = counts->over;
 
     for (int64_t first, count; place < end; place += count) {
         count = kb_judge_stretch(judge, place, end, &first);
         kb_judge_load(judge, first, count, chunk);
+        if (fill)
+            kb_kept_put(fill, place, count, chunk->want, chunk->bound);
         kb_counts_chunk(judge, first, count, chunk, counts, &sums);
     }
     *part = (struct part){
@@ -212,6 +217,10 @@ void kb_compare(const struct kb_compare_args *args, struct kb_output_report *out
     };
     memcpy(out->shape, spec->shape, sizeof out->shape);
     count_all(&judge, parts, n_chunks, counts);
+    struct kb_kept *filled = kb_kept_to_fill(args);
+    if (filled)
+        kb_kept_filled(filled);
+    judge.kept = kb_kept_of(args);
     report_counts(counts, out);
     report_distances(counts, parts, n_chunks, out);
     show_elements(&judge, parts, n_chunks, out);

@@ -102,6 +102,7 @@ static bool judge_turned(struct life *l) {
         args.in = in;
         args.prepared = NULL;
         args.sample = rows.n ? &rows : NULL;
+        args.kept = kb_kept_find(&l->session->kept, &args);
         kb_compare(&args, &report);
         if (report.over > 0)
             kb_life_stop(

@@ -173,6 +173,8 @@ bool kb_session_run_group(struct kb_session *session, const struct kb_job *jobs,
     struct kb_buf samples = {0};
 
     session->samples = &samples;
+    session->kept.on = true;
+    session->kept.memory_limit = session->exec.memory_limit;
     for (int i = 0; i < n; i++)
         g.members[i].result.fd = -1;
     for (int i = 0; i < n && !session->dead; i++) {
@@ -180,6 +182,7 @@ bool kb_session_run_group(struct kb_session *session, const struct kb_job *jobs,
         if (session->dead)
             kb_fail(err, KB_DEVICE, "%s", rows[i].text);
     }
+    kb_kept_end(&session->kept);
     if (!session->dead && !kb_group_time(&g, err))
         session->dead = true;
     session->samples = NULL;

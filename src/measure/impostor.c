@@ -232,7 +232,8 @@ static bool shows_elsewhere(const struct trial *t, const struct kb_impostor *imp
     int tensor = t->judge.args->tensor;
     bool shows = false;
 
-    if (n_outputs < 2 || t->judge.spec->role != KB_OUT)
+    if (n_outputs < 2 || t->judge.spec->role != KB_OUT ||
+        !t->judge.args->problem->c->op->reads_outputs)
         return false;
     void *data = store(t, impostor, b);
     for (int o = 0; o < n_outputs && !shows; o++) {

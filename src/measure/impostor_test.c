@@ -300,6 +300,7 @@ static void what_an_output_lets_pass_another_may_show(void **state) {
     struct kb_arena arena = {0};
     toy_make(&toy, KB_FP32, 6, 2);
     toy.op.reference = linked_reference;
+    toy.op.reads_outputs = true;
     for (int64_t row = 0; row < 6; row++) {
         kb_bits_put(KB_I32, toy.data[TOY_OTHER], row, (uint32_t)row % 3);
         for (int64_t i = 2 * row; i < 2 * row + 2; i++)

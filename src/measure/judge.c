@@ -1,5 +1,6 @@
 /* judge.c - one element: got against want, by the rule that decides. */
 #include "judge.h"
+#include "kept.h"
 
 #include <math.h>
 #include <string.h>
@@ -129,6 +130,7 @@ struct kb_judge kb_judge_of(const struct kb_compare_args *args) {
     const struct kb_tensor_spec *spec = &args->problem->tensors[args->tensor];
     struct kb_judge judge = {.args = args, .spec = spec, .tolerance = args->tolerance};
 
+    judge.kept = kb_kept_of(args);
     judge.exact = spec->rule == KB_RULE_EXACT;
     judge.grid = kb_grid_of(spec->dtype);
     if (judge.tolerance.rule != KB_TOL_GIVEN)
@@ -137,22 +139,34 @@ struct kb_judge kb_judge_of(const struct kb_compare_args *args) {
     return judge;
 }
 
-void kb_judge_load(const struct kb_judge *judge, int64_t first, int64_t count,
-                   struct kb_chunk *out) {
+/* Computed now; what saturates does. */
+static void ask(const struct kb_judge *judge, int64_t first, int64_t count,
+                struct kb_chunk *out) {
     const struct kb_compare_args *a = judge->args;
     double low = judge->grid.low, high = judge->grid.high;
 
     a->problem->c->op->reference(a->problem, a->in, a->prepared, a->tensor, first, count,
                                  out->want, out->bound);
-    for (int64_t i = count; i < count + KB_LANES; i++) {
-        out->want[i] = 0;
-        out->bound[i] = KB_KEEP;
-    }
     if (judge->exact || isinf(high))
         return;
     for (int64_t i = 0; i < count; i++) {
         double want = out->want[i];
         out->want[i] = want > high ? high : want < low ? low : want;
+    }
+}
+
+void kb_judge_load(const struct kb_judge *judge, int64_t first, int64_t count,
+                   struct kb_chunk *out) {
+    struct kb_kept *kept = judge->kept;
+
+    if (!kept || !kb_kept_load(kept, first, count, out->want, out->bound)) {
+        ask(judge, first, count, out);
+        if (kept)
+            kb_kept_add(kept, first, count, out->want, out->bound);
+    }
+    for (int64_t i = count; i < count + KB_LANES; i++) {
+        out->want[i] = 0;
+        out->bound[i] = KB_KEEP;
     }
 }
 

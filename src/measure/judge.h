@@ -23,6 +23,7 @@ struct kb_judge {
     struct kb_tolerance tolerance; /* numbers filled in */
     struct kb_grid grid;
     bool exact;
+    struct kb_kept *kept; /* numbers that are there already; NULL: none */
 };
 struct kb_judge kb_judge_of(const struct kb_compare_args *args);
 

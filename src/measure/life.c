@@ -298,7 +298,8 @@ struct kb_compare_args kb_life_compare_args(struct life *l, int tensor) {
     for (int t = 0; t < problem->n_tensors; t++) {
         bool other = problem->tensors[t].role == KB_OUT && t != tensor;
         const struct kb_slab *slab = other ? &l->work : &l->initial;
-        l->in[t] = l->initial.slots[t].bytes ? kb_slab_at(slab, t) : NULL;
+        bool told = l->initial.slots[t].bytes && (!other || problem->c->op->reads_outputs);
+        l->in[t] = told ? kb_slab_at(slab, t) : NULL;
     }
     return (struct kb_compare_args){
         .problem = problem,
@@ -309,6 +310,7 @@ struct kb_compare_args kb_life_compare_args(struct life *l, int tensor) {
         .bound_factor = l->asked.build.fast_math ? l->asked.c.op->fast_math_factor : 1,
         .tolerance = l->asked.c.tolerance,
         .sample = l->samples[tensor].n ? &l->samples[tensor] : NULL,
+        .kept = l->kept[tensor],
     };
 }
 
@@ -328,6 +330,7 @@ static void phase_compare(struct life *l) {
             kb_sampled_make(problem, t, l->job->sample_rows, l->job->seed, l->arena,
                             &l->samples[t]);
         struct kb_compare_args args = kb_life_compare_args(l, t);
+        args.kept = l->kept[t] = kb_kept_find(&l->session->kept, &args);
         assert(l->row->n_outputs < KB_MAX_OUTPUTS);
         struct kb_output_report *o = &l->row->outputs[l->row->n_outputs++];
         kb_compare(&args, o);
@@ -391,6 +394,8 @@ bool kb_life_check(struct life *l) {
     }
     bool right = ran && l->row->reason == KB_R_NONE, further = right && !l->job->one_run;
     const struct kb_output_report *wide = further ? kb_life_prove(l) : NULL;
+    memset(l->kept, 0,
+           sizeof l->kept); /* further runs write over what they were found for */
     if (further)
         right = kb_life_again(l) && kb_life_trust(l, wide);
     else if (right && timed)

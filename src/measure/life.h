@@ -22,6 +22,8 @@ struct life {
     const void *in[KB_MAX_TENSORS];   /* as kb_op's reference takes it, NULL: none */
     void *prepared;                   /* by op->prepare */
     const struct kb_further *further; /* the run besides the first that is under way */
+    /* What the reference says of each output, until the further runs; NULL: not kept. */
+    struct kb_kept *kept[KB_MAX_TENSORS];
     /* Rows of each output that are checked; none: all. */
     struct kb_sampled samples[KB_MAX_TENSORS];
     int64_t start_ns;

@@ -307,6 +307,7 @@ static bool judge_fresh(struct life *l, const struct kb_part *part, void *const 
         args.in = in;
         args.prepared = prepared;
         args.got = at[t];
+        args.kept = kb_kept_find(&l->session->kept, &args);
         kb_compare(&args, &report);
         if (report.over > 0)
             kb_life_stop(

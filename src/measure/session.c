@@ -14,6 +14,7 @@ void kb_session_free(struct kb_session *session) {
         session->backend->unload(session->device, b->code);
     if (session->device)
         session->backend->close(session->device);
+    kb_kept_end(&session->kept);
     kb_arena_free(&session->arena);
     *session = (struct kb_session){0};
 }

@@ -3,6 +3,7 @@
 #ifndef KB_SESSION_H
 #define KB_SESSION_H
 
+#include "kept.h"
 #include "run.h"
 
 struct kb_loaded { /* a kernel file, parsed once */
@@ -44,6 +45,7 @@ struct kb_session {
     int64_t busy_ns;                 /* when it was last kept busy by a timer: 0: not yet */
     /* Where lines of --samples wait for the end of what is timed; NULL: they do not. */
     struct kb_buf *samples;
+    struct kb_kept_all kept; /* of the group that is under way */
     bool dead; /* a device error spoiled the context: end this worker after the row */
 };
 

@@ -293,6 +293,7 @@ const struct kb_op kb_op_moe_routing = {
     .macros = macros,
     .fill = kb_routing_fill,
     .reference = kb_routing_reference,
+    .reads_outputs = true,
     .low_precision = kb_routing_low_precision,
     .peer_tolerance = peer_tolerance,
     .sources = kb_routing_sources,

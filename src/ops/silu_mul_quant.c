@@ -373,6 +373,7 @@ const struct kb_op kb_op_silu_mul_quant = {
     .macros = macros,
     .fill = kb_smq_fill,
     .reference = kb_smq_reference,
+    .reads_outputs = true,
     .prepare = kb_smq_prepare,
     .peer_tolerance = peer_tolerance,
     .sources = kb_smq_sources,
