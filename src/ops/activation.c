@@ -26,6 +26,7 @@
  * Timed in place, a launch finds what the last one on the same buffers left: other values,
  * the same bytes. Outputs are checked on buffers that were put back. */
 #include "ops/activation.h"
+#include "ops/gated.h"
 
 #include <math.h>
 #include <string.h>
@@ -109,27 +110,13 @@ int64_t kb_activation_half(const struct kb_activation *a, int64_t row, enum kb_h
 /* ---- the problem -----------------------------------------------------------------------
  */
 
-static bool check_width(int64_t width, struct kb_err *err) {
-    if (width % 2)
-        return kb_fail(err, KB_INPUT, "the last axis is 2*HIDDEN, %lld is odd",
-                       (long long)width);
-    if (!width)
-        return kb_fail(err, KB_INPUT,
-                       "the last axis is 2*HIDDEN, HIDDEN must be at least 1, got 0");
-    return true;
-}
-
 static bool check_clamp(const struct kb_case *c, struct kb_err *err) {
     double clamp = number(c, PARAM_CLAMP);
     if (clamp == 0)
         return true;
     if (c->op->variant != KB_SILU)
         return kb_fail(err, KB_INPUT, "clamp is silu's, %s takes none", c->op->name);
-    double limit = kb_decode(c->dtype, kb_encode(c->dtype, clamp));
-    if (limit > 0 && isfinite(limit))
-        return true;
-    return kb_fail(err, KB_INPUT, "clamp: %g is %s in %s, no limit", clamp,
-                   limit > 0 ? "infinite" : "0", kb_dtype_name(c->dtype));
+    return kb_gated_check_clamp(c, clamp, err);
 }
 
 static bool check_inplace(const struct kb_case *c, struct kb_err *err) {
@@ -238,9 +225,8 @@ static void add_cost(const struct kb_activation *a, struct kb_problem *p) {
 }
 
 static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err *err) {
-    if (!check_width(c->shape[c->rank - 1], err) || !check_clamp(c, err) ||
-        !check_inplace(c, err) || !check_pitch(c, err) || !check_filter(c, err) ||
-        !add_tensors(c, p, err))
+    if (!kb_gated_check_width(c, err) || !check_clamp(c, err) || !check_inplace(c, err) ||
+        !check_pitch(c, err) || !check_filter(c, err) || !add_tensors(c, p, err))
         return false;
     struct kb_activation a = kb_activation_of(c);
     if (!add_ids(&a, p, err))

@@ -1,17 +1,10 @@
 /* silu_mul_quant_check.c - what is no case of silu_mul_quant, and why. */
+#include "ops/gated.h"
 #include "ops/silu_mul_quant.h"
 
-#include <math.h>
-
-static bool check_width(const struct kb_case *c, struct kb_err *err) {
-    int64_t width = c->shape[c->rank - 1], hidden = width / 2;
+static bool check_group(const struct kb_case *c, struct kb_err *err) {
+    int64_t hidden = c->shape[c->rank - 1] / 2;
     int64_t group = (int64_t)kb_smq_number(c, KB_SMQ_PARAM_GROUP);
-    if (width % 2)
-        return kb_fail(err, KB_INPUT, "the last axis is 2*HIDDEN, %lld is odd",
-                       (long long)width);
-    if (!width)
-        return kb_fail(err, KB_INPUT,
-                       "the last axis is 2*HIDDEN, HIDDEN must be at least 1, got 0");
     if (group & (group - 1))
         return kb_fail(err, KB_INPUT, "group must be a power of two, got %lld",
                        (long long)group);
@@ -28,15 +21,6 @@ static bool check_pitch(const struct kb_case *c, struct kb_err *err) {
            kb_fail(err, KB_INPUT,
                    "in_pitch must be 0 or at least 2*HIDDEN, %lld is less than %lld",
                    (long long)pitch, (long long)width);
-}
-
-static bool check_clamp(const struct kb_case *c, struct kb_err *err) {
-    double clamp = kb_smq_number(c, KB_SMQ_PARAM_CLAMP);
-    double limit = kb_decode(c->dtype, kb_encode(c->dtype, clamp));
-    if (clamp == 0 || (limit > 0 && isfinite(limit)))
-        return true;
-    return kb_fail(err, KB_INPUT, "clamp: %g is %s in %s, no limit", clamp,
-                   limit > 0 ? "infinite" : "0", kb_dtype_name(c->dtype));
 }
 
 static bool check_scales(const struct kb_case *c, struct kb_err *err) {
@@ -72,6 +56,7 @@ static bool check_mask(const struct kb_case *c, struct kb_err *err) {
 }
 
 bool kb_smq_check(const struct kb_case *c, struct kb_err *err) {
-    return check_width(c, err) && check_pitch(c, err) && check_clamp(c, err) &&
+    return kb_gated_check_width(c, err) && check_group(c, err) && check_pitch(c, err) &&
+           kb_gated_check_clamp(c, kb_smq_number(c, KB_SMQ_PARAM_CLAMP), err) &&
            check_scales(c, err) && check_mask(c, err);
 }
