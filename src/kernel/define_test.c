@@ -1,5 +1,6 @@
 /* define_test.c - macros of a contract: names in its expressions, and what a build makes of
  * them. */
+#include "kernel/h200_fixture.h"
 #include "kernel/parts.h"
 
 #include <setjmp.h>
@@ -9,15 +10,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static const struct kb_device_limits h200 = {
-    .sm = 90,
-    .sm_count = 132,
-    .smem_per_block = 232448,
-    .max_threads = 1024,
-    .max_grid = {2147483647, 65535, 65535},
-    .max_block = {1024, 1024, 64},
-};
 
 static const char swept[] =
     "/* kbench\n"

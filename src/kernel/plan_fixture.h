@@ -3,7 +3,7 @@
 #ifndef KB_PLAN_FIXTURE_H
 #define KB_PLAN_FIXTURE_H
 
-#include "kernel.h"
+#include "kernel/h200_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,15 +14,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static const struct kb_device_limits h200 = {
-    .sm = 90,
-    .sm_count = 132,
-    .smem_per_block = 232448,
-    .max_threads = 1024,
-    .max_grid = {2147483647, 65535, 65535},
-    .max_block = {1024, 1024, 64},
-};
 
 struct fixture {
     struct kb_arena arena;
