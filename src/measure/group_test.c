@@ -222,6 +222,18 @@ static void what_no_graph_makes_is_not_measured_again(void **state) {
     assert_int_equal(renewed, 2 * 3);
 }
 
+static void what_launches_one_by_one_is_not_measured_again(void **state) {
+    const struct fake_script script = {.ns = noisy, .slow_build = "other", .slower = 1.03};
+    struct group g;
+    (void)state;
+    run_builds(&g, &script, two, 2);
+    const struct kb_speed *cold = &g.rows[1].against->speeds[KB_COLD];
+    assert_int_equal(cold->verdict, KB_SLOWER);
+    /* The blocks' own renewals by both methods, and again by graph. */
+    assert_int_equal(g.f.device.renewed, 2 * (3 + 3 + 24));
+    fake_free(&g.f);
+}
+
 static void they_are_timed_in_turns(void **state) {
     const struct fake_script script = {.ns = noisy, .slow_build = "none", .slower = 1};
     struct group g;
@@ -436,6 +448,7 @@ int main(void) {
         cmocka_unit_test(a_doubtful_difference_is_measured_again_by_other_graphs),
         cmocka_unit_test(what_is_made_second_is_not_always_the_same),
         cmocka_unit_test(what_no_graph_makes_is_not_measured_again),
+        cmocka_unit_test(what_launches_one_by_one_is_not_measured_again),
         cmocka_unit_test(they_are_timed_in_turns),
         cmocka_unit_test(same_machine_code_is_identical),
         cmocka_unit_test(code_without_a_hash_is_not_known_to_be_the_same),
