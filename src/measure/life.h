@@ -1,6 +1,7 @@
-/* life.h - the life of one case between its files: life.c has the phases in order, again.c
- * the further runs that must leave the same bits, further.c one of them, part.c what runs
- * beside the case. Internal to the measure layer. */
+/* life.h - the life of one case between its files: life.c has the phases in order,
+ * life_guards.c what a launch may not touch, again.c the further runs that must leave the
+ * same bits, further.c one of them, part.c what runs beside the case. Internal to the
+ * measure layer. */
 #ifndef KB_LIFE_H
 #define KB_LIFE_H
 
