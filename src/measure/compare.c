@@ -89,9 +89,10 @@ static void count_by_threads(const struct kb_judge *judge, struct part *parts,
 
 static void count_all(const struct kb_judge *judge, struct part *parts, int64_t n_parts,
                       struct kb_counts *all) {
-    int threads = kb_threads(kb_judge_places(judge));
+    int threads = kb_judge_threads(judge, kb_judge_places(judge));
 
-    if (threads > 1) {
+    /* Of fewer chunks each is computed by all of them. */
+    if (threads > 1 && n_parts >= threads) {
         count_by_threads(judge, parts, n_parts, threads, all);
         return;
     }

@@ -1,6 +1,7 @@
 /* compare_test.c - the comparison: what it must pass, what it must not, and what it says.
  */
-#include "measure.h"
+#include "judge.h"
+#include "toy_fixture.h"
 
 #include <math.h>
 #include <omp.h>
@@ -289,6 +290,64 @@ static void no_elements_is_no_error(void **state) {
     teardown(&f);
 }
 
+/* ---- dear references --------------------------------------------------------------- */
+
+enum { DEAR_ROWS = 100, DEAR_COLUMNS = 30 };
+
+/* A toy whose calls are watched. */
+struct watched {
+    struct toy toy; /* first: toy_reference takes it for one */
+    int calls, most_threads;
+    bool split; /* a row, in two calls */
+};
+
+static void watched_reference(const struct kb_problem *p, const void *const *in,
+                              const void *prepared, int t, int64_t first, int64_t count,
+                              double *want, double *bound) {
+    struct watched *w = (struct watched *)(uintptr_t)prepared;
+
+#pragma omp critical
+    {
+        int threads = omp_get_num_threads();
+        w->calls++;
+        w->most_threads = threads > w->most_threads ? threads : w->most_threads;
+        w->split |= first % DEAR_COLUMNS || count % DEAR_COLUMNS;
+    }
+    toy_reference(p, in, prepared, t, first, count, want, bound);
+}
+
+static void few_elements_that_are_dear_are_computed_by_all_threads(void **state) {
+    (void)state;
+    struct watched w = {0};
+    struct kb_chunk *chunks = calloc(2, sizeof *chunks);
+    toy_make(&w.toy, KB_E4M3, DEAR_ROWS, DEAR_COLUMNS);
+    w.toy.op.reference = watched_reference;
+    w.toy.args.prepared = &w;
+    w.toy.want[77] = 1e9;
+    for (int64_t i = 0; i < w.toy.n; i++)
+        w.toy.bound[i] = (double)i;
+    omp_set_num_threads(4);
+    for (int dear = 0; dear < 2; dear++) {
+        w.toy.p.flops = dear ? INT64_C(1) << 40 : w.toy.n;
+        struct kb_judge judge = kb_judge_of(&w.toy.args);
+        w.calls = w.most_threads = 0;
+        kb_judge_load(&judge, 0, w.toy.n, &chunks[dear]);
+        assert_int_equal(w.most_threads, dear ? 4 : 1);
+        assert_int_equal(w.calls, dear ? DEAR_ROWS / 2 : 1); /* two rows are 32 or more */
+        assert_false(w.split);
+        assert_int_equal(kb_judge_threads(&judge, w.toy.n), dear ? 4 : 1);
+        assert_int_equal(kb_judge_threads(&judge, 0), 1);
+    }
+    assert_memory_equal(&chunks[0], &chunks[1], sizeof *chunks);
+    assert_true(chunks[1].want[77] == 448 && chunks[1].bound[78] == 78);
+    struct kb_judge judge = kb_judge_of(&w.toy.args);
+    kb_judge_load(&judge, 45, 100, &chunks[0]); /* from within a piece into another */
+    assert_memory_equal(chunks[0].want, w.toy.want + 45, 32 * sizeof(double));
+    assert_memory_equal(chunks[0].bound, w.toy.bound + 45, 100 * sizeof(double));
+    free(chunks);
+    toy_free(&w.toy);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(perfect_output_has_half_an_ulp_and_no_error_past_it),
@@ -304,6 +363,7 @@ int main(void) {
         cmocka_unit_test(exact_rule_takes_no_other_bit),
         cmocka_unit_test(result_is_the_same_for_any_number_of_threads),
         cmocka_unit_test(no_elements_is_no_error),
+        cmocka_unit_test(few_elements_that_are_dear_are_computed_by_all_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "kept.h"
 
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 
 /* ---- the dtype's numbers ----------------------------------------------------------- */
@@ -139,14 +140,59 @@ struct kb_judge kb_judge_of(const struct kb_compare_args *args) {
     return judge;
 }
 
+int kb_judge_threads(const struct kb_judge *judge, int64_t elements) {
+    const double flops = 4; /* that take as long as the least that an element does */
+    if (elements == 0)
+        return 1;
+    double each = (double)judge->args->problem->flops / (double)judge->spec->elements;
+    double work = (double)elements * fmax(each / flops, 1);
+
+    return kb_threads(work < 0x1p62 ? (int64_t)work : INT64_C(1) << 62);
+}
+
+/* What follows from a row as a whole, as in attention, is computed once for a stretch of
+ * it. */
+static int64_t piece_of(const struct kb_tensor_spec *spec) {
+    int64_t row = spec->rank > 0 ? spec->shape[spec->rank - 1] : 1;
+    enum { LEAST = 32 };
+
+    return row < LEAST ? (LEAST + row - 1) / row * row : row;
+}
+
+static void ask_reference(const struct kb_judge *judge, int64_t first, int64_t count,
+                          double *want, double *bound) {
+    const struct kb_compare_args *a = judge->args;
+
+    a->problem->c->op->reference(a->problem, a->in, a->prepared, a->tensor, first, count,
+                                 want, bound);
+}
+
+static void ask_by_pieces(const struct kb_judge *judge, int64_t first, int64_t count,
+                          struct kb_chunk *out) {
+    int64_t piece = piece_of(judge->spec), start = first - first % piece;
+    int64_t end = first + count, n = (end - start + piece - 1) / piece;
+    int threads = n > 1 && !omp_in_parallel() ? kb_judge_threads(judge, count) : 1;
+
+    if (threads == 1) {
+        ask_reference(judge, first, count, out->want, out->bound);
+        return;
+    }
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (int64_t i = 0; i < n; i++) {
+        int64_t from = start + i * piece, to = from + piece;
+        from = from > first ? from : first;
+        to = to < end ? to : end;
+        ask_reference(judge, from, to - from, out->want + (from - first),
+                      out->bound + (from - first));
+    }
+}
+
 /* Computed now; what saturates does. */
 static void ask(const struct kb_judge *judge, int64_t first, int64_t count,
                 struct kb_chunk *out) {
-    const struct kb_compare_args *a = judge->args;
     double low = judge->grid.low, high = judge->grid.high;
 
-    a->problem->c->op->reference(a->problem, a->in, a->prepared, a->tensor, first, count,
-                                 out->want, out->bound);
+    ask_by_pieces(judge, first, count, out);
     if (judge->exact || isinf(high))
         return;
     for (int64_t i = 0; i < count; i++) {

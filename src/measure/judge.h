@@ -34,6 +34,10 @@ struct kb_chunk {
     /* Up to the last lane what follows is said to stay, so that loops may run over it. */
     double want[KB_CHUNK + KB_LANES], bound[KB_CHUNK + KB_LANES];
 };
+/* Threads that are worth starting for the reference of so many elements. */
+int kb_judge_threads(const struct kb_judge *judge, int64_t elements);
+/* By as many threads, where it is not one of several that calls: rows of the output are
+ * not split. */
 void kb_judge_load(const struct kb_judge *judge, int64_t first, int64_t count,
                    struct kb_chunk *out);
 

@@ -113,8 +113,9 @@ static bool same_hash(const struct kb_hash *a, const struct kb_hash *b) {
 
 /* ---- whether it is worth it ---------------------------------------------------------- */
 
-/* ns for each of the first elements, at most `most` of them. */
+/* ns for each of the first elements, at most `most` of them, by one thread. */
 static double time_elements(const struct kb_compare_args *args, int64_t most) {
+    const struct kb_problem *p = args->problem;
     struct kb_judge judge = kb_judge_of(args);
     struct kb_chunk *chunk = malloc(sizeof *chunk);
     int64_t first, count, places = kb_judge_places(&judge);
@@ -123,7 +124,8 @@ static double time_elements(const struct kb_compare_args *args, int64_t most) {
         kb_out_of_memory();
     count = kb_judge_stretch(&judge, 0, places < most ? places : most, &first);
     int64_t start = kb_now_ns();
-    kb_judge_load(&judge, first, count, chunk);
+    p->c->op->reference(p, args->in, args->prepared, args->tensor, first, count,
+                        chunk->want, chunk->bound);
     double ns = (double)(kb_now_ns() - start);
     free(chunk);
     return ns / (double)count;
