@@ -137,6 +137,8 @@ END
     [ "$status" -eq 0 ] || { echo "$output"; return 1; }
     [ "$(grep -c -- '^cases/ --tag bench .*--build precise,fast-math,auto,aot,aot-fast-math --method graph -o' asked)" -eq 3 ]
     [ "$(head -n 1 asked)" = "$(grep -- '--mode build' asked)" ]
+    # How many rows are looked at is each case's own.
+    finds_none -- '--sample' asked
     tail -n 1 asked | grep -q -- '--baseline build/gpu-baseline.json -o build/gpu-cold.json$'
     jq -e '.runs == 3 and (.parts | length) == 3' build/gpu-baseline.json
     holds_as_baseline build/gpu-baseline.json
