@@ -9,30 +9,38 @@ struct parts {
     struct kb_nvrtc_result results[PARTS];
     struct kb_err errs[PARTS];
     struct kb_nvrtc_part parts[PARTS];
+    struct kb_cache *cache;
     struct kb_buf note;
 };
 
-/* The fixture's job with one entry each. */
-static void split(struct fixture *f, struct parts *p, const char *const entries[PARTS]) {
+static bool has_nvcc(void) {
+    char nvcc[PATH_MAX];
+    snprintf(nvcc, sizeof nvcc, "%s/bin/nvcc", kb_cuda_home());
+    return access(nvcc, X_OK) == 0;
+}
+
+/* The fixture's job with one entry each, compiled together. */
+static void compile_parts(struct fixture *f, struct parts *p,
+                          const char *const entries[PARTS]) {
     *p = (struct parts){0};
+    if (!has_nvcc())
+        skip();
+    p->cache = kb_cache_open(&p->note);
+    f->job.from_nvcc = true;
     for (int i = 0; i < PARTS; i++) {
         p->jobs[i] = f->job;
         kb_strings_add(&p->jobs[i].entries, &f->arena, entries[i]);
         p->parts[i] = (struct kb_nvrtc_part){&p->jobs[i], &p->results[i], &p->note,
                                              &p->errs[i], false};
     }
+    kb_nvrtc_build_parts(f->nvrtc, p->cache, false, p->parts, PARTS, &f->arena);
 }
 
 static void drop(struct parts *p) {
     for (int i = 0; i < PARTS; i++)
         kb_nvrtc_result_free(&p->results[i]);
+    kb_cache_close(p->cache);
     kb_buf_free(&p->note);
-}
-
-static bool has_nvcc(void) {
-    char nvcc[PATH_MAX];
-    snprintf(nvcc, sizeof nvcc, "%s/bin/nvcc", kb_cuda_home());
-    return access(nvcc, X_OK) == 0;
 }
 
 /* Does it have a kernel of that name? */
@@ -46,15 +54,8 @@ static void parts_share_the_code_and_have_keys_of_their_own(void **state) {
     static const char *const entries[] = {"scale<__nv_bfloat16, 2>", "plain",
                                           "scale<__nv_bfloat16, 5>"};
     struct fixture *f = *state;
-    struct kb_buf note = {0};
-    struct kb_cache *cache;
     struct parts p;
-    if (!has_nvcc())
-        skip();
-    cache = kb_cache_open(&note);
-    f->job.from_nvcc = true;
-    split(f, &p, entries);
-    kb_nvrtc_build_parts(f->nvrtc, cache, false, p.parts, PARTS, &f->arena);
+    compile_parts(f, &p, entries);
     for (int i = 0; i < PARTS; i++) {
         if (!p.parts[i].ok)
             fail_msg("%s", p.errs[i].msg);
@@ -71,64 +72,44 @@ static void parts_share_the_code_and_have_keys_of_their_own(void **state) {
     /* What a run asks for one by one is there. */
     for (int i = 0; i < PARTS; i++) {
         struct kb_nvrtc_result alone = {0};
-        assert_true(kb_nvrtc_build(f->nvrtc, cache, true, &p.jobs[i], &f->arena, &alone,
-                                   &note, &f->err));
+        assert_true(kb_nvrtc_build(f->nvrtc, p.cache, true, &p.jobs[i], &f->arena, &alone,
+                                   &p.note, &f->err));
         assert_true(alone.cached);
         assert_memory_equal(&alone.key, &p.results[i].key, sizeof alone.key);
         assert_string_equal(alone.lowered.items[0], p.results[i].lowered.items[0]);
         kb_nvrtc_result_free(&alone);
     }
     drop(&p);
-    kb_cache_close(cache);
-    kb_buf_free(&note);
 }
 
 /* A kernel of 50 steps that cannot be told ahead, beside one of none. */
 static void share_of_compile_ms_is_by_what_ptxas_took(void **state) {
     static const char *const entries[] = {"steps<0>", "steps<50>", "steps<1>"};
     struct fixture *f = *state;
-    struct kb_buf note = {0};
-    struct kb_cache *cache;
     struct parts p;
-    if (!has_nvcc())
-        skip();
-    cache = kb_cache_open(&note);
-    f->job.from_nvcc = true;
     set_source(f, "template <int N> __global__ void steps(float *p) {\n"
                   "#pragma unroll\n"
                   "    for (int i = 0; i < N; i++) p[p[i] > 0] = __sinf(p[i]);\n"
                   "}\n");
-    split(f, &p, entries);
-    kb_nvrtc_build_parts(f->nvrtc, cache, false, p.parts, PARTS, &f->arena);
+    compile_parts(f, &p, entries);
     for (int i = 0; i < PARTS; i++)
         if (!p.parts[i].ok)
             fail_msg("%s", p.errs[i].msg);
     assert_true(p.results[1].compile_ms > 3 * p.results[0].compile_ms);
     drop(&p);
-    kb_cache_close(cache);
-    kb_buf_free(&note);
 }
 
 static void a_part_that_does_not_compile_costs_no_other(void **state) {
     static const char *const entries[] = {"plain", "scale<no_such_type, 2>",
                                           "scale<__nv_bfloat16, 2>"};
     struct fixture *f = *state;
-    struct kb_buf note = {0};
-    struct kb_cache *cache;
     struct parts p;
-    if (!has_nvcc())
-        skip();
-    cache = kb_cache_open(&note);
-    f->job.from_nvcc = true;
-    split(f, &p, entries);
-    kb_nvrtc_build_parts(f->nvrtc, cache, false, p.parts, PARTS, &f->arena);
+    compile_parts(f, &p, entries);
     assert_true(p.parts[0].ok);
     assert_false(p.parts[1].ok);
     assert_true(p.parts[2].ok);
     assert_non_null(strstr(p.errs[1].msg, "no_such_type"));
     drop(&p);
-    kb_cache_close(cache);
-    kb_buf_free(&note);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -1,0 +1,193 @@
+/* race_test.c - builds timed in turns, by a timer that gives what a script says: which is
+ * called faster, what is measured again, and when it ends. */
+#include "group_fixture.h"
+
+static double in_two_modes(int64_t i) {
+    return i / 50 % 2 ? noisy(i) * 1.05 : noisy(i);
+}
+
+static void a_build_slower_by_3_percent_is_slower(void **state) {
+    const struct fake_script script = {.ns = noisy, .slow_build = "other", .slower = 1.03};
+    struct group g;
+    (void)state;
+    run_builds(&g, &script, two, 2);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(g.rows[i].reason, KB_R_NONE);
+        assert_true(g.rows[i].times[KB_GRAPH].there && g.rows[i].times[KB_COLD].there);
+        assert_string_equal(g.rows[i].times[KB_GRAPH].stopped, "precision");
+        assert_int_equal(g.rows[i].times[KB_GRAPH].quality, KB_Q_OK);
+        assert_true(isfinite(g.rows[i].times[KB_GRAPH].ceiling_ns));
+    }
+    assert_null(g.rows[0].against);
+    assert_string_equal(g.rows[1].against->build, "precise");
+    assert_string_equal(g.rows[1].against->variant, g.rows[0].variant);
+    assert_int_equal(g.rows[1].against->same_code, 0);
+    assert_speed(&g, 1, KB_SLOWER, 1.03);
+    assert_true(g.rows[1].against->speeds[KB_COLD].there);
+    fake_free(&g.f);
+}
+
+static void a_faster_one_is_faster_though_clocks_change(void **state) {
+    const struct fake_script script = {
+        .ns = in_two_modes, .slow_build = "other", .slower = 0.97};
+    struct group g;
+    (void)state;
+    run_builds(&g, &script, two, 2);
+    assert_speed(&g, 1, KB_FASTER, 0.97);
+    fake_free(&g.f);
+}
+
+static void equal_builds_are_the_same(void **state) {
+    const struct fake_script script = {.ns = noisy, .slow_build = "none", .slower = 1};
+    struct group g;
+    (void)state;
+    run_builds(&g, &script, two, 2);
+    assert_speed(&g, 1, KB_SAME, 1);
+    double detectable = g.rows[1].against->detectable[KB_GRAPH];
+    assert_true(detectable > 0.01 && detectable < 0.03);
+    fake_free(&g.f);
+}
+
+static void they_are_timed_in_turns(void **state) {
+    const struct fake_script script = {.ns = noisy, .slow_build = "none", .slower = 1};
+    struct group g;
+    (void)state;
+    run_builds(&g, &script, two, 2);
+    /* In each block from A to B and back, or the other way round. */
+    assert_true(g.f.device.turns >= 2 * 2 * (int)g.rows[1].against->speeds[KB_GRAPH].n);
+    fake_free(&g.f);
+}
+
+static void a_limit_of_time_ends_it_with_the_reason(void **state) {
+    const struct fake_script script = {.ns = in_two_modes};
+    struct group g = {.n = 0};
+    (void)state;
+    fake_open(&g.f, &script);
+    for (int i = 0; i < 2; i++) {
+        g.jobs[i] = g.f.job;
+        g.jobs[i].precision = 1e-9;
+        g.jobs[i].max_time_s = 1e-9;
+    }
+    g.f.device.case_id = g.f.job.case_id;
+    assert_true(kb_session_run_group(&g.f.session, g.jobs, 2, &g.f.arena, g.rows, &g.err));
+    assert_string_equal(g.rows[0].times[KB_GRAPH].stopped, "time");
+    assert_int_equal(g.rows[0].times[KB_GRAPH].quality, KB_Q_NOISY);
+    /* One block is too few for an interval, so equal builds are not known to be equal. */
+    assert_int_equal(g.rows[1].against->speeds[KB_GRAPH].n, 1);
+    assert_int_equal(g.rows[1].against->speeds[KB_GRAPH].verdict, KB_UNCLEAR);
+    fake_free(&g.f);
+}
+
+/* ---- graphs that take times of their own ---- */
+
+static double half_a_percent(uint64_t seed, int64_t i, int lane, int own) {
+    uint32_t r[4];
+
+    (void)lane, (void)own;
+    kb_philox(seed, 5, (uint64_t)i, r);
+    return exp(0.005 * sqrt(-2 * log((r[0] + 0.5) / 4294967296.0)) *
+               cos(6.283185307179586 * (r[1] + 0.5) / 4294967296.0));
+}
+
+/* The first four of B: as many as the race has where nothing is doubted. */
+static double the_first_of_b(uint64_t seed, int64_t i, int lane, int own) {
+    (void)seed, (void)i;
+    return lane == 1 && own < 4 ? 1.02 : 1;
+}
+
+/* Those that are made second, too. */
+static double what_comes_second(uint64_t seed, int64_t i, int lane, int own) {
+    return i % 2 ? 1.02 : the_first_of_b(seed, i, lane, own);
+}
+
+/* Of `runs` pairs, B taking `slower` times as long, those with this verdict; *renewed:
+ * graphs that were made anew. */
+static int count_runs(int runs, double slower, double (*graph)(uint64_t, int64_t, int, int),
+                      enum kb_speed_verdict verdict, int *renewed) {
+    int count = 0;
+
+    *renewed = 0;
+    for (int i = 0; i < runs; i++) {
+        const struct fake_script script = {.ns = noisy,
+                                           .slow_build = "other",
+                                           .slower = slower,
+                                           .graph = graph,
+                                           .graph_seed = 700 + (uint64_t)i};
+        struct group g;
+        fake_open(&g.f, &script);
+        for (int k = 0; k < 2; k++) {
+            g.jobs[k] = g.f.job;
+            g.jobs[k].build = two[k];
+            g.jobs[k].trusted_flags = true;
+            g.jobs[k].one_run = true;
+        }
+        g.f.device.case_id = g.f.job.case_id;
+        assert_true(
+            kb_session_run_group(&g.f.session, g.jobs, 2, &g.f.arena, g.rows, &g.err));
+        count += g.rows[1].against->speeds[KB_GRAPH].verdict == verdict;
+        *renewed += g.f.device.renewed;
+        fake_free(&g.f);
+    }
+    return count;
+}
+
+static void graphs_half_a_percent_apart_raise_no_alarm(void **state) {
+    int renewed;
+    (void)state;
+    assert_int_equal(count_runs(30, 1, half_a_percent, KB_SLOWER, &renewed), 0);
+    assert_int_equal(count_runs(30, 1, half_a_percent, KB_FASTER, &renewed), 0);
+    assert_in_range(count_runs(20, 1.03, half_a_percent, KB_SLOWER, &renewed), 19, 20);
+}
+
+static void a_doubtful_difference_is_measured_again_by_other_graphs(void **state) {
+    int renewed;
+    (void)state;
+    assert_int_equal(count_runs(1, 1, the_first_of_b, KB_SAME, &renewed), 1);
+    assert_int_equal(renewed, 2 * (3 + 24));
+    assert_int_equal(count_runs(1, 1.03, NULL, KB_SLOWER, &renewed), 1);
+    assert_int_equal(renewed, 2 * (3 + 24));
+}
+
+static void what_is_made_second_is_not_always_the_same(void **state) {
+    int renewed;
+    (void)state;
+    assert_int_equal(count_runs(20, 1, what_comes_second, KB_SLOWER, &renewed), 0);
+    assert_int_equal(count_runs(20, 1, what_comes_second, KB_FASTER, &renewed), 0);
+}
+
+static void what_no_graph_makes_is_not_measured_again(void **state) {
+    int renewed;
+    (void)state;
+    assert_int_equal(count_runs(1, 1.2, NULL, KB_SLOWER, &renewed), 1);
+    assert_int_equal(renewed, 2 * 3);
+    assert_int_equal(count_runs(1, 1, NULL, KB_SAME, &renewed), 1);
+    assert_int_equal(renewed, 2 * 3);
+}
+
+static void what_launches_one_by_one_is_not_measured_again(void **state) {
+    const struct fake_script script = {.ns = noisy, .slow_build = "other", .slower = 1.03};
+    struct group g;
+    (void)state;
+    run_builds(&g, &script, two, 2);
+    const struct kb_speed *cold = &g.rows[1].against->speeds[KB_COLD];
+    assert_int_equal(cold->verdict, KB_SLOWER);
+    /* The blocks' own renewals by both methods, and again by graph. */
+    assert_int_equal(g.f.device.renewed, 2 * (3 + 3 + 24));
+    fake_free(&g.f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_build_slower_by_3_percent_is_slower),
+        cmocka_unit_test(a_faster_one_is_faster_though_clocks_change),
+        cmocka_unit_test(equal_builds_are_the_same),
+        cmocka_unit_test(they_are_timed_in_turns),
+        cmocka_unit_test(a_limit_of_time_ends_it_with_the_reason),
+        cmocka_unit_test(graphs_half_a_percent_apart_raise_no_alarm),
+        cmocka_unit_test(a_doubtful_difference_is_measured_again_by_other_graphs),
+        cmocka_unit_test(what_is_made_second_is_not_always_the_same),
+        cmocka_unit_test(what_no_graph_makes_is_not_measured_again),
+        cmocka_unit_test(what_launches_one_by_one_is_not_measured_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
