@@ -33,17 +33,19 @@ expect() {
 # between FLAGS: what a kernel built by these comes to beside one that is not slowed, in 100 cases.
 between() {
     "$bin" --backend cuda --kernel tools/gpu/pair/slower.cu --op silu --method graph -q \
-        --shape "$(seq -s, -f %gx1024 33 132)" --build "base=-DKB_CHAIN=2000,other=$1" |
-        tee /dev/stderr
+        --shape "$(seq -s, -f %gx1024 33 132)" --build "base=-DKB_CHAIN=2000,other=$1"
 }
 found() { # FLAGS: as slower, 95 times at least
-    local n
-    n=$(between "$1" | sed -n 's/^B against A:.* \([0-9]*\) SLOWER.*/\1/p')
+    local out n
+    out=$(between "$1")
+    printf '%s\n' "$out"
+    n=$(sed -n 's/^B against A:.* \([0-9]*\) SLOWER.*/\1/p' <<<"$out")
     [ "${n:-0}" -ge 95 ]
 }
 alike() { # FLAGS: not once as faster or slower
     local out
     out=$(between "$1")
+    printf '%s\n' "$out"
     grep -q "^B against A:.* SAME" <<<"$out" && ! grep -qE "FASTER|SLOWER" <<<"$out"
 }
 
