@@ -9,15 +9,10 @@ static void builds_that_are_run_once_are_held_against_each_other(void **state) {
     const struct fake_script script = {.ns = noisy, .slow_build = "none", .slower = 1};
     struct group g;
     (void)state;
-    fake_open(&g.f, &script);
-    for (int i = 0; i < 2; i++) {
-        g.jobs[i] = g.f.job;
-        g.jobs[i].build = two[i];
-        g.jobs[i].trusted_flags = true;
+    make_group(&g, &script, two, 2);
+    for (int i = 0; i < 2; i++)
         g.jobs[i].one_run = true;
-    }
-    g.f.device.case_id = g.f.job.case_id;
-    assert_true(kb_session_run_group(&g.f.session, g.jobs, 2, &g.f.arena, g.rows, &g.err));
+    assert_true(run_group(&g));
     assert_int_equal(g.rows[0].orders, 0);
     assert_int_equal(g.rows[1].reason, KB_R_NONE);
     assert_int_equal(g.rows[1].against->differing, 0);
@@ -144,20 +139,15 @@ static void samples_are_kept_of_a_group_that_lived_to_its_end(void **state) {
     for (size_t k = 0; k < KB_COUNT(scripts); k++) {
         struct group g;
         struct kb_buf text = {0};
-        fake_open(&g.f, &scripts[k]);
+        make_group(&g, &scripts[k], two, 2);
         const char *path = kb_arena_printf(&g.f.arena, "%s/s.csv", temp.path);
-        g.f.job.samples = path;
         assert_true(kb_samples_begin(path, &err));
         for (int i = 0; i < 2; i++) {
-            g.jobs[i] = g.f.job;
-            g.jobs[i].build = two[i];
-            g.jobs[i].trusted_flags = true;
+            g.jobs[i].samples = path;
             g.jobs[i].methods = 1u << KB_GRAPH | 1u << KB_COLD;
         }
-        g.f.device.case_id = g.f.job.case_id;
-        bool ok = kb_session_run_group(&g.f.session, g.jobs, 2, &g.f.arena, g.rows, &err);
+        bool ok = run_group(&g);
         assert_true(ok == (k == 0));
-        err = (struct kb_err){0};
         assert_true(kb_file_read(path, 1 << 24, &text, &err));
         assert_true(kb_starts_with(text.data, "case,device,"));
         assert_true(!strstr(text.data, ",graph,") == !ok);
@@ -182,13 +172,10 @@ static void check_times_nothing(void **state) {
     const struct fake_script script = {.ns = noisy};
     struct group g;
     (void)state;
-    fake_open(&g.f, &script);
-    for (int i = 0; i < 2; i++) {
-        g.jobs[i] = g.f.job;
+    make_group(&g, &script, twice, 2);
+    for (int i = 0; i < 2; i++)
         g.jobs[i].mode = KB_CHECK;
-    }
-    g.f.device.case_id = g.f.job.case_id;
-    assert_true(kb_session_run_group(&g.f.session, g.jobs, 2, &g.f.arena, g.rows, &g.err));
+    assert_true(run_group(&g));
     assert_int_equal(g.f.device.timers_opened, 0);
     assert_int_equal(g.rows[1].against->differing, 0);
     assert_false(g.rows[1].against->speeds[KB_GRAPH].there);

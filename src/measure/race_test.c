@@ -60,16 +60,14 @@ static void they_are_timed_in_turns(void **state) {
 
 static void a_limit_of_time_ends_it_with_the_reason(void **state) {
     const struct fake_script script = {.ns = in_two_modes};
-    struct group g = {.n = 0};
+    struct group g;
     (void)state;
-    fake_open(&g.f, &script);
+    make_group(&g, &script, twice, 2);
     for (int i = 0; i < 2; i++) {
-        g.jobs[i] = g.f.job;
         g.jobs[i].precision = 1e-9;
         g.jobs[i].max_time_s = 1e-9;
     }
-    g.f.device.case_id = g.f.job.case_id;
-    assert_true(kb_session_run_group(&g.f.session, g.jobs, 2, &g.f.arena, g.rows, &g.err));
+    assert_true(run_group(&g));
     assert_string_equal(g.rows[0].times[KB_GRAPH].stopped, "time");
     assert_int_equal(g.rows[0].times[KB_GRAPH].quality, KB_Q_NOISY);
     /* One block is too few for an interval, so equal builds are not known to be equal. */
@@ -114,16 +112,10 @@ static int count_runs(int runs, double slower, double (*graph)(uint64_t, int64_t
                                            .graph = graph,
                                            .graph_seed = 700 + (uint64_t)i};
         struct group g;
-        fake_open(&g.f, &script);
-        for (int k = 0; k < 2; k++) {
-            g.jobs[k] = g.f.job;
-            g.jobs[k].build = two[k];
-            g.jobs[k].trusted_flags = true;
+        make_group(&g, &script, two, 2);
+        for (int k = 0; k < 2; k++)
             g.jobs[k].one_run = true;
-        }
-        g.f.device.case_id = g.f.job.case_id;
-        assert_true(
-            kb_session_run_group(&g.f.session, g.jobs, 2, &g.f.arena, g.rows, &g.err));
+        assert_true(run_group(&g));
         count += g.rows[1].against->speeds[KB_GRAPH].verdict == verdict;
         *renewed += g.f.device.renewed;
         fake_free(&g.f);
