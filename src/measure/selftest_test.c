@@ -1,12 +1,10 @@
 /* selftest_test.c - the probes of a selftest on a device that is made up: what is asked of
- * it, what is made of its answers, and what is kept for later. */
+ * it, and what is made of its answers. */
 #include "noise_fixture.h"
 #include "selftest.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -110,10 +108,29 @@ static const struct kb_device_info info = {
     .limits = {.sm = 90, .sm_count = 132},
 };
 
-static bool test(struct device *d, struct kb_arena *arena, struct kb_selftest *out,
-                 struct kb_err *err) {
-    const struct kb_selftest_how how = {.run = run, .tell = tell, .context = d, .seed = 1};
-    return kb_selftest_run(&how, &info, arena, out, err);
+struct fixture {
+    struct device d;
+    struct kb_arena arena;
+    struct kb_selftest t;
+    struct kb_err err;
+};
+
+static int setup(void **state) {
+    *state = test_calloc(1, sizeof(struct fixture));
+    return 0;
+}
+
+static int teardown(void **state) {
+    struct fixture *f = *state;
+    kb_arena_free(&f->arena);
+    test_free(f);
+    return 0;
+}
+
+static bool test(struct fixture *f) {
+    const struct kb_selftest_how how = {
+        .run = run, .tell = tell, .context = &f->d, .seed = 1};
+    return kb_selftest_run(&how, &info, &f->arena, &f->t, &f->err);
 }
 
 static void assert_near(double got, double want, double within) {
@@ -125,287 +142,141 @@ static void assert_near(double got, double want, double within) {
  */
 
 static void every_number_is_the_probes(void **state) {
-    struct device d = {0};
-    struct kb_arena arena = {0};
-    struct kb_selftest t;
-    struct kb_err err = {0};
-    (void)state;
-    assert_true(test(&d, &arena, &t, &err));
-    assert_int_equal(t.status, 0);
-    assert_int_equal(t.notes.count, 0);
-    assert_near(t.floors[KB_PDL].null_ns, 401, 1e-9);
-    assert_near(t.floors[KB_PDL].timer_ns, 100, 1e-9);
-    assert_true(isnan(t.floors[KB_CUPTI].null_ns)); /* it could not be had */
+    struct fixture *f = *state;
+    assert_true(test(f));
+    assert_int_equal(f->t.status, 0);
+    assert_int_equal(f->t.notes.count, 0);
+    assert_near(f->t.floors[KB_PDL].null_ns, 401, 1e-9);
+    assert_near(f->t.floors[KB_PDL].timer_ns, 100, 1e-9);
+    assert_true(isnan(f->t.floors[KB_CUPTI].null_ns)); /* it could not be had */
     for (int p = 0; p < KB_ST_PATTERNS; p++)
         for (int s = 0; s < KB_ST_SIZES; s++) {
             double bytes = kb_selftest_mib[s] * 1048576.0;
-            assert_near(t.gb_per_s[p][s], bytes / (1000 + bytes / 4000), 5);
+            assert_near(f->t.gb_per_s[p][s], bytes / (1000 + bytes / 4000), 5);
         }
     for (int i = 0; i < KB_ST_DTYPES; i++)
-        assert_near(t.tflop_per_s[i], 800, 1e-6);
-    kb_arena_free(&arena);
+        assert_near(f->t.tflop_per_s[i], 800, 1e-6);
 }
 
 static void
 kernels_are_as_long_as_is_wanted_and_pairs_have_seeds_of_their_own(void **state) {
-    struct device d = {0};
-    struct kb_arena arena = {0};
-    struct kb_selftest t;
-    struct kb_err err = {0};
+    struct fixture *f = *state;
     int pairs = 0;
-    (void)state;
-    assert_true(test(&d, &arena, &t, &err));
+    assert_true(test(f));
     for (int k = 0; k < KB_ST_KERNELS; k++) {
-        int n = t.kernels[k].twins.pairs;
+        int n = f->t.kernels[k].twins.pairs;
         pairs += n;
-        d.seeds -= (uint64_t)(n * (n + 1) / 2); /* 1, 2, .. n */
-        assert_near(t.kernels[k].median_ns, t.kernels[k].target_ns, 1300);
-        assert_int_equal(t.kernels[k].twins.alarms, 0);
-        assert_true(t.kernels[k].twins.smallest >= 0.05);
+        f->d.seeds -= (uint64_t)(n * (n + 1) / 2); /* 1, 2, .. n */
+        assert_near(f->t.kernels[k].median_ns, f->t.kernels[k].target_ns, 1300);
+        assert_int_equal(f->t.kernels[k].twins.alarms, 0);
+        assert_true(f->t.kernels[k].twins.smallest >= 0.05);
     }
     assert_int_equal(pairs, 100);
-    assert_int_equal(d.pairs, 100);
-    assert_int_equal(d.seeds, 0);
-    assert_true(d.told >= 100);
-    kb_arena_free(&arena);
+    assert_int_equal(f->d.pairs, 100);
+    assert_int_equal(f->d.seeds, 0);
+    assert_true(f->d.told >= 100);
 }
 
 /* The rows say IDENTICAL: what they would say of other code is what counts. */
 static void a_difference_between_equal_builds_is_an_alarm(void **state) {
-    struct device d = {.slower = 1.2};
-    struct kb_arena arena = {0};
-    struct kb_selftest t;
-    struct kb_err err = {0};
-    (void)state;
-    assert_true(test(&d, &arena, &t, &err));
+    struct fixture *f = *state;
+    f->d.slower = 1.2;
+    assert_true(test(f));
     for (int k = 0; k < KB_ST_KERNELS; k++)
-        assert_int_equal(t.kernels[k].twins.alarms, t.kernels[k].twins.pairs);
-    kb_arena_free(&arena);
+        assert_int_equal(f->t.kernels[k].twins.alarms, f->t.kernels[k].twins.pairs);
 }
 
 static void instances_are_alarms_unless_each_block_has_its_own(void **state) {
-    struct device one = {.each = BLOCKS}, own = {.each = 1};
-    struct kb_arena arena = {0};
-    struct kb_selftest t;
-    struct kb_err err = {0};
+    struct fixture *f = *state;
     int alarms = 0, at_5 = 0, own_at_5 = 0;
-    (void)state;
-    assert_true(test(&one, &arena, &t, &err));
+    f->d.each = BLOCKS;
+    assert_true(test(f));
     for (int k = 0; k < KB_ST_KERNELS; k++) {
-        alarms += t.kernels[k].twins.alarms;
-        at_5 += t.kernels[k].twins.at_5;
-        assert_true(t.kernels[k].twins.noise > 0.003);
+        alarms += f->t.kernels[k].twins.alarms;
+        at_5 += f->t.kernels[k].twins.at_5;
+        assert_true(f->t.kernels[k].twins.noise > 0.003);
     }
     assert_in_range(alarms, 5, 40); /* of 100 pairs */
     assert_true(at_5 > 70);
-    assert_true(test(&own, &arena, &t, &err));
+    f->d.each = 1;
+    assert_true(test(f));
     for (int k = 0; k < KB_ST_KERNELS; k++) {
-        assert_int_equal(t.kernels[k].twins.alarms, 0);
-        own_at_5 += t.kernels[k].twins.at_5;
-        assert_true(t.kernels[k].twins.smallest < 0.06);
+        assert_int_equal(f->t.kernels[k].twins.alarms, 0);
+        own_at_5 += f->t.kernels[k].twins.at_5;
+        assert_true(f->t.kernels[k].twins.smallest < 0.06);
     }
     assert_in_range(own_at_5, 0, 12);
-    kb_arena_free(&arena);
 }
 
 static void a_wrong_probe_costs_its_number_and_the_status(void **state) {
-    struct device d = {.wrong = "fp16"};
-    struct kb_arena arena = {0};
-    struct kb_selftest t;
+    struct fixture *f = *state;
     struct kb_ceilings c;
-    struct kb_err err = {0};
-    (void)state;
-    assert_true(test(&d, &arena, &t, &err));
-    assert_int_equal(t.status, 1);
-    assert_true(isfinite(t.tflop_per_s[0]) && isnan(t.tflop_per_s[1]));
-    assert_int_equal(t.notes.count, 1);
-    assert_string_equal(t.notes.items[0],
+    f->d.wrong = "fp16";
+    assert_true(test(f));
+    assert_int_equal(f->t.status, 1);
+    assert_true(isfinite(f->t.tflop_per_s[0]) && isnan(f->t.tflop_per_s[1]));
+    assert_int_equal(f->t.notes.count, 1);
+    assert_string_equal(f->t.notes.items[0],
                         "mma/132x1024/fp16: FAIL: elements past the bound");
-    assert_false(kb_selftest_ceilings(&t, &c));
-    kb_arena_free(&arena);
+    assert_false(kb_selftest_ceilings(&f->t, &c));
 }
 
 static void what_does_not_fit_is_left_out_and_the_rest_goes_by_what_does(void **state) {
-    struct device d = {.most_bytes = 20 << 20};
-    struct kb_arena arena = {0};
-    struct kb_selftest t;
+    struct fixture *f = *state;
     struct kb_ceilings c;
-    struct kb_err err = {0};
-    (void)state;
-    assert_true(test(&d, &arena, &t, &err));
-    assert_int_equal(t.status, 0);
-    assert_true(isfinite(t.gb_per_s[2][1]) && isnan(t.gb_per_s[2][2]));
-    assert_int_equal(t.kernels[1].twins.pairs, 30);
-    assert_int_equal(t.kernels[3].twins.pairs, 0); /* 150 us of it are too much */
-    assert_true(isnan(t.kernels[3].median_ns));
-    assert_true(kb_selftest_ceilings(&t, &c));
+    f->d.most_bytes = 20 << 20;
+    assert_true(test(f));
+    assert_int_equal(f->t.status, 0);
+    assert_true(isfinite(f->t.gb_per_s[2][1]) && isnan(f->t.gb_per_s[2][2]));
+    assert_int_equal(f->t.kernels[1].twins.pairs, 30);
+    assert_int_equal(f->t.kernels[3].twins.pairs, 0); /* 150 us of it are too much */
+    assert_true(isnan(f->t.kernels[3].median_ns));
+    assert_true(kb_selftest_ceilings(&f->t, &c));
     for (int p = 0; p < KB_ST_PATTERNS; p++)
-        assert_near(c.gb_per_s[p], t.gb_per_s[p][1], 1e-9);
-    kb_arena_free(&arena);
+        assert_near(c.gb_per_s[p], f->t.gb_per_s[p][1], 1e-9);
 }
 
 static void nothing_streams_then_only_the_shortest_is_paired(void **state) {
-    struct device d = {.wrong = "stream/"};
-    struct kb_arena arena = {0};
-    struct kb_selftest t;
+    struct fixture *f = *state;
     struct kb_ceilings c;
-    struct kb_err err = {0};
-    (void)state;
-    assert_true(test(&d, &arena, &t, &err));
-    assert_int_equal(d.pairs, 1); /* and it is not tried 40 times */
-    assert_null(t.kernels[1].case_id);
-    assert_true(isnan(t.kernels[0].twins.noise));
-    assert_false(kb_selftest_ceilings(&t, &c));
-    kb_arena_free(&arena);
+    f->d.wrong = "stream/";
+    assert_true(test(f));
+    assert_int_equal(f->d.pairs, 1); /* and it is not tried 40 times */
+    assert_null(f->t.kernels[1].case_id);
+    assert_true(isnan(f->t.kernels[0].twins.noise));
+    assert_false(kb_selftest_ceilings(&f->t, &c));
 }
 
 static void pairs_that_are_not_side_by_side_are_none(void **state) {
-    struct device d = {.no_pairs = true};
-    struct kb_arena arena = {0};
-    struct kb_selftest t;
-    struct kb_err err = {0};
-    (void)state;
-    assert_true(test(&d, &arena, &t, &err));
-    assert_int_equal(d.pairs, KB_ST_KERNELS);
-    assert_int_equal(t.kernels[0].twins.pairs, 0);
-    kb_arena_free(&arena);
+    struct fixture *f = *state;
+    f->d.no_pairs = true;
+    assert_true(test(f));
+    assert_int_equal(f->d.pairs, KB_ST_KERNELS);
+    assert_int_equal(f->t.kernels[0].twins.pairs, 0);
 }
 
 static void a_lost_device_ends_it(void **state) {
-    (void)state;
+    struct fixture *f = *state;
     for (int at = 1; at < 40; at += 19) {
-        struct device d = {.lost_at = at};
-        struct kb_arena arena = {0};
-        struct kb_selftest t;
-        struct kb_err err = {0};
-        assert_false(test(&d, &arena, &t, &err));
-        assert_string_equal(err.msg, "the device is lost");
-        assert_int_equal(d.jobs, at);
-        kb_arena_free(&arena);
+        f->d = (struct device){.lost_at = at};
+        assert_false(test(f));
+        assert_string_equal(f->err.msg, "the device is lost");
+        assert_int_equal(f->d.jobs, at);
     }
-}
-
-/* ---- what is kept ---------------------------------------------------------------------
- */
-
-static const struct kb_ceilings ceilings = {
-    "2026-11-26", {4284.25, 4360, 4420, 4510.5, NAN}, {790.5, 781, NAN}};
-
-static int in_a_folder(void **state) {
-    static struct kb_temp temp;
-    struct kb_err err = {0};
-    assert_true(kb_temp_make(&temp, &err));
-    assert_int_equal(setenv("KBENCH_CACHE", temp.path, 1), 0);
-    *state = &temp;
-    return 0;
-}
-
-static int gone(void **state) {
-    kb_temp_free(*state);
-    return unsetenv("KBENCH_CACHE");
-}
-
-static void ceilings_come_back_for_the_same_gpu_driver_and_clocks_alone(void **state) {
-    struct kb_device_info other[4] = {info, info, info, info};
-    struct kb_ceilings c;
-    struct kb_buf note = {0};
-    (void)state;
-    assert_false(kb_ceilings_find(&info, &c));
-    assert_true(kb_ceilings_keep(&info, &ceilings, &note));
-    assert_int_equal(note.len, 0);
-    assert_true(kb_ceilings_find(&info, &c));
-    assert_string_equal(c.date, "2026-11-26");
-    assert_near(c.gb_per_s[0], 4284.25, 0);
-    assert_near(c.gb_per_s[3], 4510.5, 0);
-    assert_true(isnan(c.gb_per_s[4]));
-    assert_near(c.mma_tflop_per_s[0], 790.5, 0);
-    assert_true(isnan(c.mma_tflop_per_s[2]));
-    kb_text_copy(other[0].uuid, sizeof other[0].uuid, "GPU-2");
-    kb_text_copy(other[1].driver, sizeof other[1].driver, "580.2");
-    other[2].clocks_locked = true;
-    kb_text_copy(other[3].uuid, sizeof other[3].uuid, "");
-    for (int i = 0; i < 4; i++)
-        assert_false(kb_ceilings_find(&other[i], &c));
-    assert_false(kb_ceilings_keep(&other[3], &ceilings, &note));
-    kb_buf_free(&note);
-}
-
-static void later_ones_take_the_place_of_earlier_ones(void **state) {
-    struct kb_ceilings later = ceilings, c;
-    struct kb_buf note = {0};
-    (void)state;
-    later.gb_per_s[0] = 4000;
-    assert_true(kb_ceilings_keep(&info, &ceilings, &note));
-    assert_true(kb_ceilings_keep(&info, &later, &note));
-    assert_true(kb_ceilings_find(&info, &c));
-    assert_near(c.gb_per_s[0], 4000, 0);
-    kb_buf_free(&note);
-}
-
-static void damaged_ones_are_none(void **state) {
-    const struct kb_temp *temp = *state;
-    struct kb_arena arena = {0};
-    struct kb_strings names = {0};
-    struct kb_ceilings c;
-    struct kb_buf note = {0}, text = {0}, path = {0};
-    struct kb_err err = {0};
-    assert_true(kb_ceilings_keep(&info, &ceilings, &note));
-    assert_true(kb_folder_list(temp->path, ".bin", &arena, &names, &err));
-    assert_int_equal(names.count, 1);
-    kb_buf_printf(&path, "%s/%s", temp->path, names.items[0]);
-    assert_true(kb_file_read(path.data, 1 << 20, &text, &err));
-    text.data[text.len - 5] ^= 1;
-    assert_true(kb_file_replace(path.data, text.data, text.len, &err));
-    assert_false(kb_ceilings_find(&info, &c));
-    kb_buf_free(&note);
-    kb_buf_free(&text);
-    kb_buf_free(&path);
-    kb_arena_free(&arena);
-}
-
-static void what_cannot_be_written_is_said(void **state) {
-    struct kb_buf note = {0};
-    struct kb_ceilings c;
-    (void)state;
-    assert_int_equal(setenv("KBENCH_CACHE", "/proc/kbench", 1), 0);
-    assert_false(kb_ceilings_keep(&info, &ceilings, &note));
-    assert_non_null(strstr(kb_buf_text(&note), "/proc/kbench"));
-    assert_false(kb_ceilings_find(&info, &c));
-    kb_buf_free(&note);
-}
-
-/* An entry that is whole and says something else, as a later version might. */
-static void dates_that_are_none_are_not_shown(void **state) {
-    static const char *const dates[] = {"", "2026-11-2", "2026-11-26\x1b", "2026-11-260"};
-    struct kb_buf note = {0};
-    (void)state;
-    for (size_t i = 0; i < KB_COUNT(dates); i++) {
-        struct kb_ceilings bad = ceilings, c;
-        kb_text_copy(bad.date, sizeof bad.date, dates[i]);
-        assert_true(kb_ceilings_keep(&info, &bad, &note));
-        assert_false(kb_ceilings_find(&info, &c));
-    }
-    kb_buf_free(&note);
 }
 
 int main(void) {
-#define KEPT(name) cmocka_unit_test_setup_teardown(name, in_a_folder, gone)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_number_is_the_probes),
-        cmocka_unit_test(
-            kernels_are_as_long_as_is_wanted_and_pairs_have_seeds_of_their_own),
-        cmocka_unit_test(a_difference_between_equal_builds_is_an_alarm),
-        cmocka_unit_test(instances_are_alarms_unless_each_block_has_its_own),
-        cmocka_unit_test(a_wrong_probe_costs_its_number_and_the_status),
-        cmocka_unit_test(what_does_not_fit_is_left_out_and_the_rest_goes_by_what_does),
-        cmocka_unit_test(nothing_streams_then_only_the_shortest_is_paired),
-        cmocka_unit_test(pairs_that_are_not_side_by_side_are_none),
-        cmocka_unit_test(a_lost_device_ends_it),
-        KEPT(ceilings_come_back_for_the_same_gpu_driver_and_clocks_alone),
-        KEPT(later_ones_take_the_place_of_earlier_ones),
-        KEPT(damaged_ones_are_none),
-        KEPT(what_cannot_be_written_is_said),
-        KEPT(dates_that_are_none_are_not_shown),
+        TEST(every_number_is_the_probes),
+        TEST(kernels_are_as_long_as_is_wanted_and_pairs_have_seeds_of_their_own),
+        TEST(a_difference_between_equal_builds_is_an_alarm),
+        TEST(instances_are_alarms_unless_each_block_has_its_own),
+        TEST(a_wrong_probe_costs_its_number_and_the_status),
+        TEST(what_does_not_fit_is_left_out_and_the_rest_goes_by_what_does),
+        TEST(nothing_streams_then_only_the_shortest_is_paired),
+        TEST(pairs_that_are_not_side_by_side_are_none),
+        TEST(a_lost_device_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
