@@ -9,8 +9,7 @@
 //          thread, took 3.82 and 28.0; of 320 or 640 threads 3.69 and 3.82, 28.0 and 29.4;
 //          tokens before heads in the grid 3.55 and 28.7.
 // scalar - one element to a thread, for pitches that 16 bytes do not divide.
-// chain  - what a framework without fusion runs: the key put together in its own dtype,
-// then
+// chain  - what a framework without fusion runs: the key put together in its own dtype, then
 //          key and value converted.
 //
 // Tokens are in_pitch elements apart in k_nope and v, or in kv, whose slices they are then;
@@ -18,25 +17,34 @@
 /* kbench
 { "ops": ["mla_kv_pack_quantize"],
   "grid": "tokens * ceil_div(pieces, 160)", "block": 160, "pdl": true,
-  "args": ["k_nope", "v", "kv", "k_pe", "k_fp8", "v_fp8", "i32 pieces", "i32
-ceil_div(pieces, 160)", "i64 in_pitch", "i64 pe_pitch", "i64 k_pitch", "i64 v_pitch", "f32
-scale"], "variants": { "vec16": { "why":   "16 elements to a thread, one 16-byte store",
-      "when":  "in_pitch * dtype_bytes % 16 == 0 && pe_pitch * dtype_bytes % 16 == 0 &&
-k_pitch % 16 == 0 && v_pitch % 16 == 0", "let":   { "pieces": "heads * 20" }, "entry":
-"pack_quantize<KB_T, 16>" }, "scalar": { "why":   "one element to a thread, for any pitch",
+  "args": ["k_nope", "v", "kv", "k_pe", "k_fp8", "v_fp8", "i32 pieces", "i32 ceil_div(pieces, 160)", "i64 in_pitch",
+           "i64 pe_pitch", "i64 k_pitch", "i64 v_pitch", "f32 scale"],
+  "variants": {
+    "vec16": {
+      "why":   "16 elements to a thread, one 16-byte store",
+      "when":  "in_pitch * dtype_bytes % 16 == 0 && pe_pitch * dtype_bytes % 16 == 0 && k_pitch % 16 == 0 && v_pitch % 16 == 0",
+      "let":   { "pieces": "heads * 20" },
+      "entry": "pack_quantize<KB_T, 16>" },
+    "scalar": {
+      "why":   "one element to a thread, for any pitch",
       "let":   { "pieces": "heads * 320" },
       "entry": "pack_quantize<KB_T, 1>" },
     "chain": {
       "why":   "unfused: the key put together in memory, then both converted",
-      "when":  "in_pitch * dtype_bytes % 16 == 0 && pe_pitch * dtype_bytes % 16 == 0 &&
-k_pitch % 16 == 0 && v_pitch % 16 == 0", "scratch": { "key": { "bytes": "tokens * heads *
-192 * dtype_bytes" } }, "launches": [ { "entry": "join_key<KB_T>", "grid":  "ceil_div(tokens
-* heads * 24, 256)", "args":  ["k_nope", "kv", "k_pe", "key", "i64 tokens * heads * 24",
-"i32 heads", "i64 in_pitch", "i64 pe_pitch"] }, { "entry": "quantize_key<KB_T>", "grid":
-"ceil_div(tokens * heads * 12, 256)", "args":  ["key", "k_fp8", "i64 tokens * heads * 12",
-"i32 heads", "i64 k_pitch", "f32 scale"] }, { "entry": "quantize_values<KB_T>", "grid":
-"ceil_div(tokens * heads * 8, 256)", "args":  ["v", "kv", "v_fp8", "i64 tokens * heads * 8",
-"i32 heads", "i64 in_pitch", "i64 v_pitch", "f32 scale"] } ] } } }
+      "when":  "in_pitch * dtype_bytes % 16 == 0 && pe_pitch * dtype_bytes % 16 == 0 && k_pitch % 16 == 0 && v_pitch % 16 == 0",
+      "scratch": { "key": { "bytes": "tokens * heads * 192 * dtype_bytes" } },
+      "launches": [
+        { "entry": "join_key<KB_T>",
+          "grid":  "ceil_div(tokens * heads * 24, 256)",
+          "args":  ["k_nope", "kv", "k_pe", "key", "i64 tokens * heads * 24", "i32 heads", "i64 in_pitch",
+                    "i64 pe_pitch"] },
+        { "entry": "quantize_key<KB_T>",
+          "grid":  "ceil_div(tokens * heads * 12, 256)",
+          "args":  ["key", "k_fp8", "i64 tokens * heads * 12", "i32 heads", "i64 k_pitch", "f32 scale"] },
+        { "entry": "quantize_values<KB_T>",
+          "grid":  "ceil_div(tokens * heads * 8, 256)",
+          "args":  ["v", "kv", "v_fp8", "i64 tokens * heads * 8", "i32 heads", "i64 in_pitch", "i64 v_pitch",
+                    "f32 scale"] } ] } } }
 */
 #include "kb.cuh"
 
@@ -62,8 +70,7 @@ template <class T> KB_DEVICE kb_vec<16> codes_of(const T *in, float scale) {
     return out;
 }
 
-template <class T, int kN>
-KB_DEVICE void store_codes(unsigned char *out, const T *in, float scale) {
+template <class T, int kN> KB_DEVICE void store_codes(unsigned char *out, const T *in, float scale) {
     if constexpr (kN == kPiece)
         *kb_vecs<16>(out) = codes_of(in, scale);
     else
@@ -89,8 +96,8 @@ __global__ void __launch_bounds__(160)
                   long long v_pitch, float scale) {
     constexpr int kPieces = (kKey + kValue) / kN;
     long long token = blockIdx.x / (unsigned)blocks;
-    int at = (int)(blockIdx.x % (unsigned)blocks * 160 + threadIdx.x), head = at / kPieces,
-        d = at % kPieces * kN;
+    int at = (int)(blockIdx.x % (unsigned)blocks * 160 + threadIdx.x);
+    int head = at / kPieces, d = at % kPieces * kN;
     bool key = d < kKey;
     const T *in = key ? head_of(k_nope, kv, 0, token, head, in_pitch) + d
                       : head_of(v, kv, kNope, token, head, in_pitch) + d - kKey;
@@ -127,8 +134,7 @@ __global__ void __launch_bounds__(256)
                  long long pitch, float scale) {
     constexpr int kPieces = kKey / kPiece;
     long long at = (long long)blockIdx.x * 256 + threadIdx.x;
-    long long token = token_of(at / kPieces, heads),
-              in_token = at - token * heads * kPieces;
+    long long token = token_of(at / kPieces, heads), in_token = at - token * heads * kPieces;
     kb_let_next_start();
     kb_wait_inputs();
     if (at < pieces)
@@ -138,8 +144,8 @@ __global__ void __launch_bounds__(256)
 
 template <class T>
 __global__ void __launch_bounds__(256)
-    quantize_values(const T *v, const T *kv, unsigned char *out, long long pieces,
-                    int heads, long long in_pitch, long long v_pitch, float scale) {
+    quantize_values(const T *v, const T *kv, unsigned char *out, long long pieces, int heads,
+                    long long in_pitch, long long v_pitch, float scale) {
     constexpr int kPieces = kValue / kPiece;
     long long at = (long long)blockIdx.x * 256 + threadIdx.x, row = at / kPieces;
     long long token = token_of(row, heads);
