@@ -7,6 +7,20 @@
 
 enum { SEED = 7 };
 
+/* An id that is none, by a message with `message` in it, or a case that is none, by all of
+ * it. */
+static inline void assert_refused(const char *id, const char *message) {
+    struct kb_arena arena = {0};
+    struct kb_complaints complaints = {0};
+    struct kb_case c;
+    if (kb_case_parse(id, &arena, &c, &complaints))
+        assert_case_refused_as(&c, message);
+    else if (!strstr(complaints.text.data, message))
+        fail_msg("%s: %s", id, complaints.text.data);
+    kb_complaints_free(&complaints);
+    kb_arena_free(&arena);
+}
+
 /* A case by its id, all its tensors filled, its output's reference. */
 struct run {
     struct kb_arena arena;

@@ -4,19 +4,6 @@
 
 enum { INPUT, OUT };
 
-static void assert_refused(const char *id, const char *message) {
-    struct kb_arena arena = {0};
-    struct kb_complaints complaints = {0};
-    struct kb_case c;
-    struct kb_problem p;
-    struct kb_err err = {0};
-    assert_true(kb_case_parse(id, &arena, &c, &complaints));
-    assert_false(kb_case_resolve(&c, &p, &err));
-    if (!strstr(err.msg, message))
-        fail_msg("%s", err.msg);
-    kb_arena_free(&arena);
-}
-
 static void a_pitch_makes_the_tensors_wider_and_costs_nothing(void **state) {
     (void)state;
     struct run r, plain;
@@ -35,12 +22,13 @@ static void a_pitch_makes_the_tensors_wider_and_costs_nothing(void **state) {
 static void rows_that_would_overlap_are_refused(void **state) {
     (void)state;
     assert_refused("silu/3x16/bf16/in_pitch=15",
-                   "in_pitch must be 0 or at least 2*HIDDEN, 15 is less than 16");
+                   "3x16: in_pitch must be 0 or at least 2*HIDDEN, 15 is less than 16");
     assert_refused("silu/3x16/bf16/out_pitch=7",
-                   "out_pitch must be 0 or at least HIDDEN, 7 is less than 8");
-    assert_refused("silu/0x16/bf16/out_pitch=1", "1 is less than 8");
+                   "3x16: out_pitch must be 0 or at least HIDDEN, 7 is less than 8");
+    assert_refused("silu/0x16/bf16/out_pitch=1",
+                   "0x16: out_pitch must be 0 or at least HIDDEN, 1 is less than 8");
     assert_refused("gelu/3x16/bf16/inplace=yes/out_pitch=8",
-                   "out_pitch is out's, inplace=yes has none");
+                   "3x16: out_pitch is out's, inplace=yes has none");
 }
 
 /* Halves, results and bounds of every row are those of the case without a pitch. */

@@ -2,24 +2,6 @@
  * how: rounding, layout, clamp and in place. Filters have tests of their own. */
 #include "ops/activation_fixture.h"
 
-static void assert_refused(const char *id, const char *message) {
-    struct kb_arena arena = {0};
-    struct kb_complaints complaints = {0};
-    struct kb_case c;
-    struct kb_problem p;
-    struct kb_err err = {0};
-    if (!kb_case_parse(id, &arena, &c, &complaints)) {
-        if (!strstr(complaints.text.data, message))
-            fail_msg("%s: %s", id, complaints.text.data);
-    } else {
-        assert_false(kb_case_resolve(&c, &p, &err));
-        assert_int_equal(err.kind, KB_INPUT);
-        assert_string_equal(err.msg, message);
-    }
-    kb_complaints_free(&complaints);
-    kb_arena_free(&arena);
-}
-
 /* ---- what is refused -------------------------------------------------------------------
  */
 

@@ -7,11 +7,7 @@ static const enum kb_dtype dtypes[] = {KB_BF16, KB_FP16, KB_FP32};
 static void assert_refused(const char *shape, const char *message) {
     for (size_t o = 0; o < KB_COUNT(ops); o++) {
         struct kb_case c = op_case(ops[o], shape, KB_BF16, "");
-        struct kb_problem p;
-        struct kb_err err = {0};
-        assert_false(kb_case_resolve(&c, &p, &err));
-        assert_int_equal(err.kind, KB_INPUT);
-        assert_string_equal(err.msg, message);
+        assert_case_refused_as(&c, message);
     }
 }
 

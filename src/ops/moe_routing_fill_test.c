@@ -1,29 +1,14 @@
 /* moe_routing_fill_test.c - inputs of moe_routing: what each fill promises. */
-#include "op.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "ops/op_fixture.h"
 
 enum { LOGITS, SCALE };
 enum { TOKENS = 512, EXPERTS = 128, ALL = TOKENS * EXPERTS };
 
 static void make(struct kb_case *c, struct kb_problem *p, enum kb_dtype dtype,
                  enum kb_fill fill) {
-    struct kb_err err = {0};
-    kb_case_start(c, kb_op_find("moe_routing"));
-    c->dtype = dtype;
+    *c = op_case("moe_routing", "512x128", dtype, "");
     c->fill = fill;
-    c->rank = 2;
-    c->shape[0] = TOKENS;
-    c->shape[1] = EXPERTS;
-    if (!kb_case_resolve(c, p, &err))
-        fail_msg("%s", err.msg);
+    resolve(c, p);
 }
 
 /* All of a tensor as doubles; the caller frees. */

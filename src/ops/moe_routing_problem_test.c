@@ -4,11 +4,7 @@
 
 static void assert_refused(const char *shape, const char *set, const char *message) {
     struct kb_case c = case_of(shape, KB_BF16, set);
-    struct kb_problem p;
-    struct kb_err err = {0};
-    assert_false(kb_case_resolve(&c, &p, &err));
-    assert_int_equal(err.kind, KB_INPUT);
-    assert_string_equal(err.msg, message);
+    assert_case_refused_as(&c, message);
 }
 
 static void a_shape_gives_tokens_experts_tensors_and_cost(void **state) {

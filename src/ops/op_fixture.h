@@ -43,6 +43,15 @@ static inline void assert_case_refused(const struct kb_case *c, const char *mess
         fail_msg("\"%s\" lacks \"%s\"", err.msg, message);
 }
 
+/* The same with all of the message. */
+static inline void assert_case_refused_as(const struct kb_case *c, const char *message) {
+    struct kb_problem p;
+    struct kb_err err = {0};
+    assert_false(kb_case_resolve(c, &p, &err));
+    assert_int_equal(err.kind, KB_INPUT);
+    assert_string_equal(err.msg, message);
+}
+
 /* What a contract knows the name as. */
 static inline double name_value(const struct kb_problem *p, const char *name) {
     for (int i = 0; i < p->n_names; i++)

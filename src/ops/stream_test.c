@@ -1,12 +1,5 @@
 /* stream_test.c - op stream: shapes, the exclusive or of bits, and what is refused. */
-#include "op.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "ops/op_fixture.h"
 
 enum { COPY, R2W1, R2W05, READ, WRITE };
 
@@ -17,19 +10,9 @@ static struct kb_case case_of(const char *shape, enum kb_dtype dtype, int patter
     return c;
 }
 
-static void resolve(const struct kb_case *c, struct kb_problem *p) {
-    struct kb_err err = {0};
-    if (!kb_case_resolve(c, p, &err))
-        fail_msg("%s", err.msg);
-}
-
 static void assert_refused(const char *shape, int pattern, const char *message) {
-    struct kb_problem p;
-    struct kb_err err = {0};
     struct kb_case c = case_of(shape, KB_BF16, pattern);
-    assert_false(kb_case_resolve(&c, &p, &err));
-    assert_int_equal(err.kind, KB_INPUT);
-    assert_string_equal(err.msg, message);
+    assert_case_refused_as(&c, message);
 }
 
 static void the_output_has_a_part_of_the_last_axis(void **state) {
