@@ -176,6 +176,9 @@ $(BUILD)/test/%: src/%.c $(BUILD)/libkb.a
 	@mkdir -p $(@D)
 	$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -MF $@.d -MT $@ $(all_ldflags) -o $@ $< $(BUILD)/libkb.a $(all_libs) -lcmocka
 
+# How long a race takes is by the test's own clock. Private: else all that it is linked with is built again for it.
+$(BUILD)/test/measure/race_test: private all_ldflags += -Wl,--wrap=kb_now_ns
+
 # Right kernels in plain C, each compiled twice: every operation rounded by itself, and fused.
 CONTROLS := $(sort $(wildcard tools/controls/*.c))
 fused := -ffp-contract=fast -DKB_FUSED $(if $(filter x86_64,$(shell uname -m)),-mfma)

@@ -202,8 +202,13 @@ static void page_verdicts(struct kb_page *page) {
     for (int v = KB_FASTER; v < KB_SPEED_COUNT; v++)
         kb_page_entry(page, kb_speed_word((enum kb_speed_verdict)v), "",
                       kb_speed_help((enum kb_speed_verdict)v));
-    kb_page_text(page, "The margin is 1 %. FASTER and SLOWER are beyond chance, too: of "
-                       "1000 runs over equal builds at most one may have such a row.");
+    kb_page_text(page,
+                 "The margin is 1 %. FASTER and SLOWER are beyond chance, too: of "
+                 "1000 runs over equal builds at most one may have such a row. Graphs "
+                 "of one kernel differ, too: what would be FASTER or SLOWER by less "
+                 "than 5 % is measured again by others, in what is left of "
+                 "--max-time. Half of that is kept for it as soon as 24 blocks are "
+                 "there.");
 }
 
 static void page_exit(struct kb_page *page) {

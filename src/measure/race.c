@@ -164,11 +164,22 @@ static bool settled(struct race *race) {
 /* ---- the race -------------------------------------------------------------------------
  */
 
-/* Whether `n` lanes have had their time. */
-static bool is_late(const struct race *race, int n, int64_t start_ns) {
-    double limit_s = race->job->max_time_s > 0 ? race->job->max_time_s : 5;
+static double limit_s(const struct race *race) {
+    return race->job->max_time_s > 0 ? race->job->max_time_s : 5;
+}
 
-    return (double)(kb_now_ns() - start_ns) / 1e9 > limit_s * n;
+/* What each of `n` lanes has had of the time since then. */
+static double share_s(int64_t start_ns, int n) {
+    return (double)(kb_now_ns() - start_ns) / 1e9 / n;
+}
+
+/* Half of the time is left for what may be measured again; not by fewer blocks than it
+ * takes to be FASTER or SLOWER: there is nothing to doubt then. */
+static bool has_had_its_time(const struct race *race) {
+    bool may_doubt = has_first(race) && race->n > 1 && is_by_graphs(race);
+
+    return race->spent_s >
+           limit_s(race) / (may_doubt && race->blocks >= KB_MIN_BLOCKS ? 2 : 1);
 }
 
 static bool collect(struct race *race, const char **stopped, struct kb_err *err) {
@@ -182,13 +193,13 @@ static bool collect(struct race *race, const char **stopped, struct kb_err *err)
         if (!run_block(race, all, race->n, false, race->blocks, err))
             return false;
         race->blocks++;
-        bool late = is_late(race, race->n, start);
+        race->spent_s = share_s(start, race->n);
         bool full = race->blocks >= most_blocks(race);
         if (race->blocks >= look && settled(race))
             *stopped = "precision";
         else if (full)
             *stopped = "samples";
-        else if (late)
+        else if (has_had_its_time(race))
             *stopped = "time";
         if (race->blocks >= look)
             look = race->blocks + race->blocks / 4;
@@ -239,9 +250,12 @@ static bool measure_again(struct race *race, struct kb_err *err) {
     while (n > 1 && race->again < most) {
         if (!run_block(race, doubted, n, true, race->again, err))
             return false;
-        if (++race->again < look)
+        race->again++;
+        if (race->spent_s + share_s(start, n) > limit_s(race))
+            break;
+        if (race->again < look)
             continue;
-        if (all_clear(race, doubted, n) || is_late(race, n, start))
+        if (all_clear(race, doubted, n))
             break;
         look = race->again + race->again / 4;
     }

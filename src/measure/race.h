@@ -6,7 +6,8 @@
  * deviations). So they are made anew after a few blocks, and no interval is narrower than
  * what their means tell. A difference that is called FASTER or SLOWER, and is no larger
  * than what they could make, is measured again, each block by graphs of its own: what it
- * comes to then counts. */
+ * comes to then counts. --max-time holds for both together; where it ends the second of
+ * them before there are blocks enough, the difference is UNCLEAR. */
 #ifndef KB_RACE_H
 #define KB_RACE_H
 
@@ -36,6 +37,7 @@ struct race { /* all of them, by one method */
     struct lane *lanes;
     int per_visit;                     /* samples */
     int64_t blocks, again, precise_at; /* again: blocks that were measured again */
+    double spent_s;                    /* each lane's share of the time of `blocks` */
     uint64_t seed;
 };
 

@@ -1,6 +1,14 @@
 /* race_test.c - builds timed in turns, by a timer that gives what a script says: which is
  * called faster, what is measured again, and when it ends. */
 #include "group_fixture.h"
+#include "race.h"
+
+/* The Makefile puts this clock in the place of the real one. */
+static int64_t clock_ns;
+int64_t __wrap_kb_now_ns(void);
+int64_t __wrap_kb_now_ns(void) {
+    return clock_ns += 100;
+}
 
 static double in_two_modes(int64_t i) {
     return i / 50 % 2 ? noisy(i) * 1.05 : noisy(i);
@@ -168,6 +176,70 @@ static void what_launches_one_by_one_is_not_measured_again(void **state) {
     fake_free(&g.f);
 }
 
+/* ---- no longer than was asked ---- */
+
+enum { BLOCK_MS = 4 }; /* two lanes, each visited twice, a sample a visit */
+
+static double in_a_millisecond(int64_t i) {
+    clock_ns += 1000000;
+    return noisy(i);
+}
+
+/* B takes 3 % longer, and no time is ever as precise as asked. */
+static void run_for(struct group *g, const struct fake_script *script,
+                    enum kb_method method, int max_ms) {
+    fake_open(&g->f, script);
+    for (int i = 0; i < 2; i++) {
+        g->jobs[i] = g->f.job;
+        g->jobs[i].build = two[i];
+        g->jobs[i].trusted_flags = true;
+        g->jobs[i].methods = 1u << method;
+        g->jobs[i].precision = 1e-9;
+        g->jobs[i].max_time_s = max_ms / 1e3;
+    }
+    g->f.device.case_id = g->f.job.case_id;
+    assert_true(
+        kb_session_run_group(&g->f.session, g->jobs, 2, &g->f.arena, g->rows, &g->err));
+    assert_string_equal(g->rows[1].times[method].stopped, "time");
+}
+
+static const struct fake_script slow_to_time = {
+    .ns = in_a_millisecond, .slow_build = "other", .slower = 1.03};
+
+static void what_is_measured_again_takes_what_is_left_of_the_time(void **state) {
+    struct group g = {.n = 0};
+    (void)state;
+    run_for(&g, &slow_to_time, KB_GRAPH, 200);
+    int first = (int)g.rows[0].times[KB_GRAPH].n_taken / 2;
+    const struct kb_speed *speed = &g.rows[1].against->speeds[KB_GRAPH];
+    assert_in_range(first * BLOCK_MS, 200, 200 + BLOCK_MS);
+    assert_in_range(speed->n, KB_MIN_BLOCKS, 200 / BLOCK_MS);
+    assert_int_equal(speed->verdict, KB_SLOWER);
+    fake_free(&g.f);
+}
+
+static void where_too_little_is_left_it_is_unclear(void **state) {
+    struct group g = {.n = 0};
+    (void)state;
+    run_for(&g, &slow_to_time, KB_GRAPH, 60);
+    int first = (int)g.rows[0].times[KB_GRAPH].n_taken / 2;
+    const struct kb_speed *speed = &g.rows[1].against->speeds[KB_GRAPH];
+    assert_int_equal(first, KB_MIN_BLOCKS);
+    assert_in_range((first + speed->n) * BLOCK_MS, 2 * 60, 2 * 60 + BLOCK_MS);
+    assert_int_equal(speed->verdict, KB_UNCLEAR);
+    fake_free(&g.f);
+}
+
+static void what_is_not_measured_again_has_all_of_the_time(void **state) {
+    struct group g = {.n = 0};
+    (void)state;
+    run_for(&g, &slow_to_time, KB_COLD, 200);
+    const struct kb_speed *speed = &g.rows[1].against->speeds[KB_COLD];
+    assert_in_range(speed->n * BLOCK_MS, 2 * 200, 2 * 200 + BLOCK_MS);
+    assert_int_equal(speed->verdict, KB_SLOWER);
+    fake_free(&g.f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_build_slower_by_3_percent_is_slower),
@@ -180,6 +252,9 @@ int main(void) {
         cmocka_unit_test(what_is_made_second_is_not_always_the_same),
         cmocka_unit_test(what_no_graph_makes_is_not_measured_again),
         cmocka_unit_test(what_launches_one_by_one_is_not_measured_again),
+        cmocka_unit_test(what_is_measured_again_takes_what_is_left_of_the_time),
+        cmocka_unit_test(where_too_little_is_left_it_is_unclear),
+        cmocka_unit_test(what_is_not_measured_again_has_all_of_the_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
