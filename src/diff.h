@@ -32,6 +32,7 @@ struct kb_entry {
     double error;          /* the worst err/bound of its outputs; NAN: none */
     double bytes;
     const char *seed;
+    double checked; /* elements of its outputs; 0: not told */
     int n_times;
     struct kb_timing *times;
     bool twice;      /* its key stood in the file before */
@@ -134,7 +135,8 @@ struct kb_pairs {
 };
 
 /* What two rows may differ in and be a pair all the same, where each is the only one left
- * of its case on its device. */
+ * of its case on its device; with BUILD, of reports also the only one left on one side and
+ * the only one of build precise on the other. */
 enum kb_relax { KB_RELAX_NONE, KB_RELAX_VARIANT, KB_RELAX_KERNEL, KB_RELAX_BUILD };
 /* By (case, kernel, variant, build, backend, device) less what the sides are told apart by,
  * and a pair for each method; without methods, the first that both have. Devices are the

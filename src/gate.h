@@ -28,6 +28,8 @@
       "time of the row (exit 3 with --strict)")                                            \
     X(KB_GATE_FASTER, "FASTER", "faster", 0, "the same as SLOWER, on the other side")      \
     X(KB_GATE_SAME, "SAME", "same", 0, "nothing of these")                                 \
+    X(KB_GATE_APART, "APART", "not compared", 3,                                           \
+      "right in both, and timed on another GPU or by another method")                      \
     X(KB_GATE_EXTRA, "EXTRA", "extra", 0, "in the new report alone")
 
 enum kb_gate_verdict {

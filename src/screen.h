@@ -69,6 +69,11 @@ enum { KB_SENTENCE_WIDTH = 100 }; /* of sentences, however wide the terminal is 
  * `at`: the column where it starts; lines after the first start with `indent` spaces. */
 void kb_wrap(const char *text, int at, int indent, int width, struct kb_buf *out);
 
+/* Lines that are longer than `width` columns (0: none is) broken at blanks, where there is
+ * a choice at two or more, which stand between columns; what follows is indented. Colours
+ * take no column. */
+void kb_fold(const char *text, int indent, int width, struct kb_buf *out);
+
 /* Text broken only at separators such as " | ". */
 void kb_wrap_at(const char *text, const char *separator, int width, struct kb_buf *out);
 

@@ -28,12 +28,13 @@ static void options(struct kb_page *page, const char *const *names, size_t n) {
 void kb_page_diff(struct kb_page *page) {
     static const char *const names[] = {"--by", "--all", "--method"};
     kb_page_usage(page, "kbench diff A B [C...] [--by build|variant|device] [--all]");
-    kb_page_text(page,
-                 "What changed between reports or journals: every other one against "
-                 "the first. Rows are paired by case, kernel, variant, build, backend, "
-                 "device and method; where a case has one row left on each side, by "
-                 "the case alone, and what else differs is told. The exit status is 0 "
-                 "when all can be read.");
+    kb_page_text(
+        page, "What changed between reports or journals: every other one against "
+              "the first. Rows are paired by case, kernel, variant, build, backend, "
+              "device and method; where a case has one row left on each side, or "
+              "one on one side and one of build precise on the other, by the case alone, "
+              "and what else differs is told. The exit status is 0 "
+              "when all can be read.");
     kb_page_entry(page, "SLOWER, FASTER", "",
                   "by 1 % or more, significant over all rows (at most 5 % of these false, "
                   "Benjamini-Hochberg), and by the ranks of the block medians");

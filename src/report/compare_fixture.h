@@ -33,8 +33,9 @@ static inline double normal(struct random *r) {
 
 /* One row: what is not said is as in a right row that was timed by graph. */
 struct made_row {
-    const char *case_id, *variant, *verdict, *reason_kind, *reason, *code, *quality;
+    const char *case_id, *variant, *build, *verdict, *reason_kind, *reason, *code, *quality;
     double error;          /* err/bound; 0: 0.1 */
+    int checked;           /* elements; 0: not told */
     double ns, half;       /* median, relative half-width of its interval */
     const double *samples; /* NULL: ns alone, 12 times */
     const double *runs;
@@ -74,15 +75,19 @@ static inline void add_made_row(const struct made_row *row, struct kb_buf *out) 
     const char *verdict = row->verdict ? row->verdict : "PASS";
     kb_buf_printf(out,
                   "{\"case\":\"%s\",\"device\":\"0\",\"backend\":\"cuda\",\"build\":"
-                  "\"precise\",\"variant\":\"%s\",\"kernel\":\"k.cu\",\"seed\":1,"
+                  "\"%s\",\"variant\":\"%s\",\"kernel\":\"k.cu\",\"seed\":1,"
                   "\"verdict\":\"%s\",\"reason\":",
-                  row->case_id, row->variant ? row->variant : "vec16", verdict);
+                  row->case_id, row->build ? row->build : "precise",
+                  row->variant ? row->variant : "vec16", verdict);
     if (row->reason)
         kb_buf_printf(out, "\"%s\",\"reason_kind\":\"%s\"", row->reason, row->reason_kind);
     else
         kb_buf_puts(out, "null");
-    kb_buf_printf(out, ",\"outputs\":{\"out\":{\"err_over_bound\":%.9g}}",
+    kb_buf_printf(out, ",\"outputs\":{\"out\":{\"err_over_bound\":%.9g",
                   row->error > 0 ? row->error : 0.1);
+    if (row->checked)
+        kb_buf_printf(out, ",\"checked\":%d", row->checked);
+    kb_buf_puts(out, "}}");
     if (row->code)
         kb_buf_printf(out, ",\"code\":{\"code_hash\":\"%s\",\"arch\":\"sm_90a\"}",
                       row->code);

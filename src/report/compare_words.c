@@ -112,6 +112,12 @@ void kb_pair_words(const struct kb_pair *pair, const struct kb_row_tags *tags,
     add_word(kb_method_word(pair->method), tags->methods, out);
 }
 
+bool kb_pair_has_errors(const struct kb_pair *pair) {
+    const struct kb_entry *a = pair->a, *b = pair->b;
+    return a && b && !isnan(a->error) && !isnan(b->error) && kb_streq(a->seed, b->seed) &&
+           a->checked == b->checked;
+}
+
 /* ---- heads -----------------------------------------------------------------------------
  */
 

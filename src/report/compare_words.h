@@ -2,7 +2,7 @@
 #ifndef KB_COMPARE_WORDS_H
 #define KB_COMPARE_WORDS_H
 
-#include "diff.h"
+#include "gate.h"
 
 /* "+5.7 %"; "-" for NAN. */
 struct kb_cell kb_cell_change(double ratio);
@@ -31,6 +31,11 @@ void kb_pair_words(const struct kb_pair *pair, const struct kb_row_tags *tags,
 void kb_heads_print(const struct kb_loaded *a, const struct kb_loaded *b,
                     const char *const words[2], const char *method, bool dates,
                     struct kb_buf *out);
+/* Which reports a gate holds against each other, by which limits, and in what they differ.
+ */
+void kb_gate_head(const struct kb_gate *gate, bool all, struct kb_buf *out);
+/* Whether errors of the two may be told apart: of the same inputs and as many rows. */
+bool kb_pair_has_errors(const struct kb_pair *pair);
 /* A pair as JSON, but for its verdict. */
 cJSON *kb_pair_item(const struct kb_pair *pair);
 cJSON *kb_loaded_item(const struct kb_loaded *report);

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct group {
     const char *by, *name; /* "op", "silu" */
@@ -91,56 +92,112 @@ bool kb_is_crossed(const struct kb_pairs *pairs) {
     return false;
 }
 
-static void group_line(const struct group *g, int width, bool cross, bool narrow,
-                       struct kb_buf *out) {
-    static const enum kb_speed_verdict order[] = {KB_FASTER, KB_SLOWER, KB_SAME, KB_UNCLEAR,
-                                                  KB_IDENTICAL};
-    static const int widths[] = {9, 8, 7, 9, 11};
-    struct kb_buf errors = {0};
-    kb_padded(g->name, width, out);
-    kb_buf_printf(out, "%5zu %14s", g->n,
-                  kb_cell_change(mean_of(g->logs, g->timed) - 1).text);
-    for (size_t i = 0; i < KB_COUNT(order); i++)
-        kb_buf_printf(out, "%*zu", widths[i], g->speeds[order[i]]);
-    kb_error_words(g->a_error, g->b_error, &errors);
-    if (!narrow)
-        kb_buf_printf(out, "%18s", kb_buf_text(&errors));
-    if (cross) {
-        kb_buf_clear(&errors);
-        kb_buf_printf(&errors, "%s -> %s",
-                      kb_cell_percent(mean_of(g->a_ceilings, g->ceilings)).text,
-                      kb_cell_percent(mean_of(g->b_ceilings, g->ceilings)).text);
-        kb_buf_printf(out, "%18s", kb_buf_text(&errors));
-    }
-    kb_buf_putc(out, '\n');
-    kb_buf_free(&errors);
+void kb_ceilings_change(double a, double b, struct kb_buf *out) {
+    if (!isfinite(a) && !isfinite(b))
+        kb_buf_putc(out, '-');
+    else
+        kb_buf_printf(out, "%s -> %s", kb_cell_percent(a).text, kb_cell_percent(b).text);
 }
 
-static void group_lines(const struct groups *groups, const char *by, int width, bool cross,
-                        bool narrow, struct kb_buf *out) {
+/* ---- the table -------------------------------------------------------------------------
+ */
+
+static const enum kb_speed_verdict order[] = {KB_FASTER, KB_SLOWER, KB_SAME, KB_UNCLEAR,
+                                              KB_IDENTICAL};
+static const char *const heads[] = {"faster", "slower", "same", "unclear", "identical"};
+enum { ORDER = KB_COUNT(order), NAME = 10, ERRORS = 18 };
+
+/* Columns: how wide, 0 for those that are left out. */
+struct layout {
+    int name, n, mean, speeds[ORDER], errors, ceilings;
+    const char *mean_head;
+};
+
+static bool is_zero(const struct groups *groups, enum kb_speed_verdict verdict) {
+    for (size_t i = 0; i < groups->n; i++)
+        if (groups->items[i].speeds[verdict])
+            return false;
+    return true;
+}
+
+static int width_of(const struct layout *l) {
+    int width = l->name + l->n + l->mean + l->errors + l->ceilings;
+    for (int i = 0; i < ORDER; i++)
+        width += l->speeds[i];
+    return width;
+}
+
+static struct layout layout_of(const struct groups *groups, bool cross, int columns) {
+    struct layout l = {.n = 5,
+                       .mean = 15,
+                       .speeds = {9, 8, 7, 9, 11},
+                       .errors = ERRORS,
+                       .ceilings = cross ? ERRORS : 0,
+                       .mean_head = "time, geomean"};
+    for (size_t i = 0; i < groups->n; i++) {
+        int name = kb_columns(groups->items[i].name);
+        l.name = name > l.name ? name : l.name;
+    }
+    int longest = l.name;
+    l.name = longest > NAME ? longest : NAME;
+    if (columns <= 0 || width_of(&l) <= columns)
+        return l;
+    l.errors = 0;
+    if (width_of(&l) <= columns)
+        return l;
+    l.name = longest;
+    l.mean = 9;
+    l.mean_head = "geomean";
+    for (int i = 0; i < ORDER; i++)
+        l.speeds[i] = is_zero(groups, order[i]) && width_of(&l) > columns
+                          ? 0
+                          : (int)strlen(heads[i]) + 2;
+    return l;
+}
+
+static void group_line(const struct group *g, const struct layout *l, struct kb_buf *out) {
+    struct kb_buf text = {0};
+    kb_padded(g->name, l->name, out);
+    kb_buf_printf(out, "%*zu%*s", l->n, g->n, l->mean,
+                  kb_cell_change(mean_of(g->logs, g->timed) - 1).text);
+    for (int i = 0; i < ORDER; i++)
+        if (l->speeds[i])
+            kb_buf_printf(out, "%*zu", l->speeds[i], g->speeds[order[i]]);
+    kb_error_words(g->a_error, g->b_error, &text);
+    if (l->errors)
+        kb_buf_printf(out, "%*s", l->errors, kb_buf_text(&text));
+    kb_buf_clear(&text);
+    kb_ceilings_change(mean_of(g->a_ceilings, g->ceilings),
+                       mean_of(g->b_ceilings, g->ceilings), &text);
+    if (l->ceilings)
+        kb_buf_printf(out, "%*s", l->ceilings, kb_buf_text(&text));
+    kb_buf_putc(out, '\n');
+    kb_buf_free(&text);
+}
+
+static void group_lines(const struct groups *groups, const char *by, const struct layout *l,
+                        struct kb_buf *out) {
     for (size_t i = 0; i < groups->n; i++)
         if (kb_streq(groups->items[i].by, by))
-            group_line(&groups->items[i], width, cross, narrow, out);
+            group_line(&groups->items[i], l, out);
 }
 
-void kb_groups_print(const struct kb_pairs *pairs, bool all, bool narrow,
+void kb_groups_print(const struct kb_pairs *pairs, bool all, int columns,
                      struct kb_buf *out) {
     static const char *const more[] = {"dtype", "size"};
     struct groups groups = groups_of(pairs);
-    bool cross = kb_is_crossed(pairs);
-    int width = 10;
-    for (size_t i = 0; i < groups.n; i++) {
-        int columns = kb_columns(groups.items[i].name);
-        width = columns > width ? columns : width;
-    }
-    kb_buf_printf(out, "%*s%5s %14s%9s%8s%7s%9s%11s%s%s\n", width, "", "n", "time, geomean",
-                  "faster", "slower", "same", "unclear", "identical",
-                  narrow ? "" : "   worst err/bound", cross ? "     ceil, geomean" : "");
-    group_lines(&groups, "op", width, cross, narrow, out);
-    group_lines(&groups, "all", width, cross, narrow, out);
+    struct layout l = layout_of(&groups, kb_is_crossed(pairs), columns);
+    kb_buf_printf(out, "%*s%*s%*s", l.name, "", l.n, "n", l.mean, l.mean_head);
+    for (int i = 0; i < ORDER; i++)
+        if (l.speeds[i])
+            kb_buf_printf(out, "%*s", l.speeds[i], heads[i]);
+    kb_buf_printf(out, "%s%s\n", l.errors ? "   worst err/bound" : "",
+                  l.ceilings ? "     ceil, geomean" : "");
+    group_lines(&groups, "op", &l, out);
+    group_lines(&groups, "all", &l, out);
     for (size_t i = 0; all && i < KB_COUNT(more); i++) {
         kb_buf_putc(out, '\n');
-        group_lines(&groups, more[i], width, cross, narrow, out);
+        group_lines(&groups, more[i], &l, out);
     }
     free(groups.items);
 }

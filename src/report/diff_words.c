@@ -6,7 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORD = 8, CHANGED_MAX = 10, WRONG_MAX = 20, ONLY_MAX = 3, WIDE = 94 };
+enum {
+    WORD = 8,
+    INDENT = WORD + 1,
+    CHANGED_MAX = 10,
+    WRONG_MAX = 20,
+    ONLY_MAX = 3,
+    WIDE = 94
+};
 
 /* ---- rows ------------------------------------------------------------------------------
  */
@@ -81,7 +88,7 @@ struct listing {
     const struct kb_pair **rows; /* sorted */
     enum kind *kinds;
     size_t n, count[KINDS], shown[KINDS];
-    int width;                          /* of ids */
+    int word, width;                    /* of verdicts, of ids */
     struct kb_row_tags tags, only_tags; /* of pairs; of rows that are none */
     bool cross, color, narrow;          /* narrow: errors are left out */
 };
@@ -131,9 +138,7 @@ static void numbers(const struct listing *l, const struct kb_pair *pair,
     if (l->cross) {
         kb_buf_clear(&errors);
         if (pair->ta && pair->tb)
-            kb_buf_printf(&errors, "%s -> %s",
-                          kb_cell_percent(kb_ceiling_of(pair->ta)).text,
-                          kb_cell_percent(kb_ceiling_of(pair->tb)).text);
+            kb_ceilings_change(kb_ceiling_of(pair->ta), kb_ceiling_of(pair->tb), &errors);
         kb_buf_printf(out, "   %14s", kb_buf_text(&errors));
     }
     kb_buf_free(&change);
@@ -168,8 +173,7 @@ static void row_line(const struct listing *l, const struct kb_pair *pair,
     size_t start = out->len;
     kb_pair_words(pair, is_only(kind) ? &l->only_tags : &l->tags, &id);
     kb_tone_words(word, tone_of(kind), l->color, out);
-    kb_buf_printf(out, "%*s", (int)strlen(word) <= WORD ? WORD - (int)strlen(word) + 1 : 1,
-                  "");
+    kb_buf_printf(out, "%*s", l->word - (int)strlen(word) + 1, "");
     kb_padded(kb_buf_text(&id), l->width, out);
     if (!is_only(kind) && kind != K_WORSE && kind != K_MENDED)
         numbers(l, pair, out);
@@ -219,18 +223,21 @@ static void list(struct listing *l, bool all, struct kb_buf *out) {
         l->count[kind]++;
         shown[i] = is_shown(l, l->rows[i], all);
         l->shown[kind] += shown[i];
+        if (!shown[i])
+            continue;
         kb_buf_clear(&id);
-        if (shown[i])
-            kb_pair_words(l->rows[i], is_only(kind) ? &l->only_tags : &l->tags, &id);
-        int columns = kb_columns(kb_buf_text(&id));
+        kb_pair_words(l->rows[i], is_only(kind) ? &l->only_tags : &l->tags, &id);
+        int columns = kb_columns(kb_buf_text(&id)),
+            word = (int)strlen(word_of(l->rows[i], kind));
         l->width = columns > l->width ? columns : l->width;
+        l->word = word > l->word ? word : l->word;
     }
     for (size_t i = 0; i < l->n; i++)
         if (shown[i])
             row_line(l, l->rows[i], &rows);
     if (rows.len)
         kb_buf_printf(out, "\n%*s  %7s %7s   B against A, 95 %%%s%s\n%s",
-                      WORD + 1 + l->width, "", "A us", "B us",
+                      l->word + 1 + l->width, "", "A us", "B us",
                       l->narrow ? "" : "           err/bound",
                       l->cross ? "             ceil" : "", kb_buf_text(&rows));
     else
@@ -296,17 +303,17 @@ static void head(const struct kb_pairs *pairs, struct kb_buf *out) {
     }
 }
 
-void kb_diff_print(const struct kb_pairs *pairs, const struct kb_look *look, bool all,
-                   struct kb_buf *out) {
-    bool narrow = look->width > 0 && look->width < WIDE;
-    struct listing l = {
-        .pairs = pairs, .n = pairs->n, .color = look->color, .narrow = narrow};
-    head(pairs, out);
-    kb_buf_putc(out, '\n');
-    kb_groups_print(pairs, all, narrow, out);
-    l.cross = kb_is_crossed(pairs);
-    l.tags = kb_row_tags_of(pairs, true);
-    l.only_tags = kb_row_tags_of(pairs, false);
+static void body(const struct kb_pairs *pairs, const struct kb_look *look, bool all,
+                 struct kb_buf *out) {
+    struct listing l = {.pairs = pairs,
+                        .n = pairs->n,
+                        .word = WORD,
+                        .color = look->color,
+                        .narrow = look->width > 0 && look->width < WIDE,
+                        .cross = kb_is_crossed(pairs),
+                        .tags = kb_row_tags_of(pairs, true),
+                        .only_tags = kb_row_tags_of(pairs, false)};
+    kb_groups_print(pairs, all, look->width, out);
     l.rows = calloc(pairs->n + 1, sizeof *l.rows);
     if (!l.rows)
         kb_out_of_memory();
@@ -315,6 +322,30 @@ void kb_diff_print(const struct kb_pairs *pairs, const struct kb_look *look, boo
     qsort(l.rows, l.n, sizeof *l.rows, by_kind_and_size);
     list(&l, all, out);
     free(l.rows);
+}
+
+/* Where nothing is in both, sums and rows would be empty. */
+static void nothing_in_both(const struct kb_pairs *pairs, struct kb_buf *out) {
+    static const char *const what[] = {[KB_BY_REPORT] =
+                                           "no row has its like in the other report",
+                                       [KB_BY_BUILD] = "no case is of both builds",
+                                       [KB_BY_VARIANT] = "no case is of both variants",
+                                       [KB_BY_DEVICE] = "no case is of both devices"};
+    kb_buf_printf(out, "%s: %zu row%s only in A, %zu only in B\n", what[pairs->a.by],
+                  pairs->only_a, pairs->only_a == 1 ? "" : "s", pairs->only_b);
+}
+
+void kb_diff_print(const struct kb_pairs *pairs, const struct kb_look *look, bool all,
+                   struct kb_buf *out) {
+    struct kb_buf text = {0};
+    head(pairs, &text);
+    kb_buf_putc(&text, '\n');
+    if (!all && pairs->n && pairs->only_a + pairs->only_b == pairs->n)
+        nothing_in_both(pairs, &text);
+    else
+        body(pairs, look, all, &text);
+    kb_fold(kb_buf_text(&text), INDENT, look->width, out);
+    kb_buf_free(&text);
 }
 
 /* ---- JSON ------------------------------------------------------------------------------

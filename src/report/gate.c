@@ -1,5 +1,5 @@
 /* gate.c - whether a new report is wrong, slower or less exact than a baseline. */
-#include "gate.h"
+#include "report/compare_words.h"
 
 #include <math.h>
 #include <string.h>
@@ -60,9 +60,7 @@ static const char *words_of(const struct kb_gate *gate, const struct kb_pair *pa
 
 static bool has_grown(const struct kb_pair *pair, double growth) {
     double before = fmax(pair->a->error, least_error), now = pair->b->error;
-    if (isnan(pair->a->error) || isnan(now) || !kb_streq(pair->a->seed, pair->b->seed))
-        return false;
-    return !(now <= before * growth * (1 + 1e-12));
+    return kb_pair_has_errors(pair) && !(now <= before * growth * (1 + 1e-12));
 }
 
 static enum kb_gate_verdict speed_of(const struct kb_gate *gate, struct kb_pair *pair,
@@ -107,6 +105,8 @@ static enum kb_gate_verdict right_of(const struct kb_gate *gate, struct kb_pair 
         verdict = KB_GATE_UNCLEAR;
         *text = kb_arena_printf(arena, "the baseline has no time of it by %s",
                                 kb_method_word(pair->method));
+    } else if (!gate->comparable && pair->a->n_times) {
+        verdict = KB_GATE_APART;
     }
     if (verdict != KB_GATE_SLOWER && has_grown(pair, gate->limits.error_growth)) {
         *text = kb_arena_printf(arena, "error %s -> %s of the bound",

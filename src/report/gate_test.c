@@ -68,6 +68,18 @@ static void an_error_next_to_none_does_not_grow(void **state) {
     want(&base, &fresh, &usual, KB_GATE_COARSER, 2);
 }
 
+static void errors_of_more_and_of_fewer_elements_are_not_compared(void **state) {
+    (void)state;
+    const struct made_row base = {
+        .case_id = "s/1/b", .ns = 1000, .error = 0.01, .checked = 4096};
+    struct made_row fresh = base;
+    fresh.error = 0.3;
+    want(&base, &fresh, &usual, KB_GATE_COARSER, 2);
+    fresh.checked = 42496;
+    want(&base, &fresh, &usual, KB_GATE_SAME, 0);
+    want(&fresh, &base, &usual, KB_GATE_SAME, 0);
+}
+
 /* ---- what is no time -------------------------------------------------------------------
  */
 
@@ -378,6 +390,7 @@ int main(void) {
         cmocka_unit_test(a_median_at_the_limit_passes_and_one_past_it_does_not),
         cmocka_unit_test(an_error_at_the_limit_passes_and_one_past_it_does_not),
         cmocka_unit_test(an_error_next_to_none_does_not_grow),
+        cmocka_unit_test(errors_of_more_and_of_fewer_elements_are_not_compared),
         cmocka_unit_test(what_is_no_time_never_passes_and_is_named),
         cmocka_unit_test(a_sample_that_is_no_time_makes_the_row_invalid),
         cmocka_unit_test(a_time_that_no_memory_could_give_is_no_verdict),

@@ -1,11 +1,10 @@
 /* gate_words.c - what a gate found: its screen, its last line, its JSON. */
-#include "gate.h"
 #include "report/compare_words.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { WORD = 8, SHOWN_MAX = 20 };
+enum { WORD = 8, INDENT = WORD + 1, SHOWN_MAX = 20 };
 
 static enum kb_tone tone_of(enum kb_gate_verdict verdict) {
     switch (verdict) {
@@ -22,82 +21,6 @@ static enum kb_tone tone_of(enum kb_gate_verdict verdict) {
         return KB_TONE_GOOD;
     default:
         return KB_TONE_NONE;
-    }
-}
-
-/* ---- the head --------------------------------------------------------------------------
- */
-
-static void limit_words(const struct kb_limits_of_gate *limits, struct kb_buf *out) {
-    kb_buf_printf(out, "limits slower than +%s %%, error over %sx, %s\n",
-                  kb_cell_number(100 * limits->slowdown).text,
-                  kb_cell_number(limits->error_growth).text,
-                  limits->allow_missing ? "missing cases allowed" : "no case missing");
-}
-
-static void mismatch_words(const struct kb_gate *gate, bool all, struct kb_buf *out) {
-    for (size_t i = 0; i < gate->mismatches.n; i++) {
-        const struct kb_mismatch *m = &gate->mismatches.items[i];
-        struct kb_buf line = {0};
-        if (!m->refused && !all && kb_streq(m->field, "card"))
-            continue; /* another one of the same kind */
-        kb_buf_printf(&line, "%-6s %s: %s -> %s", m->refused ? "other" : "note", m->field,
-                      m->a, m->b);
-        kb_escape(out, kb_buf_text(&line), line.len);
-        kb_buf_putc(out, '\n');
-        kb_buf_free(&line);
-    }
-}
-
-static bool is_timed_at_all(const struct kb_gate *gate) {
-    for (size_t i = 0; i < gate->pairs.n; i++)
-        if (kb_pair_is_timed(&gate->pairs.items[i]))
-            return true;
-    return false;
-}
-
-/* Rows whose inputs were others, so that no error of them can be said to have grown. */
-static size_t other_seeds(const struct kb_gate *gate) {
-    size_t n = 0;
-    for (size_t i = 0; i < gate->pairs.n; i++) {
-        const struct kb_entry *a = gate->pairs.items[i].a, *b = gate->pairs.items[i].b;
-        n += a && b && !isnan(a->error) && !isnan(b->error) && !kb_streq(a->seed, b->seed);
-    }
-    return n;
-}
-
-static void head(const struct kb_gate *gate, bool all, struct kb_buf *out) {
-    size_t n_seeds = other_seeds(gate);
-    static const char *const words[] = {"new  ", "base "};
-    bool timed = is_timed_at_all(gate);
-    kb_heads_print(gate->fresh, gate->base, words,
-                   timed ? kb_method_word(gate->pairs.method) : "", false, out);
-    limit_words(&gate->limits, out);
-    mismatch_words(gate, all, out);
-    if (timed && gate->base->n_runs < 3)
-        kb_buf_printf(out,
-                      "note   the baseline is of %d process run%s: how much runs differ is "
-                      "%s; kbench merge --runs joins three\n",
-                      gate->base->n_runs, gate->base->n_runs == 1 ? "" : "s",
-                      gate->base->n_runs == 1 ? "assumed" : "hardly known");
-    if (gate->pairs.far_apart)
-        kb_buf_printf(out,
-                      "note   the baseline's runs of %zu row%s lie far apart: nothing is "
-                      "learned from them of the others\n",
-                      gate->pairs.far_apart, gate->pairs.far_apart == 1 ? "" : "s");
-    if (n_seeds)
-        kb_buf_printf(out,
-                      "note   the seed%s of %zu row%s differ%s: errors are not compared\n",
-                      n_seeds == 1 ? "" : "s", n_seeds, n_seeds == 1 ? "" : "s",
-                      n_seeds == 1 ? "s" : "");
-    if (!gate->fresh->complete)
-        kb_buf_puts(out, "note   the new report's run did not get to its end\n");
-    if (gate->fresh->note.len || gate->base->note.len) {
-        kb_buf_puts(out, "note   ");
-        kb_escape(out, kb_buf_text(&gate->fresh->note), gate->fresh->note.len);
-        kb_buf_puts(out, gate->fresh->note.len && gate->base->note.len ? "; " : "");
-        kb_escape(out, kb_buf_text(&gate->base->note), gate->base->note.len);
-        kb_buf_putc(out, '\n');
     }
 }
 
@@ -129,6 +52,13 @@ static void after_words(const struct kb_pair *pair, enum kb_gate_verdict verdict
         kb_buf_printf(out, "%s%s", out->len ? ", " : "", pair->differs);
 }
 
+/* The smallest slowdown that 95 of 100 such gates would find. */
+static void detectable_words(const struct kb_pair *pair, struct kb_buf *out) {
+    if (isfinite(pair->shift.detectable))
+        kb_buf_printf(out, "%swould find %s", out->len ? ", " : "",
+                      kb_cell_change(pair->shift.detectable).text);
+}
+
 static bool has_numbers(const struct kb_pair *pair, enum kb_gate_verdict verdict) {
     return kb_pair_is_timed(pair) &&
            (verdict == KB_GATE_SLOWER || verdict == KB_GATE_UNCLEAR ||
@@ -136,8 +66,9 @@ static bool has_numbers(const struct kb_pair *pair, enum kb_gate_verdict verdict
 }
 
 struct widths {
-    int id, times, change;
+    int word, id, times, change;
     struct kb_row_tags tags;
+    bool all; /* rows tell what would have been found in them */
 };
 
 static void cells_of(const struct kb_pair *pair, const struct widths *w,
@@ -166,8 +97,7 @@ static void row_words(const struct kb_gate *gate, size_t i, const struct widths 
     size_t start = out->len;
     cells_of(pair, w, cells);
     kb_tone_words(word, tone_of(verdict), color, out);
-    kb_buf_printf(out, "%*s", (int)strlen(word) < WORD ? WORD - (int)strlen(word) + 1 : 1,
-                  "");
+    kb_buf_printf(out, "%*s", w->word - (int)strlen(word) + 1, "");
     kb_padded(kb_buf_text(&cells[0]), w->id, out);
     kb_buf_puts(out, "   ");
     if (has_numbers(pair, verdict)) {
@@ -175,6 +105,8 @@ static void row_words(const struct kb_gate *gate, size_t i, const struct widths 
         kb_buf_puts(out, "   ");
         kb_padded(kb_buf_text(&cells[2]), w->change, out);
         after_words(pair, verdict, gate->texts[i], &after);
+        if (w->all)
+            detectable_words(pair, &after);
         kb_buf_puts(out, after.len ? "   " : "");
     } else {
         kb_buf_puts(&after, gate->texts[i]);
@@ -193,9 +125,9 @@ static size_t shown_of(const struct kb_gate *gate, enum kb_gate_verdict verdict,
     if (all || verdict == KB_GATE_WRONG || verdict == KB_GATE_SLOWER ||
         verdict == KB_GATE_COARSER)
         return gate->pairs.n;
-    return verdict == KB_GATE_SAME || verdict == KB_GATE_FASTER || verdict == KB_GATE_EXTRA
-               ? 0
-               : SHOWN_MAX;
+    bool dull = verdict == KB_GATE_SAME || verdict == KB_GATE_FASTER ||
+                verdict == KB_GATE_APART || verdict == KB_GATE_EXTRA;
+    return dull ? 0 : SHOWN_MAX;
 }
 
 static void rows_of(const struct kb_gate *gate, enum kb_gate_verdict verdict, bool all,
@@ -213,11 +145,14 @@ static void rows_of(const struct kb_gate *gate, enum kb_gate_verdict verdict, bo
 }
 
 static struct widths widths_of(const struct kb_gate *gate, bool all) {
-    struct widths w = {.tags = kb_row_tags_of(&gate->pairs, false)};
+    struct widths w = {
+        .word = WORD, .tags = kb_row_tags_of(&gate->pairs, false), .all = all};
     struct kb_buf cells[3] = {{0}};
     for (size_t i = 0; i < gate->pairs.n; i++) {
         if (!shown_of(gate, gate->verdicts[i], all))
             continue;
+        int columns = (int)strlen(kb_gate_word(gate->verdicts[i]));
+        w.word = columns > w.word ? columns : w.word;
         cells_of(&gate->pairs.items[i], &w, cells);
         widen(&w.id, &cells[0]);
         if (!has_numbers(&gate->pairs.items[i], gate->verdicts[i]))
@@ -235,7 +170,7 @@ static void summary(const struct kb_gate *gate, struct kb_buf *out) {
     static const enum kb_gate_verdict order[] = {
         KB_GATE_WRONG,   KB_GATE_SLOWER,  KB_GATE_UNCLEAR, KB_GATE_FASTER,
         KB_GATE_SAME,    KB_GATE_MISSING, KB_GATE_COARSER, KB_GATE_MISTRUSTED,
-        KB_GATE_INVALID, KB_GATE_EXTRA};
+        KB_GATE_INVALID, KB_GATE_APART,   KB_GATE_EXTRA};
     enum { ALWAYS = 6 };
     kb_buf_printf(out, "%zu case%s:", gate->n, gate->n == 1 ? "" : "s");
     for (size_t i = 0; i < KB_COUNT(order); i++)
@@ -248,13 +183,16 @@ static void summary(const struct kb_gate *gate, struct kb_buf *out) {
 void kb_gate_print(const struct kb_gate *gate, const struct kb_look *look, bool all,
                    struct kb_buf *out) {
     struct widths w = widths_of(gate, all);
-    head(gate, all, out);
-    kb_buf_putc(out, '\n');
-    size_t before = out->len;
+    struct kb_buf text = {0};
+    kb_gate_head(gate, all, &text);
+    kb_buf_putc(&text, '\n');
+    size_t before = text.len;
     for (int v = 0; v < KB_GATE_COUNT; v++)
-        rows_of(gate, (enum kb_gate_verdict)v, all, &w, look->color, out);
-    kb_buf_puts(out, out->len > before ? "\n" : "");
-    summary(gate, out);
+        rows_of(gate, (enum kb_gate_verdict)v, all, &w, look->color, &text);
+    kb_buf_puts(&text, text.len > before ? "\n" : "");
+    summary(gate, &text);
+    kb_fold(kb_buf_text(&text), INDENT, look->width, out);
+    kb_buf_free(&text);
 }
 
 /* ---- the last line ---------------------------------------------------------------------
@@ -308,6 +246,7 @@ static bool counts(const struct kb_gate *gate, enum kb_gate_verdict verdict) {
         return !gate->limits.allow_missing;
     case KB_GATE_FASTER:
     case KB_GATE_SAME:
+    case KB_GATE_APART: /* which the fields that differ say */
     case KB_GATE_EXTRA:
         return false;
     default:

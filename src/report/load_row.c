@@ -196,14 +196,17 @@ static bool output(struct reading *r) {
         return !r->p->failed;
     while (kb_pull_member(r->p, &key)) {
         double value;
-        if (!kb_slice_is(&key, "err_over_bound")) {
-            if (!kb_pull_skip(r->p, NULL))
+        if (kb_slice_is(&key, "err_over_bound")) {
+            if (!number(r, "err_over_bound", &value))
                 return false;
-            continue;
-        }
-        if (!number(r, "err_over_bound", &value))
+            r->out->error = fmax(r->out->error, isnan(value) ? INFINITY : value);
+        } else if (kb_slice_is(&key, "checked")) {
+            if (!number(r, "checked", &value))
+                return false;
+            r->out->checked += isnan(value) ? 0 : value;
+        } else if (!kb_pull_skip(r->p, NULL)) {
             return false;
-        r->out->error = fmax(r->out->error, isnan(value) ? INFINITY : value);
+        }
     }
     return !r->p->failed;
 }

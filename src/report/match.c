@@ -123,14 +123,16 @@ static size_t first_of(const struct rows *rows, uint64_t hash) {
     return low;
 }
 
-/* Whether 0, 1 or more rows that are not taken have the key of `row`; *found is the first.
- */
+/* Whether 0, 1 or more rows that are not taken have the key of `row`, of those of `build`
+ * (NULL: of all); *found is the first. */
 static size_t left_with_key(const struct rows *rows, const struct row *row, unsigned parts,
-                            size_t *found) {
+                            const char *build, size_t *found) {
     size_t n = 0;
     for (size_t i = first_of(rows, row->hash);
          i < rows->n && rows->items[i].hash == row->hash; i++) {
-        if (rows->items[i].taken || !is_same_key(&rows->items[i], row, parts))
+        const struct row *other = &rows->items[i];
+        if (other->taken || !is_same_key(other, row, parts) ||
+            (build && !kb_streq(other->entry->build, build)))
             continue;
         if (n++ == 0)
             *found = i;
@@ -149,9 +151,14 @@ struct matching {
     struct kb_buf key;
 };
 
+/* What counts as alone on a side: rows of any build, or of this one. */
+struct alone {
+    const char *a, *b;
+};
+
 /* Pair what is left by a key of these parts: with all of them the first of those that stand
  * twice, with fewer only what is alone on both sides. */
-static void match(struct matching *m, unsigned parts, bool alone) {
+static void match(struct matching *m, unsigned parts, const struct alone *alone) {
     hash_all(&m->a, parts, &m->key);
     hash_all(&m->b, parts, &m->key);
     qsort(m->a.items, m->a.n, sizeof *m->a.items, by_hash);
@@ -159,10 +166,11 @@ static void match(struct matching *m, unsigned parts, bool alone) {
     for (size_t i = 0; i < m->a.n; i++) {
         struct row *row = &m->a.items[i];
         size_t at = 0, self = 0;
-        if (row->taken)
+        if (row->taken || (alone && alone->a && !kb_streq(row->entry->build, alone->a)))
             continue;
-        size_t n = left_with_key(&m->b, row, parts, &at);
-        if (n == 0 || (alone && (n > 1 || left_with_key(&m->a, row, parts, &self) > 1)))
+        size_t n = left_with_key(&m->b, row, parts, alone ? alone->b : NULL, &at);
+        if (n == 0 ||
+            (alone && (n > 1 || left_with_key(&m->a, row, parts, alone->a, &self) > 1)))
             continue;
         row->taken = m->b.items[at].taken = true;
         m->partner[row->order] = m->b.items[at].entry;
@@ -261,15 +269,20 @@ void kb_pairs_make(const struct kb_side *a, const struct kb_side *b,
         [KB_RELAX_KERNEL] = OF_VARIANT | OF_KERNEL,
         [KB_RELAX_BUILD] = OF_VARIANT | OF_KERNEL | OF_BUILD,
     };
+    static const struct alone any = {0}, of_a = {"precise", NULL}, of_b = {NULL, "precise"};
     unsigned parts = OF_ALL & ~left_out[a->by];
     struct matching m = {.a = rows_of(a, a->report, arena),
                          .b = rows_of(b, a->report, arena)};
     *out = (struct kb_pairs){.a = *a, .b = *b, .a_word = "A", .b_word = "B"};
     m.partner = kb_arena_array(arena, m.a.n + 1, sizeof *m.partner);
-    match(&m, parts, false);
+    match(&m, parts, NULL);
     for (int r = KB_RELAX_VARIANT; r <= (int)relax; r++)
         if ((parts & ~relaxed[r]) != parts)
-            match(&m, parts & ~relaxed[r], true);
+            match(&m, parts & ~relaxed[r], &any);
+    if (relax == KB_RELAX_BUILD && a->by == KB_BY_REPORT) {
+        match(&m, parts & ~relaxed[relax], &of_a);
+        match(&m, parts & ~relaxed[relax], &of_b);
+    }
     enum kb_method common = common_method(&m);
     const enum kb_method *by = n_methods ? methods : &common;
     size_t n_by = n_methods ? (size_t)n_methods : 1;

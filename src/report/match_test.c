@@ -78,6 +78,34 @@ static void variants_are_paired_by_name_and_one_that_is_left_by_its_case(void **
     made_free(&m);
 }
 
+static void a_peer_is_held_against_the_build_that_is_the_default(void **state) {
+    (void)state;
+    const struct made_row peer[] = {
+        {.case_id = "s/1/b", .ns = 1, .variant = "torch", .build = "peer"}};
+    const struct made_row ours[] = {
+        {.case_id = "s/1/b", .ns = 2, .build = "fast-math"},
+        {.case_id = "s/1/b", .ns = 3, .build = "precise"},
+        {.case_id = "s/1/b", .ns = 4, .build = "precise", .variant = "scalar"}};
+    struct made m;
+    match_rows(&m, peer, 1, ours, 2, KB_RELAX_BUILD);
+    assert_int_equal(m.pairs.n, 2);
+    assert_string_equal(m.pairs.items[0].b->build, "precise");
+    assert_string_equal(m.pairs.items[0].differs,
+                        "variant torch -> vec16, build peer -> precise");
+    made_free(&m);
+    match_rows(&m, ours, 2, peer, 1, KB_RELAX_BUILD);
+    assert_int_equal(m.pairs.only_a, 1);
+    assert_string_equal(m.pairs.items[1].a->build, "precise");
+    assert_string_equal(m.pairs.items[1].b->build, "peer");
+    made_free(&m);
+    match_rows(&m, peer, 1, ours, 3, KB_RELAX_BUILD); /* which of the two? */
+    assert_int_equal(m.pairs.only_a, 1);
+    made_free(&m);
+    match_rows(&m, peer, 1, ours, 2, KB_RELAX_KERNEL);
+    assert_int_equal(m.pairs.only_a, 1);
+    made_free(&m);
+}
+
 static void every_field_that_differs_is_named(void **state) {
     (void)state;
     struct kb_loaded a, b;
@@ -249,6 +277,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_paired_whatever_their_order),
         cmocka_unit_test(variants_are_paired_by_name_and_one_that_is_left_by_its_case),
+        cmocka_unit_test(a_peer_is_held_against_the_build_that_is_the_default),
         cmocka_unit_test(every_field_that_differs_is_named),
         cmocka_unit_test(equal_code_is_identical_and_no_code_is_not),
         cmocka_unit_test(verdicts_are_the_same_from_both_sides),

@@ -177,38 +177,78 @@ void kb_wrap_at(const char *text, const char *separator, int width, struct kb_bu
     }
 }
 
+/* How a line is broken: no sooner than behind `label` bytes, best at blanks as wide as
+ * `gap`. */
+struct folding {
+    int width, label;
+    const char *gap;
+};
+
 /* Bytes of `line` that take at most `width` columns and end before blanks: wide ones, which
  * stand between things, if there are any behind the label. 0: no such place. */
-static size_t fitting(const char *line, int width) {
+static size_t fitting(const char *line, int width, const struct folding *f) {
     size_t narrow = 0, wide = 0;
     int columns = 0;
     for (size_t i = 0; line[i] && columns <= width; i++) {
-        if (i > KB_LABEL && line[i] == ' ' && line[i - 1] != ' ') {
+        if (line[i] == '\033') { /* a colour takes no column */
+            i += strcspn(line + i, "m");
+            continue;
+        }
+        if (i > (size_t)f->label && line[i] == ' ' && line[i - 1] != ' ') {
             narrow = i;
-            wide = kb_starts_with(line + i, "   ") ? i : wide;
+            wide = kb_starts_with(line + i, f->gap) ? i : wide;
         }
         columns += ((unsigned char)line[i] & 0xc0) != 0x80;
     }
     return wide ? wide : narrow;
 }
 
-void kb_single_fold(const char *text, int width, struct kb_buf *out) {
+static int shown_columns(const char *line) {
+    int columns = kb_columns(line);
+    for (const char *at = strchr(line, '\033'); at; at = strchr(at + 1, '\033'))
+        columns -= (int)strcspn(at, "m") + 1;
+    return columns;
+}
+
+static void fold_line(const char *rest, const struct folding *f, struct kb_buf *out) {
+    int indent = 0;
+    for (size_t n; shown_columns(rest) + indent > f->width &&
+                   (n = fitting(rest, f->width - indent, f)) > 0;) {
+        kb_buf_printf(out, "%*s", indent, "");
+        kb_buf_add(out, rest, n);
+        kb_buf_putc(out, '\n');
+        rest += n + strspn(rest + n, " ");
+        indent = f->label;
+    }
+    kb_buf_printf(out, "%*s%s\n", indent, "", rest);
+}
+
+void kb_fold(const char *text, int indent, int width, struct kb_buf *out) {
+    const struct folding f = {.width = width, .label = indent, .gap = "  "};
     while (*text) {
         size_t len = strcspn(text, "\n");
         struct kb_buf line = {0};
         kb_buf_add(&line, text, len);
-        const char *rest = kb_buf_text(&line);
-        bool command = kb_starts_with(rest, "next ") || kb_starts_with(rest, "repeat ");
-        int indent = 0;
-        for (size_t n; !command && kb_columns(rest) + indent > width &&
-                       (n = fitting(rest, width - indent)) > 0;) {
-            kb_buf_printf(out, "%*s", indent, "");
-            kb_buf_add(out, rest, n);
-            kb_buf_putc(out, '\n');
-            rest += n + strspn(rest + n, " ");
-            indent = KB_LABEL;
-        }
-        kb_buf_printf(out, "%*s%s\n", indent, "", rest);
+        if (width > 0)
+            fold_line(kb_buf_text(&line), &f, out);
+        else
+            kb_buf_printf(out, "%s\n", kb_buf_text(&line));
+        kb_buf_free(&line);
+        text += len + (text[len] == '\n');
+    }
+}
+
+void kb_single_fold(const char *text, int width, struct kb_buf *out) {
+    const struct folding f = {.width = width, .label = KB_LABEL, .gap = "   "};
+    while (*text) {
+        size_t len = strcspn(text, "\n");
+        struct kb_buf line = {0};
+        kb_buf_add(&line, text, len);
+        const char *whole = kb_buf_text(&line);
+        if (kb_starts_with(whole, "next ") || kb_starts_with(whole, "repeat "))
+            kb_buf_printf(out, "%s\n", whole); /* a command, to be copied */
+        else
+            fold_line(whole, &f, out);
         kb_buf_free(&line);
         text += len + (text[len] == '\n');
     }

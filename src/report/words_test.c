@@ -55,6 +55,26 @@ static void a_sampled_failure_counts_what_was_checked_and_says_so(void **state) 
         kb_starts_with(kb_buf_text(&v->text), "1841 of 5120 checked past the bound"));
 }
 
+static void lines_are_folded_between_columns_and_colours_take_none(void **state) {
+    struct view *v = *state;
+    kb_fold("SLOWER   silu/1   1.00 -> 1.20 us   +20.0 %\nshort\n", 9, 36, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "SLOWER   silu/1   1.00 -> 1.20 us\n         +20.0 %\nshort\n");
+    kb_buf_clear(&v->text);
+    kb_fold("\033[31mSLOWER\033[0m   silu/1   1.00 -> 1.20 us   +20.0 %", 9, 43, &v->text);
+    assert_string_equal(kb_buf_text(&v->text),
+                        "\033[31mSLOWER\033[0m   silu/1   1.00 -> 1.20 us   +20.0 %\n");
+    kb_buf_clear(&v->text);
+    kb_fold("a sentence of words alone", 2, 14, &v->text);
+    assert_string_equal(kb_buf_text(&v->text), "a sentence of\n  words alone\n");
+    kb_buf_clear(&v->text);
+    kb_fold("nothing_to_break_at_here", 2, 10, &v->text);
+    assert_string_equal(kb_buf_text(&v->text), "nothing_to_break_at_here\n");
+    kb_buf_clear(&v->text);
+    kb_fold("a   b", 2, 0, &v->text);
+    assert_string_equal(kb_buf_text(&v->text), "a   b\n");
+}
+
 static void
 what_must_stay_and_did_not_is_told_with_the_rest_and_the_convention(void **state) {
     struct view *v = *state;
@@ -275,6 +295,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(scattered_unwritten_elements_are_counted),
         TEST(a_sampled_failure_counts_what_was_checked_and_says_so),
+        TEST(lines_are_folded_between_columns_and_colours_take_none),
         TEST(what_must_stay_and_did_not_is_told_with_the_rest_and_the_convention),
         TEST(a_mismatch_names_its_rule_and_its_worst_element),
         TEST(where_is_told_as_far_as_the_ends_tell),

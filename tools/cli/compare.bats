@@ -98,6 +98,43 @@ END
     done <<<"$output"
 }
 
+@test "no line is longer than the terminal, and sums stand under their heads" {
+    fake a.json run=1
+    fake b.json run=2 "slow=silu/83x1024:1.1;gelu/83x1024:0.9" "fail=silu/7x16/bf16" drop=gelu/7x16
+    local width command
+    for width in 60 66 72 80 100 140; do
+        for command in "diff a.json b.json" "diff --all a.json b.json" "gate b.json --baseline a.json"; do
+            # shellcheck disable=SC2086 - words
+            COLUMNS=$width kbench $command
+            while IFS= read -r line; do
+                [ "${#line}" -le "$width" ] || { echo "too wide for $width: $line"; return 1; }
+            done <<<"$output"
+        done
+        COLUMNS=$width kbench diff a.json b.json
+        awk '/ faster/ { head = index($0, "faster") + 5 }
+             /^all / { n++; if (substr($0, head, 1) !~ /[0-9]/) exit 1 }
+             END { if (!head || !n) exit 1 }' <<<"$output"
+    done
+}
+
+@test "the stored times of peers stand beside ours, whatever builds we have" {
+    kbench diff "$top"/reports/nvidia-h200-peers.json "$top"/reports/nvidia-h200.json --method graph
+    status_is 0
+    local n
+    n=$(awk '$1 == "all" { print $2 }' <<<"$output")
+    [ "$n" -ge 20 ] || { seen; return 1; }
+    [[ $output == *"build peer -> precise"* ]]
+}
+
+@test "where no row has its like that is said, in place of empty tables" {
+    fake a.json drop=gelu
+    fake b.json drop=silu
+    kbench diff a.json b.json
+    status_is 0
+    has_line "no row has its like in the other report: [0-9]* rows only in A, [0-9]* only in B"
+    [[ $output != *geomean* ]]
+}
+
 @test "the same machine code is IDENTICAL, whatever its time" {
     fake a.json run=1 code=x
     fake b.json run=2 code=x slow=silu/83x1024/bf16:1.1
