@@ -89,8 +89,12 @@ extern const char *const kb_backend_words[]; /* ends with NULL */
  * Strings are the arguments' own or live in `arena`. */
 void kb_options_parse(int argc, char *const argv[], struct kb_arena *arena,
                       struct kb_options *out, struct kb_complaints *c);
-/* "kbench --help" without its frame: the options by group, "cases    --op --shape ...". */
-void kb_options_summary(struct kb_buf *out);
+/* Whether it asks for times by name, so that a run without any would not be what it says.
+ */
+bool kb_options_want_times(const struct kb_options *options);
+/* "kbench --help" without its frame: the options by group, "cases    --op --shape ...", in
+ * lines of at most `width` columns. */
+void kb_options_summary(int width, struct kb_buf *out);
 /* A line or more for each option: name, argument, what it does. */
 void kb_options_help(struct kb_buf *out);
 

@@ -64,7 +64,7 @@ static void choose(const struct kb_options *o, struct kb_fleet *fleet) {
     /* What must be timed or is for profilers needs a GPU, and says what is missing where
      * there is none. */
     bool must_be_gpu =
-        (o->mode == KB_BENCH || kb_dumps_want_gpu(o)) && kb_streq(backend, "auto");
+        (kb_options_want_times(o) || kb_dumps_want_gpu(o)) && kb_streq(backend, "auto");
     if (!o->devices.count)
         add(fleet, o, must_be_gpu ? "cuda" : backend, 0);
 }

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { GROUP_WIDTH = 9, LINE_WIDTH = KB_PAGE_WIDTH };
+enum { GROUP_WIDTH = 9, INDENT = 6 };
 
 /* ---- options ---------------------------------------------------------------------------
  */
@@ -19,7 +19,7 @@ static void brief_of(const struct kb_option *option, struct kb_buf *out) {
                       option->arg ? option->arg : "");
 }
 
-static void summary_of_group(enum kb_option_group group, struct kb_buf *out) {
+static void summary_of_group(enum kb_option_group group, int width, struct kb_buf *out) {
     struct kb_buf line = {0}, item = {0};
     kb_buf_printf(&line, "%-*s", GROUP_WIDTH, kb_option_group_word(group));
     if (group == KB_G_CASES)
@@ -33,7 +33,7 @@ static void summary_of_group(enum kb_option_group group, struct kb_buf *out) {
         if (!item.len)
             continue;
         int gap = line.len == GROUP_WIDTH ? 0 : option->close ? 1 : 2;
-        if ((int)(line.len + item.len) + gap > LINE_WIDTH) {
+        if ((int)(line.len + item.len) + gap > width) {
             kb_buf_printf(out, "%s\n", kb_buf_text(&line));
             kb_buf_clear(&line);
             kb_buf_printf(&line, "%-*s", GROUP_WIDTH, "");
@@ -46,9 +46,9 @@ static void summary_of_group(enum kb_option_group group, struct kb_buf *out) {
     kb_buf_free(&item);
 }
 
-void kb_options_summary(struct kb_buf *out) {
+void kb_options_summary(int width, struct kb_buf *out) {
     for (int g = 0; g < KB_G_HELP; g++)
-        summary_of_group((enum kb_option_group)g, out);
+        summary_of_group((enum kb_option_group)g, width, out);
 }
 
 void kb_options_help(struct kb_buf *out) {
@@ -57,22 +57,26 @@ void kb_options_help(struct kb_buf *out) {
 }
 
 void kb_help_text(struct kb_buf *out) {
-    kb_buf_puts(out,
+    struct kb_buf text = {0};
+    int width = kb_page_width_here();
+    kb_buf_puts(&text,
                 "kbench: is a GPU kernel right, and how fast is it\n\n"
                 "  kbench --op gelu_tanh --shape 83x1024        one case, checked and "
                 "timed\n"
                 "  kbench cases/ --tag ci -o new.json           a suite, into a report\n"
-                "  kbench gate new.json --baseline base.json    CI: exit 1 wrong, 2 "
-                "slower, 0 fine\n"
+                "  kbench gate new.json --baseline base.json    CI: exit 0 fine 1 wrong 2 "
+                "slower\n"
                 "  kbench --op silu --shape 7x16 --kernel F.cu  a kernel of your own\n\n");
-    kb_options_summary(out);
-    kb_buf_puts(out, "\ncommands");
+    kb_options_summary(width, &text);
+    kb_buf_puts(&text, "\ncommands");
     for (int i = 0; i < KB_COMMAND_COUNT; i++)
-        kb_buf_printf(out, "%s%s%s", i ? "  " : " ", kb_command_word((enum kb_command)i),
+        kb_buf_printf(&text, "%s%s%s", i ? "  " : " ", kb_command_word((enum kb_command)i),
                       i == KB_CMD_RUN ? " (the default)" : "");
-    kb_buf_puts(out,
+    kb_buf_puts(&text,
                 "\nkbench help COMMAND | OP | cases | code | methods | verdicts | exit | "
                 "environment\n");
+    kb_fold(kb_buf_text(&text), GROUP_WIDTH, width, out);
+    kb_buf_free(&text);
 }
 
 /* ---- topics ----------------------------------------------------------------------------
@@ -89,17 +93,18 @@ static bool script_text(const char *word, struct kb_buf *out) {
 }
 
 static bool topic_text(const char *word, struct kb_buf *out) {
-    struct kb_page page = {.out = out};
-    for (size_t i = 0; i < kb_topic_count; i++) {
-        if (!kb_streq(kb_topics[i].word, word))
-            continue;
-        kb_topics[i].print(&page);
-        return true;
-    }
+    struct kb_buf text = {0};
+    struct kb_page page = {.out = &text, .width = kb_page_width_here()};
     const struct kb_op *op = kb_op_find(word);
-    if (op)
-        kb_help_op(op, out);
-    return op || script_text(word, out);
+    for (size_t i = 0; i < kb_topic_count; i++)
+        if (kb_streq(kb_topics[i].word, word))
+            kb_topics[i].print(&page);
+    if (!text.len && op)
+        kb_page_op(op, &page);
+    kb_fold(kb_buf_text(&text), INDENT, page.width, out); /* examples as well */
+    bool found = text.len > 0;
+    kb_buf_free(&text);
+    return found || script_text(word, out);
 }
 
 static void complain_of_topic(const char *word, struct kb_complaints *c) {

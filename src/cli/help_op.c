@@ -1,13 +1,13 @@
 /* help_op.c - kbench help OP: what an op computes, of what, within which limits. */
-#include "cli/terminal.h"
+#include "cli/page.h"
 
 #include <assert.h>
 #include <string.h>
 
-enum { LABEL = 10, LINE_WIDTH = 92 };
+enum { LABEL = 10 };
 
 /* Texts of the op pages are broken where their source is; here they flow. */
-static void line(const char *label, const char *text, struct kb_buf *out) {
+static void line(const char *label, const char *text, struct kb_page *page) {
     struct kb_buf flowing = {0};
     kb_buf_puts(&flowing, text);
     for (size_t i = 0; i < flowing.len; i++)
@@ -15,32 +15,32 @@ static void line(const char *label, const char *text, struct kb_buf *out) {
             flowing.data[i] = ' ';
     int start = kb_columns(label) + 2; /* an op's name may be longer than a label */
     start = start > LABEL ? start : LABEL;
-    kb_buf_printf(out, "%-*s", start, label);
-    kb_wrap(kb_buf_text(&flowing), start, LABEL, LINE_WIDTH, out);
-    kb_buf_putc(out, '\n');
+    kb_buf_printf(page->out, "%-*s", start, label);
+    kb_wrap(kb_buf_text(&flowing), start, LABEL, page->width, page->out);
+    kb_buf_putc(page->out, '\n');
     kb_buf_free(&flowing);
 }
 
-static void shape_line(const struct kb_op *op, struct kb_buf *out) {
+static void shape_line(const struct kb_op *op, struct kb_page *page) {
     struct kb_buf text = {0};
     kb_buf_puts(&text, op->shape_form);
     for (int i = 0; i < op->n_axes; i++)
         kb_buf_printf(&text, "%s%s", i ? ", " : "; axes of case files: ", op->axes[i]);
-    line("shape", kb_buf_text(&text), out);
+    line("shape", kb_buf_text(&text), page);
     kb_buf_free(&text);
 }
 
-static void dtype_line(const struct kb_op *op, struct kb_buf *out) {
+static void dtype_line(const struct kb_op *op, struct kb_page *page) {
     struct kb_buf text = {0};
     for (int i = 0; i < op->n_dtypes; i++)
         kb_buf_printf(&text, "%s%s", i ? " " : "", kb_dtype_name(op->dtypes[i]));
-    line("dtypes", kb_buf_text(&text), out);
+    line("dtypes", kb_buf_text(&text), page);
     kb_buf_free(&text);
 }
 
 /* What a contract's expressions may use beside the parameters. */
 static void name_line(const struct kb_op *op, const struct kb_problem *problem,
-                      struct kb_buf *out) {
+                      struct kb_page *page) {
     struct kb_buf text = {0};
     for (int i = 0; i < problem->n_names; i++) {
         int index;
@@ -49,7 +49,7 @@ static void name_line(const struct kb_op *op, const struct kb_problem *problem,
     }
     if (text.len) {
         kb_buf_puts(&text, ": in expressions of a contract, beside the parameters");
-        line("names", kb_buf_text(&text), out);
+        line("names", kb_buf_text(&text), page);
     }
     kb_buf_free(&text);
 }
@@ -64,11 +64,11 @@ static bool is_exact(const struct kb_problem *problem) {
 
 /* The tensors of the op's sample shape, as its resolve makes them. */
 static void tensor_lines(const char *id, const struct kb_problem *problem,
-                         struct kb_buf *out) {
+                         struct kb_page *page) {
     static const char *const roles[] = {
         [KB_IN] = "in", [KB_OUT] = "out", [KB_INOUT] = "in and out"};
     int width = 0;
-    kb_buf_printf(out, "%-*sof %s\n", LABEL, "tensors", id);
+    kb_buf_printf(page->out, "%-*sof %s\n", LABEL, "tensors", id);
     for (int i = 0; i < problem->n_tensors; i++) {
         int columns = kb_columns(problem->tensors[i].name);
         width = columns > width ? columns : width;
@@ -77,7 +77,7 @@ static void tensor_lines(const char *id, const struct kb_problem *problem,
         const struct kb_tensor_spec *t = &problem->tensors[i];
         struct kb_buf shape = {0};
         kb_shape_print(t->shape, t->rank, &shape);
-        kb_buf_printf(out, "%-*s%-*s  %-10s  %s %s%s%s\n", LABEL, "", width, t->name,
+        kb_buf_printf(page->out, "%-*s%-*s  %-10s  %s %s%s%s\n", LABEL, "", width, t->name,
                       roles[t->role], kb_buf_text(&shape), kb_dtype_name(t->dtype),
                       t->absent ? ", absent by default" : "",
                       t->role != KB_IN && t->rule == KB_RULE_EXACT ? ", exact" : "");
@@ -106,29 +106,29 @@ static void param_range(const struct kb_param *param, struct kb_buf *out) {
     kb_buf_free(&text);
 }
 
-static void param_lines(const struct kb_op *op, struct kb_buf *out) {
+static void param_lines(const struct kb_op *op, struct kb_page *page) {
     for (int i = 0; i < op->n_params; i++) {
         const struct kb_param *param = &op->params[i];
         struct kb_buf text = {0};
         kb_buf_printf(&text, "%s ", param->name);
         param_range(param, &text);
         kb_buf_printf(&text, ": %s", param->help);
-        line(i ? "" : "set", kb_buf_text(&text), out);
+        line(i ? "" : "set", kb_buf_text(&text), page);
         kb_buf_free(&text);
     }
 }
 
-static void fill_lines(const struct kb_op *op, struct kb_buf *out) {
+static void fill_lines(const struct kb_op *op, struct kb_page *page) {
     for (int i = 0; i < op->n_fills; i++) {
         struct kb_buf text = {0};
         kb_buf_printf(&text, "%s%s: %s", kb_fill_word(op->fills[i]), i ? "" : " (default)",
                       kb_fill_why(op->fills[i]));
-        line(i ? "" : "fills", kb_buf_text(&text), out);
+        line(i ? "" : "fills", kb_buf_text(&text), page);
         kb_buf_free(&text);
     }
 }
 
-static void peer_line(const struct kb_op *op, struct kb_buf *out) {
+static void peer_line(const struct kb_op *op, struct kb_page *page) {
     struct kb_buf text = {0};
     for (int i = 0; i < op->n_dtypes && op->peer_tolerance; i++) {
         struct kb_tolerance peer = {.rule = KB_TOL_GIVEN};
@@ -137,46 +137,46 @@ static void peer_line(const struct kb_op *op, struct kb_buf *out) {
         kb_tolerance_words(&peer, &text);
     }
     if (text.len)
-        line("peers", kb_buf_text(&text), out);
+        line("peers", kb_buf_text(&text), page);
     kb_buf_free(&text);
 }
 
 static void rule_lines(const struct kb_op *op, const struct kb_problem *problem,
-                       struct kb_buf *out) {
+                       struct kb_page *page) {
     struct kb_buf text = {0};
     if (is_exact(problem)) {
-        line("bound", "none: every bit must be right", out);
+        line("bound", "none: every bit must be right", page);
         return;
     }
     kb_buf_puts(&text, "the op's own decides, per element beyond half an ulp");
     if (op->fast_math_factor > 1)
         kb_buf_printf(&text, "; fast-math builds may use %s times as much",
                       kb_cell_number(op->fast_math_factor).text);
-    line("bound", kb_buf_text(&text), out);
+    line("bound", kb_buf_text(&text), page);
     kb_buf_free(&text);
-    peer_line(op, out);
+    peer_line(op, page);
 }
 
-static void kernel_lines(const struct kb_op *op, struct kb_buf *out) {
+static void kernel_lines(const struct kb_op *op, struct kb_page *page) {
     struct kb_arena arena = {0};
     struct kb_kernel *kernel = kb_arena_alloc(&arena, sizeof *kernel);
     struct kb_complaints c = {0};
     struct kb_buf text = {0};
     if (kb_kernel_builtin(op, &arena, kernel, &c)) {
-        line("kernel", kernel->path, out);
+        line("kernel", kernel->path, page);
         for (int i = 0; i < kernel->n_variants; i++) {
             const struct kb_variant *variant = &kernel->variants[i];
             kb_buf_clear(&text);
             kb_buf_printf(&text, "%s: %s", variant->name, variant->why);
             if (variant->when)
                 kb_buf_printf(&text, "; when %s", variant->when);
-            line("", kb_buf_text(&text), out);
+            line("", kb_buf_text(&text), page);
         }
     }
     kb_buf_clear(&text);
     kb_buf_printf(&text, "cases/%s.json", op->family);
     if (kb_asset_find(kb_buf_text(&text)))
-        line("cases", kb_buf_text(&text), out);
+        line("cases", kb_buf_text(&text), page);
     kb_buf_free(&text);
     kb_complaints_free(&c);
     kb_arena_free(&arena);
@@ -193,26 +193,26 @@ static void sample_of(const struct kb_op *op, struct kb_case *sample,
     (void)ok;
 }
 
-void kb_help_op(const struct kb_op *op, struct kb_buf *out) {
+void kb_page_op(const struct kb_op *op, struct kb_page *page) {
     struct kb_arena arena = {0};
     struct kb_problem *problem = kb_arena_alloc(&arena, sizeof *problem);
     struct kb_case *sample = kb_arena_alloc(&arena, sizeof *sample);
     struct kb_buf command = {0};
     sample_of(op, sample, problem);
-    line(op->name, op->formula, out);
-    kb_buf_putc(out, '\n');
-    shape_line(op, out);
-    dtype_line(op, out);
-    tensor_lines(kb_case_id(sample, &arena), problem, out);
-    name_line(op, problem, out);
-    param_lines(op, out);
-    fill_lines(op, out);
-    rule_lines(op, problem, out);
+    line(op->name, op->formula, page);
+    kb_buf_putc(page->out, '\n');
+    shape_line(op, page);
+    dtype_line(op, page);
+    tensor_lines(kb_case_id(sample, &arena), problem, page);
+    name_line(op, problem, page);
+    param_lines(op, page);
+    fill_lines(op, page);
+    rule_lines(op, problem, page);
     if (op->catches)
-        line("catches", op->catches, out);
-    kernel_lines(op, out);
+        line("catches", op->catches, page);
+    kernel_lines(op, page);
     kb_buf_printf(&command, "kbench --op %s --shape %s", op->name, op->sample);
-    line("try", kb_buf_text(&command), out);
+    line("try", kb_buf_text(&command), page);
     kb_buf_free(&command);
     kb_arena_free(&arena);
 }

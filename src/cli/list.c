@@ -1,6 +1,7 @@
 /* list.c - kbench list: variants, cases, devices and builds that there are, and all in
  * short. */
 #include "cli/list.h"
+#include "cli/page.h"
 #include "cli/table.h"
 
 #include <string.h>
@@ -232,7 +233,7 @@ static bool list_topic(const struct kb_options *options, const char *topic,
         kb_buf_putc(out, '\n');
         list_devices(false, out);
         build_line(out);
-        kb_list_tags(&counts, out);
+        kb_list_tags(&counts, kb_page_width_here(), out);
         kb_buf_puts(out, "kbench help OP: formula, tensors, limits | kbench list "
                          "ops|variants|cases|devices|builds\n");
     }
@@ -257,8 +258,11 @@ int kb_command_list(const struct kb_options *options, struct kb_complaints *c) {
         kb_buf_free(&text);
         return list_cases(options, c);
     }
-    int status = !c->count && list_topic(options, topic, &text, c) ? kb_print_all(&text)
-                                                                   : kb_exit_complaints(c);
+    struct kb_buf folded = {0};
+    bool ok = !c->count && list_topic(options, topic, &text, c);
+    kb_fold(kb_buf_text(&text), KB_LIST_LABEL, kb_terminal_width(), &folded);
+    int status = ok ? kb_print_all(&folded) : kb_exit_complaints(c);
+    kb_buf_free(&folded);
     kb_buf_free(&text);
     return status;
 }

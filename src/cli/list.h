@@ -34,7 +34,8 @@ struct kb_counts {
 /* The table of ops, and counts for what follows it; false after a complaint. */
 bool kb_list_ops(const struct kb_options *options, struct kb_counts *counts,
                  struct kb_buf *out, struct kb_complaints *c);
-void kb_list_tags(const struct kb_counts *counts, struct kb_buf *out);
+/* Lines of at most `width` columns. */
+void kb_list_tags(const struct kb_counts *counts, int width, struct kb_buf *out);
 
 /* Of --op: no word of it may be unknown, and none means all. */
 void kb_list_check_ops(const struct kb_strings *asked, struct kb_complaints *c);

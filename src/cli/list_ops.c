@@ -131,10 +131,16 @@ static void add_variants(const struct kb_kernel *kernel, int room, struct kb_buf
     }
 }
 
-/* What a terminal has for them beside the other columns: at least that of their head and a
- * name; 0: no terminal, no limit. */
-static int room_for_variants(const struct kb_strings *asked, int width) {
-    enum { CASES = 5, GAPS = 8, LEAST = 16 };
+/* Columns of the table of ops. On a narrow terminal variants go first, then dtypes. */
+enum { C_OP, C_SHAPE, C_DTYPES, C_VARIANTS, C_CASES, C_COUNT };
+struct ops_layout {
+    bool shown[C_COUNT];
+    int room; /* for variants; 0: no limit */
+};
+
+static struct ops_layout layout_of(const struct kb_strings *asked, int width) {
+    enum { CASES = 5, GAP = 2, LEAST = 16 };
+    struct ops_layout layout = {.shown = {true, true, true, true, true}};
     int op = 0, shape = 0, dtypes = 0;
     for (int i = 0; i < kb_op_count; i++) {
         struct kb_buf text = {0};
@@ -148,38 +154,62 @@ static int room_for_variants(const struct kb_strings *asked, int width) {
         dtypes = columns[2] > dtypes ? columns[2] : dtypes;
         kb_buf_free(&text);
     }
-    int room = width - op - shape - dtypes - CASES - GAPS;
-    return width <= 0 ? 0 : room < LEAST ? LEAST : room;
+    if (width <= 0)
+        return layout;
+    int left = width - (op + GAP + shape + GAP + CASES);
+    layout.room = left - dtypes - 2 * GAP;
+    layout.shown[C_VARIANTS] = layout.room >= LEAST;
+    layout.shown[C_DTYPES] = left >= dtypes + GAP;
+    return layout;
+}
+
+static void op_cell(const struct kb_op *op, int column, const struct kb_kernel *kernel,
+                    int64_t cases, int room, struct kb_buf *out) {
+    switch (column) {
+    case C_OP:
+        kb_buf_puts(out, op->name);
+        break;
+    case C_SHAPE:
+        kb_buf_puts(out, op->shape_form);
+        break;
+    case C_DTYPES:
+        add_dtypes(op, out);
+        break;
+    case C_VARIANTS:
+        add_variants(kernel, room, out);
+        break;
+    default:
+        kb_buf_printf(out, "%lld", (long long)cases);
+    }
 }
 
 bool kb_list_ops(const struct kb_options *options, struct kb_counts *counts,
                  struct kb_buf *out, struct kb_complaints *c) {
+    static const char *const heads[] = {"op", "--shape", "dtypes", "variants", "cases"};
     const struct kb_strings *asked = &options->query.ops;
-    struct kb_sheet sheet = {.n_columns = 5, .right = 1u << 4};
-    struct kb_terminal terminal;
+    struct ops_layout layout = layout_of(asked, kb_terminal_width());
+    struct kb_sheet sheet = {0};
     const struct kb_kernel *kernel = NULL; /* of the family of ops that stand together */
     struct kb_buf text = {0};
-    static const char *const heads[] = {"op", "--shape", "dtypes", "variants", "cases"};
-    for (size_t i = 0; i < KB_COUNT(heads); i++)
-        kb_sheet_cell(&sheet, heads[i]);
+    for (int k = 0; k < C_COUNT; k++) {
+        if (!layout.shown[k])
+            continue;
+        kb_sheet_cell(&sheet, heads[k]);
+        sheet.right = k == C_CASES ? 1u << sheet.n_columns : 0;
+        sheet.n_columns++;
+    }
     kb_list_check_ops(asked, c);
-    kb_terminal_open(options, &terminal);
-    int room = room_for_variants(asked, terminal.look.width);
     bool ok = !c->count && count_cases(counts, c);
     for (int i = 0; ok && i < kb_op_count; i++) {
         const struct kb_op *op = kb_ops[i];
         if (!i || !kb_streq(op->family, kb_ops[i - 1]->family))
             kernel = kb_list_kernel(op, &counts->arena, c);
-        if (!kb_list_wants(asked, op))
-            continue;
-        kb_sheet_cell(&sheet, op->name);
-        kb_sheet_cell(&sheet, op->shape_form);
-        add_dtypes(op, &text);
-        kb_sheet_cell_of(&sheet, &text);
-        add_variants(kernel, room, &text);
-        kb_sheet_cell_of(&sheet, &text);
-        kb_buf_printf(&text, "%lld", (long long)counts->of_op[i]);
-        kb_sheet_cell_of(&sheet, &text);
+        for (int k = 0; k < C_COUNT && kb_list_wants(asked, op); k++) {
+            if (!layout.shown[k])
+                continue;
+            op_cell(op, k, kernel, counts->of_op[i], layout.room, &text);
+            kb_sheet_cell_of(&sheet, &text);
+        }
     }
     kb_sheet_print(&sheet, out);
     kb_buf_free(&text);
@@ -188,7 +218,7 @@ bool kb_list_ops(const struct kb_options *options, struct kb_counts *counts,
 
 /* Tags with a dot are names of single traps; the suites are those without. Lines are as
  * long as those of help. */
-void kb_list_tags(const struct kb_counts *counts, struct kb_buf *out) {
+void kb_list_tags(const struct kb_counts *counts, int width, struct kb_buf *out) {
     struct kb_buf text = {0};
     int others = 0, at = KB_LIST_LABEL;
     kb_buf_printf(out, "%-*s", KB_LIST_LABEL, "tags");
@@ -204,7 +234,7 @@ void kb_list_tags(const struct kb_counts *counts, struct kb_buf *out) {
             kb_buf_printf(&text, "and %d others: kbench list cases -v", others);
         if (!text.len)
             continue;
-        if (at > KB_LIST_LABEL && at + 2 + (int)text.len > KB_PAGE_WIDTH) {
+        if (at > KB_LIST_LABEL && at + 2 + (int)text.len > width) {
             kb_buf_printf(out, "\n%*s", KB_LIST_LABEL, "");
             at = KB_LIST_LABEL;
         }

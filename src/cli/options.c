@@ -348,6 +348,31 @@ static void check_command(const struct kb_options *o, struct kb_complaints *c) {
         kb_complain_option(c, "--cross", "wants --baseline");
 }
 
+static const char no_host_times[] =
+    "nothing can be timed on the host: its threads are CPU fibers";
+
+bool kb_options_want_times(const struct kb_options *o) {
+    return o->mode == KB_BENCH || o->samples || o->energy || o->n_methods;
+}
+
+/* What asks for a time where there is none. */
+static void check_times(const struct kb_options *o, bool timed, bool host,
+                        struct kb_complaints *c) {
+    const struct {
+        const char *name;
+        bool given;
+    } asked[] = {{"--samples", o->samples != NULL},
+                 {"--energy", o->energy},
+                 {"--method", o->n_methods > 0}};
+    for (size_t i = 0; i < KB_COUNT(asked); i++) {
+        if (asked[i].given && !timed)
+            kb_complain_option(c, asked[i].name, "nothing is timed by --mode %s",
+                               kb_mode_word((enum kb_mode)o->mode));
+        else if (asked[i].given && host)
+            kb_complain_option(c, asked[i].name, "%s", no_host_times);
+    }
+}
+
 static void check_together(const struct kb_options *o, struct kb_complaints *c) {
     check_places(o, c);
     check_command(o, c);
@@ -362,9 +387,7 @@ static void check_together(const struct kb_options *o, struct kb_complaints *c) 
     bool host = kb_streq(kb_backend_words[o->backend], "host") ||
                 kb_strings_has(&o->devices, "host");
     if (o->mode == KB_BENCH && (host || o->sanitize))
-        kb_complain_option(c, "--mode",
-                           "nothing can be timed on the host: its threads are "
-                           "CPU fibers");
+        kb_complain_option(c, "--mode", "%s", no_host_times);
     if (o->load && o->query.fuzz)
         kb_complain_option(c, "--load", "random cases have inputs of their own");
     if (o->dump && (o->mode == KB_LIST || o->mode == KB_BUILD_ONLY))
@@ -377,15 +400,7 @@ static void check_together(const struct kb_options *o, struct kb_complaints *c) 
     if (o->sorted && o->format != KB_FORMAT_TABLE)
         kb_complain_option(c, "--sort", "is of the table, not of --format %s",
                            kb_format_word((enum kb_format)o->format));
-    if (o->samples && !timed)
-        kb_complain_option(c, "--samples", "nothing is timed by --mode %s",
-                           kb_mode_word((enum kb_mode)o->mode));
-    if (o->energy && !timed)
-        kb_complain_option(c, "--energy", "nothing is timed by --mode %s",
-                           kb_mode_word((enum kb_mode)o->mode));
-    if (o->n_methods && !timed)
-        kb_complain_option(c, "--method", "nothing is timed by --mode %s",
-                           kb_mode_word((enum kb_mode)o->mode));
+    check_times(o, timed, host || o->sanitize, c);
 }
 
 void kb_options_parse(int argc, char *const argv[], struct kb_arena *arena,

@@ -266,6 +266,12 @@ static void each_mistake_has_its_words(void **state) {
         {"--mode check --method cold", "--method: nothing is timed by --mode check"},
         {"--mode check --samples s.csv", "--samples: nothing is timed by --mode check"},
         {"--mode build --energy", "--energy: nothing is timed by --mode build"},
+        {"--energy --backend host",
+         "--energy: nothing can be timed on the host: its threads are CPU fibers"},
+        {"--samples s.csv --device host",
+         "--samples: nothing can be timed on the host: its threads are CPU fibers"},
+        {"--method cold --sanitize address",
+         "--method: nothing can be timed on the host: its threads are CPU fibers"},
         {"--mode bench --backend host",
          "--mode: nothing can be timed on the host: its threads are CPU fibers"},
         {"--resume", "--resume: not in this version"},
@@ -318,7 +324,7 @@ static void every_option_is_whole(void **state) {
     (void)state;
     struct kb_buf help = {0}, brief = {0};
     kb_options_help(&help);
-    kb_options_summary(&brief);
+    kb_options_summary(92, &brief);
     for (size_t i = 0; i < kb_option_count(); i++) {
         const struct kb_option *o = kb_option_at(i);
         assert_true(kb_starts_with(o->name, "--"));

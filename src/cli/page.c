@@ -1,9 +1,19 @@
 /* page.c - blocks of a help page, on a terminal and in troff's man macros. */
 #include "cli/page.h"
+#include "cli/terminal.h"
 
 #include <string.h>
 
 enum { NAME_WIDTH = 15, TROFF_WIDTH = 70 };
+
+int kb_page_width_here(void) {
+    int width = kb_terminal_width();
+    return width > 0 && width < KB_PAGE_WIDTH ? width : KB_PAGE_WIDTH;
+}
+
+static int width_of(const struct kb_page *page) {
+    return page->width ? page->width : KB_PAGE_WIDTH;
+}
 
 static bool is_troff(const struct kb_page *page) {
     return page->form == KB_PAGE_TROFF;
@@ -111,7 +121,7 @@ void kb_page_text(struct kb_page *page, const char *text) {
         troff_flow(begun ? ".PP\n" : "", text, page->out);
         return;
     }
-    kb_wrap(text, 0, 0, KB_PAGE_WIDTH, page->out);
+    kb_wrap(text, 0, 0, width_of(page), page->out);
     kb_buf_putc(page->out, '\n');
 }
 
@@ -152,12 +162,14 @@ void kb_page_entry(struct kb_page *page, const char *name, const char *arg,
         troff_entry(page, name, arg, help);
         return;
     }
+    if (2 * width > width_of(page)) /* a narrow terminal: the help below the names */
+        width = 6;
     int columns = kb_columns(name) + (*arg ? 1 + kb_columns(arg) : 0);
     bool fits = columns < width - 1;
     kb_buf_printf(page->out, "  %s%s%s%*s", name, *arg ? " " : "", arg,
                   fits ? width - columns : 0, "");
     if (!fits)
         kb_buf_printf(page->out, "\n  %*s", width, "");
-    kb_wrap(help, width + 2, width + 2, KB_PAGE_WIDTH, page->out);
+    kb_wrap(help, width + 2, width + 2, width_of(page), page->out);
     kb_buf_putc(page->out, '\n');
 }

@@ -11,6 +11,7 @@ enum kb_page_form { KB_PAGE_TERMINAL, KB_PAGE_TROFF };
 struct kb_page {
     struct kb_buf *out;
     enum kb_page_form form;
+    int width;      /* of lines; 0: KB_PAGE_WIDTH */
     int name_width; /* 0: 15 */
     int n_entries;  /* since the last block of another kind */
     bool begun;
@@ -18,6 +19,8 @@ struct kb_page {
 };
 
 enum { KB_PAGE_WIDTH = 92 };
+/* Of the terminal that reads, at most KB_PAGE_WIDTH, which it is where none does. */
+int kb_page_width_here(void);
 
 /* "kbench [run] [OPTION...]": a command as it is typed. */
 void kb_page_usage(struct kb_page *page, const char *command);
@@ -56,6 +59,8 @@ void kb_page_diff(struct kb_page *page);
 void kb_page_gate(struct kb_page *page);
 void kb_page_merge(struct kb_page *page);
 void kb_page_selftest(struct kb_page *page);
+/* Formula, tensors, parameters and limits of an op. */
+void kb_page_op(const struct kb_op *op, struct kb_page *page);
 /* Names, arguments and what they do, by group. */
 void kb_options_page(struct kb_page *page);
 

@@ -10,7 +10,7 @@ static const char *hint_of(const struct kb_options *o, const struct kb_err *err)
     bool host = kb_streq(kb_backend_words[o->backend], "host");
     if (err->kind != KB_DEVICE || o->sanitize || host)
         return "";
-    return o->mode == KB_BENCH
+    return kb_options_want_times(o)
                ? "; times come from a GPU alone: --mode check needs none, "
                  "kbench list devices says what is missing"
                : "; --backend host checks without a GPU, kbench list devices "

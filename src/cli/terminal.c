@@ -32,12 +32,36 @@ static bool write_text(int fd, const char *text, size_t len) {
     return ok;
 }
 
+/* ---- widths ----------------------------------------------------------------------------
+ */
+
+/* COLUMNS, else what the terminal says, else 0: no limit where no terminal reads. */
+static int width_of(int fd) {
+    const char *columns = getenv("COLUMNS");
+    struct winsize size;
+    int64_t width;
+    if (columns && kb_parse_i64(columns, &width) && width >= 20 && width <= 10000)
+        return (int)width;
+    if (isatty(fd) && ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20)
+        return size.ws_col;
+    return 0;
+}
+
 /* ---- standard error --------------------------------------------------------------------
  * Nothing can be said where it fails, so its failures are not looked at. */
 
 static void say(const char *text, size_t len) {
     bool said = write_text(STDERR_FILENO, text, len);
     (void)said;
+}
+
+/* Lines of words, broken where a terminal reads them; others get each as one line. */
+static void say_lines(const struct kb_buf *text, int indent) {
+    struct kb_buf folded = {0};
+    kb_fold(kb_buf_text(text), indent, isatty(STDERR_FILENO) ? width_of(STDERR_FILENO) : 0,
+            &folded);
+    say(kb_buf_text(&folded), folded.len);
+    kb_buf_free(&folded);
 }
 
 static const char erase[] = "\r\033[K";
@@ -61,6 +85,8 @@ void kb_terminal_progress(struct kb_terminal *terminal, const char *text) {
     kb_buf_free(&line);
 }
 
+enum { NOTE = 6 }; /* "note: " */
+
 void kb_terminal_note(struct kb_terminal *terminal, const char *fmt, ...) {
     struct kb_buf text = {0}, line = {0};
     va_list args;
@@ -70,8 +96,7 @@ void kb_terminal_note(struct kb_terminal *terminal, const char *fmt, ...) {
     kb_terminal_progress_end(terminal);
     kb_buf_puts(&line, "note: ");
     kb_escape_lines(&line, kb_buf_text(&text), text.len);
-    kb_buf_putc(&line, '\n');
-    say(line.data, line.len);
+    say_lines(&line, NOTE);
     kb_buf_free(&text);
     kb_buf_free(&line);
 }
@@ -83,8 +108,7 @@ int kb_last_line(const char *before, int status, const char *why) {
         kb_buf_printf(&line, "%sexit %d: ", line.len ? "; " : "", status);
         kb_escape(&line, why, strlen(why)); /* one line, whatever a report holds */
     }
-    kb_buf_puts(&line, line.len ? "\n" : "");
-    say(kb_buf_text(&line), line.len);
+    say_lines(&line, 0);
     kb_buf_free(&line);
     return status;
 }
@@ -141,16 +165,8 @@ int kb_print_all(const struct kb_buf *text) {
 /* ---- looks -----------------------------------------------------------------------------
  */
 
-/* COLUMNS, else what the terminal says, else 0: no limit where no terminal reads. */
-static int width_of(int fd) {
-    const char *columns = getenv("COLUMNS");
-    struct winsize size;
-    int64_t width;
-    if (columns && kb_parse_i64(columns, &width) && width >= 20 && width <= 10000)
-        return (int)width;
-    if (isatty(fd) && ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20)
-        return size.ws_col;
-    return 0;
+int kb_terminal_width(void) {
+    return width_of(STDOUT_FILENO);
 }
 
 static bool wants_color(const struct kb_options *options) {

@@ -13,6 +13,8 @@ struct kb_terminal {
     bool failed; /* standard output cannot be written to; `err` says why */
     struct kb_err err;
 };
+/* Columns of standard output; 0: no terminal, no limit. */
+int kb_terminal_width(void);
 void kb_terminal_open(const struct kb_options *options, struct kb_terminal *terminal);
 /* Text to standard output; cleared. The progress line makes room. */
 void kb_terminal_print(struct kb_terminal *terminal, struct kb_buf *text);
@@ -46,7 +48,5 @@ int kb_list_cases(struct kb_suite *suite, struct kb_terminal *terminal, int form
 void kb_list_device(const struct kb_device_info *device, struct kb_buf *out);
 /* One as a line of JSON, all that its id leaves to defaults told. */
 void kb_case_line(const struct kb_case *c, struct kb_buf *out);
-/* Formula, tensors, parameters and limits of an op, for kbench help OP. */
-void kb_help_op(const struct kb_op *op, struct kb_buf *out);
 
 #endif

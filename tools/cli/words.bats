@@ -81,13 +81,31 @@ load common
     has_line "kbench help OP: *"
 }
 
-@test "on a terminal of 100 columns no line of list is longer; a pipe has all variants" {
-    COLUMNS=100 kbench list
-    status_is 0
-    has_line "silu  *TOKENSx2?HIDDEN  *bf16 fp16 fp32  *tiny small vec16 +[0-9]* *[0-9][0-9]*"
+# fits WIDTH: no line of what was printed is longer.
+fits() {
+    local line
     while IFS= read -r line; do
-        [ "${#line}" -le 100 ] || { echo "too wide: $line"; return 1; }
+        [ "${#line}" -le "$1" ] || { echo "too wide for $1: $line"; return 1; }
     done <<<"$output"
+}
+
+@test "no line of help or list is longer than the terminal; a pipe has all variants" {
+    local width words
+    for width in 60 72 80 100; do
+        for words in --help list "list builds" "list devices" "list ops" "help run" "help gate" \
+            "help diff" "help cases" "help methods" "help code" "help silu" "help mla_prefill"; do
+            # shellcheck disable=SC2086 - words
+            COLUMNS=$width kbench $words
+            status_is 0
+            fits "$width"
+        done
+    done
+    COLUMNS=100 kbench list
+    has_line "silu  *TOKENSx2?HIDDEN  *bf16 fp16 fp32  *tiny small vec16 +[0-9]* *[0-9][0-9]*"
+    COLUMNS=80 kbench list ops
+    has_line "silu  *TOKENSx2?HIDDEN  *bf16 fp16 fp32  *[0-9][0-9]*"
+    COLUMNS=60 kbench list ops
+    has_line "silu  *TOKENSx2?HIDDEN  *[0-9][0-9]*"
     kbench list ops
     has_line "silu  *tiny small vec16 vec32 *chain  *[0-9]*"
 }
@@ -195,8 +213,12 @@ TEXT
         last_says "exit 6: *; *kbench list devices says what is missing"
         [ -z "$output" ]
     done
-    CUDA_VISIBLE_DEVICES='' kbench --op silu --shape 7x16 --mode bench
-    last_says "exit 6: *; times come from a GPU alone: --mode check needs none, *"
+    for line in "--mode bench" "--method cold" "--energy" "--samples s.csv"; do
+        # shellcheck disable=SC2086 - words
+        CUDA_VISIBLE_DEVICES='' kbench --op silu --shape 7x16 $line
+        status_is 6
+        last_says "exit 6: *; times come from a GPU alone: --mode check needs none, *"
+    done
     CUDA_VISIBLE_DEVICES='' kbench --op silu --shape 7x16 --mode check
     status_is 0
 }
