@@ -174,6 +174,12 @@ static void page_methods(struct kb_page *page) {
                  "first half of the "
                  "samples and the second differ by more than the interval allows it goes "
                  "on.");
+    kb_page_text(
+        page,
+        "The interval is of one process. By graph the next one gives the same time; "
+        "by cold and hot, kernels of a few us come out higher or lower in each, by 2 % "
+        "(standard deviation): in each context a launch into a stream takes another "
+        "time. kbench merge --runs joins processes.");
     kb_page_heading(page, "qualities of a time");
 #define X(id, word) kb_page_entry(page, word, "", quality_help[id]);
     KB_QUALITIES(X)
