@@ -1,31 +1,6 @@
 /* again_test.c - what only a second run shows, what a lower layer's error makes of a case,
  * on a device that does what a script says. */
-#include "fake.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
-
-static double constant(int64_t i) {
-    (void)i;
-    return 1000;
-}
-
-static void check_script(struct fake *f, const struct fake_script *script,
-                         const char *case_id) {
-    fake_open(f, script);
-    f->job.case_id = case_id;
-    f->job.mode = KB_CHECK;
-    assert_true(fake_go(f));
-}
-
-static void assert_reason(const struct fake *f, enum kb_reason reason, const char *text) {
-    if (f->row.reason != reason)
-        fail_msg("%s: %s", kb_reason_word(f->row.reason), f->row.text ? f->row.text : "-");
-    if (text && !strstr(f->row.text, text))
-        fail_msg("\"%s\" does not say \"%s\"", f->row.text, text);
-}
+#include "script_fixture.h"
 
 /* ---- unwritten, order -------------------------------------------------------------- */
 

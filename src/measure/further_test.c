@@ -1,32 +1,6 @@
 /* further_test.c - a run of a case besides the first, on a device that is right but for one
  * thing: which of its ways is told, in which words. */
-#include "fake.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
-
-static double constant(int64_t i) {
-    (void)i;
-    return 1000;
-}
-
-static void check_on(struct fake *f, const struct fake_script *script,
-                     const char *case_id) {
-    fake_open(f, script);
-    f->job.case_id = case_id;
-    f->job.mode = KB_CHECK;
-    f->job.variant = "vec16";
-    assert_true(fake_go(f));
-}
-
-static void assert_reason(const struct fake *f, enum kb_reason reason, const char *text) {
-    if (f->row.reason != reason)
-        fail_msg("%s: %s", kb_reason_word(f->row.reason), f->row.text ? f->row.text : "-");
-    if (text && !strstr(f->row.text, text))
-        fail_msg("\"%s\" does not say \"%s\"", f->row.text, text);
-}
+#include "script_fixture.h"
 
 /* The case on a device that meddles so. */
 static void expect(const char *case_id,
@@ -38,7 +12,7 @@ static void expect(const char *case_id,
     const struct fake_script script = {
         .ns = constant, .meddle = meddle, .context = context};
     struct fake f;
-    check_on(&f, &script, case_id);
+    check_variant(&f, &script, case_id, "vec16");
     assert_reason(&f, reason, text);
     assert_int_equal(f.row.outputs[0].over, 0); /* the first run is right */
     fake_free(&f);
@@ -50,7 +24,7 @@ static void a_right_kernel_is_tried_in_every_way(void **state) {
     (void)state;
     const struct fake_script script = {.ns = constant};
     struct fake f;
-    check_on(&f, &script, "silu/83x64/bf16");
+    check_variant(&f, &script, "silu/83x64/bf16", "vec16");
     assert_reason(&f, KB_R_NONE, NULL);
     assert_int_equal(f.row.n_shifts, 1);
     assert_int_equal(f.row.shifts[0], 16);
@@ -66,7 +40,7 @@ static void in_place_it_is_launched_twenty_times(void **state) {
     (void)state;
     const struct fake_script script = {.ns = constant};
     struct fake f;
-    check_on(&f, &script, "silu/83x64/bf16/inplace=yes");
+    check_variant(&f, &script, "silu/83x64/bf16/inplace=yes", "vec16");
     assert_reason(&f, KB_R_NONE, NULL);
     assert_true(f.row.repeats >= 20);
     fake_free(&f);
@@ -79,7 +53,7 @@ static void one_row_and_none_have_no_fewer_rows(void **state) {
     const struct fake_script script = {.ns = constant};
     for (size_t i = 0; i < KB_COUNT(ids); i++) {
         struct fake f;
-        check_on(&f, &script, ids[i]);
+        check_variant(&f, &script, ids[i], "vec16");
         assert_reason(&f, KB_R_NONE, NULL);
         assert_int_equal(f.row.n_batch, 0);
         fake_free(&f);

@@ -1,24 +1,6 @@
 /* localise_life_test.c - what was never written is told apart from what is wrong and looks
  * like the poison, by a second run; and a failed row says where. */
-#include "fake.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
-
-static double constant(int64_t i) {
-    (void)i;
-    return 1000;
-}
-
-static void check_script(struct fake *f, const struct fake_script *script,
-                         const char *case_id) {
-    fake_open(f, script);
-    f->job.case_id = case_id;
-    f->job.mode = KB_CHECK;
-    assert_true(fake_go(f));
-}
+#include "script_fixture.h"
 
 /* An element of a copy whose bits are the poison's but for the last: spoilt it is poison.
  */
