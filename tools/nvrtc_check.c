@@ -3,15 +3,16 @@
  *
  * The distinct entries of a file are compiled a chunk at a time, since most of a compile is
  * the reading of headers; those of a chunk that fails are compiled one by one, to name the
- * one. A variant whose `when` is false for all that was tried is a failure: nothing built
- * it. */
+ * one. There is a compiler, a process, for each core. A variant whose `when` is false for
+ * all that was tried is a failure: nothing built it. */
 #include "jit.h"
 
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 48, BENCH_COMPILES = 12 };
+enum { CHUNK = 48, BENCH_COMPILES = 12, MOST_COMPILERS = 8 };
 
 /* Shapes to meet the `when` of a variant: the op's sample, then wider ones. */
 static const char *const shapes[] = {NULL,      "8x64",  "64x2048", "7x18",
@@ -19,7 +20,8 @@ static const char *const shapes[] = {NULL,      "8x64",  "64x2048", "7x18",
 static const char *const builds[] = {"precise", "fast-math"};
 
 struct check {
-    struct kb_nvrtc *nvrtc;
+    struct kb_nvrtc *compilers[MOST_COMPILERS]; /* one for each thread */
+    int n_compilers;
     struct kb_arena arena;
     struct kb_strings variants, reached; /* "kernels/activation.cu vec16" */
     int compiled, failed;
@@ -124,7 +126,8 @@ static bool compile(struct file *f, const char *build_name, size_t first, size_t
     if (ok) {
         kb_build_resolve(&build, f->limits.sm, &arena);
         job.flags = build.flags;
-        ok = kb_nvrtc_compile(f->check->nvrtc, &job, &arena, &result, err) &&
+        ok = kb_nvrtc_compile(f->check->compilers[omp_get_thread_num()], &job, &arena,
+                              &result, err) &&
              result.cubin.len > 0;
         *ms = result.compile_ms;
     }
@@ -137,22 +140,27 @@ static bool compile(struct file *f, const char *build_name, size_t first, size_t
 static void compile_chunk(struct file *f, const char *build, size_t first, size_t count) {
     struct check *k = f->check;
     struct kb_err err = {0};
-    double ms = 0;
+    int compiled = (int)count, failed = 0;
+    double ms = 0, ignored;
 
-    if (compile(f, build, first, count, &ms, &err)) {
-        k->compiled += (int)count;
-        k->ms += ms;
-        return;
-    }
-    for (size_t i = first; i < first + count; i++) {
-        struct kb_err why = {0};
-        if (compile(f, build, i, 1, &ms, &why)) {
-            k->compiled++;
-            continue;
+    if (!compile(f, build, first, count, &ms, &err)) {
+        compiled = 0;
+        for (size_t i = first; i < first + count; i++) {
+            struct kb_err why = {0};
+            if (compile(f, build, i, 1, &ignored, &why)) {
+                compiled++;
+                continue;
+            }
+            failed++;
+            fprintf(stderr, "FAILED %s, %s, %s, %s: %s\n", f->kernel->path,
+                    f->entries.items[i], build, f->arch, why.msg);
         }
-        k->failed++;
-        fprintf(stderr, "FAILED %s, %s, %s, %s: %s\n", f->kernel->path, f->entries.items[i],
-                build, f->arch, why.msg);
+    }
+#pragma omp critical
+    {
+        k->compiled += compiled;
+        k->failed += failed;
+        k->ms += ms;
     }
 }
 
@@ -168,11 +176,12 @@ static void check_file(struct check *k, const struct kb_kernel *kernel, const ch
             add_numbers(&f, &c);
         }
     }
-    for (size_t b = 0; b < KB_COUNT(builds); b++)
-        for (size_t i = 0; i < f.entries.count; i += CHUNK) {
-            size_t left = f.entries.count - i;
-            compile_chunk(&f, builds[b], i, left < CHUNK ? left : CHUNK);
-        }
+    size_t chunks = (f.entries.count + CHUNK - 1) / CHUNK;
+#pragma omp parallel for schedule(dynamic) num_threads(k->n_compilers)
+    for (size_t i = 0; i < chunks * KB_COUNT(builds); i++) {
+        size_t first = i / KB_COUNT(builds) * CHUNK, left = f.entries.count - first;
+        compile_chunk(&f, builds[i % KB_COUNT(builds)], first, left < CHUNK ? left : CHUNK);
+    }
 }
 
 /* The kernel files of all ops, each once. */
@@ -207,8 +216,8 @@ static int run_check(struct check *k, int n_arches, char **arches) {
         fprintf(stderr, "FAILED %s: nothing tried meets its `when`\n",
                 k->variants.items[i]);
     }
-    printf("NVRTC %s: %d entries compiled, %d failed, %.1f s\n", kb_nvrtc_version(k->nvrtc),
-           k->compiled, k->failed, k->ms / 1e3);
+    printf("NVRTC %s: %d entries compiled, %d failed, %.1f s\n",
+           kb_nvrtc_version(k->compilers[0]), k->compiled, k->failed, k->ms / 1e3);
     return k->failed > 0 || k->compiled == 0;
 }
 
@@ -245,14 +254,26 @@ static int run_bench(struct check *k) {
     printf(
         "NVRTC %s, one variant: first %.1f ms, then %.1f ms (median of %d)   target 60 ms "
         "after the first\n",
-        kb_nvrtc_version(k->nvrtc), first, ms[1 + (BENCH_COMPILES - 1) / 2],
+        kb_nvrtc_version(k->compilers[0]), first, ms[1 + (BENCH_COMPILES - 1) / 2],
         BENCH_COMPILES - 1);
     return 0;
+}
+
+static bool open_compilers(struct check *k, struct kb_err *err) {
+    int wanted = omp_get_max_threads();
+
+    while (k->n_compilers < wanted && k->n_compilers < MOST_COMPILERS) {
+        if (!kb_nvrtc_open(0, &k->compilers[k->n_compilers], err))
+            return false;
+        k->n_compilers++;
+    }
+    return true;
 }
 
 int main(int argc, char **argv) {
     struct check k = {0};
     struct kb_err err = {0};
+    int status;
 
     if (argc == 3 && kb_streq(argv[1], "--worker") && kb_streq(argv[2], "nvrtc"))
         return kb_nvrtc_worker_main();
@@ -260,13 +281,15 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: nvrtc_check ARCH... | --bench\n");
         return 4;
     }
-    if (!kb_nvrtc_open(0, &k.nvrtc, &err)) {
+    if (!open_compilers(&k, &err)) {
         fprintf(stderr, "%s\n", err.msg);
-        return kb_err_status(&err);
+        status = kb_err_status(&err);
+    } else {
+        status = kb_streq(argv[1], "--bench") ? run_bench(&k)
+                                              : run_check(&k, argc - 1, argv + 1);
     }
-    int status =
-        kb_streq(argv[1], "--bench") ? run_bench(&k) : run_check(&k, argc - 1, argv + 1);
-    kb_nvrtc_close(k.nvrtc);
+    for (int i = 0; i < k.n_compilers; i++)
+        kb_nvrtc_close(k.compilers[i]);
     kb_arena_free(&k.arena);
     return status;
 }
