@@ -77,6 +77,17 @@ static void on_host_a_file_is_one_code(void **state) {
     kb_distinct_close(d);
 }
 
+static void on_host_entries_that_depend_on_axes_are_codes_of_their_own(void **state) {
+    struct kb_device_info host = h200;
+    struct kb_distinct *d = kb_distinct_open();
+    (void)state;
+    memcpy(host.backend, "host", sizeof "host");
+    assert_true(take(d, &host, "qknorm_rope/3x3x1x64/bf16", "block", "precise"));
+    assert_false(take(d, &host, "qknorm_rope/7x3x1x64/bf16", "block", "precise"));
+    assert_true(take(d, &host, "qknorm_rope/3x3x1x128/bf16", "block", "precise"));
+    kb_distinct_close(d);
+}
+
 static void what_no_case_comes_to_is_left_once(void **state) {
     struct kb_distinct *d = kb_distinct_open();
     struct kb_job left;
@@ -107,6 +118,7 @@ int main(void) {
         cmocka_unit_test(one_job_stands_for_its_code),
         cmocka_unit_test(many_codes_are_told_apart),
         cmocka_unit_test(on_host_a_file_is_one_code),
+        cmocka_unit_test(on_host_entries_that_depend_on_axes_are_codes_of_their_own),
         cmocka_unit_test(what_no_case_comes_to_is_left_once),
         cmocka_unit_test(an_error_is_taken_once),
     };
