@@ -258,28 +258,6 @@ template <> KB_DEVICE constexpr bool kb_is_half<__half>() {
     return true;
 }
 
-#ifdef KB_HOST
-template <class T>
-__attribute__((noinline)) static void
-kb_mma_on_host(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
-    struct fragments {
-        unsigned a[4], b[2];
-    } mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}}, all[32];
-    kb_host_gather(mine, all);
-    int lane = (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32;
-    for (int i = 0; i < 4; i++) {
-        int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-        for (int w = 0; w < 8; w++) {
-            const unsigned &x = all[row % 8 * 4 + w % 4].a[row / 8 + w / 4 * 2];
-            const unsigned &y = all[column * 4 + w % 4].b[w / 4];
-            for (unsigned e = 0; e < 4 / sizeof(T); e++)
-                c[i] += to_f32(reinterpret_cast<const T *>(&x)[e]) *
-                        to_f32(reinterpret_cast<const T *>(&y)[e]);
-        }
-    }
-}
-#endif
-
 /* ---- matrices ---------------------------------------------------------------------------
  * One warp, all of it. c += a b, 16 x 8 of floats from 16 x k by k x 8, k being 32 bytes: 16
  * elements of bf16 or fp16, 32 of e4m3 (sm_89). Fragments in words of four bytes of depth;
@@ -289,7 +267,7 @@ kb_mma_on_host(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
 template <class T>
 KB_DEVICE void kb_mma(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
 #ifdef KB_HOST
-    kb_mma_on_host<T>(c, a, b);
+    kb_host_mma<T>(c, a, b);
 #elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 #define KB_MMA(shape, type)                                                                \
     asm("mma.sync.aligned." shape ".row.col.f32." type "." type ".f32 "                    \
@@ -318,17 +296,7 @@ KB_DEVICE void kb_mma(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)
 template <bool kTransposed>
 KB_DEVICE void kb_ldmatrix(const void *row, unsigned (&out)[4]) {
 #ifdef KB_HOST
-    const void *rows[32];
-    kb_host_gather(row, rows);
-    int lane = (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32;
-    int g = lane / 4, t = lane % 4;
-    for (int i = 0; i < 4; i++) {
-        auto unit = [&](int r, int c) {
-            return (unsigned)static_cast<const unsigned short *>(rows[i * 8 + r])[c];
-        };
-        out[i] = kTransposed ? unit(2 * t, g) | unit(2 * t + 1, g) << 16
-                             : unit(g, 2 * t) | unit(g, 2 * t + 1) << 16;
-    }
+    kb_host_ldmatrix<kTransposed>(*static_cast<const uint4 *>(row), out);
 #else
     unsigned at = (unsigned)__cvta_generic_to_shared(row);
     if constexpr (kTransposed)

@@ -1,7 +1,7 @@
 /* hooks.h - for kb.cuh: what the host bodies of its device functions are made of.
  *
- * kb_host_gather gives every lane of a full warp all lanes' values, from which matrix
- * instructions and ldmatrix are plain loops. Asynchronous copies move their bytes at the
+ * kb_host_gather gives every lane of a full warp all lanes' values, from which instructions of
+ * a warp are plain loops; those for matrices are in matrix.h. Asynchronous copies move their bytes at the
  * wait, so that a read before it sees poison. Named barriers are bar.sync ID, COUNT. The wait
  * for the kernels ahead does nothing, unless the run is one whose inputs come late. */
 #ifndef KBH_HOOKS_H

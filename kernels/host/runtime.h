@@ -53,7 +53,9 @@ extern __thread kbh_state kbh_now;
     X(KBH_REDUCE_OR, "__reduce_or_sync")                                                   \
     X(KBH_REDUCE_XOR, "__reduce_xor_sync")                                                 \
     X(KBH_ACTIVEMASK, "__activemask")                                                      \
-    X(KBH_GATHER, "kb_host_gather")
+    X(KBH_GATHER, "kb_host_gather")                                                        \
+    X(KBH_MMA, "mma")                                                                      \
+    X(KBH_LDMATRIX, "ldmatrix")
 
 enum kbh_kind {
 #define X(id, name) id,
@@ -79,6 +81,10 @@ struct kbh_meeting {
 kbh_meeting *kbh_meet(enum kbh_kind kind, unsigned mask, uint64_t value, const char *file,
                       int line);
 void kbh_part(kbh_meeting *meeting);
+/* Whether nobody has given it back yet: the lane that goes on first. */
+static inline bool kbh_is_first(const kbh_meeting *meeting) {
+    return meeting->inside == meeting->arrived;
+}
 /* A lane reads from one that is not in the meeting: a warning. */
 void kbh_absent_lane(enum kbh_kind kind, int lane, const char *file, int line);
 

@@ -60,5 +60,6 @@
 #include "mathf.h"
 #include "half.h"
 #include "hooks.h"
+#include "matrix.h"
 
 #endif

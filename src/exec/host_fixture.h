@@ -34,6 +34,7 @@ static const char *const entries[] = {
     "poisoned",
     "too_much_shared",
     "hooks",
+    "matrices",
     "maths",
     "halves",
     "orders",

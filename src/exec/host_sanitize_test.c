@@ -74,6 +74,16 @@ static void undefined_arithmetic_is_found_with_its_line(void **state) {
                    WANTED("misaligned address", place("misaligned")));
 }
 
+static void check_matrices(struct rig *r) {
+    struct kb_slab slab = slab_of(8, 0, 0);
+    struct kb_plan plan = plan_for("matrices", 2, 64);
+    float one = 1;
+    add_tensor(&plan, 0);
+    add_scalar(&plan, &one, sizeof one);
+    check_kernel(r, &plan, &slab);
+    kb_slab_free(&slab);
+}
+
 static void the_address_sanitizer_is_quiet_about_right_kernels(void **state) {
     (void)state;
     struct kb_slab slab = slab_of(8, 0, 0);
@@ -85,6 +95,7 @@ static void the_address_sanitizer_is_quiet_about_right_kernels(void **state) {
     add_int(&plan, 256);
     check_kernel(&address, &plan, &slab);
     kb_slab_free(&slab);
+    check_matrices(&address);
 }
 
 static void a_missing_barrier_is_a_race_with_both_lines(void **state) {
@@ -132,6 +143,7 @@ static void the_thread_sanitizer_is_quiet_about_right_kernels(void **state) {
     add_tensor(&plan, 1);
     check_kernel(&thread, &plan, &slab);
     kb_slab_free(&slab);
+    check_matrices(&thread);
 }
 
 int main(void) {

@@ -60,6 +60,17 @@ static void hooks_gather_copy_late_and_meet_at_named_barriers(void **state) {
     kb_slab_free(&slab);
 }
 
+static void a_warp_multiplies_and_loads_matrices(void **state) {
+    (void)state;
+    struct kb_slab slab = slab_of(8, 0, 0);
+    struct kb_plan plan = plan_for("matrices", 2, 64);
+    float one = 1;
+    add_tensor(&plan, 0);
+    add_scalar(&plan, &one, sizeof one);
+    check_kernel(&plain, &plan, &slab);
+    kb_slab_free(&slab);
+}
+
 static void shared_memory_works_in_all_its_forms(void **state) {
     (void)state;
     struct kb_slab slab = slab_of(8, 0, 0);
@@ -417,6 +428,7 @@ int main(void) {
         cmocka_unit_test(half_functions_round_once),
         cmocka_unit_test(conversions_round_as_this_side_does),
         cmocka_unit_test(hooks_gather_copy_late_and_meet_at_named_barriers),
+        cmocka_unit_test(a_warp_multiplies_and_loads_matrices),
         cmocka_unit_test(shared_memory_works_in_all_its_forms),
         cmocka_unit_test(shared_memory_starts_poisoned_in_every_block),
         cmocka_unit_test(atomics_are_atomic_across_blocks),

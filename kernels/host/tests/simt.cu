@@ -244,6 +244,62 @@ __global__ void __launch_bounds__(64) hooks(int *errors, const int *in) {
         kb_host_barrier(1, 64);
 }
 
+/* A word of four bytes: elements `first` on of a row (or column) of small whole numbers. */
+template <class T> __device__ unsigned small_numbers(int row, int first) {
+    T of[4 / sizeof(T)];
+    unsigned word;
+    for (int i = 0; i < (int)(4 / sizeof(T)); i++)
+        of[i] = T((float)((row * 5 + (first + i) * 3) % 9 - 4));
+    memcpy(&word, of, sizeof word);
+    return word;
+}
+
+/* c += a b of 16 x 8 and 32 bytes of depth, twice, and with a NaN in one row of a. */
+template <class T> __device__ void products(int *errors, float one) {
+    constexpr int kPer = 4 / sizeof(T);
+    int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    unsigned a[4], b[2];
+    float c[4] = {one, one, one, one};
+    for (int i = 0; i < 4; i++)
+        a[i] = small_numbers<T>(g + i % 2 * 8, (t + i / 2 * 4) * kPer);
+    for (int i = 0; i < 2; i++)
+        b[i] = small_numbers<T>(g + 100, (t + i * 4) * kPer);
+    kb_host_mma<T>(c, a, b);
+    kb_host_mma<T>(c, a, b);
+    for (int i = 0; i < 4; i++) {
+        int row = g + i / 2 * 8, column = t * 2 + i % 2, sum = 1;
+        for (int k = 0; k < 8 * kPer; k++)
+            sum += 2 * ((row * 5 + k * 3) % 9 - 4) * (((column + 100) * 5 + k * 3) % 9 - 4);
+        CHECK(c[i] == (float)sum);
+    }
+    if (lane == 13) // row 3
+        a[0] = ~0u;
+    kb_host_mma<T>(c, a, b);
+    for (int i = 0; i < 4; i++)
+        CHECK((c[i] != c[i]) == (g == 3 && i < 2));
+}
+
+__global__ void __launch_bounds__(64) matrices(int *errors, float one) {
+    __shared__ __align__(16) unsigned short rows[2][32][8];
+    int t = threadIdx.x, lane = t % 32, g = lane / 4;
+    products<__nv_bfloat16>(errors, one);
+    products<__half>(errors, one);
+    products<__nv_fp8_e4m3>(errors, one);
+    for (int i = 0; i < 8; i++)
+        rows[t / 32][lane][i] = (unsigned short)(t * 1000 + i);
+    __syncthreads();
+    unsigned plain[4], turned[4];
+    uint4 mine = *(const uint4 *)rows[t / 32][lane];
+    kb_host_ldmatrix<false>(mine, plain);
+    kb_host_ldmatrix<true>(mine, turned);
+    for (int i = 0; i < 4; i++) {
+        const unsigned short(*of)[8] = &rows[t / 32][i * 8];
+        int two = lane % 4 * 2;
+        CHECK(plain[i] == (of[g][two] | (unsigned)of[g][two + 1] << 16));
+        CHECK(turned[i] == (of[two][g] | (unsigned)of[two + 1][g] << 16));
+    }
+}
+
 /* ---- maths and bits -------------------------------------------------------------------- */
 
 __device__ bool near(float got, double want) {
