@@ -35,7 +35,7 @@ struct kb_exec_options {
     bool no_cache;        /* neither read nor write the JIT cache */
     bool no_compile;      /* KB_BUILD "would have to compile" instead of compiling */
     int64_t compile_ms;   /* wall limit of one compile; 0: 120 s */
-    int64_t launch_ms;    /* wall limit of one host launch; 0: 60 s */
+    int64_t launch_ms;    /* wall limit of one host run; 0: what the run says */
     size_t memory_limit;  /* host: slabs larger than this do not fit; 0: no limit */
     bool verbose;         /* keep compile logs of successful builds */
     /* cuda: folders, which are there, for what code of a plan with a label is made from
@@ -108,7 +108,8 @@ struct kb_run_options {
      */
     bool late;
     size_t late_bytes;
-    bool no_pdl; /* cuda: no launch starts before the one ahead has ended */
+    int64_t limit_ms; /* host: of wall time, unless the device has a limit; 0: 60 s */
+    bool no_pdl;      /* cuda: no launch starts before the one ahead has ended */
     /* Where no child maps slabs: what is there before the launches, by a slab of the same
      * layout, so that it need not be copied. NULL: what the slab holds. */
     const struct kb_slab *from;

@@ -73,9 +73,14 @@ struct kb_worker;
 bool kb_worker_start(const struct kb_worker_options *options, struct kb_worker **out,
                      struct kb_err *err);
 const struct kb_device_info *kb_worker_device(const struct kb_worker *worker);
-/* Run one job; always gives a row: a crash, a hang past timeout_ms or a sticky device error
- * costs that case (ERROR with the reason) and the next call starts a fresh worker. Strings
- * of the row are in `arena`. False only if no worker can be started any more. */
+/* How long a job may take where nobody said: a minute; on the host backend, where a CPU
+ * does a GPU's work, 20 ns for each operation and 500 ns for each byte of the case's cost
+ * model, if that is more. */
+int64_t kb_job_limit_ms(const char *backend, const struct kb_job *job);
+/* Run one job; always gives a row: a crash, a hang past timeout_ms (0: kb_job_limit_ms) or
+ * a sticky device error costs that case (ERROR with the reason) and the next call starts a
+ * fresh worker. Strings of the row are in `arena`. False only if no worker can be started
+ * any more. */
 bool kb_worker_run(struct kb_worker *worker, const struct kb_job *job, int64_t timeout_ms,
                    struct kb_arena *arena, struct kb_row *row, struct kb_err *err);
 /* The same for jobs of one case, which differ in build and variant: each is checked, then

@@ -7,7 +7,6 @@
 enum {
     BATCH = 256,
     BUILD_BATCH = 4096, /* of distinct code: a batch's end leaves compilers idle */
-    TIMEOUT_MS = 60000,
     PROGRESS_AFTER_MS = 200,
     SHRINK_MS = 2000,
     SHRUNK_MAX = 3,
@@ -147,8 +146,7 @@ static bool run_again(void *context, const struct kb_job *job, struct kb_arena *
         return false;
     *place = fresh;
     return !kb_interrupted() &&
-           kb_worker_run(fresh, job, timeout_ms ? timeout_ms : TIMEOUT_MS, arena, row,
-                         &run->err) &&
+           kb_worker_run(fresh, job, timeout_ms, arena, row, &run->err) &&
            !kb_interrupted();
 }
 
@@ -197,8 +195,7 @@ static bool run_jobs(struct kb_run *run, const struct kb_job *jobs, int n,
     show_progress(run, jobs[0].case_id);
     for (int i = 0; i < run->fleet.n * n; i++)
         own[i] = job_on(run, &jobs[i % n], i / n, &arenas[i / n]);
-    bool ok = kb_fleet_run(&run->fleet, own, n, timeout_ms ? timeout_ms : TIMEOUT_MS,
-                           arenas, rows, &run->err);
+    bool ok = kb_fleet_run(&run->fleet, own, n, timeout_ms, arenas, rows, &run->err);
     if (ok)
         look_again(run, own, n, arenas, rows);
     for (int i = 0; ok && i < run->fleet.n * n; i++)

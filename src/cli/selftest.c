@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-enum { TIMEOUT_MS = 60000 };
-
 struct selftest {
     const struct kb_options *options;
     struct kb_options gpu; /* the same, where only a GPU will do */
@@ -56,9 +54,8 @@ static bool run(void *context, const struct kb_job *jobs, int n, struct kb_arena
                 struct kb_row *rows, struct kb_err *err) {
     struct selftest *s = context;
     int64_t timeout_ms = (int64_t)s->options->timeout_ms;
-    bool ok = !kb_interrupted() &&
-              kb_worker_run_group(s->fleet.workers[s->device], jobs, n,
-                                  timeout_ms ? timeout_ms : TIMEOUT_MS, arena, rows, err);
+    bool ok = !kb_interrupted() && kb_worker_run_group(s->fleet.workers[s->device], jobs, n,
+                                                       timeout_ms, arena, rows, err);
 
     if (kb_interrupted()) /* rows of a worker that was killed say nothing */
         return kb_fail(err, KB_DEVICE, "interrupted");

@@ -189,6 +189,25 @@ static void an_endless_kernel_is_killed(void **state) {
     kb_host.close(r.device);
 }
 
+static void a_run_has_its_own_limit_where_the_device_has_none(void **state) {
+    (void)state;
+    const struct kb_run_options soon = {.limit_ms = 300};
+    struct rig r = plain;
+    struct kb_exec_options none = {0};
+    struct kb_err err = {0};
+    struct kb_slab slab = slab_of(4096, 0, 0);
+    struct kb_plan plan = plan_for("forever", 1, 1);
+    add_tensor(&plan, 0);
+    r.code = opened(&plain)->code;
+    assert_true(kb_host.open(0, &none, &r.device, &err));
+    struct outcome o = run_with(&r, &plan, &slab, &soon);
+    assert_false(o.ok);
+    assert_int_equal(o.err.kind, KB_TIMEOUT);
+    assert_has(o.err.msg, "still running after 0.3 s");
+    kb_host.close(r.device);
+    kb_slab_free(&slab);
+}
+
 static void exit_and_closed_pipes_are_no_result(void **state) {
     (void)state;
     struct outcome o = run_small(&plain, "exits", 1, 0);
@@ -239,6 +258,7 @@ int main(void) {
         cmocka_unit_test(a_trap_and_an_assertion_name_their_line),
         cmocka_unit_test(an_access_that_is_not_aligned_is_found_without_a_sanitizer),
         cmocka_unit_test(an_endless_kernel_is_killed),
+        cmocka_unit_test(a_run_has_its_own_limit_where_the_device_has_none),
         cmocka_unit_test(exit_and_closed_pipes_are_no_result),
         cmocka_unit_test(forks_and_foreign_writes_are_no_result),
         cmocka_unit_test(a_flood_of_output_does_not_block),

@@ -120,8 +120,9 @@ static bool start(struct kb_device *device, const struct kb_code *code,
 /* Start, say the command, listen, see it end. False with KB_IO or KB_TIMEOUT. */
 static bool hold_talk(struct kb_device *device, const struct kb_code *code,
                       const struct kb_slab *slab, const struct kb_buf *command,
-                      struct talk *t, struct kb_err *err) {
-    int64_t ms = device->options.launch_ms > 0 ? device->options.launch_ms : LAUNCH_MS;
+                      int64_t limit_ms, struct talk *t, struct kb_err *err) {
+    int64_t ms = device->options.launch_ms > 0 ? device->options.launch_ms : limit_ms;
+    ms = ms > 0 ? ms : LAUNCH_MS;
     int64_t deadline_ns = kb_now_ns() + ms * 1000000;
     if (!start(device, code, slab, t, err))
         return false;
@@ -278,7 +279,7 @@ bool host_run(struct kb_device *device, struct kb_code *code, const struct kb_pl
         return true;
     snprintf(nonce, sizeof nonce, "%016llx", (unsigned long long)kb_random_u64());
     host_command(device, plan, slab, options, nonce, &command);
-    bool ok = hold_talk(device, code, slab, &command, &t, err);
+    bool ok = hold_talk(device, code, slab, &command, options->limit_ms, &t, err);
     if (ok && parse_reply(&t.reply, nonce, &reply)) {
         ok = judge_reply(&t, &reply, result, err);
         result->late = options->late && host_starts_early(plan) && !device->sanitizers;

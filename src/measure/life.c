@@ -152,9 +152,11 @@ bool kb_life_run_plan(struct life *l, const struct kb_plan *plan, struct kb_code
                       struct kb_run_result *result) {
     struct kb_err err = {0};
     struct kb_session *s = l->session;
+    struct kb_run_options limited = *options;
 
     *result = (struct kb_run_result){0};
-    if (!s->backend->run(s->device, code, plan, slab, options, result, &err))
+    limited.limit_ms = kb_work_limit_ms(s->backend->name, &l->asked.problem);
+    if (!s->backend->run(s->device, code, plan, slab, &limited, result, &err))
         return kb_life_stop_err(l, &err, KB_R_VARIANT);
     if (*result->warning)
         kb_row_warn(l->row, l->arena, result->warning);

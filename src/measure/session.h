@@ -80,6 +80,9 @@ void kb_row_warn(struct kb_row *row, struct kb_arena *arena, const char *text);
 enum kb_reason kb_reason_of(const struct kb_err *err, enum kb_reason unsupported,
                             bool no_compile);
 
+/* How long a run of it may take where nobody said, as kb_job_limit_ms; in limit.c. */
+int64_t kb_work_limit_ms(const char *backend, const struct kb_problem *problem);
+
 /* ---- plans and code, in session.c -------------------------------------------------- */
 
 /* Case, problem, kernel, build and plan of a job on a device of these limits: needs no

@@ -208,12 +208,18 @@ static bool ask(struct kb_worker *w, const struct kb_buf *text, int64_t timeout_
     return ok;
 }
 
+static int64_t limit_of(const struct kb_worker *w, const struct kb_job *job,
+                        int64_t timeout_ms) {
+    return timeout_ms > 0 ? timeout_ms : kb_job_limit_ms(w->device.backend, job);
+}
+
 bool kb_worker_run(struct kb_worker *worker, const struct kb_job *job, int64_t timeout_ms,
                    struct kb_arena *arena, struct kb_row *row, struct kb_err *err) {
     struct kb_buf text = {0}, reply = {0}, log = {0};
     struct kb_err why = {0};
     bool up;
 
+    timeout_ms = limit_of(worker, job, timeout_ms);
     kb_job_print(job, &text);
     bool ok = ask(worker, &text, timeout_ms, &reply, &log, &up, &why, err) &&
               kb_row_parse("row", reply.data, reply.len, arena, row, &why);
@@ -286,6 +292,7 @@ bool kb_worker_run_group(struct kb_worker *worker, const struct kb_job *jobs, in
 
     if (n == 1)
         return kb_worker_run(worker, jobs, timeout_ms, arena, rows, err);
+    timeout_ms = limit_of(worker, jobs, timeout_ms);
     for (int i = 0; i < n; i++) {
         kb_buf_puts(&text, i ? "\n" : "");
         kb_job_print(&jobs[i], &text);

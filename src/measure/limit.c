@@ -1,0 +1,37 @@
+/* limit.c - how long a case may take where nobody said: a minute, and on a CPU more where
+ * its cost model says more. */
+#include "session.h"
+
+enum {
+    LEAST_MS = 60000,
+    /* ten times what a check takes of two cores, all of its runs, where it is one of many
+     * bytes or operations */
+    NS_PER_FLOP = 20,
+    NS_PER_BYTE = 500,
+};
+
+int64_t kb_work_limit_ms(const char *backend, const struct kb_problem *p) {
+    double ms = ((double)p->flops * NS_PER_FLOP + (double)p->bytes * NS_PER_BYTE) / 1e6;
+    const double most =
+        1e10; /* in ns, and that of many cases together, it still is a number */
+
+    if (!kb_streq(backend, "host") || ms <= LEAST_MS)
+        return LEAST_MS;
+    return (int64_t)(ms < most ? ms : most) / 1000 * 1000;
+}
+
+int64_t kb_job_limit_ms(const char *backend, const struct kb_job *job) {
+    struct kb_complaints complaints = {0};
+    struct kb_arena arena = {0};
+    struct kb_case c = {0};
+    struct kb_err err = {0};
+    struct kb_problem *p = kb_arena_alloc(&arena, sizeof *p);
+    int64_t ms = LEAST_MS;
+
+    if (kb_case_parse(job->case_id, &arena, &c, &complaints) &&
+        kb_case_resolve(&c, p, &err))
+        ms = kb_work_limit_ms(backend, p);
+    kb_complaints_free(&complaints);
+    kb_arena_free(&arena);
+    return ms;
+}
