@@ -99,6 +99,7 @@ static bool phase_fit(struct life *l) {
     const struct kb_problem *problem = &l->asked.problem;
     double limit = (double)l->session->exec.memory_limit, bytes = 0, outputs = 0;
     double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    bool shared = kb_streq(device->backend, "host") && limit == 0 && device->free_bytes > 0;
 
     for (int t = 0; t < problem->n_tensors; t++) {
         const struct kb_tensor_spec *spec = &problem->tensors[t];
@@ -113,6 +114,9 @@ static bool phase_fit(struct life *l) {
     if (device->free_bytes > 0 &&
         too_large(l, bytes, (double)device->free_bytes, "are free"))
         return false;
+    if (shared) /* where the device's memory is the machine's, others have some of it */
+        return !too_large(l, 2 * bytes + outputs, (double)device->free_bytes,
+                          "are free for two copies and the outputs");
     return machine <= 0 ||
            !too_large(l, 2 * bytes + outputs, machine,
                       "is what this machine has for two copies and the outputs");

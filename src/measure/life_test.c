@@ -266,6 +266,17 @@ static void what_does_not_fit_is_a_skip_with_the_bytes_it_needs(void **state) {
     assert_reason(run_job(f, &job, 60000), KB_R_MEMORY, "needs 3.07 TB");
 }
 
+static void a_case_that_fits_only_once_into_what_is_free_is_a_skip(void **state) {
+    struct fixture *f = *state;
+    int64_t rows = kb_worker_device(f->worker)->free_bytes / 10 * 6 / 6144;
+    char id[64];
+    snprintf(id, sizeof id, "silu/%lldx2048/bf16", (long long)rows);
+    struct kb_job job = job_of(f, "good");
+    job.case_id = id;
+    assert_reason(run_job(f, &job, 60000), KB_R_MEMORY,
+                  "are free for two copies and the outputs");
+}
+
 static void a_contract_that_is_wrong_for_the_case_is_an_error(void **state) {
     struct fixture *f = *state;
     assert_reason(run_variant(f, "zero"), KB_R_CONTRACT, "division by zero");
@@ -372,6 +383,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_when_that_is_false_is_a_skip_that_says_so),
         cmocka_unit_test(a_build_that_host_has_not_is_a_skip),
         cmocka_unit_test(what_does_not_fit_is_a_skip_with_the_bytes_it_needs),
+        cmocka_unit_test(a_case_that_fits_only_once_into_what_is_free_is_a_skip),
         cmocka_unit_test(a_contract_that_is_wrong_for_the_case_is_an_error),
         cmocka_unit_test(a_kernel_that_does_not_compile_says_where),
         cmocka_unit_test(mode_build_stops_after_the_build),
