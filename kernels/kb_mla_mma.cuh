@@ -7,13 +7,14 @@
  * rows are 16 bytes longer than they need to be, so that ldmatrix meets no bank twice. */
 #pragma once
 
-#include "kb_mla.cuh"
+#include "kb_mla_hidden.cuh"
 
 template <class T> struct tile {
     static constexpr int kPerWord = 4 / sizeof(T);
     static constexpr int kKeys = 64, kTiles = kKeys / 8; // columns of scores, by 8
     static constexpr int kSteps = kQk / kPerWord / 8;
-    static constexpr int kKeyPitch = kQk * sizeof(T) + 16, kValuePitch = kV * sizeof(T) + 16;
+    static constexpr int kKeyPitch = kQk * sizeof(T) + 16,
+                         kValuePitch = kV * sizeof(T) + 16;
     static constexpr int kStage = kKeys * (kKeyPitch + kValuePitch);
 };
 
@@ -49,6 +50,17 @@ KB_DEVICE void load_stage(unsigned char *stage, const source &in, int first, int
     kb_copy_commit();
 }
 
+/* Of a stage's values, those that this thread copied, without what is no number. Returns
+ * whether there was some. */
+template <class T> KB_DEVICE bool clear_own(unsigned char *values) {
+    constexpr int kVecs = kV * sizeof(T) / 16;
+    bool found = false;
+#pragma unroll(sizeof(T) == 2 ? 4 : 1) // in 8 bits there are no registers to spare
+    for (int i = threadIdx.x; i < tile<T>::kKeys * kVecs; i += 128)
+        found |= clear_16<T>(values + i / kVecs * tile<T>::kValuePitch + i % kVecs * 16);
+    return found;
+}
+
 /* B fragments of two steps of one column of scores: keys lie with their depth in a row. */
 template <class T>
 KB_DEVICE void key_fragments(const unsigned char *keys, int column, int step, int lane,
@@ -59,8 +71,8 @@ KB_DEVICE void key_fragments(const unsigned char *keys, int column, int step, in
 
 /* B fragments of step m of the second product for two columns of 8 outputs: out[0..1] and
  * out[2..3]. In 16 bits columns are 16 j + n and 16 j + 8 + n; in 8 bits, where two outputs
- * share a unit of ldmatrix, 16 j + 2n and 16 j + 2n + 1, and keys 2t, 2t + 1, 2t + 8, 2t + 9
- * of 16 follow each other, as a lane has them of two columns of scores. */
+ * share a unit of ldmatrix, 16 j + 2n and 16 j + 2n + 1, and keys 2t, 2t + 1, 2t + 8, 2t +
+ * 9 of 16 follow each other, as a lane has them of two columns of scores. */
 template <class T>
 KB_DEVICE void value_fragments(const unsigned char *values, int m, int j, int lane,
                                unsigned (&out)[4]) {
@@ -108,7 +120,7 @@ KB_DEVICE void store_16(O *out, const float (&o)[2][4], int r, float over, int t
 
 /* What a lane knows of its rows g and g + 8 so far. */
 struct running {
-    int seen[2];
+    int seen[2], seen_by_all; // keys of these, and of each row of the warp
     float top[2], sum[2]; // maximum of scores; sum of shares relative to it, own columns
     float o[kV / 16][2][4];
 };
@@ -138,8 +150,7 @@ KB_DEVICE void hide(float (&p)[8][4], int first, const int (&seen)[2]) {
 }
 
 /* Scores become shares of the new maximum, and what was summed before is put on it. */
-template <class T>
-KB_DEVICE void weigh(float (&p)[8][4], float scale, running &row) {
+template <class T> KB_DEVICE void weigh(float (&p)[8][4], float scale, running &row) {
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         float above = row.top[r];
@@ -186,6 +197,36 @@ KB_DEVICE void add_values(const unsigned char *values, const float (&p)[8][4], i
     }
 }
 
+/* Keys [first, last) of those up to `end`, a tile at a time; the first tile is on its way
+ * to `stage`. Where kPart, rows may not see all of them, since the sequence ends or for the
+ * mask: for that from tile `from` on. Returns whether values there were no numbers and have
+ * been made 0. */
+template <class T, bool kPart>
+KB_DEVICE bool attend(unsigned char *stages, const source &in,
+                      const unsigned (&q)[tile<T>::kSteps][4], float scale, int first,
+                      int last, int end, int from, int &stage, running &row) {
+    using G = tile<T>;
+    int lane = threadIdx.x % 32;
+    bool cleared = false;
+#pragma unroll 1
+    for (; first < last; first += G::kKeys, stage ^= 1) {
+        load_stage<T>(stages + (stage ^ 1) * G::kStage, in, first + G::kKeys, end);
+        kb_copy_wait<1>();
+        unsigned char *keys = stages + stage * G::kStage;
+        if (kPart && first >= from)
+            cleared |= clear_own<T>(keys + G::kKeys * G::kKeyPitch);
+        __syncthreads(); // this stage has arrived, of all threads
+        float p[G::kTiles][4] = {};
+        multiply<T>(keys, q, lane, p);
+        if (kPart && first + G::kKeys > row.seen_by_all)
+            hide(p, first, row.seen);
+        weigh<T>(p, scale, row);
+        add_values<T>(keys + G::kKeys * G::kKeyPitch, p, lane, row);
+        __syncthreads(); // this stage has been read, by all threads
+    }
+    return cleared;
+}
+
 /* Row r of the lane's two to its place. Of one that sees nothing, 0 times a value that is
  * no number may be in o. */
 template <class T, class O>
@@ -216,7 +257,8 @@ KB_DEVICE bool find_tile(const int *cum_q, const int *cum_kv, int sequences, seq
     return false;
 }
 
-/* A fragments of a row of queries, row g + 8 r of the warp's; zeros where it is not there. */
+/* A fragments of a row of queries, row g + 8 r of the warp's; zeros where it is not there.
+ */
 template <class T>
 KB_DEVICE void load_queries(unsigned (&q)[tile<T>::kSteps][4], const T *query, bool there,
                             int r, int t) {

@@ -7,8 +7,9 @@
  * warpgroups have 64 queries each. wgmma takes keys from shared memory as they lie there,
  * and values in 16 bits; in 8 bits it wants them with keys in rows, and two warps turn
  * them. Scores stay in registers, where they become shares and are the A operand of the
- * second product. In 16 bits the two warpgroups take turns: the one multiplies while the
- * other has its softmax.
+ * second product. Two warps see to it that what the mask hides is a number
+ * (kb_mla_hidden.cuh). In 16 bits the two warpgroups take turns: the one multiplies while
+ * the other has its softmax.
  */
 #pragma once
 
@@ -160,12 +161,20 @@ KB_DEVICE void attend(worker<T> &w, int n, const int (&seen)[2], running &row,
             add_kept(out.o, w.m.kept[w.half], out.late);
 }
 
-template <class T, class O> KB_DEVICE void work_all(worker<T> w, O *out, float *lse) {
+/* value as it lies in memory; group: heads to one of its. */
+template <class T> struct values_of {
+    const T *data;
+    int group, pitch, start;
+};
+
+template <class T, class O>
+KB_DEVICE void work_all(worker<T> w, const values_of<T> &v, O *out, float *lse) {
     int first_row = w.half * 64 + threadIdx.x % 128 / 32 * 16 + w.lane / 4, t = w.lane % 4;
     if (plan<T>::kTurns && w.half == 1) // the other one begins
         kb_turn_give(1, 256);
+    int slot = w.pieces.slot();
     for (piece at = take_piece<T>(w.m, w.pieces); at.head >= 0;
-         at = take_piece<T>(w.m, w.pieces)) {
+         slot = w.pieces.slot(), at = take_piece<T>(w.m, w.pieces)) {
         const sequence s = {at.q_start, at.q_len, at.k_start, at.k_len};
         outputs o;
         o.late[0] = o.late[1] = 1.0f;
@@ -193,6 +202,14 @@ template <class T, class O> KB_DEVICE void work_all(worker<T> w, O *out, float *
                               ? lse_of(row.top[r] * w.scale, sum / unit<T>(), w.lse_unit)
                               : kb_none();
         }
+        if (w.m.cleared[slot]) {
+            int first = at.row + first_row - w.lane / 4, kv_heads = w.heads / v.group;
+            put_back(out + ((size_t)(s.q_start + first) * w.heads + at.head) * kV,
+                     (size_t)w.heads * kV,
+                     v.data + ((size_t)s.k_start * kv_heads + at.head / v.group) * v.pitch +
+                         v.start,
+                     (size_t)kv_heads * v.pitch, s, first, at.from, w.mask);
+        }
     }
     if (plan<T>::kTurns && w.half == 0)
         kb_turn_wait(1, 256);
@@ -201,8 +218,8 @@ template <class T, class O> KB_DEVICE void work_all(worker<T> w, O *out, float *
 /* A block's work. next[0] counts pieces that were taken, next[1] blocks that are done. */
 template <class T, class O>
 KB_DEVICE void run(unsigned char *dynamic, const kb_map *query, const kb_map *key,
-                   const kb_map *value, const batch &b, O *out, float *lse, int *next,
-                   int group, float scale, int v_start, int lse_unit) {
+                   const kb_map *value, const values_of<T> &values, const batch &b, O *out,
+                   float *lse, int *next, float scale, int lse_unit) {
     unsigned char *aligned = dynamic + (-kb_shared(dynamic) & 1023);
     shared<T> &m = *reinterpret_cast<shared<T> *>(aligned);
     static_assert(sizeof m + 1023 <= kSharedBytes, "the contract's smem");
@@ -214,16 +231,18 @@ KB_DEVICE void run(unsigned char *dynamic, const kb_map *query, const kb_map *ke
         kb_registers_down<24>();
         kb_wait_inputs();
         if (warp == 0)
-            load_all<T>(m, b, group, query, key, value, v_start, next);
-        else if (plan<T>::kByte && warp <= kMovers)
+            load_all<T>(m, b, values.group, query, key, value, values.start, next);
+        else if (warp <= kMovers && plan<T>::kByte)
             turn_all<T>(m, warp - 1);
+        else if (warp <= kMovers)
+            clear_all<T>(m, warp - 1);
     } else {
         kb_registers_up<240>();
         kb_wait_inputs();
         int lane = threadIdx.x % 32;
         work_all<T, O>(
-            worker<T>{m, warp / 4 - 1, lane, b.heads, b.mask, lse_unit, scale, 0}, out,
-            lse);
+            worker<T>{m, warp / 4 - 1, lane, b.heads, b.mask, lse_unit, scale, 0}, values,
+            out, lse);
     }
 }
 

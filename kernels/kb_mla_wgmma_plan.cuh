@@ -2,7 +2,7 @@
  * barriers, and the pieces of work that blocks take. */
 #pragma once
 
-#include "kb_mla.cuh"
+#include "kb_mla_hidden.cuh"
 #include "kb_sm90.cuh"
 
 namespace warpgroups {
@@ -28,12 +28,13 @@ template <class T> struct plan {
     static constexpr bool kTurns = !kByte;
 };
 
-enum { kMovers = 2, kRun = 8 }; // in 8 bits: warps that turn value, tiles in a sum
+enum { kMovers = 2, kRun = 8 }; // warps that turn or clear value; in 8 bits tiles in a sum
 
-/* 128 queries of a head, and the keys that the last of them sees. Below head 0: the end. */
+/* 128 queries of a head, and the keys that the last of them sees; of tiles from key `from`
+ * on not all of them see all. Below head 0: the end. */
 struct __align__(16) piece {
     int q_start, q_len, k_start, k_len;
-    int row, head, end, unused;
+    int row, head, end, from;
 };
 
 template <class T> struct shared {
@@ -43,10 +44,12 @@ template <class T> struct shared {
     unsigned char turned[plan<T>::kTurned][plan<T>::kByte ? plan<T>::kValue : 16];
     float4 kept[plan<T>::kKept][plan<T>::kByte ? 16 : 1][plan<T>::kByte ? 128 : 1];
     piece pieces[2];
+    int cleared[4]; // by a piece's slot: whether some of its values were no numbers
     unsigned long long piece_full[2], piece_empty[2];
-    unsigned long long query_full, query_empty, tail;
+    unsigned long long query_full, query_empty;
     unsigned long long key_full[plan<T>::kStages], key_empty[plan<T>::kStages];
     unsigned long long value_full[plan<T>::kStages], value_empty[plan<T>::kStages];
+    unsigned long long value_there[plan<T>::kStages]; // in 16 bits, to be cleared
     unsigned long long turned_full[plan<T>::kStages], turned_empty[plan<T>::kStages];
 };
 
@@ -56,6 +59,9 @@ struct place {
     KB_DEVICE void next() {
         parity ^= stage;
         stage ^= 1;
+    }
+    KB_DEVICE int slot() const { // 0, 1, 2, 3, 0, ...
+        return parity * 2 + stage;
     }
 };
 
@@ -80,6 +86,8 @@ KB_DEVICE bool find_piece(const batch &b, int number, piece &p) {
             int head = section * b.section + rest % here;
             p = {s.q_start, s.q_len, s.k_start, s.k_len, row, head, 0, 0};
             p.end = seen_by(s, last, b.mask);
+            int open = seen_by(s, row, b.mask);
+            p.from = open < s.k_len ? open / 128 * 128 : 0x7fffffff;
             return true;
         }
         at -= tiles;
@@ -103,13 +111,13 @@ template <class T> KB_DEVICE void make_barriers(shared<T> &m) {
     if (threadIdx.x == 0) {
         kb_barrier_init(&m.query_full, 1);
         kb_barrier_init(&m.query_empty, 8);
-        kb_barrier_init(&m.tail, 1);
         for (int i = 0; i < 2; i++) {
             kb_barrier_init(&m.piece_full[i], 1);
-            kb_barrier_init(&m.piece_empty[i], kByte ? 8 + kMovers : 8);
+            kb_barrier_init(&m.piece_empty[i], 8 + kMovers);
             kb_barrier_init(&m.key_full[i], 1);
             kb_barrier_init(&m.key_empty[i], 8);
             kb_barrier_init(&m.value_full[i], 1);
+            kb_barrier_init(&m.value_there[i], 1);
             kb_barrier_init(&m.value_empty[i], kByte ? kMovers : 8);
             kb_barrier_init(&m.turned_full[i], kMovers);
             kb_barrier_init(&m.turned_empty[i], 8);

@@ -26,6 +26,9 @@
 //           themselves, then each chunk without a mask, merged by their lse.
 // chain   - unfused: scores to memory, softmax, probabilities in the input's dtype, product.
 //
+// NaN in a value that a query does not see leaves no trace, also where it lies in a tile that is
+// multiplied whole (kb_mla_hidden.cuh). That costs the first three less than 1 %.
+//
 // Sums are of base 2: score * scale * log2 e. In e4m3 probabilities are 256 times as large
 // as they are, which costs nothing and keeps 2^-17 where 2^-9 would be the least.
 /* kbench
@@ -48,8 +51,8 @@
                 { "tma": "key", "dims": [192, "kv_heads", "kv_tokens"], "strides": ["192 * dtype_bytes", "k_pitch * dtype_bytes"],
                   "box": [64, 1, 128], "swizzle": 128, "l2": 256 },
                 { "tma": "value", "dims": ["v_pitch", "kv_heads", "kv_tokens"], "box": [64, 1, 128], "swizzle": 128, "l2": 256 },
-                "cum_q", "cum_kv", "out", "lse", "next", "i32 sequences", "i32 heads", "i32 heads / kv_heads", "i32 wide_tiles",
-                "i32 near_heads", "f32 log2_scale", "i32 start", "i32 mask", "i32 lse_unit"] },
+                "value", "cum_q", "cum_kv", "out", "lse", "next", "i32 sequences", "i32 heads", "i32 heads / kv_heads",
+                "i32 wide_tiles", "i32 near_heads", "f32 log2_scale", "i32 pitch", "i32 start", "i32 mask", "i32 lse_unit"] },
     "wgmma8": {
       "why":   "the same in 8 bits, with values turned in shared memory",
       "arch":  "90a", "backends": ["cuda"], "dtypes": ["e4m3"],
@@ -62,8 +65,8 @@
                 { "tma": "key", "dims": [192, "kv_heads", "kv_tokens"], "strides": ["192 * dtype_bytes", "k_pitch * dtype_bytes"],
                   "box": [64, 1, 128], "swizzle": 64, "l2": 256 },
                 { "tma": "value", "dims": ["v_pitch", "kv_heads", "kv_tokens"], "box": [128, 1, 128], "swizzle": 128, "l2": 256 },
-                "cum_q", "cum_kv", "out", "lse", "next", "i32 sequences", "i32 heads", "i32 heads / kv_heads", "i32 wide_tiles",
-                "i32 near_heads", "f32 log2_scale", "i32 start", "i32 mask", "i32 lse_unit"] },
+                "value", "cum_q", "cum_kv", "out", "lse", "next", "i32 sequences", "i32 heads", "i32 heads / kv_heads",
+                "i32 wide_tiles", "i32 near_heads", "f32 log2_scale", "i32 pitch", "i32 start", "i32 mask", "i32 lse_unit"] },
     "mma": {
       "why":   "tensor cores by mma.sync, 64 queries and 64 keys at a time",
       "when":  "(dtype_bytes == 2 || sm >= 89) && q_pitch * dtype_bytes % 4 == 0 && k_pitch * dtype_bytes % 16 == 0",
@@ -230,7 +233,7 @@ __global__ void __launch_bounds__(128, 2)
     load_stage<T>(stages, in, 0, end);
 
     int first_row = at * 64 + warp * 16;
-    running row = {{0, 0}, {kb_none(), kb_none()}};
+    running row = {{0, 0}, 0, {kb_none(), kb_none()}};
     unsigned q[G::kSteps][4];
 #pragma unroll
     for (int r = 0; r < 2; r++) {
@@ -240,20 +243,12 @@ __global__ void __launch_bounds__(128, 2)
         size_t token = s.q_start + (there ? i : 0);
         load_queries<T>(q, query + token * q_pitch + head * kQk, there, r, t);
     }
-    int seen_by_all = first_row < s.q_len ? seen_by(s, first_row, mask) : 0;
-    for (int first = 0, stage = 0; first < end; first += G::kKeys, stage ^= 1) {
-        load_stage<T>(stages + (stage ^ 1) * G::kStage, in, first + G::kKeys, end);
-        kb_copy_wait<1>();
-        __syncthreads(); // this stage has arrived, of all threads
-        const unsigned char *keys = stages + stage * G::kStage;
-        float p[G::kTiles][4] = {};
-        multiply<T>(keys, q, lane, p);
-        if (first + G::kKeys > seen_by_all)
-            hide(p, first, row.seen);
-        weigh<T>(p, scale, row);
-        add_values<T>(keys + G::kKeys * G::kKeyPitch, p, lane, row);
-        __syncthreads(); // this stage has been read, by all threads
-    }
+    int open = seen_by(s, at * 64, mask), whole = open / G::kKeys * G::kKeys, stage = 0;
+    row.seen_by_all = first_row < s.q_len ? seen_by(s, first_row, mask) : 0;
+    if (sizeof(T) == 2) // in 8 bits a second loop costs registers that there are not
+        attend<T, false>(stages, in, q, scale, 0, whole, end, 0, stage, row);
+    bool cleared = attend<T, true>(stages, in, q, scale, sizeof(T) == 2 ? whole : 0, end, end,
+                                   open < s.k_len ? whole : 0x7fffffff, stage, row);
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         float sum = row.sum[r] + __shfl_xor_sync(0xffffffffu, row.sum[r], 1);
@@ -265,6 +260,10 @@ __global__ void __launch_bounds__(128, 2)
         if (lse_unit && t == 0)
             lse[to] = lse_of(row.top[r] * scale, sum / unit<T>(), lse_unit);
     }
+    if (__syncthreads_or(cleared))
+        put_back(out + ((size_t)(s.q_start + first_row) * heads + head) * kV,
+                 (size_t)heads * kV, first_value + v_start, (size_t)kv_heads * v_pitch, s,
+                 first_row, whole, mask);
 }
 
 /* ---- wgmma ----------------------------------------------------------------------------- */
@@ -275,13 +274,13 @@ __global__ void __launch_bounds__(128, 2)
 template <class T, class O>
 __global__ void __launch_bounds__(384, 1)
     mla_wgmma(const __grid_constant__ kb_map query, const __grid_constant__ kb_map key,
-              const __grid_constant__ kb_map value, const int *cum_q, const int *cum_kv, O *out,
-              float *lse, int *next, int sequences, int heads, int group, int tiles, int near_heads,
-              float scale, int v_start, int mask, int lse_unit) {
+              const __grid_constant__ kb_map value, const T *values, const int *cum_q, const int *cum_kv,
+              O *out, float *lse, int *next, int sequences, int heads, int group, int tiles, int near_heads,
+              float scale, int v_pitch, int v_start, int mask, int lse_unit) {
     KB_DYNAMIC_SMEM(unsigned char, dynamic);
     const warpgroups::batch b = {cum_q, cum_kv, sequences, heads, tiles, near_heads, mask};
-    warpgroups::run<T>(dynamic, &query, &key, &value, b, out, lse, next, group, scale, v_start,
-                       lse_unit);
+    warpgroups::run<T>(dynamic, &query, &key, &value, {values, group, v_pitch, v_start}, b, out, lse, next,
+                       scale, lse_unit);
 }
 #endif
 

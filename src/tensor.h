@@ -167,7 +167,7 @@ bool kb_is_poison(enum kb_dtype dtype, uint32_t bits, int pattern);
     X(KB_FILL_EDGES, "edges", "numbers where the op's own rounding turns over")            \
     X(KB_FILL_TIES, "ties", "N(0,1) on a grid of halves: equal elements, at any cut")      \
     X(KB_FILL_STEPS, "steps", "rows that fall or rise by 1, half of them with a peak")     \
-    X(KB_FILL_MASKED, "masked", "half are -inf; some rows all but two, some all")
+    X(KB_FILL_MASKED, "masked", "-inf in half of a row; NaN that only some rows may see")
 
 enum kb_fill {
 #define X(id, word, why) id,

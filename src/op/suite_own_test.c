@@ -92,7 +92,7 @@ static void tags_of_own_files_are_nested_and_smoke_is_small(void **state) {
     for (int i = 0; i < 9; i++)
         assert_true(seen[i / 3][i % 3]);
     assert_true(act && empty && stream);
-    assert_true(elements < 400000);
+    assert_true(elements < 410000);
 }
 
 static void own_ids_are_canonical(void **state) {

@@ -371,8 +371,9 @@ static const struct kb_param params[] = {
 };
 
 static const enum kb_fill fills[] = {
-    KB_FILL_NORMAL, KB_FILL_LARGE, KB_FILL_OUTLIERS, KB_FILL_ZEROS,    KB_FILL_SPARSE,
-    KB_FILL_STEPS,  KB_FILL_EDGES, KB_FILL_TIES,     KB_FILL_CONSTANT, KB_FILL_NAN,
+    KB_FILL_NORMAL,   KB_FILL_LARGE, KB_FILL_OUTLIERS, KB_FILL_ZEROS,
+    KB_FILL_SPARSE,   KB_FILL_STEPS, KB_FILL_EDGES,    KB_FILL_TIES,
+    KB_FILL_CONSTANT, KB_FILL_NAN,   KB_FILL_MASKED,
 };
 
 static const char *const axes[] = {"q_len", "kv_len", "heads"};
@@ -397,7 +398,8 @@ const struct kb_op kb_op_mla_prefill = {
     .catches =
         "the mask aligned at the start, one key too many or too few, keys of the next "
         "sequence,\nno rescaling when the maximum moves, sums of rounded "
-        "probabilities, lse of another base,\nNaN where no key is seen",
+        "probabilities, lse of another base,\nNaN where no key is seen, or of a key behind "
+        "the mask",
     .sample = "3x5x2",
     .dtypes = {KB_E4M3, KB_BF16, KB_FP16},
     .n_dtypes = 3,

@@ -12,7 +12,10 @@
  * edges    76 ones, then 78, more for every 64 keys: 7.9 and 8.1 in units of log 2, on both
  *          sides of where kernels begin to rescale
  * ties     the first key has 96 ones: the others weigh 2^-10 of it, where e4m3 ends
- * nan      every other sequence has NaN for key and value: the next one must not see it */
+ * nan      every other sequence has NaN for key and value: the next one must not see it
+ * masked   values of some of a sequence's last keys are NaN or infinite in 8 columns of
+ *          their own, of every other sequence its last key is NaN in part: queries that do
+ *          not see them must not either, those that do have them there and only there */
 #include "ops/mla_prefill.h"
 
 #include <math.h>
@@ -39,8 +42,46 @@ static double measured_key(enum kb_fill fill, int64_t j, int64_t n, int64_t d) {
     }
 }
 
+/* Element d of the value of the key that stands `left` keys before the last one, where the
+ * fill says one; of head h. NaN and infinities are never in one column of a head, and the
+ * two halves of a slice have other columns. */
+static bool is_hidden(int64_t left, int64_t h, int64_t d, double *value) {
+    static const int64_t places[] = {0, 1, 5, 33, 70, 100, 200, 300};
+    static const double values[] = {NAN, INFINITY, NAN, -INFINITY};
+    for (int i = 0; i < (int)KB_COUNT(places); i++)
+        if (left == places[i] && (d + d / KB_MLA_V + h) % 16 == 2 * i) {
+            *value = values[i % (int)KB_COUNT(values)];
+            return true;
+        }
+    return false;
+}
+
 static void put(enum kb_dtype dtype, void *data, int64_t i, double value) {
     kb_bits_put(dtype, data, i, kb_encode(dtype, value));
+}
+
+/* e4m3 has no infinity. */
+static void put_no_number(enum kb_dtype dtype, void *data, int64_t i, double value) {
+    put(dtype, data, i, dtype == KB_E4M3 ? NAN : value);
+}
+
+/* Where what no query but the last ones sees is no number. */
+static void fill_masked(const struct kb_mla *m, int t, int64_t first, int64_t count,
+                        void *data) {
+    bool key = t == KB_MLA_KEY;
+    int64_t width = key ? KB_MLA_QK : m->v_pitch,
+            pitch = key ? m->k_pitch : width * m->kv_heads;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t token = (first + i) / pitch, at = (first + i) % pitch, d = at % width,
+                start;
+        int b = kb_mla_sequence(m->kv_lens, m->sequences, token, &start);
+        int64_t left = start + m->kv_lens[b] - 1 - token;
+        double value;
+        if (key && b % 2 && left == 0 && d % 50 == 7)
+            put(m->dtype, data, i, NAN);
+        else if (!key && is_hidden(left, at / width, d, &value))
+            put_no_number(m->dtype, data, i, value);
+    }
 }
 
 /* Key or value. */
@@ -86,8 +127,8 @@ void kb_mla_fill(const struct kb_problem *p, int t, uint64_t seed, int64_t first
         fill_cum(t == KB_MLA_CUM_Q ? m.q_lens : m.kv_lens, first, count, data);
         return;
     }
-    bool own = is_measured(fill) || fill == KB_FILL_NAN || fill == KB_FILL_ZEROS ||
-               fill == KB_FILL_LARGE;
+    bool own = is_measured(fill) || fill == KB_FILL_NAN || fill == KB_FILL_MASKED ||
+               fill == KB_FILL_ZEROS || fill == KB_FILL_LARGE;
     kb_problem_fill(p, t, own ? KB_FILL_NORMAL : fill, seed, first, count, data);
     bool query = t == KB_MLA_QUERY;
     if (query && (is_measured(fill) || fill == KB_FILL_ZEROS))
@@ -98,6 +139,8 @@ void kb_mla_fill(const struct kb_problem *p, int t, uint64_t seed, int64_t first
             put(m.dtype, data, i, 32 * kb_decode(m.dtype, kb_bits_at(m.dtype, data, i)));
     if (!query && (fill == KB_FILL_NAN || (is_measured(fill) && t == KB_MLA_KEY)))
         fill_keys(&m, fill, t, first, count, data);
+    if (!query && fill == KB_FILL_MASKED)
+        fill_masked(&m, t, first, count, data);
     if (t != KB_MLA_VALUE)
         fill_gaps(&m, t, first, count, data);
 }

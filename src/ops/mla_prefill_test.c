@@ -2,6 +2,8 @@
 #include "ops/mla_prefill.h"
 #include "ops/op_fixture.h"
 
+static const enum kb_dtype dtypes[] = {KB_E4M3, KB_BF16, KB_FP16};
+
 static struct kb_case case_of(const char *shape, enum kb_dtype dtype, const char *set) {
     return op_case("mla_prefill", shape, dtype, set);
 }
@@ -156,6 +158,36 @@ static void nan_stays_in_its_sequence(void **state) {
         bool nan = row >= 2 && row < 5;
         assert_int_equal(nan, isnan(d.lse[row]));
         assert_int_equal(nan, isnan(d.out[row * KB_MLA_V + 7]));
+    }
+    data_free(&d);
+}
+
+/* Keys 0, 1 and 5 before the last one are hit, in 8 columns each. */
+static void what_is_masked_reaches_who_sees_it_in_its_columns_alone(void **state) {
+    (void)state;
+    for (size_t t = 0; t < KB_COUNT(dtypes); t++) {
+        static const int wanted[] = {8, 8, 16, 24};
+        struct data d;
+        data_make(&d, "4x6x2", dtypes[t], "lse=e,value=slice", KB_FILL_MASKED, 1);
+        for (int row = 0; row < 8; row++) {
+            int hit = 0;
+            for (int i = 0; i < KB_MLA_V; i++)
+                hit += !isfinite(d.out[row * KB_MLA_V + i]);
+            assert_int_equal(hit, wanted[row / 2]);
+            assert_true(isfinite(d.lse[row]));
+        }
+        assert_int_equal(isinf(d.out[4 * KB_MLA_V + 1]) != 0, dtypes[t] != KB_E4M3);
+        data_free(&d);
+    }
+}
+
+static void a_masked_key_makes_the_last_query_nan(void **state) {
+    (void)state;
+    struct data d;
+    data_make(&d, "6x6x1", KB_BF16, "q_lens=3+3,lse=e", KB_FILL_MASKED, 1);
+    for (int row = 0; row < 6; row++) {
+        assert_int_equal(isnan(d.lse[row]), row == 5);
+        assert_int_equal(isnan(d.out[row * KB_MLA_V + 3]), row == 5);
     }
     data_free(&d);
 }
@@ -343,7 +375,6 @@ static void a_kernel_that_rounds_p_is_inside_the_bound(void **state) {
     (void)state;
     static const enum kb_fill fills[] = {KB_FILL_NORMAL, KB_FILL_STEPS, KB_FILL_EDGES,
                                          KB_FILL_TIES,   KB_FILL_LARGE, KB_FILL_CONSTANT};
-    static const enum kb_dtype dtypes[] = {KB_E4M3, KB_BF16, KB_FP16};
     for (size_t t = 0; t < KB_COUNT(dtypes); t++) {
         double worst = 0;
         for (size_t f = 0; f < KB_COUNT(fills); f++)
@@ -404,6 +435,8 @@ int main(void) {
         cmocka_unit_test(equal_scores_give_the_mean_of_the_values_seen),
         cmocka_unit_test(a_query_without_keys_is_nothing_exactly),
         cmocka_unit_test(nan_stays_in_its_sequence),
+        cmocka_unit_test(what_is_masked_reaches_who_sees_it_in_its_columns_alone),
+        cmocka_unit_test(a_masked_key_makes_the_last_query_nan),
         cmocka_unit_test(heads_share_a_key_head_by_groups_and_values_may_be_a_slice),
         cmocka_unit_test(any_split_of_fill_and_reference_gives_the_same),
         cmocka_unit_test(rows_may_be_slices_of_wider_ones_whose_rest_is_nan),
