@@ -270,7 +270,7 @@ static const struct kb_option rows[] = {
      .type = KB_O_DURATION,
      .at = AT(timeout_ms),
      .group = KB_G_RUN,
-     .help = "a case still running then is an ERROR (60s; without a GPU 20 ns for each "
+     .help = "a case still running then is an ERROR (60s; on the host 20 ns for each "
              "operation and 500 ns for each byte of its cost model, if that is more)"},
     {.name = "--mem-limit",
      .arg = "8G",
