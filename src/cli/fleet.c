@@ -28,11 +28,19 @@ static void add(struct kb_fleet *fleet, const struct kb_options *o, const char *
         .backend = backend, .ordinal = (int)ordinal, .exec = exec_of(o)};
 }
 
-/* --device all: every GPU that can be opened, else what `auto` says of none. */
+/* What must be timed or is for profilers needs a GPU, and says what is missing where there
+ * is none. */
+static const char *backend_of(const struct kb_options *o) {
+    const char *backend = kb_backend_words[o->backend];
+    bool must_be_gpu = kb_options_want_times(o) || kb_dumps_want_gpu(o);
+    return must_be_gpu && kb_streq(backend, "auto") ? "cuda" : backend;
+}
+
+/* --device all: every GPU that can be opened, else what the backend says of none. */
 static void add_all(struct kb_fleet *fleet, const struct kb_options *o) {
     struct kb_device_info *found = calloc(KB_MAX_DEVICES, sizeof *found);
     struct kb_buf gaps = {0};
-    const char *backend = kb_backend_words[o->backend];
+    const char *backend = backend_of(o);
     if (!found)
         kb_out_of_memory();
     int n = kb_streq(backend, "host") || o->sanitize
@@ -50,7 +58,6 @@ static void add_all(struct kb_fleet *fleet, const struct kb_options *o) {
 }
 
 static void choose(const struct kb_options *o, struct kb_fleet *fleet) {
-    const char *backend = kb_backend_words[o->backend];
     for (size_t i = 0; i < o->devices.count; i++) {
         const char *device = o->devices.items[i];
         int64_t ordinal;
@@ -61,12 +68,8 @@ static void choose(const struct kb_options *o, struct kb_fleet *fleet) {
         else if (kb_parse_i64(device, &ordinal))
             add(fleet, o, "cuda", ordinal);
     }
-    /* What must be timed or is for profilers needs a GPU, and says what is missing where
-     * there is none. */
-    bool must_be_gpu =
-        (kb_options_want_times(o) || kb_dumps_want_gpu(o)) && kb_streq(backend, "auto");
     if (!o->devices.count)
-        add(fleet, o, must_be_gpu ? "cuda" : backend, 0);
+        add(fleet, o, backend_of(o), 0);
 }
 
 bool kb_fleet_open(const struct kb_options *options, struct kb_fleet *fleet,

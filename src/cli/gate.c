@@ -76,6 +76,12 @@ static int update(const struct kb_options *o, const struct kb_gate *gate,
         return kb_err_status(&err);
     }
     kb_buf_printf(wrote, "%s%s", wrote->len ? ", " : "wrote ", o->baseline);
+    if (gate->fresh->n_runs < 3 && gate->base->n_runs >= 3)
+        kb_buf_printf(wrote,
+                      ", which held %d process runs and holds %d: kbench merge --runs "
+                      "joins three",
+                      gate->base->n_runs,
+                      gate->fresh->n_runs > 1 ? gate->fresh->n_runs : 1);
     return 0;
 }
 

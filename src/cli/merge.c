@@ -62,6 +62,14 @@ static bool write_form(struct merge *m, enum kb_format format, const char *path,
     return ok;
 }
 
+/* Process runs: a baseline that is joined again has several. */
+static int runs_of(const struct kb_reports *reports) {
+    int n = 0;
+    for (int i = 0; i < reports->n; i++)
+        n += reports->items[i].n_runs > 1 ? reports->items[i].n_runs : 1;
+    return n;
+}
+
 static bool write_files(struct merge *m, const struct kb_strings *paths,
                         struct kb_buf *wrote, struct kb_err *err) {
     for (size_t i = 0; i < paths->count; i++) {
@@ -72,11 +80,12 @@ static bool write_files(struct merge *m, const struct kb_strings *paths,
             return false;
         kb_buf_printf(wrote, "%s%s", wrote->len ? ", " : "wrote ", path);
     }
-    kb_buf_printf(wrote, ": %zu rows of %d %s%s", m->n_rows, m->reports->n,
+    int n = m->how == KB_JOIN_RUNS ? runs_of(m->reports) : m->reports->n;
+    kb_buf_printf(wrote, ": %zu rows of %d %s%s", m->n_rows, n,
                   m->how == KB_JOIN_RUNS ? "run"
-                  : m->reports->n > 1    ? "part"
+                  : n > 1                ? "part"
                                          : "report",
-                  m->reports->n > 1 ? "s" : "");
+                  n > 1 ? "s" : "");
     return true;
 }
 

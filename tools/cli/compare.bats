@@ -258,6 +258,9 @@ END
     kbench merge --runs r1.json short.json -o ok.json
     status_is 0
     says 'note: 6 rows are not in short.json'
+    kbench merge --runs base.json short.json -o four.json
+    last_says 'wrote four.json: * rows of 4 runs'
+    jq -e '.runs == 4' four.json
 }
 
 @test "a report of this kbench, joined, follows the schema" {

@@ -215,10 +215,11 @@ END
     fake new.json run=4 slow=silu/83:1.2
     gate --update 'new tiles'
     status_is 0
-    last_says 'wrote base.json'
+    last_says 'wrote base.json, which held 3 process runs and holds 1: kbench merge --runs joins three'
     gate
     status_is 0
     gate --update 'and again'
+    last_says 'wrote base.json'
     jq -e '[.updates[].reason] == ["new tiles", "and again"]' base.json
     cp base.json before.json
     fake new.json run=4 fail=silu/83x1024/bf16

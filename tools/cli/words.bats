@@ -213,7 +213,7 @@ TEXT
         last_says "exit 6: *; *kbench list devices says what is missing"
         [ -z "$output" ]
     done
-    for line in "--mode bench" "--method cold" "--energy" "--samples s.csv"; do
+    for line in "--mode bench" "--method cold" "--energy" "--samples s.csv" "--mode bench --device all"; do
         # shellcheck disable=SC2086 - words
         CUDA_VISIBLE_DEVICES='' kbench --op silu --shape 7x16 $line
         status_is 6
