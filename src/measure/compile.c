@@ -1,9 +1,11 @@
 /* compile.c - compile ahead for a GPU: threads that each keep a compiler, which is a
  * process of its own and opens no device, and take the distinct compiles one by one.
  *
- * What nvcc compiles is taken a few at a time, since half a second of each goes into the
- * reading of headers, where an entry takes from 0.01 s to 2 s. What takes long comes first.
- * How long is not known before; the longest files have the largest kernels. */
+ * What nvcc compiles is taken some at a time, since half a second of each goes into the
+ * reading of headers, where an entry takes from 0.01 s to 2 s; what NVRTC does a few, since
+ * a compiler reads the headers of a file and its flags once. What takes long comes first.
+ * How long is not known before; the longest files have the largest kernels, and those with
+ * headers of their own more than they hold. */
 #include "brood.h"
 #include "prefetch.h"
 
@@ -14,13 +16,17 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { POLL_MS = 100, TASKS_PER_LANE = 2 };
+/* All ops in five builds took 16 cores 10.5 and 12.4 s with 2 and 1: twenty of
+ * moe_routing's, together and begun late, ended last. With 3 and 3 it was 8.9 and 9.0 s
+ * beside that; with files weighed by their size alone, on slower cores, 10.4 to 11.4 s
+ * for 10.3 to 11.1. */
+enum { POLL_MS = 100, TASKS_PER_LANE = 3, NVRTC_TOGETHER = 3 };
 
 /* One distinct compile. */
 struct pick {
     struct kb_hash code, group; /* group: all that decides it but its entries */
     const struct kb_job *job;
-    size_t weight; /* of its file */
+    size_t weight; /* of its file, see weight_of */
     bool from_nvcc;
 };
 
@@ -47,6 +53,16 @@ struct ahead {
 /* ---- what is to compile -----------------------------------------------------------------
  */
 
+/* Its size, as often as it includes a header beside it. */
+static size_t weight_of(const struct kb_kernel *kernel) {
+    static const char include[] = "#include \"";
+    size_t n = 0;
+    for (const char *at = kernel->text; (at = strstr(at, include));
+         at += sizeof include - 1)
+        n++;
+    return kernel->size * (n ? n : 1);
+}
+
 /* `asked` as a pick. Builds of other names and the same flags are the same code, and would
  * wait for each other. */
 static struct pick pick_of(const struct kb_asked *asked, const struct kb_job *job) {
@@ -54,7 +70,7 @@ static struct pick pick_of(const struct kb_asked *asked, const struct kb_job *jo
     struct kb_buf text = {0};
     struct pick pick = {
         .job = job,
-        .weight = plan->kernel->size,
+        .weight = weight_of(plan->kernel),
         .from_nvcc = asked->build.from_nvcc,
     };
     struct kb_build unnamed = asked->build;
@@ -101,7 +117,7 @@ static int by_code(const void *x, const void *y) {
     return order ? order : (a->job > b->job) - (a->job < b->job);
 }
 
-/* nvcc's first, of them the longest files; those of a group together. */
+/* nvcc's first, of them the heaviest files; those of a group together. */
 static int by_group(const void *x, const void *y) {
     const struct pick *a = x, *b = y;
     if (a->from_nvcc != b->from_nvcc)
@@ -140,10 +156,12 @@ static void pick_all(struct ahead *a, const struct kb_job *jobs, int n_jobs) {
 /* How many of a group's picks go into a task, so that each of several lanes has a few. */
 static int most_together(const struct ahead *a, const struct pick *pick, int lanes) {
     size_t all = 0;
-    if (!pick->from_nvcc || !pick->weight)
+    if (!pick->weight)
         return 1;
     if (lanes < 2)
         return KB_MAX_TOGETHER;
+    if (!pick->from_nvcc)
+        return NVRTC_TOGETHER;
     for (int i = 0; i < a->n_picks; i++)
         all += a->picks[i].weight;
     size_t most = all / ((size_t)(TASKS_PER_LANE * lanes) * pick->weight);
