@@ -1,9 +1,12 @@
-/* markdown.c - the report for a comment on a change: counts, a table, the failures. */
+/* markdown.c - the report for a comment on a change: counts, a table, the failures, no more
+ * of them than a comment takes. */
 #include "report/parts.h"
 #include "versus.h"
 
 #include <math.h>
 #include <string.h>
+
+enum { COMMENT = 60000 }; /* GitHub takes 65536 characters in one; the last may be long */
 
 /* Text that can be nothing but text: no markup, no cell, no mention, no reference. */
 static void add_safe(const char *text, struct kb_buf *out) {
@@ -214,7 +217,7 @@ static void add_failure(const struct kb_row *row, int64_t others, struct kb_buf 
     kb_buf_free(&words);
 }
 
-/* `max`: bytes that rows, and then failures, may come to; 0: any. */
+/* `max`: bytes that rows, and then failures, may come to. */
 struct markdown {
     const struct kb_survey *survey;
     struct kb_buf *out;
@@ -224,7 +227,7 @@ struct markdown {
 };
 
 static bool has_room(struct markdown *md) {
-    bool room = !md->max || md->out->len < md->max;
+    bool room = md->out->len < md->max;
     md->left_out += !room;
     return room;
 }
@@ -244,42 +247,43 @@ static void visit_failure(void *context, const struct kb_row *row) {
 
 static void tell_left_out(struct markdown *md, const char *what) {
     if (md->left_out)
-        kb_buf_printf(md->out, "\nand %lld more %s: -o writes all\n",
+        kb_buf_printf(md->out, "\nand %lld more %s: JSON, CSV and HTML have all\n",
                       (long long)md->left_out, what);
     md->left_out = 0;
 }
 
-/* `sink`: what takes the text as it grows, or NULL. */
-static bool write_all(struct kb_rows *rows, struct kb_sink *sink, struct markdown *md,
-                      struct kb_err *err) {
+static bool write_all(struct kb_rows *rows, struct markdown *md, struct kb_err *err) {
     struct kb_arena arena = {0};
     struct kb_survey *s = kb_arena_alloc(&arena, sizeof *s);
     bool ok = kb_survey_rows(rows, s, err);
     md->survey = s;
+    size_t whole = md->max;
+    bool failed = ok && kb_survey_repeated(s);
+    if (failed) /* half is the failures' */
+        md->max = whole / 2;
     if (ok) {
         add_head(s, rows, md->out);
         add_columns(s, md->out);
-        ok = kb_rows_visit(rows, sink, visit_row, md, err);
+        ok = kb_rows_visit(rows, NULL, visit_row, md, err);
         tell_left_out(md, "rows");
     }
-    if (ok && kb_survey_repeated(s)) {
+    if (ok && failed) {
         kb_buf_putc(md->out, '\n');
-        md->max += md->max; /* as much again */
+        md->max = whole;
         md->told = s->told;
-        ok = kb_rows_visit(rows, sink, visit_failure, md, err);
+        ok = kb_rows_visit(rows, NULL, visit_failure, md, err);
         tell_left_out(md, "failures");
     }
     kb_arena_free(&arena);
     return ok;
 }
 
-bool kb_write_markdown(struct kb_rows *rows, struct kb_sink *sink, struct kb_err *err) {
-    struct markdown md = {.out = &sink->text};
-    return write_all(rows, sink, &md, err);
-}
-
 bool kb_markdown_text(struct kb_rows *rows, size_t max, struct kb_buf *out,
                       struct kb_err *err) {
-    struct markdown md = {.out = out, .max = max / 2};
-    return write_all(rows, NULL, &md, err);
+    struct markdown md = {.out = out, .max = max};
+    return write_all(rows, &md, err);
+}
+
+bool kb_write_markdown(struct kb_rows *rows, struct kb_sink *sink, struct kb_err *err) {
+    return kb_markdown_text(rows, COMMENT, &sink->text, err);
 }

@@ -55,8 +55,8 @@ typedef bool kb_writer(struct kb_rows *rows, struct kb_sink *sink, struct kb_err
 kb_writer kb_write_json, kb_write_jsonl, kb_write_csv, kb_write_markdown, kb_write_junit,
     kb_write_html;
 
-/* The same as kb_write_markdown's in at most about `max` bytes: what is left out is said.
- */
+/* The same as kb_write_markdown's, which fits into a comment at GitHub, in at most about
+ * `max` bytes: what is left out is said. */
 bool kb_markdown_text(struct kb_rows *rows, size_t max, struct kb_buf *out,
                       struct kb_err *err);
 

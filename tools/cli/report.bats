@@ -57,6 +57,27 @@ strays() {
     [ "$(wc -l <tsv)" -eq "$n" ]
 }
 
+@test "Markdown is no longer than a comment may be, with the failures in it, and says what it leaves out" {
+    local n left
+    # 600 failures of one cause each; without them rows have all of the place.
+    jq '.rows |= [to_entries[] | select(.key < 1800) | .key as $k | .value
+            | if $k % 3 == 0 then .verdict = "FAIL" | .reason_kind = "mismatch"
+                | .reason = "of cause \($k)" | .repeat = "kbench --case it" else . end]
+        | .count = {pass: 1200, fail: 600, mistrusted: 0, skip: 0, error: 0}' \
+        "$top/reports/nvidia-h200-check.json" >many.json
+    kbench merge many.json -o many.md
+    [ "$(wc -c <many.md)" -lt 65536 ]
+    n=$(grep -c '^| .* |$' many.md)
+    left=$(sed -n 's/^and \([0-9]*\) more rows: .*/\1/p' many.md)
+    [ $((n - 1 + left)) -eq 1800 ] # its first line is the head
+    grep -q '^- \*\*FAIL\*\* ' many.md
+    grep -q '^and [0-9]* more failures: JSON, CSV and HTML have all$' many.md
+    kbench merge "$top/reports/nvidia-h200-check.json" -o whole.md
+    [ "$(wc -c <whole.md)" -lt 65536 ]
+    [ "$(wc -c <whole.md)" -gt 50000 ]
+    tail -n 1 whole.md | grep -q '^and [0-9]* more rows: '
+}
+
 @test "--format prints a form in place of the table" {
     on_host --op silu --shape 7x16 --format json
     status_is 0
