@@ -219,11 +219,12 @@ static void draw_ceiling(struct plots *p) {
                   blocks - 1, file);
 }
 
+/* The part of a roof from `low` to `high` operations a byte, if there is one. */
 static void add_roof(const struct plots *p, const struct kb_tally_device *device,
                      double low, double high, bool moves, struct kb_data *data) {
     double rate = moves ? device->stream_gb_per_s : device->mma_gflop_per_s;
     struct kb_buf name = {0};
-    if (!(rate > 0))
+    if (!(rate > 0) || !(low < high))
         return;
     if (p->survey->tally.n_devices > 1)
         kb_buf_printf(&name, "device %s: ", device->id);
@@ -234,30 +235,35 @@ static void add_roof(const struct plots *p, const struct kb_tally_device *device
     kb_buf_free(&name);
 }
 
-/* Lines for each device: what its memory allows at so many operations a byte, and what its
- * tensor cores do. */
-static int add_roofs(struct plots *p, double low, double high, struct kb_data *data) {
+/* Lines for each device: what its memory allows at so many operations a byte, up to what
+ * its tensor cores do, or to `top` where that is not known; and from there on that. */
+static int add_roofs(struct plots *p, double low, double high, double top,
+                     struct kb_data *data) {
     const struct kb_tally *tally = &p->survey->tally;
     for (int i = 0; i < tally->n_devices; i++) {
-        add_roof(p, &tally->devices[i], low, high, true, data);
-        add_roof(p, &tally->devices[i], low, high, false, data);
+        const struct kb_tally_device *device = &tally->devices[i];
+        double rate = device->mma_gflop_per_s > 0 ? device->mma_gflop_per_s : top;
+        double ridge = device->stream_gb_per_s > 0 ? rate / device->stream_gb_per_s : low;
+        add_roof(p, device, low, ridge < high ? ridge : high, true, data);
+        add_roof(p, device, ridge > low ? ridge : low, high, false, data);
     }
     return data->blocks;
 }
 
 static void draw_roofline(struct plots *p) {
     struct kb_data data = {0};
-    double low = INFINITY, high = 0;
+    double low = INFINITY, high = 0, top = 0;
     for (int64_t i = 0; i < p->n; i++) {
         double x, y;
         if (!pick_rate(p, &p->points[i], &x, &y))
             continue;
+        top = y > top ? y : top;
         low = x < low ? x : low;
         high = x > high ? x : high;
     }
     if (!(high > 0))
         return;
-    int roofs = add_roofs(p, low / 4, high * 4, &data);
+    int roofs = add_roofs(p, low / 4, high * 4, top * 4, &data);
     add_kinds(p, pick_rate, &data);
     int blocks = data.blocks, file = save(p, &data);
     kb_draw_figure(

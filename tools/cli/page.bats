@@ -174,6 +174,14 @@ PY
     done
 }
 
+@test "the roofline ends a little above what the device does, whatever one op's operations a byte are" {
+    # Of mma there are 1e6 operations to a byte: memory's line went on to 1e10 GFLOP/s.
+    kbench merge "$top/reports/nvidia-h200.json" -o h.html
+    grep -q 'roofline' h.html
+    grep -q '1e+06' h.html
+    finds_none -E '1e\+(0[7-9]|1)' h.html
+}
+
 @test "a report as Google Benchmark's JSON has a repetition for each block median" {
     # Made of a report that was taken on a GPU: nothing is timed here.
     jq '.rows |= map(select(.case | endswith("/16384x2048/bf16")))' \
