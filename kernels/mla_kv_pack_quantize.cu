@@ -35,14 +35,14 @@
       "scratch": { "key": { "bytes": "tokens * heads * 192 * dtype_bytes" } },
       "launches": [
         { "entry": "join_key<KB_T>",
-          "grid":  "ceil_div(tokens * heads * 24, 256)",
+          "grid":  "ceil_div(tokens * heads * 24, 256)", "block": 256,
           "args":  ["k_nope", "kv", "k_pe", "key", "i64 tokens * heads * 24", "i32 heads", "i64 in_pitch",
                     "i64 pe_pitch"] },
         { "entry": "quantize_key<KB_T>",
-          "grid":  "ceil_div(tokens * heads * 12, 256)",
+          "grid":  "ceil_div(tokens * heads * 12, 256)", "block": 256,
           "args":  ["key", "k_fp8", "i64 tokens * heads * 12", "i32 heads", "i64 k_pitch", "f32 scale"] },
         { "entry": "quantize_values<KB_T>",
-          "grid":  "ceil_div(tokens * heads * 8, 256)",
+          "grid":  "ceil_div(tokens * heads * 8, 256)", "block": 256,
           "args":  ["v", "kv", "v_fp8", "i64 tokens * heads * 8", "i32 heads", "i64 in_pitch", "i64 v_pitch",
                     "f32 scale"] } ] } } }
 */
