@@ -72,9 +72,9 @@ void kb_help_text(struct kb_buf *out) {
     for (int i = 0; i < KB_COMMAND_COUNT; i++)
         kb_buf_printf(&text, "%s%s%s", i ? "  " : " ", kb_command_word((enum kb_command)i),
                       i == KB_CMD_RUN ? " (the default)" : "");
-    kb_buf_puts(&text,
-                "\nkbench help COMMAND | OP | cases | code | methods | verdicts | exit | "
-                "environment\n");
+    kb_buf_puts(
+        &text, "\nkbench help COMMAND | OP | cases | kernels | code | methods | verdicts | "
+               "exit | environment\n");
     kb_fold(kb_buf_text(&text), GROUP_WIDTH, width, out);
     kb_buf_free(&text);
 }

@@ -19,31 +19,65 @@ static void add_list(const struct kb_strings *list, const char *otherwise,
         kb_buf_puts(out, otherwise);
 }
 
+static void add_targets(const struct kb_variant *v, struct kb_buf *out) {
+    add_list(&v->dtypes, "all dtypes", out);
+    kb_buf_puts(out, v->backends.count ? ", " : "");
+    add_list(&v->backends, "", out);
+}
+
+/* From `column` on: behind the `at` columns that the line has already, or below them. */
+static void text_at(int column, int at, const char *text, int width, struct kb_buf *out) {
+    struct kb_buf safe = {0};
+    kb_escape(&safe, text, strlen(text));
+    if (at > column) {
+        kb_buf_putc(out, '\n');
+        at = 0;
+    }
+    kb_buf_printf(out, "%*s", column - at, "");
+    kb_wrap(kb_buf_text(&safe), column, column, width, out);
+    kb_buf_putc(out, '\n');
+    kb_buf_free(&safe);
+}
+
+/* What is good about it and when it takes a case, each in lines of its own. */
+static void list_variant(const struct kb_variant *v, int name_width, int column, int width,
+                         struct kb_buf *out) {
+    struct kb_buf line = {0}, when = {0};
+    kb_buf_printf(&line, "  %-*s  ", name_width, v->name);
+    add_targets(v, &line);
+    kb_buf_puts(out, kb_buf_text(&line));
+    int at = kb_columns(kb_buf_text(&line));
+    if (v->why)
+        text_at(column, at, v->why, width, out);
+    if (v->when) {
+        kb_buf_printf(&when, "when %s", v->when);
+        text_at(column, v->why ? 0 : at, kb_buf_text(&when), width, out);
+    }
+    if (!v->why && !v->when)
+        kb_buf_putc(out, '\n');
+    kb_buf_free(&when);
+    kb_buf_free(&line);
+}
+
 static void list_kernel(const struct kb_kernel *kernel, struct kb_buf *out) {
-    struct kb_sheet sheet = {.n_columns = 3};
-    struct kb_buf text = {0};
+    enum { ROOM = 40 }; /* for texts beside dtypes; where it is less they stand below */
+    int width = kb_terminal_width(), name_width = 0, targets_width = 0;
     kb_buf_printf(out, "%s (%s), for", kernel->path, kernel->from);
     for (size_t i = 0; i < kernel->ops.count; i++)
         kb_buf_printf(out, " %s", kernel->ops.items[i]);
     kb_buf_putc(out, '\n');
     for (int i = 0; i < kernel->n_variants; i++) {
-        const struct kb_variant *v = &kernel->variants[i];
-        kb_buf_printf(&text, "  %s", v->name);
-        kb_sheet_cell_of(&sheet, &text);
-        add_list(&v->dtypes, "all dtypes", &text);
-        kb_buf_puts(&text, v->backends.count ? ", " : "");
-        add_list(&v->backends, "", &text);
-        kb_sheet_cell_of(&sheet, &text);
-        kb_sheet_cell(&sheet, v->why ? v->why : "");
-        if (v->when) { /* on a line of its own: neither is short */
-            kb_sheet_cell(&sheet, "");
-            kb_sheet_cell(&sheet, "");
-            kb_buf_printf(&text, "when %s", v->when);
-            kb_sheet_cell_of(&sheet, &text);
-        }
+        struct kb_buf targets = {0};
+        add_targets(&kernel->variants[i], &targets);
+        int name = (int)strlen(kernel->variants[i].name), target = (int)targets.len;
+        name_width = name > name_width ? name : name_width;
+        targets_width = target > targets_width ? target : targets_width;
+        kb_buf_free(&targets);
     }
-    kb_sheet_print(&sheet, out);
-    kb_buf_free(&text);
+    int below = 2 + name_width + 2, beside = below + targets_width + 2;
+    bool narrow = width > 0 && width - beside < ROOM;
+    for (int i = 0; i < kernel->n_variants; i++)
+        list_variant(&kernel->variants[i], name_width, narrow ? below : beside, width, out);
 }
 
 /* Each kernel file once: ops of one family share it. */
@@ -234,8 +268,10 @@ static bool list_topic(const struct kb_options *options, const char *topic,
         list_devices(false, out);
         build_line(out);
         kb_list_tags(&counts, kb_page_width_here(), out);
-        kb_buf_puts(out, "kbench help OP: formula, tensors, limits | kbench list "
-                         "ops|variants|cases|devices|builds\n");
+        kb_wrap_at("kbench help OP: formula, tensors, limits | kbench list "
+                   "ops|variants|cases|devices|builds",
+                   " | ", kb_page_width_here(), out);
+        kb_buf_putc(out, '\n');
     }
     kb_arena_free(&counts.arena);
     return ok;

@@ -27,8 +27,8 @@ struct kb_tag_count {
 };
 struct kb_counts {
     struct kb_arena arena;
-    int64_t *of_op; /* in the order of kb_ops */
-    struct kb_tag_count tags[64];
+    int64_t *of_op;                /* in the order of kb_ops */
+    struct kb_tag_count tags[128]; /* as many as case files may have */
     size_t n_tags;
 };
 /* The table of ops, and counts for what follows it; false after a complaint. */

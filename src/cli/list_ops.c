@@ -3,6 +3,7 @@
 #include "cli/list.h"
 #include "cli/page.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* ---- sheets ----------------------------------------------------------------------------
@@ -49,8 +50,7 @@ static void count_tag(struct kb_counts *counts, const char *tag, size_t len) {
     while (t < counts->n_tags && (strncmp(counts->tags[t].name, tag, len) != 0 ||
                                   counts->tags[t].name[len] != '\0'))
         t++;
-    if (t == KB_COUNT(counts->tags))
-        return;
+    assert(t < KB_COUNT(counts->tags));
     if (t == counts->n_tags)
         counts->tags[counts->n_tags++].name = kb_arena_strndup(&counts->arena, tag, len);
     counts->tags[t].n++;
@@ -202,7 +202,8 @@ bool kb_list_ops(const struct kb_options *options, struct kb_counts *counts,
     bool ok = !c->count && count_cases(counts, c);
     for (int i = 0; ok && i < kb_op_count; i++) {
         const struct kb_op *op = kb_ops[i];
-        if (!i || !kb_streq(op->family, kb_ops[i - 1]->family))
+        if (layout.shown[C_VARIANTS] && kb_list_wants(asked, op) &&
+            (!kernel || !kb_kernel_has_op(kernel, op->name)))
             kernel = kb_list_kernel(op, &counts->arena, c);
         for (int k = 0; k < C_COUNT && kb_list_wants(asked, op); k++) {
             if (!layout.shown[k])
@@ -216,8 +217,14 @@ bool kb_list_ops(const struct kb_options *options, struct kb_counts *counts,
     return !c->count;
 }
 
-/* Tags with a dot are names of single traps; the suites are those without. Lines are as
- * long as those of help. */
+/* Tags with a dot before a letter are names of single traps, act.pitch; the suites are
+ * those without, and models such as kimi-k2.5. */
+static bool is_trap(const char *tag) {
+    const char *dot = strchr(tag, '.');
+    return dot && !(dot[1] >= '0' && dot[1] <= '9');
+}
+
+/* Lines are as long as those of help. */
 void kb_list_tags(const struct kb_counts *counts, int width, struct kb_buf *out) {
     struct kb_buf text = {0};
     int others = 0, at = KB_LIST_LABEL;
@@ -225,7 +232,7 @@ void kb_list_tags(const struct kb_counts *counts, int width, struct kb_buf *out)
     for (size_t t = 0; t <= counts->n_tags; t++) {
         bool last = t == counts->n_tags;
         kb_buf_clear(&text);
-        if (!last && strchr(counts->tags[t].name, '.'))
+        if (!last && is_trap(counts->tags[t].name))
             others++;
         else if (!last)
             kb_buf_printf(&text, "%s %lld", counts->tags[t].name,

@@ -54,6 +54,8 @@ const char *kb_topic_help(const struct kb_topic *topic);
 void kb_topics_page(struct kb_page *page);
 /* Of builds, macros and profilers. */
 void kb_page_code(struct kb_page *page);
+/* Of kernel files and their contracts. */
+void kb_page_kernels(struct kb_page *page);
 /* Of the commands that read reports. */
 void kb_page_diff(struct kb_page *page);
 void kb_page_gate(struct kb_page *page);

@@ -265,6 +265,8 @@ const struct kb_topic kb_topics[] = {
     {"selftest", NULL, "SELFTEST", kb_page_selftest},
     {"help", NULL, NULL, kb_topics_page},
     {"cases", "case files and ids, fills and dtypes", "CASES", page_cases},
+    {"kernels", "a kernel file of your own: its contract, its code", "KERNEL FILES",
+     kb_page_kernels},
     {"code", "builds, compiling ahead, macros that are swept, profilers", "CODE",
      kb_page_code},
     {"methods", "how kernels are timed, and what the times are worth", "METHODS",

@@ -49,7 +49,7 @@ load common
 }
 
 @test "each topic of help has something to say" {
-    for topic in run list help cases methods verdicts exit silu gelu gelu_tanh; do
+    for topic in run list help cases kernels code methods verdicts exit silu gelu gelu_tanh; do
         kbench help "$topic"
         status_is 0
         [ "${#lines[@]}" -ge 4 ] || { seen; return 1; }
@@ -61,6 +61,22 @@ load common
     kbench help silu
     has_line "shape     TOKENSx2?HIDDEN*"
     has_line "fills     normal (default)*"
+}
+
+@test "help kernels is enough to write a kernel: its example is right, and no field is missing" {
+    local field
+    kbench help kernels
+    sed -n '/^  \/\* kbench/,/^  }$/s/^  //p' <<<"$output" >own.cu
+    for field in $(sed -n '/^## The file/,/^## Arguments/s/^| \(`[^|]*\).*/\1/p' "$top/kernels/README.md" |
+        grep -oE '[a-z]+'); do
+        has_line "*[ ,]$field[ ,.]*"
+    done
+    on_host --op silu --shape 83x1000 --dtype bf16,fp16,fp32 --kernel own.cu
+    status_is 0
+    has_line "3 cases: 3 pass, *"
+    on_host --op silu --shape 83x1000 --set layout=up_gate --kernel own.cu
+    status_is 3
+    has_line "what *layout == gate_up*"
 }
 
 @test "an unknown topic suggests the near one" {
@@ -78,7 +94,19 @@ load common
     has_line "device host *cores, *"
     has_line "builds  *precise (default)  fast-math  auto  aot  aot-fast-math  NAME=FLAGS"
     has_line "tags  *smoke [0-9]*"
+    has_line "* kimi-k2.5 [0-9]*" # a model: its dot is no trap's
     has_line "kbench help OP: *"
+}
+
+@test "list counts every tag that the case files have" {
+    local tags others
+    tags=$(jq -r '.groups[].tags[]?' "$top"/cases/*.json | sort -u)
+    kbench list
+    others=$(sed -n 's/.*and \([0-9]*\) others: .*/\1/p' <<<"$output")
+    [ "$others" -eq "$(grep -c '[.][a-zA-Z]' <<<"$tags")" ] || { seen; return 1; }
+    for tag in $(grep -v '[.][a-zA-Z]' <<<"$tags"); do
+        [[ $output == *" $tag "[0-9]* ]] || { echo "no $tag"; return 1; }
+    done
 }
 
 # fits WIDTH: no line of what was printed is longer.
@@ -93,7 +121,7 @@ fits() {
     local width words
     for width in 60 72 80 100; do
         for words in --help list "list builds" "list devices" "list ops" "help run" "help gate" \
-            "help diff" "help cases" "help methods" "help code" "help silu" "help mla_prefill"; do
+            "help diff" "help cases" "help kernels" "list variants" "help methods" "help code" "help silu" "help mla_prefill"; do
             # shellcheck disable=SC2086 - words
             COLUMNS=$width kbench $words
             status_is 0
@@ -117,6 +145,10 @@ fits() {
     kbench list variants
     has_line "kernels/activation.cu (*), for silu gelu gelu_tanh"
     has_line "  vec16 *"
+    COLUMNS=80 kbench list variants --op silu
+    has_line "  vec16         all dtypes        one 16-byte vector per thread"
+    has_line "                                  when hidden ?*"
+    has_line "                                  in_stride ?*" # what does not fit goes on below it
     kbench list builds
     has_line "fast-math *--use_fast_math"
     kbench list cases
