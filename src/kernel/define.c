@@ -118,6 +118,7 @@ const struct kb_kernel *kb_kernel_with(const struct kb_kernel *kernel,
         if (!own) {
             own = kb_arena_alloc(arena, sizeof *own);
             *own = *kernel;
+            own->entries = kb_entries_make(arena);
         }
         for (int v = 0; v < own->n_variants; v++)
             set_macro(&own->variants[v], name, len, value, arena);

@@ -22,7 +22,8 @@ static bool mentions(const char *text, const char *name) {
 
 bool kb_entries_fixed(const struct kb_kernel *kernel, const struct kb_strings *pairs) {
     for (size_t i = 0; i < pairs->count; i += 2)
-        if (kb_source_uses(kernel->text, kernel->size, pairs->items[i]))
+        if (!kb_strings_has(&kernel->unused, pairs->items[i]) &&
+            kb_source_uses(kernel->text, kernel->size, pairs->items[i]))
             return true;
     return false;
 }
@@ -200,8 +201,27 @@ static void add_variant(struct turns *t) {
     }
 }
 
-void kb_entries_all(const struct kb_kernel *kernel, const struct kb_expr_env *device,
-                    struct kb_arena *arena, struct kb_strings *out) {
+/* Kept in the kernel's arena, since plans come and go. */
+struct kb_entries {
+    struct kb_arena *arena;
+    int64_t sm, sm_count, smem_per_block; /* of the device that they are for */
+    bool known;
+    struct kb_strings all;
+};
+
+struct kb_entries *kb_entries_make(struct kb_arena *arena) {
+    struct kb_entries *entries = kb_arena_alloc(arena, sizeof *entries);
+    *entries = (struct kb_entries){.arena = arena};
+    return entries;
+}
+
+static bool are_for(const struct kb_entries *e, const struct kb_expr_env *device) {
+    return e->known && e->sm == device->sm && e->sm_count == device->sm_count &&
+           e->smem_per_block == device->smem_per_block;
+}
+
+static void find_all(const struct kb_kernel *kernel, const struct kb_expr_env *device,
+                     struct kb_arena *arena, struct kb_strings *out) {
     struct kb_arena scrap = {0};
     for (size_t o = 0; o < kernel->ops.count; o++)
         for (int i = 0; i < kernel->n_variants; i++) {
@@ -217,4 +237,21 @@ void kb_entries_all(const struct kb_kernel *kernel, const struct kb_expr_env *de
             add_variant(&t);
         }
     kb_arena_free(&scrap);
+}
+
+void kb_entries_all(const struct kb_kernel *kernel, const struct kb_expr_env *device,
+                    struct kb_arena *arena, struct kb_strings *out) {
+    struct kb_entries *e = kernel->entries;
+
+    if (!are_for(e, device)) {
+        e->all = (struct kb_strings){0};
+        find_all(kernel, device, e->arena, &e->all);
+        e->sm = device->sm;
+        e->sm_count = device->sm_count;
+        e->smem_per_block = device->smem_per_block;
+        e->known = true;
+    }
+    for (size_t i = 0; i < e->all.count; i++)
+        if (!kb_strings_has(out, e->all.items[i]))
+            kb_strings_add(out, arena, e->all.items[i]);
 }

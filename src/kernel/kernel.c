@@ -66,6 +66,7 @@ bool kb_kernel_parse(const char *path, const char *text, size_t size, const char
     kb_contract_read(&r);
     kb_json_free(&r.doc);
     kb_unused_macros(out, r.samples, r.n_samples, arena, &out->unused);
+    out->entries = kb_entries_make(arena);
     return c->count == before;
 }
 

@@ -85,10 +85,13 @@ bool kb_entry_make(const char *entry, const struct kb_strings *pairs,
 /* The function that an entry names: the last identifier before its < or end, arena copy;
  * NULL if it names none. */
 char *kb_entry_function(const char *entry, struct kb_arena *arena);
-/* Adds the instantiations that other cases of the kernel need on the host, at most
- * KB_MAX_ENTRIES in all: every dtype and word, no sizes and numbers. */
+/* Adds the instantiations that other cases of the kernel need on the host: every dtype and
+ * word, no sizes and numbers, KB_MAX_ENTRIES at most. The kernel keeps those of the device
+ * that was asked for last: they take 2 ms to find for some. */
 void kb_entries_all(const struct kb_kernel *kernel, const struct kb_expr_env *device,
                     struct kb_arena *arena, struct kb_strings *out);
+/* Where a kernel keeps them, which lives in `arena` as it does. */
+struct kb_entries *kb_entries_make(struct kb_arena *arena);
 /* Does the source itself use a macro of this variant's? */
 bool kb_entries_fixed(const struct kb_kernel *kernel, const struct kb_strings *pairs);
 

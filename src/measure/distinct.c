@@ -97,20 +97,11 @@ static void put_device(const struct kb_device_info *device, struct kb_buf *out) 
     kb_buf_printf(out, "%s %lld\n", device->backend, (long long)device->limits.sm);
 }
 
-/* One job stands for a file that is compiled whole. An entry that depends on more than
- * parameters is in it only for cases that come to it. */
 static struct kb_hash code_of(const struct kb_distinct *d,
                               const struct kb_device_info *device) {
-    const struct kb_plan *plan = &d->asked->plan;
     struct kb_buf text = {0};
     put_device(device, &text);
-    kb_build_key(plan, &d->asked->build, &text);
-    if (kb_streq(device->backend, "host") && kb_is_whole_file(plan)) {
-        for (int i = 0; i < plan->n_launches; i++)
-            kb_buf_cut(&text, text.len - strlen(plan->launches[i].entry) - 1);
-        for (size_t i = 0; i < plan->all_entries.count; i++)
-            kb_buf_printf(&text, "%s\n", plan->all_entries.items[i]);
-    }
+    kb_code_key(device->backend, &d->asked->plan, &d->asked->build, &text);
     struct kb_hash hash = kb_hash_of(text.data, text.len);
     kb_buf_free(&text);
     return hash;

@@ -46,7 +46,8 @@ struct lane {
     const struct kb_worker_options *options;
     const struct kb_job *jobs;
     const int *picked;
-    int n_picked, first, step;
+    int n_picked, number;
+    atomic_int *next; /* of picked, for whichever lane is free */
     struct kb_compiles *made;
 };
 
@@ -62,9 +63,9 @@ static void *run_lane(void *context) {
     /* A compile, which may wait for another process's of the same key, and the ceiling's.
      */
     int64_t timeout_ms = 3 * (compile_ms > 0 ? compile_ms : COMPILE_MS) + SPARE_MS;
-    atomic_store(&running[lane->first], worker);
-    for (int i = lane->first; i < lane->n_picked && !atomic_load(&killed);
-         i += lane->step) {
+    atomic_store(&running[lane->number], worker);
+    for (int i;
+         !atomic_load(&killed) && (i = atomic_fetch_add(lane->next, 1)) < lane->n_picked;) {
         struct kb_job job = lane->jobs[lane->picked[i]];
         struct kb_row row;
         job.mode = KB_BUILD_ONLY;
@@ -74,26 +75,12 @@ static void *run_lane(void *context) {
             kb_compiles_add(lane->made, row.code.key, row.code.compile_ms);
         kb_arena_reset(&arena);
     }
-    end_worker(lane->first, worker);
+    end_worker(lane->number, worker);
     kb_arena_free(&arena);
     return NULL;
 }
 
 /* ---- what is distinct -------------------------------------------------------------- */
-
-static void put_file(const struct kb_job *job, struct kb_buf *out) {
-    size_t len = strcspn(job->case_id, "/");
-    char name[64];
-
-    kb_buf_printf(out, "%s\n", job->build);
-    if (job->kernel) {
-        kb_buf_puts(out, job->kernel);
-        return;
-    }
-    snprintf(name, sizeof name, "%.*s", (int)len, job->case_id);
-    const struct kb_op *op = kb_op_find(name);
-    kb_buf_printf(out, "\n%s", op ? op->family : "");
-}
 
 struct pick {
     struct kb_hash code;
@@ -118,29 +105,21 @@ static int pick_planned(const struct kb_device_info *device, const struct kb_job
                         int n_jobs, struct pick *picks) {
     struct kb_session session = {0};
     struct kb_asked *asked = kb_arena_alloc(&session.arena, sizeof *asked);
-    struct kb_strings whole = {0};
     struct kb_arena arena = {0};
-    struct kb_buf code = {0}, file = {0};
+    struct kb_buf code = {0};
     int n = 0;
 
     for (int i = 0; i < n_jobs; i++) {
         struct kb_err err = {0};
         kb_arena_reset(&arena);
-        kb_buf_clear(&file);
-        put_file(&jobs[i], &file);
-        if (kb_strings_has(&whole, file.data) ||
-            !kb_session_plan(&session, device->backend, &device->limits, &jobs[i], &arena,
+        if (!kb_session_plan(&session, device->backend, &device->limits, &jobs[i], &arena,
                              asked, &err))
             continue; /* what does not come to a plan says so in the run */
-        if (kb_is_whole_file(&asked->plan)) /* no more plans of it need to be made */
-            kb_strings_add(&whole, &session.arena,
-                           kb_arena_strdup(&session.arena, file.data));
         kb_buf_clear(&code);
-        kb_build_key(&asked->plan, &asked->build, &code);
+        kb_code_key(device->backend, &asked->plan, &asked->build, &code);
         picks[n++] = (struct pick){kb_hash_of(code.data, code.len), i};
     }
     kb_buf_free(&code);
-    kb_buf_free(&file);
     kb_arena_free(&arena);
     kb_session_free(&session);
     return n;
@@ -178,8 +157,9 @@ static void compile_on_host(const struct kb_worker_options *options,
     int lanes = processes < n ? processes : n, started = 0;
     struct lane *lane = kb_arena_array(&arena, (size_t)lanes, sizeof *lane);
     pthread_t *threads = kb_arena_array(&arena, (size_t)lanes, sizeof *threads);
+    atomic_int next = 0;
     for (int i = 0; i < lanes; i++) {
-        lane[i] = (struct lane){&same, jobs, picked, n, i, lanes, made};
+        lane[i] = (struct lane){&same, jobs, picked, n, i, &next, made};
         if (pthread_create(&threads[started], NULL, run_lane, &lane[i]) == 0)
             started++;
         else

@@ -120,8 +120,9 @@ bool kb_is_whole_file(const struct kb_plan *plan) {
     return plan->all_entries.count > (size_t)plan->n_launches;
 }
 
-void kb_build_key(const struct kb_plan *plan, const struct kb_build *build,
-                  struct kb_buf *out) {
+/* All of it but the entries. */
+static void put_source(const struct kb_plan *plan, const struct kb_build *build,
+                       struct kb_buf *out) {
     char hash[KB_HASH_HEX];
 
     kb_hash_hex(&plan->kernel->source_hash, hash);
@@ -131,8 +132,24 @@ void kb_build_key(const struct kb_plan *plan, const struct kb_build *build,
         kb_buf_printf(out, "\n%s", build->flags.items[i]);
     for (size_t i = 0; i < plan->defines.count; i++)
         kb_buf_printf(out, "\n-D%s", plan->defines.items[i]);
+}
+
+void kb_build_key(const struct kb_plan *plan, const struct kb_build *build,
+                  struct kb_buf *out) {
+    put_source(plan, build, out);
     for (int i = 0; i < plan->n_launches; i++)
         kb_buf_printf(out, "\n%s", plan->launches[i].entry);
+}
+
+void kb_code_key(const char *backend, const struct kb_plan *plan,
+                 const struct kb_build *build, struct kb_buf *out) {
+    if (!kb_streq(backend, "host") || !kb_is_whole_file(plan) || plan->alone) {
+        kb_build_key(plan, build, out);
+        return;
+    }
+    put_source(plan, build, out);
+    for (size_t i = 0; i < plan->all_entries.count; i++)
+        kb_buf_printf(out, "\n%s", plan->all_entries.items[i]);
 }
 
 static struct kb_built *find_built(const struct kb_session *session, const char *key) {
@@ -141,6 +158,16 @@ static struct kb_built *find_built(const struct kb_session *session, const char 
             return b;
     }
     return NULL;
+}
+
+static struct kb_hash code_of(const struct kb_session *session, const struct kb_plan *plan,
+                              const struct kb_build *build) {
+    struct kb_buf key = {0};
+
+    kb_code_key(session->backend->name, plan, build, &key);
+    struct kb_hash hash = kb_hash_of(key.data, key.len);
+    kb_buf_free(&key);
+    return hash;
 }
 
 bool kb_session_build(struct kb_session *session, const struct kb_plan *plan,
@@ -154,8 +181,8 @@ bool kb_session_build(struct kb_session *session, const struct kb_plan *plan,
     struct kb_built *b = find_built(session, key.data);
     if (!b && session->backend->build(session->device, plan, build, &code, &info, err)) {
         b = kb_arena_alloc(&session->arena, sizeof *b);
-        *b = (struct kb_built){kb_arena_strdup(&session->arena, key.data), code, info,
-                               session->built};
+        *b = (struct kb_built){kb_arena_strdup(&session->arena, key.data),
+                               code_of(session, plan, build), code, info, session->built};
         session->built = b;
     }
     kb_buf_free(&key);
@@ -164,16 +191,13 @@ bool kb_session_build(struct kb_session *session, const struct kb_plan *plan,
 }
 
 bool kb_session_has_code(const struct kb_session *session, const struct kb_asked *asked) {
-    const struct kb_plan *plan = &asked->plan;
-    bool whole_file = kb_is_whole_file(plan) && !plan->alone;
+    const struct kb_hash code = code_of(session, &asked->plan, &asked->build);
     struct kb_buf key = {0};
 
-    kb_build_key(plan, &asked->build, &key);
+    kb_build_key(&asked->plan, &asked->build, &key);
     bool has = find_built(session, key.data) != NULL;
-    size_t file = strcspn(kb_buf_text(&key), "\n");
-    for (struct kb_built *b = session->built; b && whole_file && !has; b = b->next)
-        has = !session->exec.no_cache && kb_streq(session->backend->name, "host") &&
-              !strncmp(b->key, key.data, file + 1);
+    for (struct kb_built *b = session->built; b && !has; b = b->next)
+        has = !session->exec.no_cache && !memcmp(&b->code_hash, &code, sizeof code);
     kb_buf_free(&key);
     return has;
 }

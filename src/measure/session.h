@@ -15,6 +15,7 @@ struct kb_loaded { /* a kernel file, parsed once */
 };
 struct kb_built { /* code on the device, by what went into it */
     const char *key;
+    struct kb_hash code_hash; /* of the text of kb_code_key */
     struct kb_code *code;
     struct kb_code_info info;
     struct kb_built *next;
@@ -101,6 +102,10 @@ bool kb_is_whole_file(const struct kb_plan *plan);
 /* Everything that decides what is compiled, as text. */
 void kb_build_key(const struct kb_plan *plan, const struct kb_build *build,
                   struct kb_buf *out);
+/* The same of what is compiled at once: on host a file that is compiled whole, for all
+ * plans that no entry of their own sets apart, but not for one that is `alone`. */
+void kb_code_key(const char *backend, const struct kb_plan *plan,
+                 const struct kb_build *build, struct kb_buf *out);
 /* Code for a plan, compiled or loaded once per session. */
 bool kb_session_build(struct kb_session *session, const struct kb_plan *plan,
                       const struct kb_build *build, struct kb_built **out,

@@ -109,11 +109,54 @@ static void nothing_given_takes_nothing_away(void **state) {
     kb_session_free(&session);
 }
 
+/* Is the code of `id` there once that of a first case of qknorm_rope is built? */
+static bool has_code_of(const char *id, const char *variant) {
+    static const struct kb_device_limits limits = {.sm = 90,
+                                                   .sm_count = 132,
+                                                   .smem_per_block = 232448,
+                                                   .max_threads = 1024,
+                                                   .max_grid = {2147483647, 65535, 65535},
+                                                   .max_block = {1024, 1024, 64}};
+    const char *const ids[] = {"qknorm_rope/3x3x1x64/bf16", id};
+    struct kb_session session = {.backend = &kb_host};
+    struct kb_asked *asked = kb_arena_alloc(&session.arena, 2 * sizeof *asked);
+    struct kb_buf key = {0}, code = {0};
+    struct kb_err err = {0};
+
+    for (int i = 0; i < 2; i++) {
+        const struct kb_job job = {
+            .case_id = ids[i], .variant = i ? variant : "block", .build = "precise"};
+        if (!kb_session_plan(&session, "host", &limits, &job, &session.arena, &asked[i],
+                             &err))
+            fail_msg("%s", err.msg);
+    }
+    kb_build_key(&asked[0].plan, &asked[0].build, &key);
+    kb_code_key("host", &asked[0].plan, &asked[0].build, &code);
+    struct kb_built built = {.key = key.data, .code_hash = kb_hash_of(code.data, code.len)};
+    session.built = &built;
+    bool has = kb_session_has_code(&session, &asked[1]);
+    session.built = NULL;
+    kb_buf_free(&key);
+    kb_buf_free(&code);
+    kb_session_free(&session);
+    return has;
+}
+
+static void on_host_code_is_there_when_all_entries_of_the_case_are(void **state) {
+    (void)state;
+    assert_true(has_code_of("qknorm_rope/3x3x1x64/bf16", "block"));
+    assert_true(has_code_of("qknorm_rope/7x5x1x64/bf16", "block"));
+    assert_false(has_code_of("qknorm_rope/3x3x1x128/bf16", "block"));
+    assert_false(has_code_of("qknorm_rope/3x3x1x64/bf16/round=norm", "chain"));
+    assert_false(has_code_of("silu/3x64/bf16", "vec16"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slabs_do_not_depend_on_what_their_memory_held),
         cmocka_unit_test(memory_that_is_too_small_or_of_the_other_kind_is_not_used),
         cmocka_unit_test(nothing_given_takes_nothing_away),
+        cmocka_unit_test(on_host_code_is_there_when_all_entries_of_the_case_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,6 +45,58 @@ on_stub() {
     has_no_line "ERROR *"
 }
 
+# A compiler of a host's kernel waits for another to be under way, 10 s at most.
+meeting() {
+    mkdir -m 700 meeting cache
+    cat >meet <<END
+#!/bin/bash
+if [[ "\$*" == *kbh_kernel.o* && "\$*" != *kbh_run* ]]; then
+    touch "$PWD/meeting/\$\$"
+    for i in {1..200}; do
+        [ "\$(ls "$PWD/meeting" | wc -l)" -lt 2 ] || break
+        sleep 0.05
+    done
+    [ "\$(ls "$PWD/meeting" | wc -l)" -ge 2 ] || echo >"$PWD/alone"
+fi
+exec "\$@"
+END
+    chmod +x meet
+}
+
+@test "on the host, too, codes of one file are compiled at the same time, each once" {
+    meeting
+    cat >sized.cu <<'END'
+/* kbench
+{ "ops": ["silu"], "block": 64, "args": ["input", "out", "i64 tokens * hidden", "i32 hidden"],
+  "variants": {
+    "sized": { "when": "hidden < 32", "grid": "ceil_div(tokens * hidden, 64)",
+               "entry": "sized<KB_T, {hidden}>" },
+    "plain": { "grid": "ceil_div(tokens * hidden, 64)", "entry": "sized<KB_T, 0>" } } }
+*/
+template <class T, int kHidden>
+__global__ void sized(const T *input, T *out, long long n, int given) {
+    int hidden = kHidden ? kHidden : given;
+    long long i = blockIdx.x * 64LL + threadIdx.x;
+    if (i >= n)
+        return;
+    float gate = (float)input[i / hidden * 2 * hidden + i % hidden];
+    float up = (float)input[i / hidden * 2 * hidden + hidden + i % hidden];
+    out[i] = T(gate / (1 + expf(-gate)) * up);
+}
+END
+    export KBENCH_CACHE=$PWD/cache CXX="$PWD/meet ${CXX:-g++}"
+    on_host --op silu --kernel sized.cu --shape 3x8,5x8,3x16,3x24,3x64 --dtype fp32 --mode build --jobs 2
+    status_is 0
+    has_line "4 compiled in *, 2 at a time, * in all; 0 from the cache"
+    [ ! -e alone ]
+    [ "$(ls meeting | wc -l)" = 4 ]
+    rm -r cache/* meeting/*
+    on_host --op silu --kernel sized.cu --shape 3x8,5x8,3x16,3x24 --dtype fp32 --mode check --jobs 2
+    status_is 0
+    [ ! -e alone ]
+    [ "$(ls meeting | wc -l)" = 3 ]
+}
+
 @test "several entries of a file go through nvcc together, each with a row of its own" {
     [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ] || skip "no nvcc"
     on_stub --op silu --shape 7x16 --dtype bf16,fp16,fp32 --build aot --mode build --jobs 1 -o aot.json
