@@ -20,7 +20,8 @@
 /* Not every test uses every part. */
 #pragma GCC diagnostic ignored "-Wunused-function"
 
-static const char source_path[] = "kernels/host/tests/simt.cu";
+static const char source_path[] = "kernels/host/tests/simt.cu",
+                  wrong_path[] = "kernels/host/tests/simt_wrong.cuh";
 
 static const char *const entries[] = {
     "indices",
@@ -84,7 +85,7 @@ struct rig {
 };
 static struct rig plain, address = {.sanitize = "address,undefined"},
                          thread = {.sanitize = "thread"};
-static struct kb_buf source;
+static struct kb_buf source, marked; /* the .cu, and its part that has the marks */
 static struct kb_arena arena;
 static struct kb_kernel kernel;
 static const struct kb_build precise = {.name = "precise"};
@@ -190,14 +191,14 @@ static bool by_clang(struct rig *r) {
     return strstr(kb_host.info(opened(r)->device)->compiler, "clang") != NULL;
 }
 
-/* "simt.cu:LINE" of the line with "@mark". */
+/* "simt_wrong.cuh:LINE" of the line with "@mark". */
 static const char *place(const char *mark) {
-    const char *at = strstr(source.data, kb_arena_printf(&arena, "@%s\n", mark));
+    const char *at = strstr(marked.data, kb_arena_printf(&arena, "@%s\n", mark));
     int line = 1;
     assert_non_null(at);
-    for (const char *p = source.data; p < at; p++)
+    for (const char *p = marked.data; p < at; p++)
         line += *p == '\n';
-    return kb_arena_printf(&arena, "simt.cu:%d", line);
+    return kb_arena_printf(&arena, "simt_wrong.cuh:%d", line);
 }
 
 static void assert_has(const char *text, const char *wanted) {
@@ -226,7 +227,7 @@ static void check_kernel(struct rig *r, struct kb_plan *plan, struct kb_slab *sl
         struct outcome o = run_with(r, plan, slab, &options);
         assert_clean(&o);
         if (errors[0])
-            fail_msg("%s, seed %d: %d errors, the first at simt.cu:%d",
+            fail_msg("%s, seed %d: %d errors, the first at line %d of its file",
                      plan->launches[0].entry, (int)seed, errors[0], errors[1]);
         struct kb_guard_hit hit;
         assert_int_equal(kb_slab_guards(slab, &hit, 1), 0);
@@ -259,7 +260,8 @@ static int set_up(void **state) {
     signal(SIGPIPE, SIG_IGN);
     setenv("KBENCH_CACHE", kb_arena_printf(&arena, "%s/host-test-cache", kb_exe_folder()),
            1);
-    if (!kb_file_read(source_path, KB_FILE_MAX, &source, &err)) {
+    if (!kb_file_read(source_path, KB_FILE_MAX, &source, &err) ||
+        !kb_file_read(wrong_path, KB_FILE_MAX, &marked, &err)) {
         print_error("%s (tests run in the checkout)\n", err.msg);
         return -1;
     }
@@ -284,6 +286,7 @@ static int tear_down(void **state) {
         kb_host.close(rigs[i]->device);
     }
     kb_buf_free(&source);
+    kb_buf_free(&marked);
     kb_arena_free(&arena);
     return 0;
 }

@@ -1,4 +1,4 @@
-// simt.cuh - a header of simt.cu: includes by quotes, and shared memory behind a macro.
+// simt.cuh - what the parts of simt.cu share; shared memory behind a macro.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -8,3 +8,14 @@
 #define KB_TEST_SMEM(T, name)                                                              \
     extern __shared__ __align__(128) unsigned char kb_test_smem[];                         \
     T *name = reinterpret_cast<T *>(kb_test_smem)
+
+// CHECK counts what does not hold into errors[0] and keeps the first line in errors[1].
+#define CHECK(condition)                                                                   \
+    do {                                                                                   \
+        if (!(condition) && atomicAdd(&errors[0], 1) == 0)                                 \
+            errors[1] = __LINE__;                                                          \
+    } while (0)
+
+template <class T> __device__ T make(int i) {
+    return (T)(float)i;
+}
