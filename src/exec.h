@@ -246,16 +246,12 @@ struct kb_backend {
 struct kb_compiler;
 bool kb_compiler_open(const struct kb_exec_options *options, struct kb_compiler **out,
                       struct kb_err *err);
-/* `info` lacks what only a driver tells: registers are -1. */
-bool kb_compiler_build(struct kb_compiler *compiler, int64_t sm, const struct kb_plan *plan,
-                       const struct kb_build *build, struct kb_code_info *info,
-                       struct kb_err *err);
-/* Several, the builds that nvcc compiles a few at a time. They have the same kernel file,
- * defines, architecture and build, and differ in their entries. */
+/* Codes of the same kernel file, defines, architecture and build, which differ in their
+ * entries; nvcc compiles a few of them at a time. */
 enum { KB_MAX_TOGETHER = 24 };
 struct kb_compiled {
     const struct kb_plan *plan;
-    struct kb_code_info info;
+    struct kb_code_info info; /* without what only a driver tells: registers are -1 */
     struct kb_err err;
     bool ok;
 };

@@ -37,8 +37,6 @@ struct kb_expr_env {
     int n_lets;
     const struct kb_strings *defines; /* "NAME=VALUE"; whole numbers of them are names */
 };
-/* Syntax, names (the op's and the device's) and types, without values. */
-bool kb_expr_check(const char *text, const struct kb_op *op, struct kb_err *err);
 bool kb_expr_eval(const char *text, const struct kb_expr_env *env,
                   struct kb_expr_value *out, struct kb_err *err);
 

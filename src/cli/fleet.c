@@ -94,13 +94,6 @@ void kb_fleet_close(struct kb_fleet *fleet) {
     fleet->n = 0;
 }
 
-bool kb_fleet_has_gpu(const struct kb_fleet *fleet) {
-    for (int i = 0; i < fleet->n; i++)
-        if (kb_streq(kb_worker_device(fleet->workers[i])->backend, "cuda"))
-            return true;
-    return false;
-}
-
 /* ---- one job on all --------------------------------------------------------------------
  */
 

@@ -20,7 +20,6 @@ void kb_fleet_close(struct kb_fleet *fleet);
 bool kb_fleet_run(struct kb_fleet *fleet, const struct kb_job *jobs, int n,
                   int64_t timeout_ms, struct kb_arena *arenas, struct kb_row *rows,
                   struct kb_err *err);
-bool kb_fleet_has_gpu(const struct kb_fleet *fleet);
 
 /* SIGINT, SIGTERM and SIGHUP from here on: the workers are killed, and kb_interrupted gives
  * the signal. A second one ends the process at once. */

@@ -51,11 +51,6 @@ void kb_options_summary(int width, struct kb_buf *out) {
         summary_of_group((enum kb_option_group)g, width, out);
 }
 
-void kb_options_help(struct kb_buf *out) {
-    struct kb_page page = {.out = out};
-    kb_options_page(&page);
-}
-
 void kb_help_text(struct kb_buf *out) {
     struct kb_buf text = {0};
     int width = kb_page_width_here();

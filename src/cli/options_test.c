@@ -1,5 +1,6 @@
 /* options_test.c - command lines: what they set, and every word of what is wrong with them.
  */
+#include "cli/page.h"
 #include "cli/table.h"
 
 #include <setjmp.h>
@@ -323,7 +324,8 @@ static void a_mistake_cannot_write_to_the_terminal(void **state) {
 static void every_option_is_whole(void **state) {
     (void)state;
     struct kb_buf help = {0}, brief = {0};
-    kb_options_help(&help);
+    struct kb_page page = {.out = &help};
+    kb_options_page(&page);
     kb_options_summary(92, &brief);
     for (size_t i = 0; i < kb_option_count(); i++) {
         const struct kb_option *o = kb_option_at(i);

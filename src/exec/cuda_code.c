@@ -219,17 +219,6 @@ bool kb_compiler_leave(struct kb_compiler *compiler, const struct kb_plan *plan,
     return ok;
 }
 
-bool kb_compiler_build(struct kb_compiler *compiler, int64_t sm, const struct kb_plan *plan,
-                       const struct kb_build *build, struct kb_code_info *info,
-                       struct kb_err *err) {
-    struct kb_arena arena = {0};
-    struct kb_nvrtc_result result = {0};
-    bool ok = kb_compiler_code(compiler, sm, plan, build, &arena, &result, info, err);
-    kb_nvrtc_result_free(&result);
-    kb_arena_free(&arena);
-    return ok;
-}
-
 bool kb_compiler_build_own(struct kb_compiler *compiler, int64_t sm, struct kb_err *err) {
     return kb_clockwork_compile(compiler, sm, err) && kb_passes_compile(compiler, sm, err);
 }

@@ -106,17 +106,18 @@ static void build_tells_what_it_came_to_and_is_cached(void **state) {
 
 static void hash_of(struct fixture *f, const char *entry, const char *flag, char *out) {
     struct kb_compiler *compiler;
-    struct kb_code_info info;
     struct kb_build build = f->build;
+    struct kb_compiled code = {.plan = f->plan};
     f->plan->n_launches = 0;
     add_launch(f, entry, 0);
     if (flag)
         kb_strings_add(&build.flags, &f->arena, flag);
     assert_true(kb_compiler_open(&f->options, &compiler, &f->err));
-    if (!kb_compiler_build(compiler, 90, f->plan, &build, &info, &f->err))
-        fail_msg("%s", f->err.msg);
-    assert_int_equal(info.registers, -1);
-    kb_text_copy(out, KB_HASH_HEX, info.code_hash);
+    kb_compiler_build_together(compiler, 90, &build, &code, 1);
+    if (!code.ok)
+        fail_msg("%s", code.err.msg);
+    assert_int_equal(code.info.registers, -1);
+    kb_text_copy(out, KB_HASH_HEX, code.info.code_hash);
     kb_compiler_close(compiler);
 }
 

@@ -18,10 +18,6 @@ static const struct {
     [KB_SCALAR_F32] = {"f32", 4, true},  [KB_SCALAR_F64] = {"f64", 8, true},
 };
 
-const char *kb_scalar_name(enum kb_scalar type) {
-    return scalars[type].name;
-}
-
 bool kb_scalar_is_float(enum kb_scalar type) {
     return scalars[type].is_float;
 }

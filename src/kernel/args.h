@@ -24,7 +24,6 @@ enum kb_scalar {
 /* "i32 hidden * 2" -> KB_SCALAR_I32 and the expression behind it; false if the first word
  * is no type. */
 bool kb_scalar_split(const char *arg, enum kb_scalar *type, const char **expression);
-const char *kb_scalar_name(enum kb_scalar type);
 bool kb_scalar_is_float(enum kb_scalar type);
 bool kb_scalar_plan(enum kb_scalar type, const char *expression,
                     const struct kb_expr_env *env, struct kb_arg *out, struct kb_err *err);

@@ -268,14 +268,6 @@ bool kb_expr_check_env(const char *text, const struct kb_expr_env *env, bool *is
     return true;
 }
 
-bool kb_expr_check(const char *text, const struct kb_op *op, struct kb_err *err) {
-    struct kb_sample sample;
-    bool is_float;
-    kb_sample_make(&sample, op);
-    const struct kb_expr_env env = {.problem = &sample.problem};
-    return kb_expr_check_env(text, &env, &is_float, err);
-}
-
 bool kb_expr_eval(const char *text, const struct kb_expr_env *env,
                   struct kb_expr_value *out, struct kb_err *err) {
     struct kb_expr_operand value;

@@ -25,7 +25,7 @@ void kb_sample_make(struct kb_sample *sample, const struct kb_op *op);
 /* ---- expressions ------------------------------------------------------------------------
  */
 
-/* As kb_expr_check, against the names of `env`; says what type the value has. */
+/* Syntax, names and types, without values; says what type the value has. */
 bool kb_expr_check_env(const char *text, const struct kb_expr_env *env, bool *is_float,
                        struct kb_err *err);
 /* The parts of "a && b && c", all of which must hold; the whole text where it is not one.

@@ -363,13 +363,6 @@ static bool word(struct kb_pull *p, const char *text) {
     return true;
 }
 
-bool kb_pull_bool(struct kb_pull *p, bool *out) {
-    if (!want(p, KB_PULL_BOOL))
-        return false;
-    *out = p->text[p->pos] == 't';
-    return word(p, *out ? "true" : "false");
-}
-
 static bool skip_list(struct kb_pull *p, enum kb_pull_kind kind) {
     struct kb_slice key;
     if (!kb_pull_open(p, kind))

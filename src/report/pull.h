@@ -47,7 +47,6 @@ bool kb_pull_item(struct kb_pull *p);
 /* A text: decoded into the arena. */
 bool kb_pull_text(struct kb_pull *p, struct kb_arena *arena, const char **out);
 bool kb_pull_number(struct kb_pull *p, double *out);
-bool kb_pull_bool(struct kb_pull *p, bool *out);
 /* Any value, checked; its text, where that is asked for. */
 bool kb_pull_skip(struct kb_pull *p, struct kb_slice *text);
 /* Only blanks are left. */
