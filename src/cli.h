@@ -60,6 +60,7 @@ struct kb_options {
     double precision;   /* 0: by default */
     double max_time_ms; /* 0: by default */
     int64_t sets;
+    double duty; /* 0: without pauses */
     bool time_failing;
     bool energy;
     const char *samples; /* a file for each sample */
@@ -95,8 +96,6 @@ bool kb_options_want_times(const struct kb_options *options);
 /* "kbench --help" without its frame: the options by group, "cases    --op --shape ...", in
  * lines of at most `width` columns. */
 void kb_options_summary(int width, struct kb_buf *out);
-/* A line or more for each option: name, argument, what it does. */
-void kb_options_help(struct kb_buf *out);
 
 /* ---- values of options ------------------------------------------------------------------
  * False, with what was wanted in `what`, if it is no such value. */
@@ -104,6 +103,7 @@ bool kb_parse_duration(const char *text, double *ms, struct kb_buf *what);   /* 
 bool kb_parse_size(const char *text, size_t *bytes, struct kb_buf *what);    /* 8G */
 bool kb_parse_percent(const char *text, double *ratio, struct kb_buf *what); /* 1% */
 
+bool kb_parse_duty(const char *text, double *ratio, struct kb_buf *what);     /* 50% */
 bool kb_parse_slowdown(const char *text, double *ratio, struct kb_buf *what); /* 3% */
 bool kb_parse_growth(const char *text, double *ratio, struct kb_buf *what);   /* 2x */
 

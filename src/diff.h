@@ -13,6 +13,7 @@ struct kb_timing {
     enum kb_method method;
     enum kb_quality quality;
     double median_ns, low_ns, high_ns, ceiling_ns;
+    double duty;                        /* 1: without pauses */
     int64_t n, sm_mhz, sm_mhz_min;      /* 0: not known */
     const double *samples_ns, *runs_ns; /* block medians; medians of process runs */
     int n_samples, n_runs;              /* n_runs 0: one run, median_ns */

@@ -33,6 +33,7 @@ struct kb_time {
     enum kb_quality quality;
     const char *why;            /* the quality in words; NULL: nothing to say */
     int64_t n_taken, throttled; /* samples; those taken while clocks were held back */
+    double duty; /* the GPU was busy for no more than that share of the time; 0: always */
     const char *cache;
     int sets;
     int64_t footprint_bytes;

@@ -31,6 +31,7 @@ struct kb_job {
     double precision;  /* relative half-width to stop at; 0: 0.5 % over 20 us, 1 % below */
     double max_time_s; /* per method; 0: 5 s */
     int sets;          /* 0: automatic */
+    double duty; /* share of the time that it is busy while timed; 0: without pauses */
     bool time_failing;
     bool energy;         /* of a launch: takes a second */
     const char *samples; /* file that each sample is added to; NULL: none */

@@ -35,6 +35,9 @@ void kb_facts_words(const struct kb_facts *facts, enum kb_layout layout, const c
 void kb_verdict_words(enum kb_verdict verdict, bool color, struct kb_buf *out);
 /* "vec16" or "mine.cu:vec8": the variant, with its file where that is a user's. */
 void kb_variant_words(const struct kb_row *row, struct kb_buf *out);
+/* What is to be known of a time beside its number: "throttled, duty 50 %", "" if nothing.
+ */
+void kb_time_words(const struct kb_time *time, struct kb_buf *out);
 /* FAIL, ERROR and MISTRUSTED: told again at the end. */
 bool kb_row_is_repeated(const struct kb_row *row);
 /* The worst err/bound and ulp over a row's outputs; NAN where there is nothing to say: no

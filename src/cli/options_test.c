@@ -100,13 +100,19 @@ static void lists_split_at_commas_and_are_joined_when_given_again(void **state) 
 static void values_have_units(void **state) {
     (void)state;
     struct line line;
-    parse(&line, "--timeout 500ms --max-time=2s --mem-limit 8G --precision 0.5% --sets 64");
+    parse(&line, "--timeout 500ms --max-time=2s --mem-limit 8G --precision 0.5% --sets 64 "
+                 "--duty 25%");
     assert_int_equal(line.c.count, 0);
     assert_true(line.options.timeout_ms == 500);
     assert_true(line.options.max_time_ms == 2000);
     assert_true(line.options.mem_limit_bytes == (size_t)8 << 30);
     assert_true(line.options.precision == 0.005);
     assert_int_equal(line.options.sets, 64);
+    assert_true(line.options.duty == 0.25);
+    done(&line);
+    parse(&line, "--duty 100%"); /* is none */
+    assert_int_equal(line.c.count, 0);
+    assert_true(line.options.duty == 0);
     done(&line);
 }
 
@@ -231,6 +237,8 @@ static void each_mistake_has_its_words(void **state) {
          "--precision: \"51%\" is no precision, wanted one such as 1% or "
          "0.5%, at most 50%"},
         {"--sets 4097", "--sets: \"4097\" is no whole number from 1 to 4096"},
+        {"--duty 0.5%", "--duty: \"0.5%\" is no duty, wanted one such as 50%, 1% to 100%"},
+        {"--duty 101%", "--duty: \"101%\" is no duty, wanted one such as 50%, 1% to 100%"},
         {"--sets 0", "--sets: \"0\" is no whole number from 1 to 4096"},
         {"--jobs two", "--jobs: \"two\" is no whole number from 1 to 1024"},
         {"--seed 1.5", "--seed: \"1.5\" is no seed, wanted a whole number or random"},

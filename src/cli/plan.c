@@ -371,6 +371,7 @@ static bool next_job(struct kb_run_plan *plan, struct kb_arena *arena, struct kb
         .precision = o->precision,
         .max_time_s = o->max_time_ms / 1e3,
         .sets = (int)o->sets,
+        .duty = o->duty,
         .time_failing = o->time_failing,
         .energy = o->energy,
         .samples = o->samples,

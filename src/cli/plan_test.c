@@ -66,6 +66,21 @@ static void a_case_has_its_variants_and_builds_in_the_order_asked_for(void **sta
     close_plan(&p);
 }
 
+static void how_to_time_goes_with_each_job(void **state) {
+    struct planned p;
+    struct kb_job job;
+    (void)state;
+    plan_of(&p, "kbench --op silu --shape 7x16,3x34 --precision 2% --max-time 300ms "
+                "--sets 5 --duty 50%");
+    assert_int_equal(p.c.count, 0);
+    for (int i = 0; i < 2; i++) {
+        assert_true(kb_run_plan_next(&p.plan, &p.arena, &job));
+        assert_true(job.precision == 0.02 && job.max_time_s == 0.3);
+        assert_true(job.sets == 5 && job.duty == 0.5);
+    }
+    close_plan(&p);
+}
+
 static void a_case_that_is_there_twice_is_not_beside_itself(void **state) {
     const struct kb_job jobs[] = {
         {.case_id = "silu/7x16/bf16", .build = "precise"},
@@ -104,6 +119,7 @@ static void more_than_are_compared_at_once_are_complained_of(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_case_has_its_variants_and_builds_in_the_order_asked_for),
+        cmocka_unit_test(how_to_time_goes_with_each_job),
         cmocka_unit_test(a_case_that_is_there_twice_is_not_beside_itself),
         cmocka_unit_test(dtypes_that_differ_are_shown_in_ids),
         cmocka_unit_test(more_than_are_compared_at_once_are_complained_of),

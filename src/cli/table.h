@@ -48,7 +48,7 @@ enum kb_option_type {
 /* A value into `out`; false, with what is wrong with it in `what`. */
 typedef bool kb_take(const char *value, struct kb_arena *arena, struct kb_options *out,
                      struct kb_buf *what);
-kb_take kb_take_slowdown, kb_take_growth, kb_take_by;
+kb_take kb_take_slowdown, kb_take_growth, kb_take_by, kb_take_duty;
 kb_take kb_take_seed, kb_take_mode, kb_take_methods, kb_take_format, kb_take_output,
     kb_take_kernel, kb_take_devices, kb_take_columns, kb_take_sort, kb_take_builds,
     kb_take_defines, kb_take_sanitize;

@@ -238,6 +238,13 @@ static const struct kb_option rows[] = {
      .max = 4096,
      .group = KB_G_TIME,
      .help = "buffer sets to rotate over, fewer than the 3x L2 that is the default"},
+    {.name = "--duty",
+     .arg = "50%",
+     .type = KB_O_OWN,
+     .take = kb_take_duty,
+     .group = KB_G_TIME,
+     .help = "share of the time that the GPU is busy for at most, with pauses in between: "
+             "what a kernel takes under the power limit (kbench help methods)"},
     {.name = "--energy",
      .type = KB_O_FLAG,
      .at = AT(energy),

@@ -337,6 +337,12 @@ bool kb_take_slowdown(const char *value, struct kb_arena *arena, struct kb_optio
     return kb_parse_slowdown(value, &out->limits.slowdown, what);
 }
 
+bool kb_take_duty(const char *value, struct kb_arena *arena, struct kb_options *out,
+                  struct kb_buf *what) {
+    (void)arena;
+    return kb_parse_duty(value, &out->duty, what);
+}
+
 bool kb_take_growth(const char *value, struct kb_arena *arena, struct kb_options *out,
                     struct kb_buf *what) {
     (void)arena;

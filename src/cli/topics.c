@@ -180,6 +180,17 @@ static void page_methods(struct kb_page *page) {
         "by cold and hot, kernels of a few us come out higher or lower in each, by 2 % "
         "(standard deviation): in each context a launch into a stream takes another "
         "time. kbench merge --runs joins processes.");
+    kb_page_text(
+        page,
+        "Matrix kernels reach a GPU's power limit. How far the clock falls then depends "
+        "on what ran before, and two processes are a percent apart: their rate is the "
+        "sustained one. --duty 50% keeps the GPU busy for half of the time, 4 ms at once, "
+        "and a kernel takes what it takes at the full clock. The two are not compared with "
+        "each other: rows of pauses say their duty, and ceilings are measured with the "
+        "same pauses. Clocks that were held back before are waited for, for a second at "
+        "most; the first sample after a pause, which may be off by some 10 us, is none. "
+        "Where the clock is held back all the same, the time is throttled, and a smaller "
+        "duty may help.");
     kb_page_heading(page, "qualities of a time");
 #define X(id, word) kb_page_entry(page, word, "", quality_help[id]);
     KB_QUALITIES(X)

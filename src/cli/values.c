@@ -71,6 +71,19 @@ bool kb_parse_percent(const char *text, double *ratio, struct kb_buf *what) {
     return true;
 }
 
+bool kb_parse_duty(const char *text, double *ratio, struct kb_buf *what) {
+    static const struct unit units[] = {{"%", 0.01}};
+    double value;
+    if (!with_unit(text, units, KB_COUNT(units), &value) ||
+        !(value >= 0.01 && value <= 1)) {
+        kb_buf_printf(what, "\"%.64s\" is no duty, wanted one such as 50%%, 1%% to 100%%",
+                      text);
+        return false;
+    }
+    *ratio = value < 1 ? value : 0;
+    return true;
+}
+
 bool kb_parse_slowdown(const char *text, double *ratio, struct kb_buf *what) {
     static const struct unit units[] = {{"%", 0.01}};
     double value;

@@ -82,10 +82,11 @@ out:
 }
 
 static struct kb_ceiling *find(const struct kb_session *s, const char *case_id,
-                               enum kb_method method, int sets) {
+                               enum kb_method method, const struct kb_job *job) {
     struct kb_ceiling *k = s->ceilings;
 
-    while (k && !(kb_streq(k->case_id, case_id) && k->method == method && k->sets == sets))
+    while (k && !(kb_streq(k->case_id, case_id) && k->method == method &&
+                  k->sets == job->sets && k->duty == job->duty))
         k = k->next;
     return k;
 }
@@ -102,6 +103,7 @@ static struct kb_ceiling *measure(struct kb_session *s, const struct kb_job *job
         .case_id = kb_arena_strdup(&s->arena, case_id),
         .method = method,
         .sets = job->sets,
+        .duty = job->duty,
         .median_ns = NAN,
         .next = s->ceilings,
     };
@@ -133,7 +135,7 @@ bool kb_session_ceiling(struct kb_session *s, const struct kb_job *job,
         return true;
     if (!kb_ceiling_job(problem, limits->sm_count, arena, &asked, err))
         return false;
-    struct kb_ceiling *k = find(s, asked.case_id, by, job->sets);
+    struct kb_ceiling *k = find(s, asked.case_id, by, job);
     if (!k)
         k = measure(s, job, problem, asked.case_id, by, err);
     if (!k)

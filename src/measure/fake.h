@@ -16,6 +16,8 @@ struct fake_script {
     double stream_ns;        /* of the kernels of ceilings; 0: 1000 */
     bool stream_noisy;       /* by half of it, to and fro */
     double floor_ns;         /* 0: 10 */
+    double first_ns;         /* of the first sample of a call; 0: as ns says */
+    int64_t busy_ns;         /* what a sample takes of the host's time; 0: nothing */
     double tick_ns;
     int64_t footprint_bytes; /* 0: twice the L2 */
     int64_t set_bytes;       /* the footprint by cold and hot; 0: the same */
@@ -59,6 +61,10 @@ struct kb_device {
     int graphs, renewed; /* that were made, and those of them by timer_renew */
     int64_t samples;     /* of the kernel, over all its timers */
     double energy_s;     /* for which energy was measured */
+    /* Of calls for samples: when the first and the last began, how long those before the
+     * last took and the last, the most samples of one. */
+    int64_t first_at_ns, last_at_ns, busy_ns, last_took_ns;
+    int most;
     const struct kb_timer *last;
     int turns; /* how often another timer was sampled than the one before */
 };
@@ -249,10 +255,26 @@ static bool fake_timer_open(struct kb_device *device, struct kb_code *code,
     return true;
 }
 
+static void fake_work(struct kb_device *device, int64_t ns, int n) {
+    int64_t start = kb_now_ns();
+
+    while (kb_now_ns() - start < ns)
+        continue;
+    if (device->first_at_ns)
+        device->busy_ns += device->last_took_ns;
+    else
+        device->first_at_ns = start;
+    device->last_at_ns = start;
+    device->last_took_ns = kb_now_ns() - start;
+    device->most = n > device->most ? n : device->most;
+}
+
 static bool fake_timer_sample(struct kb_timer *timer, int n, double *ns,
                               struct kb_err *err) {
     const struct fake_script *s = timer->device->script;
 
+    if (!timer->is_stream)
+        fake_work(timer->device, s->busy_ns * n, n);
     for (int i = 0; i < n; i++) {
         if (timer->is_stream) {
             ns[i] = s->stream_ns > 0 ? s->stream_ns : 1000;
@@ -262,6 +284,8 @@ static bool fake_timer_sample(struct kb_timer *timer, int n, double *ns,
         if (s->fail_at && timer->next >= s->fail_at)
             return kb_fail(err, KB_DEVICE, "the fake device is lost");
         ns[i] = s->ns(timer->next++) * timer->slower * timer->graph;
+        if (i == 0 && s->first_ns > 0)
+            ns[i] = s->first_ns;
         if (timer->method == KB_HOT && s->hot_ns > 0)
             ns[i] = s->hot_ns;
         timer->device->samples++;

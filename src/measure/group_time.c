@@ -43,6 +43,7 @@ static bool open_lane(struct race *race, struct lane *lane, struct kb_err *err) 
     const struct life *l = &lane->member->life;
 
     lane->time = kb_time_none();
+    lane->time.duty = s->pace.duty;
     if (!make_initial(race->group, lane->member, err) ||
         !s->backend->floor(s->device, race->method, &lane->time.floor_ns, err) ||
         !s->backend->timer_open(s->device, l->built->code, &l->asked.plan,
@@ -179,6 +180,7 @@ static bool time_method(struct kb_group *g, enum kb_method method, struct kb_err
 
     if (!race.lanes)
         kb_out_of_memory();
+    kb_pace_begin(g->session, g->job, method);
     bool ok = open_lanes(&race, err);
     bool ran = ok && run_race(&race, &why);
     if (ok && !ran) /* all of them together */

@@ -45,6 +45,7 @@ void kb_job_print(const struct kb_job *job, struct kb_buf *out) {
     kb_json_add_f64(object, "precision", job->precision, 17);
     kb_json_add_f64(object, "max_time_s", job->max_time_s, 17);
     kb_json_add_i64(object, "sets", job->sets);
+    kb_json_add_f64(object, "duty", job->duty, 17);
     kb_json_add_bool(object, "time_failing", job->time_failing);
     kb_json_add_bool(object, "energy", job->energy);
     kb_json_add_text(object, "samples", job->samples);
@@ -87,6 +88,7 @@ bool kb_job_parse(const char *text, size_t size, struct kb_arena *arena, struct 
         .precision = kb_field_number(&f, root, "precision", 0),
         .max_time_s = kb_field_number(&f, root, "max_time_s", 0),
         .sets = (int)kb_field_whole(&f, root, "sets", 0, INT_MAX),
+        .duty = kb_field_number(&f, root, "duty", 0),
         .time_failing = kb_field_bool(&f, root, "time_failing"),
         .energy = kb_field_bool(&f, root, "energy"),
         .samples = kb_field_maybe(&f, root, "samples"),

@@ -25,6 +25,7 @@ static const struct kb_job full_job = {
     .precision = 0.1 + 0.2, /* needs all of 17 digits */
     .max_time_s = 1.5,
     .sets = 12,
+    .duty = 0.35,
     .time_failing = true,
     .energy = true,
     .samples = "/tmp/my samples.csv",
@@ -63,6 +64,7 @@ static void assert_same_job(const struct kb_job *a, const struct kb_job *b) {
     assert_true(a->precision == b->precision);
     assert_true(a->max_time_s == b->max_time_s);
     assert_int_equal(a->sets, b->sets);
+    assert_true(a->duty == b->duty);
     assert_int_equal(a->time_failing, b->time_failing);
     assert_int_equal(a->energy, b->energy);
     assert_same_text(a->samples, b->samples);
@@ -176,11 +178,12 @@ static void a_job_without_a_field_names_it(void **state) {
     struct kb_buf text = {0};
 
     kb_job_print(&full_job, &text);
-    check_fields(&text,
-                 "tags origin samples atol rtol kernel variant precision max_time_s load "
-                 "dump kbench "
-                 "repeat_options",
-                 read_job);
+    check_fields(
+        &text,
+        "tags origin samples atol rtol kernel variant precision max_time_s duty load "
+        "dump kbench "
+        "repeat_options",
+        read_job);
     kb_buf_free(&text);
 }
 

@@ -116,6 +116,7 @@ static struct kb_time full_time(double median_ns) {
         .why = "power,thermal: 12 of 40 samples",
         .n_taken = 40,
         .throttled = 12,
+        .duty = 0.35,
         .cache = "rotated",
         .sets = 741,
         .footprint_bytes = 188943104,

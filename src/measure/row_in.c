@@ -241,6 +241,7 @@ static void time_of(struct kb_fields *f, const cJSON *object, struct kb_time *t)
     t->why = kb_field_maybe(f, object, "quality_why");
     t->n_taken = kb_field_whole_or(f, object, "samples", 0, INT64_MAX, 0);
     t->throttled = kb_field_whole_or(f, object, "samples_throttled", 0, t->n_taken, 0);
+    t->duty = kb_field_number(f, object, "duty", 0);
     t->cache = kb_field_text(f, object, "cache");
     t->sets = (int)kb_field_whole(f, object, "sets", 0, INT_MAX);
     t->footprint_bytes = count_of(f, object, "footprint_bytes");

@@ -180,6 +180,8 @@ static cJSON *time_item(const struct kb_time *t) {
     kb_json_add_text(object, "quality", kb_quality_word(t->quality));
     if (t->why)
         kb_json_add_text(object, "quality_why", t->why);
+    if (t->duty > 0)
+        kb_json_add_f64(object, "duty", t->duty, DIGITS);
     kb_json_add_text(object, "cache", t->cache);
     kb_json_add_i64(object, "sets", t->sets);
     kb_json_add_i64(object, "footprint_bytes", t->footprint_bytes);

@@ -106,6 +106,7 @@ static void assert_same_time(const struct kb_time *a, const struct kb_time *b) {
     assert_int_equal(a->quality, b->quality);
     assert_string_equal(a->cache, b->cache);
     assert_int_equal(a->sets, b->sets);
+    assert_true(a->duty == b->duty);
     assert_int_equal(a->footprint_bytes, b->footprint_bytes);
     assert_int_equal(a->sm_mhz_min, b->sm_mhz_min);
     assert_int_equal(a->sm_mhz_max, b->sm_mhz_max);

@@ -32,6 +32,16 @@ void kb_samples_free(struct kb_samples *samples);
 /* `n` samples; a time that no kernel can take is the device's error. */
 bool kb_sample(struct kb_session *s, struct kb_timer *timer, int n, double *ns,
                struct kb_err *err);
+/* Begin with the pauses that job->duty asks for; samples are taken in between from here on.
+ */
+void kb_pace_begin(struct kb_session *s, const struct kb_job *job, enum kb_method method);
+/* How many samples go into what the GPU is kept busy with between two pauses. */
+int kb_pace_most(const struct kb_session *s);
+/* backend->timer_sample, with pauses. */
+bool kb_pace_sample(struct kb_session *s, struct kb_timer *timer, int n, double *ns,
+                    struct kb_err *err);
+/* With pauses: sample until clocks are not held back any more, for a second at most. */
+bool kb_pace_settle(struct kb_session *s, struct kb_timer *timer, struct kb_err *err);
 /* Until two batches in a row agree within 1 %, or for 0.3 s: clocks rise from idle. Where
  * they are up already a few launches do. */
 bool kb_warm_up(struct kb_session *s, struct kb_timer *timer, struct kb_err *err);

@@ -24,6 +24,7 @@ struct kb_ceiling { /* the time of a case of op stream or mma, once per run */
     const char *case_id;
     enum kb_method method;
     int sets;
+    double duty;
     double median_ns; /* NAN: there is none */
     int64_t flops;
     const char *why; /* there is none, or not a good one; NULL */
@@ -33,6 +34,13 @@ struct kb_ceiling { /* the time of a case of op stream or mma, once per run */
 /* Whose memory goes from a case to the next: as filled, as left by the last run, the first
  * run's outputs. Half of a large case's time is page faults otherwise. */
 enum kb_spare { KB_SPARE_INITIAL, KB_SPARE_WORK, KB_SPARE_FIRST, KB_SPARES };
+
+/* Pauses between samples, in pace.c. */
+struct kb_pace {
+    double duty;     /* 0: none */
+    int64_t each_ns; /* what a sample takes of the host's time; 0: not known yet */
+    int64_t rest_until_ns;
+};
 
 struct kb_session {
     const struct kb_backend *backend;
@@ -44,6 +52,7 @@ struct kb_session {
     struct kb_ceiling *ceilings;
     struct kb_slab spare[KB_SPARES]; /* memory of the slabs of the case before */
     int64_t busy_ns;                 /* when it was last kept busy by a timer: 0: not yet */
+    struct kb_pace pace;
     /* Where lines of --samples wait for the end of what is timed; NULL: they do not. */
     struct kb_buf *samples;
     struct kb_kept_all kept; /* of the group that is under way */

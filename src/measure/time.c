@@ -78,7 +78,7 @@ void kb_watch_clocks(struct kb_session *s, struct kb_time *out, struct kb_seen *
 /* `n` samples; a time that no kernel can take is the device's error. */
 bool kb_sample(struct kb_session *s, struct kb_timer *timer, int n, double *ns,
                struct kb_err *err) {
-    if (!s->backend->timer_sample(timer, n, ns, err))
+    if (!kb_pace_sample(s, timer, n, ns, err))
         return false;
     s->busy_ns = kb_now_ns();
     for (int i = 0; i < n; i++) {
@@ -91,7 +91,7 @@ bool kb_sample(struct kb_session *s, struct kb_timer *timer, int n, double *ns,
 
 /* Until two batches in a row agree within 1 %, or for 0.3 s: clocks rise from idle. Where
  * they are up already a few launches do. */
-bool kb_warm_up(struct kb_session *s, struct kb_timer *timer, struct kb_err *err) {
+static bool bring_up(struct kb_session *s, struct kb_timer *timer, struct kb_err *err) {
     int64_t start = kb_now_ns();
     double ns[FIRST_BATCH], last = 0;
 
@@ -108,6 +108,10 @@ bool kb_warm_up(struct kb_session *s, struct kb_timer *timer, struct kb_err *err
         last = sum;
     } while (kb_now_ns() - start < WARM_NS);
     return true;
+}
+
+bool kb_warm_up(struct kb_session *s, struct kb_timer *timer, struct kb_err *err) {
+    return bring_up(s, timer, err) && kb_pace_settle(s, timer, err);
 }
 
 static double median_of(const double *ns, int64_t n) {
@@ -161,6 +165,7 @@ static bool collect(struct kb_session *s, const struct kb_job *job, struct kb_ti
     int batch = FIRST_BATCH;
 
     do {
+        batch = batch < kb_pace_most(s) ? batch : kb_pace_most(s);
         if (!kb_sample(s, timer, batch, all->ns + all->n, err)) {
             kb_arena_free(&arena);
             return false;
@@ -229,6 +234,10 @@ static void judge_quality(const struct kb_samples *all, const struct kb_seen *se
         out->why = kb_arena_printf(arena, "an empty kernel takes longer: %.3g us",
                                    out->floor_ns / 1e3);
     }
+    if (out->duty > 0)
+        out->why = kb_arena_printf(arena, "%s%sbusy for at most %.3g %% of the time",
+                                   out->why ? out->why : "", out->why ? "; " : "",
+                                   100 * out->duty);
 }
 
 void kb_time_describe(const struct kb_samples *all, const struct kb_timer_facts *facts,
@@ -328,6 +337,8 @@ bool kb_time_plan(struct kb_session *s, const struct kb_job *job,
     bool ok = false;
 
     *out = kb_time_none();
+    kb_pace_begin(s, job, method);
+    out->duty = s->pace.duty;
     kb_samples_make(&all, true);
     if (!s->backend->floor(s->device, method, &out->floor_ns, err) ||
         !s->backend->timer_open(s->device, timed->code, timed->plan, timed->initial, method,

@@ -42,6 +42,7 @@ struct made_row {
     int n_samples, n_runs;
     const char *median; /* written in place of ns: "null", "-5" */
     bool untimed;
+    double duty; /* 0: without pauses */
 };
 
 static inline void add_numbers(const char *name, const double *values, int n,
@@ -64,6 +65,8 @@ static inline void add_time(const struct made_row *row, struct kb_buf *out) {
     kb_buf_printf(out, ",\"ci95_ns\":[%.9g,%.9g],\"n\":40,\"quality\":\"%s\"",
                   row->ns * (1 - row->half), row->ns * (1 + row->half),
                   row->quality ? row->quality : "ok");
+    if (row->duty > 0)
+        kb_buf_printf(out, ",\"duty\":%.9g", row->duty);
     add_numbers("samples_ns", row->samples ? row->samples : samples,
                 row->samples ? row->n_samples : 12, out);
     if (row->n_runs)

@@ -65,6 +65,8 @@ static void add_heads(struct kb_buf *out) {
         for (size_t i = 0; i < KB_COUNT(fields); i++)
             kb_buf_printf(out, ",%s_%s", kb_method_word((enum kb_method)m), fields[i]);
     }
+    for (int m = 0; m < KB_METHOD_COUNT; m++)
+        kb_buf_printf(out, ",%s_duty", kb_method_word((enum kb_method)m));
     kb_buf_putc(out, '\n');
 }
 
@@ -183,6 +185,10 @@ static void add_row(const struct kb_row *row, struct kb_buf *out) {
     add_text(row->repeat, out);
     add_occupancy(&row->occupancy, out);
     add_against(row->against, out);
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        const struct kb_time *t = &row->times[m];
+        add_number(t->there, t->duty > 0 ? t->duty : 1, out);
+    }
     kb_buf_putc(out, '\n');
     kb_buf_free(&shape);
     kb_buf_free(&seed);

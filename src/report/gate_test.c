@@ -125,6 +125,23 @@ static void a_time_that_no_memory_could_give_is_no_verdict(void **state) {
     want(&base, &fresh, &usual, KB_GATE_UNCLEAR, 0);
 }
 
+static void
+times_at_and_under_the_power_limit_are_not_held_against_each_other(void **state) {
+    (void)state;
+    const struct made_row base = {.case_id = "s/1/b", .ns = 1000};
+    struct made_row paced = {.case_id = "s/1/b", .ns = 940, .duty = 0.5}, half = paced;
+    struct gated g;
+    want(&base, &paced, &usual, KB_GATE_INVALID, 3);
+    want(&paced, &base, &usual, KB_GATE_INVALID, 3);
+    half.duty = 0.25;
+    want(&paced, &half, &usual, KB_GATE_INVALID, 3);
+    want(&paced, &paced, &usual, KB_GATE_SAME, 0);
+    gate_rows(&g, &base, 1, 3, &paced, 1, &usual);
+    assert_string_equal(g.gate.texts[0],
+                        "the new time is at a duty of 50 %, the baseline's time at 100 %");
+    gated_free(&g);
+}
+
 /* ---- verdicts and cases ----------------------------------------------------------------
  */
 
@@ -391,6 +408,8 @@ int main(void) {
         cmocka_unit_test(an_error_at_the_limit_passes_and_one_past_it_does_not),
         cmocka_unit_test(an_error_next_to_none_does_not_grow),
         cmocka_unit_test(errors_of_more_and_of_fewer_elements_are_not_compared),
+        cmocka_unit_test(
+            times_at_and_under_the_power_limit_are_not_held_against_each_other),
         cmocka_unit_test(what_is_no_time_never_passes_and_is_named),
         cmocka_unit_test(a_sample_that_is_no_time_makes_the_row_invalid),
         cmocka_unit_test(a_time_that_no_memory_could_give_is_no_verdict),

@@ -80,8 +80,10 @@ static void add_times(const struct kb_survey *s, const struct kb_row *row,
         if (!s->has[m])
             continue;
         double ns = t->there ? t->median_ns : (double)NAN;
-        bool odd = t->there && t->quality != KB_Q_OK;
-        number_cell(kb_cell_us(ns).text, ns, odd ? kb_quality_word(t->quality) : "", out);
+        struct kb_buf words = {0};
+        kb_time_words(t, &words);
+        number_cell(kb_cell_us(ns).text, ns, kb_buf_text(&words), out);
+        kb_buf_free(&words);
         if (m != s->first)
             continue;
         double rate = t->there ? t->gb_per_s : (double)NAN;

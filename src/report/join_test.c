@@ -116,6 +116,28 @@ static void runs_of_other_things_are_refused(void **state) {
     other.median = "null";
     make_report("NVIDIA H200", 1, &other, 1, &reports[1]);
     want_refused(state, KB_JOIN_RUNS, reports, 2, KB_INPUT, "its graph time is null");
+    kb_loaded_free(&reports[1]);
+    other = row;
+    other.duty = 0.5;
+    make_report("NVIDIA H200", 1, &other, 1, &reports[1]);
+    want_refused(state, KB_JOIN_RUNS, reports, 2, KB_UNSUPPORTED,
+                 "s/1/b: timed at a duty of 100 % and of 50 %");
+    free_all(reports, 2);
+}
+
+static void runs_of_one_duty_keep_it(void **state) {
+    const struct made_row row = {.case_id = "s/1/b", .ns = 1000, .duty = 0.5};
+    struct kb_loaded reports[2], joined;
+    struct kb_buf note = {0};
+    struct kb_err err = {0};
+    size_t n = 0;
+    const char *path = in_room(state, "paced.json");
+    for (int i = 0; i < 2; i++)
+        make_report("NVIDIA H200", 1, &row, 1, &reports[i]);
+    assert_true(kb_join_write(KB_JOIN_RUNS, reports, 2, path, &n, &note, &err));
+    assert_true(kb_loaded_read(path, &joined, &err));
+    assert_true(kb_entry_time(&joined.rows[0], KB_GRAPH)->duty == 0.5);
+    kb_loaded_free(&joined);
     free_all(reports, 2);
 }
 
@@ -225,6 +247,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(runs_become_one_row_with_the_median_of_their_medians),
         TEST(runs_of_other_things_are_refused),
+        TEST(runs_of_one_duty_keep_it),
         TEST(parts_are_joined_and_a_row_in_two_of_them_is_refused),
         TEST(the_worst_verdict_of_the_runs_is_the_row_s),
         TEST(a_baseline_keeps_the_reason_of_every_update),

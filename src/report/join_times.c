@@ -116,6 +116,9 @@ bool kb_join_times(cJSON *time, const cJSON *const *items,
     double runs[KB_MAX_RUNS], samples[KB_BLOCK_MEDIANS];
     int n_runs = 0;
     for (int r = 0; r < n; r++) {
+        if (times[r]->duty != times[0]->duty)
+            return kb_fail(err, KB_UNSUPPORTED, "timed at a duty of %.3g %% and of %.3g %%",
+                           100 * times[0]->duty, 100 * times[r]->duty);
         int own = times[r]->n_runs ? times[r]->n_runs : 1;
         if (n_runs + own > KB_MAX_RUNS)
             return kb_fail(err, KB_INPUT, "more than the %d process runs that a row holds",

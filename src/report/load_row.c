@@ -138,6 +138,8 @@ static bool time_member(struct reading *r, const struct kb_slice *key,
         return interval(r, t);
     if (kb_slice_is(key, "ceiling_ns"))
         return number(r, "ceiling_ns", &t->ceiling_ns);
+    if (kb_slice_is(key, "duty"))
+        return number(r, "duty", &t->duty);
     if (kb_slice_is(key, "n"))
         return count(r, "n", &t->n);
     if (kb_slice_is(key, "sm_mhz"))
@@ -173,7 +175,8 @@ static bool times(struct reading *r) {
                                 .median_ns = NAN,
                                 .low_ns = NAN,
                                 .high_ns = NAN,
-                                .ceiling_ns = NAN};
+                                .ceiling_ns = NAN,
+                                .duty = 1};
         if (!opens(r, "times", KB_PULL_OBJECT))
             continue;
         while (kb_pull_member(r->p, &key))

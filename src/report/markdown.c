@@ -100,8 +100,9 @@ static void add_times(const struct kb_survey *s, const struct kb_row *row,
         if (!s->has[m])
             continue;
         kb_buf_printf(out, " %s", kb_cell_us(t->there ? t->median_ns : (double)NAN).text);
-        if (t->there && t->quality != KB_Q_OK)
-            kb_buf_printf(out, " %s", kb_quality_word(t->quality));
+        if (t->there && (t->quality != KB_Q_OK || t->duty > 0))
+            kb_buf_putc(out, ' ');
+        kb_time_words(t, out);
         kb_buf_puts(out, " |");
         if (m != s->first)
             continue;

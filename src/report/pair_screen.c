@@ -247,18 +247,19 @@ void kb_versus_alone(const struct kb_versus *v, const struct kb_row *row,
     kb_buf_free(&colored);
 }
 
-/* "B noisy", where a time is not as good as it should be and there is room to say so. */
+/* "B noisy", where a time is not as good as it should be, or of pauses, and there is room
+ * to say so. */
 static void add_quality(const struct kb_versus *v, const struct kb_row *a,
                         const struct kb_row *b, char letter, int used, struct kb_buf *out) {
     const struct kb_row *const rows[] = {a, b};
     for (int i = 0; i < 2; i++) {
         const struct kb_time *t = &rows[i]->times[v->plan.method];
-        if (!t->there || t->quality == KB_Q_OK)
-            continue;
-        const char *word = kb_quality_word(t->quality);
-        used += 4 + kb_columns(word);
-        if (v->look.width <= 0 || used <= v->look.width)
-            kb_buf_printf(out, "  %c %s", i ? letter : 'A', word);
+        struct kb_buf words = {0};
+        kb_time_words(t, &words);
+        used += words.len ? 4 + kb_columns(kb_buf_text(&words)) : 0;
+        if (words.len && (v->look.width <= 0 || used <= v->look.width))
+            kb_buf_printf(out, "  %c %s", i ? letter : 'A', kb_buf_text(&words));
+        kb_buf_free(&words);
     }
 }
 

@@ -177,7 +177,12 @@ static void a_time_that_is_not_good_says_so_where_there_is_room(void **state) {
         pairs_against(&p, 0, 1, 0.795, 0.791, 0.8, KB_FASTER);
         p.rows[1].times[KB_GRAPH].quality = KB_Q_THROTTLED;
         kb_versus_group(&p.versus, p.rows, 2, &p.text);
+        p.rows[1].times[KB_GRAPH].duty = 0.5;
         assert_int_equal(strstr(p.text.data, "  B throttled\n") != NULL, width == 0);
+        kb_buf_clear(&p.text);
+        kb_versus_group(&p.versus, p.rows, 2, &p.text);
+        assert_int_equal(strstr(p.text.data, "  B throttled, duty 50 %\n") != NULL,
+                         width == 0);
         pairs_close(&p);
     }
 }

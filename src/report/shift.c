@@ -232,12 +232,25 @@ static bool is_usable(const struct kb_timing *t, const char *whose, struct kb_pa
     return true;
 }
 
+/* What a kernel takes at the power limit and what it takes under it are two things. */
+static bool is_paced_alike(const struct kb_pairs *pairs, struct kb_pair *pair,
+                           struct kb_arena *arena) {
+    double a = pair->ta->duty, b = pair->tb->duty;
+    if (a == b)
+        return true;
+    pair->why = kb_arena_printf(
+        arena, "the %s time is at a duty of %.3g %%, the %s time at %.3g %%", pairs->b_word,
+        100 * b, pairs->a_word, 100 * a);
+    return false;
+}
+
 static bool is_timed(const struct kb_pairs *pairs, struct kb_pair *pair,
                      struct kb_arena *arena) {
     if (!pair->a || !pair->b || !pair->ta || !pair->tb)
         return false;
     pair->invalid = !is_usable(pair->tb, pairs->b_word, pair, arena) ||
-                    !is_usable(pair->ta, pairs->a_word, pair, arena);
+                    !is_usable(pair->ta, pairs->a_word, pair, arena) ||
+                    !is_paced_alike(pairs, pair, arena);
     return !pair->invalid;
 }
 

@@ -166,8 +166,9 @@ static void time_notes(enum kb_method method, const struct kb_time *t, struct kb
         kb_buf_printf(out, "%sof the host", separator);
         separator = ", ";
     }
-    if (t->quality != KB_Q_OK) {
-        kb_buf_printf(out, "%s%s", separator, kb_quality_word(t->quality));
+    if (t->quality != KB_Q_OK || t->duty > 0) {
+        kb_buf_puts(out, separator);
+        kb_time_words(t, out);
         separator = ", ";
     }
     for (size_t i = 0; i < KB_COUNT(stops) && t->stopped; i++)

@@ -42,6 +42,9 @@ static void a_time_that_is_odd_says_why_and_energy_has_its_line(void **state) {
     row.times[KB_GRAPH].why = "clocks held back (power) for 12 of 40 samples, which count";
     row.times[KB_COLD].quality = KB_Q_SUSPECT;
     row.times[KB_COLD].why = "an empty kernel takes longer: 5 us";
+    sample_time(&row, KB_HOT, 2000);
+    row.times[KB_HOT].duty = 0.5;
+    row.times[KB_HOT].why = "busy for at most 50 % of the time";
     row.times[KB_GRAPH].energy_uj = 612.5;
     kb_text_copy(v->facts.devices[0].lock, sizeof v->facts.devices[0].lock,
                  "nvidia-smi -i 0 -lgc 1980");
@@ -54,6 +57,7 @@ static void a_time_that_is_odd_says_why_and_energy_has_its_line(void **state) {
                                  "for 12 of 40 samples, which count\n"
                                  "quality   cold is suspect: an empty kernel takes longer: "
                                  "5 us\n"
+                                 "quality   hot is ok: busy for at most 50 % of the time\n"
                                  "energy    612 uJ a launch, 612 W, by graph\n"));
     assert_non_null(strstr(text, "no throttling\n          nvidia-smi -i 0 -lgc 1980 locks "
                                  "them, -rgc in place of it sets them free\n"));

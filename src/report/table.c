@@ -7,7 +7,7 @@
 
 enum {
     VERDICT_WIDTH = 4, /* ERROR takes one of the blanks behind it, MISTRUSTED more */
-    QUALITY_ROOM = 11, /* of "  throttled", which follows the columns of a bad timing */
+    QUALITY_ROOM = 11, /* of "  throttled" or "  duty 50 %", which follow the columns */
 };
 
 static const char *const colors[] = {
@@ -195,30 +195,35 @@ static void add_cells(const struct kb_table *table, const struct kb_row *row,
     }
 }
 
-static void add_quality(const struct kb_table *table, const struct kb_row *row,
-                        struct kb_buf *out) {
-    for (int i = 0; i < table->plan.n_methods; i++) {
-        const struct kb_time *t = &row->times[table->plan.methods[i]];
-        if (!t->there || t->quality == KB_Q_OK)
-            continue;
-        kb_buf_printf(out, "  %s", kb_quality_word(t->quality));
-        return;
-    }
-}
-
 /* Behind the columns, or where they leave no room, on a line below. */
-static void add_sampled(const struct kb_table *table, const struct kb_row *row,
-                        size_t start, struct kb_buf *out) {
-    struct kb_buf text = {0}, line = {0};
-    kb_sampled_words(row, &text);
+static void add_remark(const struct kb_table *table, const char *text, size_t start,
+                       struct kb_buf *out) {
+    struct kb_buf line = {0};
     kb_buf_add(&line, out->data + start, out->len - start);
     int used = kb_columns(kb_buf_text(&line)), room = table->look.width;
-    if (text.len && room > 0 && used + 2 + kb_columns(kb_buf_text(&text)) > room)
-        kb_buf_printf(out, "\n%*s%s", VERDICT_WIDTH + 2, "", kb_buf_text(&text));
-    else if (text.len)
-        kb_buf_printf(out, "  %s", kb_buf_text(&text));
-    kb_buf_free(&text);
+    if (*text && room > 0 && used + 2 + kb_columns(text) > room)
+        kb_buf_printf(out, "\n%*s%s", VERDICT_WIDTH + 2, "", text);
+    else if (*text)
+        kb_buf_printf(out, "  %s", text);
     kb_buf_free(&line);
+}
+
+/* Of the first method of which there is something to be known. */
+static void add_quality(const struct kb_table *table, const struct kb_row *row,
+                        size_t start, struct kb_buf *out) {
+    struct kb_buf text = {0};
+    for (int i = 0; i < table->plan.n_methods && !text.len; i++)
+        kb_time_words(&row->times[table->plan.methods[i]], &text);
+    add_remark(table, kb_buf_text(&text), start, out);
+    kb_buf_free(&text);
+}
+
+static void add_sampled(const struct kb_table *table, const struct kb_row *row,
+                        size_t start, struct kb_buf *out) {
+    struct kb_buf text = {0};
+    kb_sampled_words(row, &text);
+    add_remark(table, kb_buf_text(&text), start, out);
+    kb_buf_free(&text);
 }
 
 void kb_short_text(const char *text, int room, struct kb_buf *out) {
@@ -275,7 +280,7 @@ void kb_table_row(const struct kb_table *table, const struct kb_row *row,
     int used = add_case(row, table->look.color, table->case_width, out);
     if (verdict == KB_PASS || verdict == KB_FAIL) {
         add_cells(table, row, out);
-        add_quality(table, row, out);
+        add_quality(table, row, start, out);
         /* Trailing blanks of a left column would be copied along. */
         while (out->len > start && out->data[out->len - 1] == ' ')
             kb_buf_cut(out, out->len - 1);

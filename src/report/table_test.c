@@ -82,6 +82,7 @@ static void no_line_of_a_table_is_wider_than_the_terminal(void **state) {
     struct kb_tally *tally = kb_arena_alloc(&v->arena, sizeof *tally);
     sample_time(&rows[0], KB_GRAPH, 1240);
     rows[0].times[KB_GRAPH].quality = KB_Q_THROTTLED;
+    rows[0].times[KB_GRAPH].duty = 0.5;
     sample_unwritten(&rows[1]);
     sample_end(&rows[2], KB_R_CRASH, "the worker ended without a result: signal 11");
     sample_end(&rows[3], KB_R_VARIANT, "vec32: its `when`, sm >= 100, is false on sm_90");
@@ -96,6 +97,22 @@ static void no_line_of_a_table_is_wider_than_the_terminal(void **state) {
         for (const char *line = v->text.data; *line; line += strcspn(line, "\n") + 1)
             assert_true((int)strcspn(line, "\n") <= width);
     }
+}
+
+static void what_is_to_be_known_of_a_time_stands_behind_its_columns(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_time(&row, KB_GRAPH, 1240);
+    row.times[KB_GRAPH].duty = 0.5;
+    make_table(v, 0);
+    kb_table_row(&v->table, &row, &v->text);
+    assert_true(kb_ends_with(v->text.data, " %  duty 50 %\n"));
+    row.times[KB_GRAPH].quality = KB_Q_THROTTLED;
+    kb_table_row(&v->table, &row, &v->text);
+    assert_true(kb_ends_with(v->text.data, " %  throttled, duty 50 %\n"));
+    row.times[KB_GRAPH] = (struct kb_time){.duty = 0.5};
+    kb_table_row(&v->table, &row, &v->text);
+    assert_false(kb_ends_with(v->text.data, "duty 50 %\n"));
 }
 
 static void variants_that_rows_differ_in_never_leave(void **state) {
@@ -309,6 +326,7 @@ int main(void) {
         TEST(a_suite_on_the_host_has_no_time_columns),
         TEST(a_sampled_row_says_so_beside_it_or_below),
         TEST(columns_leave_in_their_order_where_there_is_no_room),
+        TEST(what_is_to_be_known_of_a_time_stands_behind_its_columns),
         TEST(no_line_of_a_table_is_wider_than_the_terminal),
         TEST(variants_that_rows_differ_in_never_leave),
         TEST(other_methods_have_columns_of_their_own),

@@ -94,6 +94,14 @@ void kb_variant_words(const struct kb_row *row, struct kb_buf *out) {
         kb_buf_putc(out, '-');
 }
 
+void kb_time_words(const struct kb_time *time, struct kb_buf *out) {
+    bool odd = time->there && time->quality != KB_Q_OK;
+    if (odd)
+        kb_buf_puts(out, kb_quality_word(time->quality));
+    if (time->there && time->duty > 0)
+        kb_buf_printf(out, "%sduty %.3g %%", odd ? ", " : "", 100 * time->duty);
+}
+
 /* ---- rows ------------------------------------------------------------------------------
  */
 
