@@ -142,9 +142,9 @@ static double draw_whole(struct dice *d, const struct kb_param *param) {
     }
 }
 
-/* Three digits, so that ids stay short. */
+/* Three digits, so that ids stay short: divided last, which rounds once. */
 static double draw_float(struct dice *d, const struct kb_param *param) {
-    double share = (double)(1 + draw(d, 999)) / 1000;
+    double thousandths = (double)(1 + draw(d, 999));
     double range = fmin(param->max, 1e6) - fmax(param->min, -1e6);
     switch (draw(d, 4)) {
     case 0:
@@ -154,8 +154,9 @@ static double draw_float(struct dice *d, const struct kb_param *param) {
     case 2:
         return param->max;
     default:
-        return range <= 2 ? fmax(param->min, -1e6) + share * range
-                          : fmax(param->min, share * pow(10, (double)(draw(d, 4) - 1)));
+        return range <= 2
+                   ? fmax(param->min, -1e6) + thousandths * range / 1000
+                   : fmax(param->min, thousandths * pow(10, (double)draw(d, 4)) / 10000);
     }
 }
 

@@ -69,6 +69,22 @@ static void random_cases_are_legal_and_each_comes_once(void **state) {
     close_room(&r);
 }
 
+static void numbers_have_three_digits(void **state) {
+    (void)state;
+    struct room r;
+    struct kb_case c;
+    int drawn = 0;
+    open_room(&r, "silu", "83x1024", NULL, NULL, 600, 1);
+    while (next(&r, &c)) {
+        const char *clamp = strstr(c.id, "/clamp=");
+        size_t len = clamp ? strcspn(clamp + 7, "/") : 0;
+        drawn += len > 0;
+        assert_in_range(len, 0, strlen("0.0999"));
+    }
+    assert_in_range(drawn, 50, 600);
+    close_room(&r);
+}
+
 static char *all_ids(uint64_t seed) {
     struct room r;
     struct kb_case c;
@@ -243,6 +259,7 @@ static void all_fills_stand_alone(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_cases_are_legal_and_each_comes_once),
+        cmocka_unit_test(numbers_have_three_digits),
         cmocka_unit_test(the_same_seed_draws_the_same_cases_and_another_one_others),
         cmocka_unit_test(cases_are_the_same_when_they_are_read_again),
         cmocka_unit_test(sizes_are_those_at_which_kernels_go_wrong),
