@@ -161,14 +161,26 @@ KB_DEVICE void attend(worker<T> &w, int n, const int (&seen)[2], running &row,
             add_kept(out.o, w.m.kept[w.half], out.late);
 }
 
-/* value as it lies in memory; group: heads to one of its. */
-template <class T> struct values_of {
-    const T *data;
-    int group, pitch, start;
+/* The inputs as they lie in memory; group: heads to one of key and value. */
+template <class T> struct memory {
+    const T *query, *key, *value;
+    int group;
+    long long q_pitch, k_pitch;
+    int v_pitch, v_start;
 };
 
+/* Those of a piece's sequence and head. */
+template <class T>
+KB_DEVICE inputs_of<T> inputs_at(const memory<T> &in, const piece &at, int heads) {
+    int kv_heads = heads / in.group, kv_head = at.head / in.group;
+    return {in.query + at.q_start * (size_t)in.q_pitch + at.head * kQk,
+            in.key + at.k_start * (size_t)in.k_pitch + kv_head * kQk,
+            in.value + ((size_t)at.k_start * kv_heads + kv_head) * in.v_pitch + in.v_start,
+            (size_t)in.q_pitch, (size_t)in.k_pitch, (size_t)kv_heads * in.v_pitch};
+}
+
 template <class T, class O>
-KB_DEVICE void work_all(worker<T> w, const values_of<T> &v, O *out, float *lse) {
+KB_DEVICE void work_all(worker<T> w, const memory<T> &in, O *out, float *lse) {
     int first_row = w.half * 64 + threadIdx.x % 128 / 32 * 16 + w.lane / 4, t = w.lane % 4;
     if (plan<T>::kTurns && w.half == 1) // the other one begins
         kb_turn_give(1, 256);
@@ -203,12 +215,15 @@ KB_DEVICE void work_all(worker<T> w, const values_of<T> &v, O *out, float *lse) 
                               : kb_none();
         }
         if (w.m.cleared[slot]) {
-            int first = at.row + first_row - w.lane / 4, kv_heads = w.heads / v.group;
-            put_back(out + ((size_t)(s.q_start + first) * w.heads + at.head) * kV,
-                     (size_t)w.heads * kV,
-                     v.data + ((size_t)s.k_start * kv_heads + at.head / v.group) * v.pitch +
-                         v.start,
-                     (size_t)kv_heads * v.pitch, s, first, at.from, w.mask);
+            int first = at.row + first_row - w.lane / 4;
+            const inputs_of<T> inputs = inputs_at(in, at, w.heads);
+            O *rows = out + ((size_t)(s.q_start + first) * w.heads + at.head) * kV;
+            size_t pitch = (size_t)w.heads * kV;
+            bool infinite = put_back(rows, pitch, inputs.value, inputs.v_pitch, s, first,
+                                     at.from, w.mask);
+            if (infinite)
+                put_nothing(rows, pitch, inputs, s, first, at.from, w.mask, row.top,
+                            w.scale);
         }
     }
     if (plan<T>::kTurns && w.half == 0)
@@ -218,7 +233,7 @@ KB_DEVICE void work_all(worker<T> w, const values_of<T> &v, O *out, float *lse) 
 /* A block's work. next[0] counts pieces that were taken, next[1] blocks that are done. */
 template <class T, class O>
 KB_DEVICE void run(unsigned char *dynamic, const kb_map *query, const kb_map *key,
-                   const kb_map *value, const values_of<T> &values, const batch &b, O *out,
+                   const kb_map *value, const memory<T> &in, const batch &b, O *out,
                    float *lse, int *next, float scale, int lse_unit) {
     unsigned char *aligned = dynamic + (-kb_shared(dynamic) & 1023);
     shared<T> &m = *reinterpret_cast<shared<T> *>(aligned);
@@ -231,7 +246,7 @@ KB_DEVICE void run(unsigned char *dynamic, const kb_map *query, const kb_map *ke
         kb_registers_down<24>();
         kb_wait_inputs();
         if (warp == 0)
-            load_all<T>(m, b, values.group, query, key, value, values.start, next);
+            load_all<T>(m, b, in.group, query, key, value, in.v_start, next);
         else if (warp <= kMovers && plan<T>::kByte)
             turn_all<T>(m, warp - 1);
         else if (warp <= kMovers)
@@ -241,8 +256,8 @@ KB_DEVICE void run(unsigned char *dynamic, const kb_map *query, const kb_map *ke
         kb_wait_inputs();
         int lane = threadIdx.x % 32;
         work_all<T, O>(
-            worker<T>{m, warp / 4 - 1, lane, b.heads, b.mask, lse_unit, scale, 0}, values,
-            out, lse);
+            worker<T>{m, warp / 4 - 1, lane, b.heads, b.mask, lse_unit, scale, 0}, in, out,
+            lse);
     }
 }
 

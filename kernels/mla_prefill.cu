@@ -51,8 +51,9 @@
                 { "tma": "key", "dims": [192, "kv_heads", "kv_tokens"], "strides": ["192 * dtype_bytes", "k_pitch * dtype_bytes"],
                   "box": [64, 1, 128], "swizzle": 128, "l2": 256 },
                 { "tma": "value", "dims": ["v_pitch", "kv_heads", "kv_tokens"], "box": [64, 1, 128], "swizzle": 128, "l2": 256 },
-                "value", "cum_q", "cum_kv", "out", "lse", "next", "i32 sequences", "i32 heads", "i32 heads / kv_heads",
-                "i32 wide_tiles", "i32 near_heads", "f32 log2_scale", "i32 pitch", "i32 start", "i32 mask", "i32 lse_unit"] },
+                "query", "key", "value", "cum_q", "cum_kv", "out", "lse", "next", "i32 sequences", "i32 heads", "i32 heads / kv_heads",
+                "i32 wide_tiles", "i32 near_heads", "f32 log2_scale", "i64 q_pitch", "i64 k_pitch", "i32 pitch", "i32 start",
+                "i32 mask", "i32 lse_unit"] },
     "wgmma8": {
       "why":   "the same in 8 bits, with values turned in shared memory",
       "arch":  "90a", "backends": ["cuda"], "dtypes": ["e4m3"],
@@ -65,8 +66,9 @@
                 { "tma": "key", "dims": [192, "kv_heads", "kv_tokens"], "strides": ["192 * dtype_bytes", "k_pitch * dtype_bytes"],
                   "box": [64, 1, 128], "swizzle": 64, "l2": 256 },
                 { "tma": "value", "dims": ["v_pitch", "kv_heads", "kv_tokens"], "box": [128, 1, 128], "swizzle": 128, "l2": 256 },
-                "value", "cum_q", "cum_kv", "out", "lse", "next", "i32 sequences", "i32 heads", "i32 heads / kv_heads",
-                "i32 wide_tiles", "i32 near_heads", "f32 log2_scale", "i32 pitch", "i32 start", "i32 mask", "i32 lse_unit"] },
+                "query", "key", "value", "cum_q", "cum_kv", "out", "lse", "next", "i32 sequences", "i32 heads", "i32 heads / kv_heads",
+                "i32 wide_tiles", "i32 near_heads", "f32 log2_scale", "i64 q_pitch", "i64 k_pitch", "i32 pitch", "i32 start",
+                "i32 mask", "i32 lse_unit"] },
     "mma": {
       "why":   "tensor cores by mma.sync, 64 queries and 64 keys at a time",
       "when":  "(dtype_bytes == 2 || sm >= 89) && q_pitch * dtype_bytes % 4 == 0 && k_pitch * dtype_bytes % 16 == 0",
@@ -260,10 +262,16 @@ __global__ void __launch_bounds__(128, 2)
         if (lse_unit && t == 0)
             lse[to] = lse_of(row.top[r] * scale, sum / unit<T>(), lse_unit);
     }
-    if (__syncthreads_or(cleared))
-        put_back(out + ((size_t)(s.q_start + first_row) * heads + head) * kV,
-                 (size_t)heads * kV, first_value + v_start, (size_t)kv_heads * v_pitch, s,
-                 first_row, whole, mask);
+    if (!__syncthreads_or(cleared))
+        return;
+    const inputs_of<T> inputs = {query + (size_t)s.q_start * q_pitch + head * kQk, first_key,
+                                 first_value + v_start, (size_t)q_pitch, (size_t)k_pitch,
+                                 (size_t)kv_heads * v_pitch};
+    O *rows = out + ((size_t)(s.q_start + first_row) * heads + head) * kV;
+    bool infinite = put_back(rows, (size_t)heads * kV, inputs.value, inputs.v_pitch, s, first_row,
+                             whole, mask);
+    if (infinite)
+        put_nothing(rows, (size_t)heads * kV, inputs, s, first_row, whole, mask, row.top, scale);
 }
 
 /* ---- wgmma ----------------------------------------------------------------------------- */
@@ -274,13 +282,14 @@ __global__ void __launch_bounds__(128, 2)
 template <class T, class O>
 __global__ void __launch_bounds__(384, 1)
     mla_wgmma(const __grid_constant__ kb_map query, const __grid_constant__ kb_map key,
-              const __grid_constant__ kb_map value, const T *values, const int *cum_q, const int *cum_kv,
-              O *out, float *lse, int *next, int sequences, int heads, int group, int tiles, int near_heads,
-              float scale, int v_pitch, int v_start, int mask, int lse_unit) {
+              const __grid_constant__ kb_map value, const T *queries, const T *keys, const T *values,
+              const int *cum_q, const int *cum_kv, O *out, float *lse, int *next, int sequences, int heads,
+              int group, int tiles, int near_heads, float scale, long long q_pitch, long long k_pitch,
+              int v_pitch, int v_start, int mask, int lse_unit) {
     KB_DYNAMIC_SMEM(unsigned char, dynamic);
     const warpgroups::batch b = {cum_q, cum_kv, sequences, heads, tiles, near_heads, mask};
-    warpgroups::run<T>(dynamic, &query, &key, &value, {values, group, v_pitch, v_start}, b, out, lse, next,
-                       scale, lse_unit);
+    const warpgroups::memory<T> in = {queries, keys, values, group, q_pitch, k_pitch, v_pitch, v_start};
+    warpgroups::run<T>(dynamic, &query, &key, &value, in, b, out, lse, next, scale, lse_unit);
 }
 #endif
 

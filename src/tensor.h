@@ -148,8 +148,8 @@ bool kb_is_poison(enum kb_dtype dtype, uint32_t bits, int pattern);
  * nan      quiet NaN, +inf and -inf (in e4m3 +-448), and one of each among elements 0..23,
  *          NaN among 0..7, so that a small tensor has some
  * patterns 32-bit dtypes: i * 65537 mod 2^32, so the high half, too, takes 65536 values
- * ramp, sparse, edges, ties, steps, masked: N(0,1) here, which the op that has them starts
- *          from */
+ * ramp, sparse, edges, ties, steps, masked, faded: N(0,1) here, which the op that has them
+ *          starts from */
 
 /* id, word on the command line and in reports, what it is meant to catch */
 #define KB_FILLS(X)                                                                        \
@@ -167,7 +167,8 @@ bool kb_is_poison(enum kb_dtype dtype, uint32_t bits, int pattern);
     X(KB_FILL_EDGES, "edges", "numbers where the op's own rounding turns over")            \
     X(KB_FILL_TIES, "ties", "N(0,1) on a grid of halves: equal elements, at any cut")      \
     X(KB_FILL_STEPS, "steps", "rows that fall or rise by 1, half of them with a peak")     \
-    X(KB_FILL_MASKED, "masked", "-inf in half of a row; NaN that only some rows may see")
+    X(KB_FILL_MASKED, "masked", "-inf in half of a row; NaN that only some rows may see")  \
+    X(KB_FILL_FADED, "faded", "masked, and some infinities weigh 0: 0 times them is NaN")
 
 enum kb_fill {
 #define X(id, word, why) id,

@@ -373,7 +373,7 @@ static const struct kb_param params[] = {
 static const enum kb_fill fills[] = {
     KB_FILL_NORMAL,   KB_FILL_LARGE, KB_FILL_OUTLIERS, KB_FILL_ZEROS,
     KB_FILL_SPARSE,   KB_FILL_STEPS, KB_FILL_EDGES,    KB_FILL_TIES,
-    KB_FILL_CONSTANT, KB_FILL_NAN,   KB_FILL_MASKED,
+    KB_FILL_CONSTANT, KB_FILL_NAN,   KB_FILL_MASKED,   KB_FILL_FADED,
 };
 
 static const char *const axes[] = {"q_len", "kv_len", "heads"};

@@ -15,7 +15,9 @@
  * nan      every other sequence has NaN for key and value: the next one must not see it
  * masked   values of some of a sequence's last keys are NaN or infinite in 8 columns of
  *          their own, of every other sequence its last key is NaN in part: queries that do
- *          not see them must not either, those that do have them there and only there */
+ *          not see them must not either, those that do have them there and only there
+ * faded    the same, and each second infinity belongs to a key whose score is -inf, in odd
+ *          heads to others, but for a sequence's first key: those that see it have NaN */
 #include "ops/mla_prefill.h"
 
 #include <math.h>
@@ -45,8 +47,9 @@ static double measured_key(enum kb_fill fill, int64_t j, int64_t n, int64_t d) {
 /* Element d of the value of the key that stands `left` keys before the last one, where the
  * fill says one; of head h. NaN and infinities are never in one column of a head, and the
  * two halves of a slice have other columns. */
+static const int64_t places[] = {0, 1, 5, 33, 70, 100, 200, 300};
+
 static bool is_hidden(int64_t left, int64_t h, int64_t d, double *value) {
-    static const int64_t places[] = {0, 1, 5, 33, 70, 100, 200, 300};
     static const double values[] = {NAN, INFINITY, NAN, -INFINITY};
     for (int i = 0; i < (int)KB_COUNT(places); i++)
         if (left == places[i] && (d + d / KB_MLA_V + h) % 16 == 2 * i) {
@@ -54,6 +57,11 @@ static bool is_hidden(int64_t left, int64_t h, int64_t d, double *value) {
             return true;
         }
     return false;
+}
+
+/* Whether the key there is one that fades, in head h. */
+static bool is_faded(int64_t left, int64_t h) {
+    return left == places[h % 2 ? 3 : 1] || left == places[h % 2 ? 7 : 5];
 }
 
 static void put(enum kb_dtype dtype, void *data, int64_t i, double value) {
@@ -65,9 +73,13 @@ static void put_no_number(enum kb_dtype dtype, void *data, int64_t i, double val
     put(dtype, data, i, dtype == KB_E4M3 ? NAN : value);
 }
 
+/* In faded, the element of a key that decides its score where it is infinite; query has 1
+ * there. */
+enum { DECIDES = 7 };
+
 /* Where what no query but the last ones sees is no number. */
-static void fill_masked(const struct kb_mla *m, int t, int64_t first, int64_t count,
-                        void *data) {
+static void fill_masked(const struct kb_mla *m, bool faded, int t, int64_t first,
+                        int64_t count, void *data) {
     bool key = t == KB_MLA_KEY;
     int64_t width = key ? KB_MLA_QK : m->v_pitch,
             pitch = key ? m->k_pitch : width * m->kv_heads;
@@ -79,6 +91,9 @@ static void fill_masked(const struct kb_mla *m, int t, int64_t first, int64_t co
         double value;
         if (key && b % 2 && left == 0 && d % 50 == 7)
             put(m->dtype, data, i, NAN);
+        else if (key && faded && d == DECIDES && is_faded(left, at / width) &&
+                 token > start)
+            put(m->dtype, data, i, m->dtype == KB_E4M3 ? -448 : -INFINITY);
         else if (!key && is_hidden(left, at / width, d, &value))
             put_no_number(m->dtype, data, i, value);
     }
@@ -127,7 +142,8 @@ void kb_mla_fill(const struct kb_problem *p, int t, uint64_t seed, int64_t first
         fill_cum(t == KB_MLA_CUM_Q ? m.q_lens : m.kv_lens, first, count, data);
         return;
     }
-    bool own = is_measured(fill) || fill == KB_FILL_NAN || fill == KB_FILL_MASKED ||
+    bool masked = fill == KB_FILL_MASKED || fill == KB_FILL_FADED;
+    bool own = is_measured(fill) || fill == KB_FILL_NAN || masked ||
                fill == KB_FILL_ZEROS || fill == KB_FILL_LARGE;
     kb_problem_fill(p, t, own ? KB_FILL_NORMAL : fill, seed, first, count, data);
     bool query = t == KB_MLA_QUERY;
@@ -139,8 +155,12 @@ void kb_mla_fill(const struct kb_problem *p, int t, uint64_t seed, int64_t first
             put(m.dtype, data, i, 32 * kb_decode(m.dtype, kb_bits_at(m.dtype, data, i)));
     if (!query && (fill == KB_FILL_NAN || (is_measured(fill) && t == KB_MLA_KEY)))
         fill_keys(&m, fill, t, first, count, data);
-    if (!query && fill == KB_FILL_MASKED)
-        fill_masked(&m, t, first, count, data);
+    if (query && fill == KB_FILL_FADED)
+        for (int64_t i = 0; i < count; i++)
+            if ((first + i) % m.q_pitch % KB_MLA_QK == DECIDES)
+                put(m.dtype, data, i, 1);
+    if (!query && masked)
+        fill_masked(&m, fill == KB_FILL_FADED, t, first, count, data);
     if (t != KB_MLA_VALUE)
         fill_gaps(&m, t, first, count, data);
 }

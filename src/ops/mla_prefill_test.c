@@ -140,6 +140,30 @@ static void a_masked_key_makes_the_last_query_nan(void **state) {
     data_free(&d);
 }
 
+/* Of keys 1 and 33 before the last one the value is infinite in 8 columns each, the score
+ * of the first is -inf. */
+static void infinities_that_weigh_nothing_are_nan_and_others_are_not(void **state) {
+    (void)state;
+    static const enum kb_dtype wide[] = {KB_BF16, KB_FP16};
+    for (size_t t = 0; t < KB_COUNT(wide); t++) {
+        struct data d;
+        data_make(&d, "3x36x1", wide[t], "lse=e", KB_FILL_FADED, 1);
+        for (int row = 0; row < 3; row++) {
+            bool seen = row >= 1;
+            assert_true(isfinite(d.lse[row]));
+            assert_int_equal(isnan(d.out[row * KB_MLA_V + 2]), seen);
+            assert_int_equal(isfinite(d.out[row * KB_MLA_V + 2]), !seen);
+            assert_true(d.out[row * KB_MLA_V + 6] == -INFINITY);
+            assert_true(isfinite(d.out[row * KB_MLA_V + 3]));
+        }
+        data_free(&d);
+        data_make(&d, "1x2x1", wide[t], "lse=e", KB_FILL_FADED, 1);
+        assert_true(isinf(d.out[2]) &&
+                    isfinite(d.lse[0])); /* the first key does not fade */
+        data_free(&d);
+    }
+}
+
 static void heads_share_a_key_head_by_groups_and_values_may_be_a_slice(void **state) {
     (void)state;
     struct data d;
@@ -260,6 +284,7 @@ int main(void) {
         cmocka_unit_test(nan_stays_in_its_sequence),
         cmocka_unit_test(what_is_masked_reaches_who_sees_it_in_its_columns_alone),
         cmocka_unit_test(a_masked_key_makes_the_last_query_nan),
+        cmocka_unit_test(infinities_that_weigh_nothing_are_nan_and_others_are_not),
         cmocka_unit_test(heads_share_a_key_head_by_groups_and_values_may_be_a_slice),
         cmocka_unit_test(any_split_of_fill_and_reference_gives_the_same),
         cmocka_unit_test(rows_may_be_slices_of_wider_ones_whose_rest_is_nan),

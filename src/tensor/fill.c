@@ -345,6 +345,7 @@ static void fill_chunk(const struct source *src, enum kb_dtype dtype, int64_t fi
     case KB_FILL_TIES:
     case KB_FILL_STEPS:
     case KB_FILL_MASKED:
+    case KB_FILL_FADED:
         fill_numbers(src, dtype, first, count, data);
         return;
     case KB_FILL_COUNT:

@@ -112,6 +112,7 @@ static void the_bits_are_those_of_every_machine(void **state) {
         0x5ae880ddb531c0b6, 0xe0e2962b404011f9, 0xada8c71d2beabce5,
         0x7ace11fafaf951a7, 0x7ace11fafaf951a7, 0x7ace11fafaf951a7, /* as normal */
         0x7ace11fafaf951a7, 0x7ace11fafaf951a7, 0x7ace11fafaf951a7,
+        0x7ace11fafaf951a7,
     };
     enum { COUNT = 20000 };
     unsigned char data[COUNT * 4];

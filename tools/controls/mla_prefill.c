@@ -176,11 +176,12 @@ static void add_tile(const struct row *row, int from, int to, struct state *s) {
     for (int j = from; j < to; j++)
         above = fmaxf(above, row->scores[j]);
     raise(row, above, s);
-    float off = unit - s->top * row->scale;
+    float top = s->top == -INFINITY ? 0 : s->top; /* all scores may be -inf so far */
+    float off = unit - top * row->scale;
     for (int i = 0; i < to - from; i++) {
         int j = row->way->last ? to - 1 - i : from + i;
         float p = power(row->way, row->way->fused ? row->scores[j] * row->scale + off
-                                                  : row->scores[j] - s->top + unit);
+                                                  : row->scores[j] - top + unit);
         float share = share_of(row, p);
         s->sum += p;
         for (int d = 0; d < V; d++)
@@ -202,10 +203,11 @@ static void add_part(const struct row *row, int from, int to, struct state *s) {
 }
 
 static void merge(const struct row *row, const struct state *part, struct state *s) {
-    if (part->sum == 0) /* no keys */
-        return;
-    if (s->sum == 0) {
-        *s = *part;
+    if (part->sum == 0 || s->sum == 0) { /* no keys, or scores of -inf: o is 0 or NaN */
+        for (int d = 0; d < V; d++)
+            s->o[d] += part->o[d];
+        s->top = part->sum == 0 ? s->top : part->top;
+        s->sum += part->sum;
         return;
     }
     float top = fmaxf(s->top, part->top);
