@@ -132,8 +132,8 @@ bool kb_parse_f64(const char *text, double *out);
 bool kb_glob(const char *pattern, const char *text);
 
 /* The candidate nearest to `word` by edit distance with transpositions (Damerau,
- * restricted), or NULL where none is near (more than a third of the letters, at least 2,
- * differ). */
+ * restricted); one that begins with it, where none is but a letter away; or NULL where none
+ * is near (more than a third of the letters, at least 2 but no more than half, differ). */
 const char *kb_suggest(const char *word, const char *const *candidates, size_t count);
 int kb_edit_distance(const char *a, const char *b);
 /* Append: unknown WHAT "word", did you mean "near"? Where none is near: the known ones. */

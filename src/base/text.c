@@ -155,6 +155,15 @@ int kb_edit_distance(const char *a, const char *b) {
     return distance(a, b, false);
 }
 
+/* "fast" of "fast-math": the first that begins with the word, if that is no mere letter. */
+static const char *begun(const char *word, const char *const *candidates, size_t count) {
+    enum { LEAST = 3 };
+    for (size_t i = 0; i < count && strlen(word) >= LEAST; i++)
+        if (kb_starts_with(candidates[i], word))
+            return candidates[i];
+    return NULL;
+}
+
 const char *kb_suggest(const char *word, const char *const *candidates, size_t count) {
     enum {
         LONGEST = 64
@@ -170,13 +179,14 @@ const char *kb_suggest(const char *word, const char *const *candidates, size_t c
         if (other > LONGEST || longer - shorter > (size_t)best)
             continue;
         int d = distance(word, candidates[i], true);
-        /* Nothing in common is not near, however short the words are. */
-        if ((size_t)d >= longer || d > best || (nearest && d == best))
+        /* Half of the letters must be right, however short the words are. */
+        if (2 * (size_t)d > longer || d > best || (nearest && d == best))
             continue;
         best = d;
         nearest = candidates[i];
     }
-    return nearest;
+    const char *whole = !nearest || best > 1 ? begun(word, candidates, count) : NULL;
+    return whole ? whole : nearest;
 }
 
 void kb_unknown(struct kb_buf *out, const char *what, const char *word,

@@ -154,6 +154,17 @@ static void a_near_word_is_suggested_and_a_far_one_is_not(void **state) {
     assert_null(kb_suggest("", keys, KB_COUNT(keys)));
     assert_null(kb_suggest("op", tags, KB_COUNT(tags)));
     assert_null(kb_suggest("gelu", NULL, 0));
+    static const char *const short_ops[] = {"mma"};
+    assert_null(kb_suggest("rms", short_ops, 1)); /* 2 of 3 */
+}
+
+static void a_word_that_is_begun_is_suggested_whole(void **state) {
+    (void)state;
+    static const char *const builds[] = {"precise", "fast-math", "aot", "aot-fast-math"};
+    assert_string_equal(kb_suggest("fast", builds, KB_COUNT(builds)), "fast-math");
+    assert_string_equal(kb_suggest("prec", builds, KB_COUNT(builds)), "precise");
+    assert_string_equal(kb_suggest("aoo", builds, KB_COUNT(builds)), "aot");
+    assert_null(kb_suggest("pr", builds, KB_COUNT(builds)));
 }
 
 static void the_first_of_equally_near_words_is_suggested(void **state) {
@@ -380,6 +391,7 @@ int main(void) {
         cmocka_unit_test(many_stars_take_no_exponential_time),
         cmocka_unit_test(edit_distance_counts_swaps_as_one),
         cmocka_unit_test(a_near_word_is_suggested_and_a_far_one_is_not),
+        cmocka_unit_test(a_word_that_is_begun_is_suggested_whole),
         cmocka_unit_test(the_first_of_equally_near_words_is_suggested),
         cmocka_unit_test(a_word_of_megabytes_is_near_nothing_at_once),
         cmocka_unit_test(an_unknown_word_comes_with_the_near_one_or_all),

@@ -37,10 +37,14 @@ static void a_root_that_is_wrong_says_how(void **state) {
         "1:12: error: schema: \"kbench-cases/2\" is newer than this kbench, which "
         "reads \"kbench-cases/1\"\n"
         "1:53: error: groups: is empty, wanted a list of groups\n");
-    assert_complaints("{\"schema\": \"kbench-report/1\", \"groups\": [null]}",
-                      "1:12: error: schema: unknown schema \"kbench-report/1\", wanted "
+    assert_complaints(
+        "{\"schema\": \"kbench-report/1\", \"complete\": true, \"rows\": []}",
+        "1:12: error: schema: is a report, wanted \"kbench-cases/1\"; reports go "
+        "after --rerun or --baseline, or to diff, gate and merge\n");
+    assert_complaints("{\"schema\": \"kbench-kases/1\", \"groups\": [null]}",
+                      "1:12: error: schema: unknown schema \"kbench-kases/1\", wanted "
                       "\"kbench-cases/1\"\n"
-                      "1:42: error: groups[0]: wants an object, got null\n");
+                      "1:41: error: groups[0]: wants an object, got null\n");
 }
 
 /* What is there under a wrong name is not missing as well. */
