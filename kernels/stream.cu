@@ -4,8 +4,12 @@
 //     copy, r2w1, r2w05   out[i] = the exclusive or of 1, 2, 4 parts of the input at i
 //     read                out[j] = the exclusive or of the j-th 4096 bytes
 //     write               out[i] = in[0] ^ i, folded to the bits of an element
+//     none                nothing: what the blocks of a copy cost by themselves
 //
-// vec16           - one 16-byte vector per thread: nothing copies faster on sm_80 to sm_90.
+// vec16           - one 16-byte vector per thread: what copies fastest on sm_80 to sm_90.
+// vec16x2         - two, where the blocks of vec16 would be one to two times those that an SM
+//                   holds and these are all at once. H200, GB/s of a copy of 4, 8, 16, 32 MiB: 2474
+//                   3064 3534 3869 by vec16, 2473 3191 3523 3823 by two vectors.
 // vec16x4, vec16x8 - four, eight: more loads in flight, fewer blocks. What moves its bytes one
 //                   way alone starts too many blocks by vec16. H200, GB/s of 8, 32, 128 and
 //                   256 MiB: read 2257 3027 3295 3341 by vec16, 2378 3730 4354 4496 by vec16x4,
@@ -15,11 +19,17 @@
 //                   thread, since one would leave too few bytes in flight.
 /* kbench
 { "ops": ["stream"],
-  "let": { "items": "pattern == read ? elements : out_elements",
-           "vecs": "items * dtype_bytes / 16" },
+  "let": { "items": "pattern == read || pattern == none ? elements : out_elements",
+           "vecs": "items * dtype_bytes / 16",
+           "at_once": "sm_count * 2048" },
   "block": 256, "pdl": true,
   "args": ["input", "out", "i64 vecs"],
   "variants": {
+    "vec16x2": {
+      "why":   "two vectors per thread, where all blocks then run at once",
+      "when":  "items * dtype_bytes % 16 == 0 && (pattern == copy || pattern == r2w1) && vecs > at_once && vecs <= 2 * at_once",
+      "entry": "stream<KB_T, KB_PATTERN, 16, 2>",
+      "grid":  "ceil_div(vecs, 256 * 2)" },
     "vec16": {
       "why":   "one 16-byte vector per thread: more per thread and cache hints were slower in copies",
       "when":  "items * dtype_bytes % 16 == 0 && (pattern != read && pattern != write || vecs < 131072)",
@@ -43,7 +53,7 @@
 */
 #include "kb.cuh"
 
-enum { kCopy, kTwo, kFour, kRead, kWrite }; // r2w1 joins two parts, r2w05 four
+enum { kCopy, kTwo, kFour, kRead, kWrite, kNone }; // r2w1 joins two parts, r2w05 four
 
 // Vector `i` of the numbers of elements, each folded to its bits, ^ seed.
 template <class T, int kBytes> KB_DEVICE kb_vec<kBytes> number(unsigned seed, long long i) {
@@ -106,6 +116,8 @@ __global__ void __launch_bounds__(256) stream(const T *input, T *out, long long 
 
     kb_let_next_start();
     kb_wait_inputs();
+    if constexpr (kPattern == kNone)
+        return;
     unsigned seed = kPattern == kWrite ? kb_vecs<sizeof(T)>(input)->word[0] : 0;
 #pragma unroll // all loads before the first use
     for (int i = 0; i < kItems; i++)

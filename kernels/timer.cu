@@ -2,8 +2,10 @@
 // op's kernels, so the file has no contract.
 #include "kb.cuh"
 
-// The floor of every method. With programmatic edges it keeps to their protocol.
-extern "C" __global__ void __launch_bounds__(32) kb_empty() {
+// The floor of every method. With programmatic edges it keeps to their protocol. Of 256 threads,
+// since fewer take longer: in a graph on an H200 0.48 us, and 0.37 with those edges, where 32 take
+// 0.50 and 0.40.
+extern "C" __global__ void __launch_bounds__(256) kb_empty() {
     kb_let_next_start();
     kb_wait_inputs();
 }

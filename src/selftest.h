@@ -25,10 +25,17 @@ void kb_twins_of(const struct kb_speed *speeds, const double *smallest, int n,
 /* ---- what a device gives at most ------------------------------------------------------
  */
 
-enum { KB_ST_PATTERNS = 5, KB_ST_SIZES = 6, KB_ST_DTYPES = 3, KB_ST_KERNELS = 4 };
+enum {
+    KB_ST_PATTERNS = 5,
+    KB_ST_SIZES = 7,
+    KB_ST_DTYPES = 3,
+    KB_ST_KERNELS = 4,
+    KB_ST_GRIDS = 2,
+};
 extern const char *const kb_selftest_patterns[KB_ST_PATTERNS]; /* of op stream */
-extern const int kb_selftest_mib[KB_ST_SIZES];                 /* read and written */
-extern const char *const kb_selftest_dtypes[KB_ST_DTYPES];     /* of op mma */
+/* What is read, or written where nothing is: a copy moves twice as much. */
+extern const int kb_selftest_mib[KB_ST_SIZES];
+extern const char *const kb_selftest_dtypes[KB_ST_DTYPES]; /* of op mma */
 
 /* Of an earlier run, in the JIT cache by GPU, driver and whether the clocks are locked. */
 struct kb_ceilings {
@@ -51,6 +58,10 @@ struct kb_selftest {
         double null_ns;  /* an empty kernel; NAN: not known */
         double timer_ns; /* what the timer reads around nothing */
     } floors[KB_METHOD_COUNT];
+    struct {
+        int64_t blocks; /* that do nothing: one on each multiprocessor, and all it holds */
+        double ns[KB_METHOD_COUNT];
+    } grids[KB_ST_GRIDS];
     double gb_per_s[KB_ST_PATTERNS][KB_ST_SIZES]; /* by graph; NAN: not measured */
     double tflop_per_s[KB_ST_DTYPES];
     struct {

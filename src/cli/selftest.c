@@ -124,7 +124,7 @@ static void print_json(struct selftest *s) {
     cJSON *root = kb_json_object();
     struct kb_buf text = {0};
 
-    kb_json_add_text(root, "schema", "kbench-selftest/1");
+    kb_json_add_text(root, "schema", "kbench-selftest/2");
     kb_json_add_text(root, "kbench", kb_version());
     kb_json_add(root, "devices", s->items);
     kb_json_print(root, &text);

@@ -343,7 +343,7 @@ struct kb_launch kb_timer_empty(void) {
     return (struct kb_launch){
         .entry = "kb_empty",
         .grid = {1, 1, 1},
-        .block = {32, 1, 1},
+        .block = {256, 1, 1},
         .cluster = {1, 1, 1},
         .pdl = true,
     };

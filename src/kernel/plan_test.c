@@ -135,6 +135,33 @@ static void what_a_variant_does_not_take_is_said_in_words(void **state) {
     }
 }
 
+/* An H200 runs 1056 blocks of 256 threads at once. */
+static void
+a_stream_has_two_vectors_to_a_thread_where_its_blocks_are_then_at_once(void **state) {
+    static const struct {
+        const char *id, *variant;
+        int64_t blocks;
+    } rows[] = {
+        {"stream/2162688/bf16/pattern=copy", "vec16", 1056},
+        {"stream/2162696/bf16/pattern=copy", "vec16x2", 529},
+        {"stream/4325376/bf16/pattern=copy", "vec16x2", 1056},
+        {"stream/4325384/bf16/pattern=copy", "vec16", 2113},
+        {"stream/8650752/bf16", "vec16x2", 1056},
+        {"stream/4194304/bf16/pattern=read", "vec16x4", 512},
+        {"stream/4194304/bf16/pattern=none", "vec16", 2048},
+    };
+    (void)state;
+    for (size_t i = 0; i < KB_COUNT(rows); i++) {
+        struct fixture f;
+        built_in(&f, rows[i].id);
+        assert_true(kb_plan_default(&f.kernel, &f.problem, "cuda", &h200, &f.arena, &f.plan,
+                                    &f.err));
+        assert_string_equal(f.plan.variant->name, rows[i].variant);
+        assert_int_equal(f.plan.launches[0].grid[0], rows[i].blocks);
+        kb_arena_free(&f.arena);
+    }
+}
+
 static void the_stream_kernels_take_every_size(void **state) {
     struct fixture f;
     (void)state;
@@ -224,6 +251,8 @@ int main(void) {
         cmocka_unit_test(no_rows_launch_nothing),
         cmocka_unit_test(a_chain_has_launches_and_memory_between_them),
         cmocka_unit_test(what_a_variant_does_not_take_is_said_in_words),
+        cmocka_unit_test(
+            a_stream_has_two_vectors_to_a_thread_where_its_blocks_are_then_at_once),
         cmocka_unit_test(the_stream_kernels_take_every_size),
         cmocka_unit_test(the_host_compiles_a_file_once_for_all_cases),
         cmocka_unit_test(a_gpu_compiles_what_it_launches),

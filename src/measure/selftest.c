@@ -6,15 +6,13 @@
 #include <string.h>
 #include <time.h>
 
-enum { ROUND_TO = 1024, MMA_STEPS = 1024, MOST_PAIRS = 40 };
+enum { ROUND_TO = 1024, MMA_STEPS = 1024, MOST_PAIRS = 40, BLOCK_ELEMENTS = 2048 };
 
 const char *const kb_selftest_patterns[KB_ST_PATTERNS] = {"copy", "r2w1", "r2w05", "read",
                                                           "write"};
-const int kb_selftest_mib[KB_ST_SIZES] = {8, 16, 32, 64, 128, 256};
+const int kb_selftest_mib[KB_ST_SIZES] = {8, 16, 32, 64, 128, 256, 512};
 const char *const kb_selftest_dtypes[KB_ST_DTYPES] = {"bf16", "fp16", "e4m3"};
-/* Bytes that a pattern moves for each element of its shape, which is a bf16; of those that
- * are read alone, each 4096 bytes come to one. */
-static const double bytes_per_element[KB_ST_PATTERNS] = {4, 3, 2.5, 2 + 2 / 2048.0, 2};
+static const int grids_per_sm[KB_ST_GRIDS] = {1, 8};
 /* Of a kernel as short as kernels are (83x1024 of an activation) and longer ones. Filling
  * and checking 600 MB takes longer than to time it. */
 static const struct {
@@ -94,13 +92,11 @@ static double median_of(const struct kb_row *row) {
     return t->there && t->median_ns > 0 ? t->median_ns : (double)NAN;
 }
 
-static const char *stream_id(struct run *r, int pattern, double bytes) {
-    int64_t n = (int64_t)(bytes / bytes_per_element[pattern]) / ROUND_TO * ROUND_TO;
-    const char *name = kb_selftest_patterns[pattern];
-
-    if (kb_streq(name, "r2w1")) /* the op's default, which ids leave out */
+/* Of `n` elements of two bytes. */
+static const char *stream_id(struct run *r, const char *pattern, int64_t n) {
+    if (kb_streq(pattern, "r2w1")) /* the op's default, which ids leave out */
         return kb_arena_printf(r->arena, "stream/%lld/bf16", (long long)n);
-    return kb_arena_printf(r->arena, "stream/%lld/bf16/pattern=%s", (long long)n, name);
+    return kb_arena_printf(r->arena, "stream/%lld/bf16/pattern=%s", (long long)n, pattern);
 }
 
 /* ---- probes ---------------------------------------------------------------------------
@@ -120,13 +116,29 @@ static bool probe_floors(struct run *r) {
     return true;
 }
 
+static bool probe_grids(struct run *r) {
+    struct kb_row row;
+
+    for (int g = 0; g < KB_ST_GRIDS; g++) {
+        int64_t blocks = r->out->device->limits.sm_count * grids_per_sm[g];
+        r->out->grids[g].blocks = blocks;
+        if (!run_one(r, stream_id(r, "none", blocks * BLOCK_ELEMENTS),
+                     (1u << KB_METHOD_COUNT) - 1, &row))
+            return false;
+        for (int m = 0; m < KB_METHOD_COUNT; m++)
+            if (row.times[m].there)
+                r->out->grids[g].ns[m] = row.times[m].median_ns;
+    }
+    return true;
+}
+
 static bool probe_streams(struct run *r) {
     struct kb_row row;
 
     for (int p = 0; p < KB_ST_PATTERNS; p++) {
         for (int s = 0; s < KB_ST_SIZES; s++) {
-            double bytes = (double)kb_selftest_mib[s] * 1048576;
-            if (!run_one(r, stream_id(r, p, bytes), 1u << KB_GRAPH, &row))
+            int64_t n = kb_selftest_mib[s] * INT64_C(1048576) / 2;
+            if (!run_one(r, stream_id(r, kb_selftest_patterns[p], n), 1u << KB_GRAPH, &row))
                 return false;
             r->out->gb_per_s[p][s] = (double)row.bytes / median_of(&row);
         }
@@ -199,13 +211,14 @@ static bool run_pair(struct run *r, const char *case_id, int pair, struct pairs 
 
 static bool probe_kernel(struct run *r, int k) {
     struct pairs p = {0};
-    double bytes = rate_of(r->out, 1) * kernels[k].ns;
+    double bytes = rate_of(r->out, 1) * kernels[k].ns; /* 3 to an element of r2w1 */
     const struct kb_speed_rule rule = rule_of_run();
     struct kb_stats stats;
 
     if (k > 0 && !isfinite(bytes))
         return true;
-    const char *id = k > 0 ? stream_id(r, 1, bytes) : shortest;
+    const char *id =
+        k > 0 ? stream_id(r, "r2w1", (int64_t)(bytes / 3) / ROUND_TO * ROUND_TO) : shortest;
     r->out->kernels[k].case_id = id;
     for (int pair = 0; pair < kernels[k].pairs; pair++) {
         char *what = kb_arena_printf(&r->rows, "%s against itself, %d of %d", id, pair + 1,
@@ -228,6 +241,9 @@ static bool probe_kernel(struct run *r, int k) {
 static void nothing_known(struct kb_selftest *t) {
     for (int m = 0; m < KB_METHOD_COUNT; m++)
         t->floors[m].null_ns = t->floors[m].timer_ns = NAN;
+    for (int g = 0; g < KB_ST_GRIDS; g++)
+        for (int m = 0; m < KB_METHOD_COUNT; m++)
+            t->grids[g].ns[m] = NAN;
     for (int p = 0; p < KB_ST_PATTERNS; p++)
         for (int s = 0; s < KB_ST_SIZES; s++)
             t->gb_per_s[p][s] = NAN;
@@ -247,7 +263,7 @@ bool kb_selftest_run(const struct kb_selftest_how *how, const struct kb_device_i
 
     *out = (struct kb_selftest){.device = device};
     nothing_known(out);
-    bool ok = probe_floors(&r) && probe_streams(&r) && probe_mma(&r);
+    bool ok = probe_floors(&r) && probe_grids(&r) && probe_streams(&r) && probe_mma(&r);
     for (int k = 0; ok && k < KB_ST_KERNELS; k++)
         ok = probe_kernel(&r, k);
     kb_arena_free(&r.rows);

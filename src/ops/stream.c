@@ -6,6 +6,7 @@
  *     r2w05  out[i] = in[i] ^ in[n/4+i] ^ in[n/2+i] ^ in[3n/4+i]         n in, n/4 out
  *     read   out[j] = in[i] ^ ... of the j-th 4096 bytes                 n in, few out
  *     write  out[i] = in[0] ^ i ^ i >> 16 ^ i >> 32 ^ i >> 48            1 in, n out
+ *     none   nothing, in the blocks of a copy of n elements              0 in, 0 out
  *
  * (of 32-bit elements, out[i] = in[0] ^ i ^ i >> 32.) An exclusive or costs a GPU nothing
  * and needs every bit that is read, so no compiler and no kernel can leave a load out. Bits
@@ -13,7 +14,7 @@
  * a subnormal on the way, is wrong. */
 #include "op.h"
 
-enum { COPY, R2W1, R2W05, READ, WRITE };
+enum { COPY, R2W1, R2W05, READ, WRITE, NONE };
 enum { READ_BYTES = 4096 }; /* that come to one element: a vector for each of 256 threads */
 
 /* How many inputs meet in one output, where outputs are a part of the last axis. */
@@ -24,21 +25,36 @@ static const struct {
 } patterns[] = {
     [COPY] = {"copy", 1, "copies"},     [R2W1] = {"r2w1", 2, "halves"},
     [R2W05] = {"r2w05", 4, "quarters"}, [READ] = {"read", 1, "reads"},
-    [WRITE] = {"write", 1, "writes"},
+    [WRITE] = {"write", 1, "writes"},   [NONE] = {"none", 1, "leaves"},
 };
 
 static const struct kb_param params[] = {
     {
         .name = "pattern",
-        .help = "elements read for one written: 1, 2 or 4, or reads or writes alone",
+        .help =
+            "elements read for one written: 1, 2 or 4, reads or writes alone, or blocks "
+            "that do nothing",
         .kind = KB_PARAM_WORD,
-        .words = "copy,r2w1,r2w05,read,write",
+        .words = "copy,r2w1,r2w05,read,write,none",
         .def = R2W1,
     },
 };
 
 static int pattern_of(const struct kb_case *c) {
     return (int)c->set[0].v;
+}
+
+/* Neither of the tensors is there; *elements: those of the shape. */
+static bool add_none(const struct kb_case *c, struct kb_problem *p, int64_t *elements,
+                     struct kb_err *err) {
+    const int64_t none[] = {0};
+
+    if (!kb_problem_tensor(p, "input", KB_IN, c->dtype, c->rank, c->shape, KB_RULE_EXACT,
+                           err))
+        return false;
+    *elements = p->tensors[0].elements;
+    kb_problem_absent(p);
+    return kb_problem_tensor(p, "out", KB_OUT, c->dtype, 1, none, KB_RULE_EXACT, err);
 }
 
 static bool add_tensors(const struct kb_case *c, struct kb_problem *p, struct kb_err *err) {
@@ -70,9 +86,15 @@ static bool resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err
         return kb_fail(
             err, KB_INPUT, "pattern %s %s the last axis, %lld is no multiple of %d",
             patterns[pattern].word, patterns[pattern].divides, (long long)last, parts);
-    if (!add_tensors(c, p, err))
+    int64_t blank = 0;
+    if (!(pattern == NONE ? add_none(c, p, &blank, err) : add_tensors(c, p, err)))
         return false;
     int64_t in = p->tensors[0].elements, out = p->tensors[1].elements;
+    if (pattern == NONE) {
+        kb_problem_name(p, "elements", blank);
+        kb_problem_name(p, "out_elements", 0);
+        return true;
+    }
     kb_problem_name(p, "elements", pattern == WRITE ? out : in);
     kb_problem_name(p, "out_elements", out);
     p->bytes = (in + out) * (int64_t)kb_dtype_bytes(c->dtype);
@@ -145,7 +167,7 @@ const struct kb_op kb_op_stream = {
     .sample = "64",
     .formula =
         "copy: in[i]; r2w1: in[i] ^ in[n/2+i]; r2w05: over four quarters; read: over "
-        "4096 bytes; write: in[0] ^ i",
+        "4096 bytes; write: in[0] ^ i; none: nothing",
     .catches = "an element missed, repeated or, but within 4096 bytes of read, moved; bits "
                "changed\n"
                "on the way through a float (NaN payloads, subnormals)",

@@ -1,7 +1,7 @@
 /* stream_test.c - op stream: shapes, the exclusive or of bits, and what is refused. */
 #include "ops/op_fixture.h"
 
-enum { COPY, R2W1, R2W05, READ, WRITE };
+enum { COPY, R2W1, R2W05, READ, WRITE, NONE };
 
 static struct kb_case case_of(const char *shape, enum kb_dtype dtype, int pattern) {
     struct kb_case c = {.op = kb_op_find("stream"), .dtype = dtype, .fill = KB_FILL_BITS};
@@ -108,6 +108,25 @@ static void any_split_gives_the_same(void **state) {
     assert_memory_equal(want, again, sizeof want);
 }
 
+static void none_has_the_blocks_of_a_copy_and_nothing_to_move(void **state) {
+    (void)state;
+    struct kb_problem p;
+    struct kb_case c = case_of("3x4096", KB_BF16, NONE);
+    resolve(&c, &p);
+    assert_true(p.tensors[0].absent);
+    assert_int_equal(p.tensors[1].elements, 0);
+    assert_int_equal(p.bytes, 0);
+    assert_null(p.ceiling_pattern);
+    assert_string_equal(p.names[1].name, "elements");
+    assert_true(p.names[1].value == 12288 && p.names[2].value == 0);
+    c = case_of("0x8", KB_BF16, NONE);
+    resolve(&c, &p);
+    assert_true(p.names[1].value == 0);
+    c = case_of("3037000500x3037000500", KB_BF16, NONE);
+    assert_case_refused_as(&c, "3037000500x3037000500: input: the elements overflow, a "
+                               "tensor has at most 2^53 bytes");
+}
+
 static void read_joins_each_4096_bytes(void **state) {
     (void)state;
     static uint16_t in[5000];
@@ -189,6 +208,7 @@ int main(void) {
         cmocka_unit_test(no_rows_are_fine_and_a_last_axis_that_does_not_divide_is_not),
         cmocka_unit_test(outputs_are_the_exclusive_or_of_flat_parts),
         cmocka_unit_test(any_split_gives_the_same),
+        cmocka_unit_test(none_has_the_blocks_of_a_copy_and_nothing_to_move),
         cmocka_unit_test(read_joins_each_4096_bytes),
         cmocka_unit_test(write_gives_each_element_a_number),
         cmocka_unit_test(macros_are_the_dtype_and_the_pattern),

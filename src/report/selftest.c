@@ -29,6 +29,13 @@ static void print_floors(const struct kb_selftest *t, struct kb_buf *out) {
     kb_buf_printf(out, "\n%-*s", HEAD, "an empty kernel");
     for (int m = 0; m < KB_METHOD_COUNT; m++)
         add_cell(out, kb_cell_us(t->floors[m].null_ns).text);
+    for (int g = 0; g < KB_ST_GRIDS; g++) {
+        char text[HEAD];
+        snprintf(text, sizeof text, "in %lld blocks", (long long)t->grids[g].blocks);
+        kb_buf_printf(out, "\n%-*s", HEAD, text);
+        for (int m = 0; m < KB_METHOD_COUNT; m++)
+            add_cell(out, kb_cell_us(t->grids[g].ns[m]).text);
+    }
     kb_buf_printf(out, "\n%-*s", HEAD, "nothing at all");
     for (int m = 0; m < KB_METHOD_COUNT; m++)
         add_cell(out, kb_cell_us(t->floors[m].timer_ns).text);
@@ -153,6 +160,22 @@ static cJSON *floors_item(const struct kb_selftest *t) {
     return object;
 }
 
+static cJSON *grids_item(const struct kb_selftest *t) {
+    cJSON *array = kb_json_array();
+
+    for (int g = 0; g < KB_ST_GRIDS; g++) {
+        cJSON *item = kb_json_object();
+        kb_json_add_i64(item, "blocks", t->grids[g].blocks);
+        for (int m = 0; m < KB_METHOD_COUNT; m++) {
+            char name[32];
+            snprintf(name, sizeof name, "%s_ns", kb_method_word((enum kb_method)m));
+            add_f64(item, name, t->grids[g].ns[m]);
+        }
+        kb_json_push(array, item);
+    }
+    return array;
+}
+
 static cJSON *streams_item(const struct kb_selftest *t) {
     cJSON *array = kb_json_array();
 
@@ -206,6 +229,7 @@ cJSON *kb_selftest_item(const struct kb_selftest *t) {
     kb_json_add_text(object, "nvrtc", t->device->nvrtc);
     kb_json_add_bool(object, "clocks_locked", t->device->clocks_locked);
     kb_json_add(object, "floors", floors_item(t));
+    kb_json_add(object, "empty_grids", grids_item(t));
     kb_json_add(object, "stream", streams_item(t));
     kb_json_add(object, "mma_tflop_per_s", mma_item(t));
     kb_json_add(object, "same_against_same", kernels_item(t));

@@ -26,6 +26,11 @@ static struct kb_selftest sample(void) {
         t.floors[m].null_ns = m == KB_CUPTI ? (double)NAN : 490 + 100 * m;
         t.floors[m].timer_ns = NAN;
     }
+    for (int g = 0; g < KB_ST_GRIDS; g++) {
+        t.grids[g].blocks = 132 * (1 + 7 * g);
+        for (int m = 0; m < KB_METHOD_COUNT; m++)
+            t.grids[g].ns[m] = m == KB_CUPTI ? (double)NAN : 560 + 1000 * g + 10 * m;
+    }
     for (int p = 0; p < KB_ST_PATTERNS; p++)
         for (int s = 0; s < KB_ST_SIZES; s++)
             t.gb_per_s[p][s] = s == 5 && p == 2 ? (double)NAN : 3000 + 100 * p + 10 * s;
@@ -61,9 +66,17 @@ static void tables_hold_each_number_and_dashes(void **state) {
     has(out.data,
         "an empty kernel     0.490    0.590    0.690    0.790        -    0.990\n");
     has(out.data,
-        "\ncopy                 3000     3010     3020     3030     3040     3050\n");
+        "in 132 blocks       0.560    0.570    0.580    0.590        -    0.610\n"
+        "in 1056 blocks       1.56     1.57     1.58     1.59        -     1.61\n");
     has(out.data,
-        "\nr2w05                3200     3210     3220     3230     3240        -\n");
+        "\nstream GB/s         8 MiB   16 MiB   32 MiB   64 MiB  128 MiB  256 MiB  "
+        "512 MiB\n");
+    has(out.data,
+        "\ncopy                 3000     3010     3020     3030     3040     3050     "
+        "3060\n");
+    has(out.data,
+        "\nr2w05                3200     3210     3220     3230     3240        -     "
+        "3260\n");
     has(out.data, "\n                      790      781        -\n");
     has(out.data, "about 1 us              -        0        0        0        -        -"
                   "        -\n");
@@ -94,6 +107,9 @@ static void what_is_not_known_is_null(void **state) {
     cJSON *item = kb_selftest_item(&t);
     kb_json_print(item, &out);
     has(out.data, "\"graph\":{\"empty_kernel_ns\":490,\"nothing_ns\":null}");
+    has(out.data, "\"empty_grids\":[{\"blocks\":132,\"graph_ns\":560,\"pdl_ns\":570,"
+                  "\"cold_ns\":580,\"hot_ns\":590,\"cupti_ns\":null,\"launch_ns\":610},"
+                  "{\"blocks\":1056,\"graph_ns\":1560,");
     has(out.data, "{\"pattern\":\"r2w1\",\"mib\":16,\"gb_per_s\":3110}");
     has(out.data, "{\"pattern\":\"r2w05\",\"mib\":256,\"gb_per_s\":null}");
     has(out.data, "\"mma_tflop_per_s\":{\"bf16\":790.25,\"fp16\":781,\"e4m3\":null}");

@@ -29,6 +29,7 @@ on_stub() {
     status_is 1
     has_line "Stub 0 sm_90 | driver CUDA 13.0, NVRTC * | clocks not locked"
     has_line "an empty kernel         -        -        -        -        -        -"
+    has_line "in 32 blocks        *"
     has_line "about 1 us              -        0        0        0        -        -        -"
     has_line "false alarms: 0 of 0 pairs *"
     has_line "stream/84992/bf16: FAIL: out: *"
@@ -43,12 +44,14 @@ on_stub() {
 @test "timed all the same, each number is the driver's" {
     on_stub --time-failing --format json
     status_is 1
-    jq -e '.schema == "kbench-selftest/1" and (.devices | length) == 1 and
+    jq -e '.schema == "kbench-selftest/2" and (.devices | length) == 1 and
         (.devices[0] | .device == "0" and .clocks_locked == false and
-            (.stream | length) == 30 and
+            (.stream | length) == 35 and
             (.stream[] | select(.mib == 256 and .pattern == "copy") | .gb_per_s == null) and
             (.floors.graph.empty_kernel_ns | . > 499 and . < 503) and
             (.floors.pdl.empty_kernel_ns | . > 399 and . < 403) and
+            ([.empty_grids[].blocks] == [4, 32]) and
+            (.empty_grids[1] | (.graph_ns | . > 999 and . < 1004) and (.pdl_ns | . > 799 and . < 804)) and
             (.mma_tflop_per_s.bf16 / .mma_tflop_per_s.e4m3 | . > 0.499 and . < 0.501))' \
         <<<"$output" >/dev/null || { seen; return 1; }
     jq -e '.devices[0].same_against_same | length == 4 and

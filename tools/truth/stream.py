@@ -1,5 +1,5 @@
 """stream: bits of one, two or four parts of the input, or of 4096 bytes of it, joined by exclusive
-or; or numbers alone."""
+or; or numbers alone; or nothing."""
 import numpy as np
 
 from .answers import Answer
@@ -8,9 +8,11 @@ DEFAULTS = dict(pattern="r2w1")
 
 
 def answer(m, case, tensors):
+    pattern = case.word("pattern", "copy", "r2w1", "r2w05", "read", "write", "none")
+    if pattern == "none":
+        return {"out": Answer(np.zeros(0, np.uint32 if case.dtype == "fp32" else np.uint16), bits=True)}
     raw = tensors["input"].raw
     bits = raw.view({2: np.uint16, 4: np.uint32}[raw.itemsize]).ravel()
-    pattern = case.word("pattern", "copy", "r2w1", "r2w05", "read", "write")
     if pattern == "write":
         value = np.full(case.shape, bits[0])
         for shift in range(0, 64, 8 * raw.itemsize):
