@@ -1,7 +1,7 @@
 #!/bin/bash
 # gpu.sh - what needs a GPU, in one go: device tests, all cases checked into build/gpu-check.json,
-# faults that only a GPU shows, builds against builds whose difference is known, and a baseline
-# (baseline.sh), against which a further run must pass.
+# small ones in every variant, faults that only a GPU shows, builds against builds whose difference
+# is known, and a baseline (baseline.sh), against which a further run must pass.
 set -u
 build=${BUILD:-build}
 bin=${BIN:-./kbench}
@@ -54,6 +54,8 @@ for test in "$build"/test/exec/cuda_gpu*_test; do
 done
 step "all cases, checked" \
     "$bin" cases/ --tag full --backend cuda --mode check -q -o "$build/gpu-check.json"
+step "small cases in every variant, checked" \
+    "$bin" cases/ --tag smoke --variant all --backend cuda --mode check -q
 step "a stranger's kernel passes" \
     expect 0 PASS "$bin" --backend cuda --op silu --shape 83x1024 --kernel tools/cli/silu_plain.cu
 for fault in tools/gpu/*.cu; do
