@@ -15,6 +15,7 @@
 #define KB_REPORT_SCHEMA "kbench-report/1"
 
 enum { KB_MAX_DEVICES = 32, KB_MAX_BUILDS = 32, KB_FLOORS_KEPT = 256 };
+enum { KB_QUALITY_COUNT = KB_Q_CONTENDED + 1 };
 
 struct kb_facts {
     const char *kbench; /* version and commit: "0.1.0 9ab2c1f" */
@@ -37,8 +38,12 @@ struct kb_tally {
     int64_t rows, count[KB_VERDICT_COUNT], reasons[KB_REASON_COUNT];
     double ceiling_logs; /* of the first timed method's ceilings */
     int64_t ceilings;
-    int64_t built, cached; /* rows with code, and those whose code was in the cache */
-    double load_ms;        /* of all of them */
+    int64_t built, cached;    /* rows with code, and those whose code was in the cache */
+    double load_ms;           /* of all of them */
+    struct kb_tally_quality { /* by enum kb_quality, of rows with such a time */
+        int64_t rows;
+        char first[512]; /* the first of them, and why: "silu/7x16/bf16 by cold: ..." */
+    } qualities[KB_QUALITY_COUNT];
     int n_devices;
     struct kb_tally_device {
         char id[16];

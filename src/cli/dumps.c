@@ -44,7 +44,8 @@ void kb_dumps_check(const struct kb_options *options, struct kb_complaints *c) {
     if (!options->profile)
         return;
     check_option(options, "--profile", c);
-    if (options->mode == KB_BENCH || options->n_methods)
+    if (options->mode == KB_BENCH || options->n_methods || options->energy ||
+        options->samples)
         kb_complain_option(c, "--profile", "nothing is timed under a profiler");
     if (options->mode == KB_BUILD_ONLY)
         kb_complain_option(c, "--profile", "nothing is run by --mode build");

@@ -355,6 +355,14 @@ bool kb_options_want_times(const struct kb_options *o) {
     return o->mode == KB_BENCH || o->samples || o->energy || o->n_methods;
 }
 
+/* Of the other methods' launches energy cannot be told: more runs than they do. */
+static bool tells_energy(const struct kb_options *o) {
+    for (int i = 0; i < o->n_methods; i++)
+        if (o->methods[i] == KB_GRAPH || o->methods[i] == KB_PDL || o->methods[i] == KB_HOT)
+            return true;
+    return o->n_methods == 0;
+}
+
 /* What asks for a time where there is none. */
 static void check_times(const struct kb_options *o, bool timed, bool host,
                         struct kb_complaints *c) {
@@ -371,6 +379,9 @@ static void check_times(const struct kb_options *o, bool timed, bool host,
         else if (asked[i].given && host)
             kb_complain_option(c, asked[i].name, "%s", no_host_times);
     }
+    if (o->energy && timed && !host && !tells_energy(o))
+        kb_complain_option(c, "--energy",
+                           "is of launches by graph, pdl or hot: name one by --method");
 }
 
 static void check_together(const struct kb_options *o, struct kb_complaints *c) {

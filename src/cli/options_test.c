@@ -277,6 +277,10 @@ static void each_mistake_has_its_words(void **state) {
         {"--mode build --energy", "--energy: nothing is timed by --mode build"},
         {"--energy --backend host",
          "--energy: nothing can be timed on the host: its threads are CPU fibers"},
+        {"--energy --method cold,launch",
+         "--energy: is of launches by graph, pdl or hot: name one by --method"},
+        {"--profile --energy", "--profile: nothing is timed under a profiler"},
+        {"--profile --samples s.csv", "--profile: nothing is timed under a profiler"},
         {"--samples s.csv --device host",
          "--samples: nothing can be timed on the host: its threads are CPU fibers"},
         {"--method cold --sanitize address",
@@ -304,6 +308,18 @@ static void each_mistake_has_its_words(void **state) {
         }
         assert_true(line.c.count > 0);
         kb_buf_free(&want);
+        done(&line);
+    }
+}
+
+static void energy_is_of_launches_that_are_all_that_runs(void **state) {
+    static const char *const good[] = {"--energy", "--energy --method cold,hot",
+                                       "--energy --method pdl"};
+    (void)state;
+    for (size_t i = 0; i < KB_COUNT(good); i++) {
+        struct line line;
+        parse(&line, good[i]);
+        assert_int_equal(line.c.count, 0);
         done(&line);
     }
 }
@@ -391,6 +407,7 @@ int main(void) {
         cmocka_unit_test(a_kernel_may_name_its_variant),
         cmocka_unit_test(methods_keep_the_order_they_are_asked_in),
         cmocka_unit_test(each_mistake_has_its_words),
+        cmocka_unit_test(energy_is_of_launches_that_are_all_that_runs),
         cmocka_unit_test(all_mistakes_are_told_at_once_in_their_order),
         cmocka_unit_test(a_mistake_cannot_write_to_the_terminal),
         cmocka_unit_test(every_option_is_whole),

@@ -250,7 +250,8 @@ static const struct kb_option rows[] = {
      .at = AT(energy),
      .group = KB_G_TIME,
      .help =
-         "energy of a launch as well, by the GPU's counter: a second more for each case"},
+         "energy of a launch as well, by graph, pdl or hot and the GPU's counter: a second "
+         "more for each case"},
     {.name = "--samples",
      .arg = "FILE",
      .type = KB_O_TEXT,

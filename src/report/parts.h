@@ -29,6 +29,11 @@ void kb_single_paragraph(const struct kb_single *single, const char *name, const
                          struct kb_buf *out);
 void kb_single_wrong(const struct kb_single *single, const struct kb_row *row,
                      struct kb_buf *out);
+/* Of a row that was timed: the table of its times with what is below it; the clocks. */
+void kb_single_times(const struct kb_single *single, const struct kb_row *row,
+                     struct kb_buf *out);
+void kb_single_clocks(const struct kb_single *single, const struct kb_row *row,
+                      struct kb_buf *out);
 void kb_single_next(const struct kb_row *row, struct kb_buf *out);
 /* Lines that are wider than the terminal go on under their text; commands are to be copied
  * and stay whole. */

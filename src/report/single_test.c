@@ -188,6 +188,38 @@ static void a_verbose_screen_has_more_of_the_errors(void **state) {
                            "\n          p50 0.25 ulp    bias 7e-4 ulp    NMSE 2.7e-6\n"));
 }
 
+static void what_is_odd_about_several_methods_alike_is_said_once(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    static const enum kb_method methods[] = {KB_GRAPH, KB_COLD, KB_HOT};
+    for (size_t i = 0; i < KB_COUNT(methods); i++) {
+        sample_time(&row, methods[i], 1220);
+        row.times[methods[i]].quality = KB_Q_CONTENDED;
+        row.times[methods[i]].why = "somebody else computes on this GPU: pid 7";
+    }
+    row.times[KB_COLD].why = "somebody else computes on this GPU: pid 8";
+    kb_single_print(&v->single, &row, &v->text);
+    assert_non_null(
+        strstr(kb_buf_text(&v->text),
+               "\nquality   graph, hot are contended: somebody else computes on "
+               "this GPU: pid 7\n"
+               "quality   cold is contended: somebody else computes on this GPU: "
+               "pid 8\n"));
+}
+
+static void the_reasons_of_all_methods_are_the_clocks(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_time(&row, KB_GRAPH, 1220);
+    sample_time(&row, KB_COLD, 1220);
+    sample_time(&row, KB_HOT, 1220);
+    row.times[KB_GRAPH].throttle = "power";
+    row.times[KB_COLD].throttle = "power,thermal";
+    row.times[KB_HOT].throttle = "unknown";
+    kb_single_print(&v->single, &row, &v->text);
+    assert_non_null(strstr(kb_buf_text(&v->text), ", throttled: power,thermal\n"));
+}
+
 static void throttling_that_nobody_told_is_not_said_to_be_none(void **state) {
     struct view *v = *state;
     struct kb_row row = sample_row();
@@ -317,6 +349,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_single_case_on_a_gpu_shows_every_method),
         TEST(a_time_that_is_odd_says_why_and_energy_has_its_line),
+        TEST(what_is_odd_about_several_methods_alike_is_said_once),
+        TEST(the_reasons_of_all_methods_are_the_clocks),
         TEST(throttling_that_nobody_told_is_not_said_to_be_none),
         TEST(clocks_that_nobody_told_are_not_said_to_be_free),
         TEST(a_single_case_on_the_host_has_no_time_and_says_why),

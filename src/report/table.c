@@ -208,12 +208,19 @@ static void add_remark(const struct kb_table *table, const char *text, size_t st
     kb_buf_free(&line);
 }
 
-/* Of the first method of which there is something to be known. */
+/* Of the first method of which there is something to be known; named where it is not the
+ * one that heads the table. */
 static void add_quality(const struct kb_table *table, const struct kb_row *row,
                         size_t start, struct kb_buf *out) {
     struct kb_buf text = {0};
-    for (int i = 0; i < table->plan.n_methods && !text.len; i++)
-        kb_time_words(&row->times[table->plan.methods[i]], &text);
+    for (int i = 0; i < table->plan.n_methods && !text.len; i++) {
+        struct kb_buf words = {0};
+        kb_time_words(&row->times[table->plan.methods[i]], &words);
+        if (i > 0 && words.len)
+            kb_buf_printf(&text, "%s ", kb_method_word(table->plan.methods[i]));
+        kb_buf_puts(&text, kb_buf_text(&words));
+        kb_buf_free(&words);
+    }
     add_remark(table, kb_buf_text(&text), start, out);
     kb_buf_free(&text);
 }
@@ -381,11 +388,33 @@ static void add_counts(const struct kb_tally *tally, struct kb_buf *out) {
     }
 }
 
+/* What is odd about times: how many, and why that of the first is. */
+static void add_qualities(const struct kb_table *table, const struct kb_tally *tally,
+                          struct kb_buf *out) {
+    int width = table->look.width > 0 && table->look.width < KB_SENTENCE_WIDTH
+                    ? table->look.width
+                    : KB_SENTENCE_WIDTH;
+    for (int q = KB_Q_OK + 1; q < KB_QUALITY_COUNT; q++) {
+        const struct kb_tally_quality *quality = &tally->qualities[q];
+        struct kb_buf text = {0};
+        if (!quality->rows)
+            continue;
+        kb_buf_printf(&text, "%lld row%s %s, %s", (long long)quality->rows,
+                      quality->rows == 1 ? "" : "s", kb_quality_word((enum kb_quality)q),
+                      quality->rows == 1 ? "" : "the first ");
+        kb_escape(&text, quality->first, strlen(quality->first));
+        kb_wrap(kb_buf_text(&text), 0, 2, width, out);
+        kb_buf_putc(out, '\n');
+        kb_buf_free(&text);
+    }
+}
+
 void kb_table_summary(const struct kb_table *table, const struct kb_tally *tally,
                       double seconds, struct kb_buf *out) {
     const struct kb_table_plan *plan = &table->plan;
     const struct kb_facts *facts = plan->facts;
     struct kb_buf line = {0};
+    add_qualities(table, tally, out);
     kb_buf_printf(&line, "%lld case%s", (long long)plan->n_cases,
                   plan->n_cases == 1 ? "" : "s");
     if (plan->many_variants && plan->n_variants)

@@ -299,6 +299,29 @@ static void a_summary_counts_each_verdict_and_shouts_the_bad(void **state) {
                         "97 % (geomean of 1)   2.9 s\n");
 }
 
+static void a_summary_says_what_is_odd_about_times_and_whose(void **state) {
+    struct view *v = *state;
+    struct kb_tally *tally = kb_arena_alloc(&v->arena, sizeof *tally);
+    struct kb_row row = sample_row();
+    sample_time(&row, KB_GRAPH, 1220);
+    sample_time(&row, KB_COLD, 1220);
+    row.times[KB_COLD].quality = KB_Q_NOISY;
+    kb_tally_add(tally, &row);
+    row.times[KB_GRAPH].quality = row.times[KB_COLD].quality = KB_Q_CONTENDED;
+    row.times[KB_GRAPH].why = row.times[KB_COLD].why = "somebody else: pid 7";
+    kb_tally_add(tally, &row);
+    kb_tally_add(tally, &row);
+    make_table(v, 0);
+    kb_table_summary(&v->table, tally, 2.91, &v->text);
+    assert_ptr_equal(
+        strstr(
+            kb_buf_text(&v->text),
+            "1 row noisy, gelu_tanh/83x1024/bf16 by cold: less precise than was asked for\n"
+            "2 rows contended, the first gelu_tanh/83x1024/bf16 by graph: somebody else: "
+            "pid 7\n11 cases: "),
+        kb_buf_text(&v->text));
+}
+
 static void a_failure_that_was_made_smaller_has_the_smallest_and_its_command(void **state) {
     static const struct kb_smallest smallest = {
         .case_id = "gelu_tanh/1x18/bf16",
@@ -339,6 +362,7 @@ int main(void) {
         TEST(colour_only_repeats_the_verdict),
         TEST(names_cannot_write_to_the_terminal),
         TEST(a_summary_counts_each_verdict_and_shouts_the_bad),
+        TEST(a_summary_says_what_is_odd_about_times_and_whose),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

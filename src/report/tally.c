@@ -48,6 +48,26 @@ static void add_device(struct kb_tally *tally, const struct kb_row *row) {
     }
 }
 
+/* Each row once for a quality, whatever methods have it. */
+static void add_qualities(struct kb_tally *tally, const struct kb_row *row) {
+    unsigned seen = 0;
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        const struct kb_time *t = &row->times[m];
+        struct kb_tally_quality *q = &tally->qualities[t->quality];
+        struct kb_buf text = {0};
+        if (!t->there || t->quality == KB_Q_OK || seen & 1u << t->quality)
+            continue;
+        seen |= 1u << t->quality;
+        if (q->rows++)
+            continue;
+        kb_buf_printf(&text, "%s by %s: %s", row->case_id,
+                      kb_method_word((enum kb_method)m),
+                      t->why ? t->why : "less precise than was asked for");
+        kb_text_copy(q->first, sizeof q->first, kb_buf_text(&text));
+        kb_buf_free(&text);
+    }
+}
+
 void kb_tally_add(struct kb_tally *tally, const struct kb_row *row) {
     const struct kb_time *t = kb_row_time(row);
     tally->rows++;
@@ -60,6 +80,7 @@ void kb_tally_add(struct kb_tally *tally, const struct kb_row *row) {
     }
     if (!t)
         return;
+    add_qualities(tally, row);
     if (row->reason == KB_R_NONE && isfinite(t->ceiling_ns) && t->ceiling > 0) {
         tally->ceiling_logs += log(t->ceiling);
         tally->ceilings++;
