@@ -18,6 +18,7 @@ struct kb_cell kb_cell_us(double ns);       /* 3 digits: "0.490" "1.22" "24.8" "
 struct kb_cell kb_cell_ratio(double value); /* err/bound, ulp: "0.02" "84.7" "13190" */
 struct kb_cell kb_cell_rate(double gb_per_s);
 struct kb_cell kb_cell_percent(double ratio); /* "97 %" */
+struct kb_cell kb_cell_waves(double waves);   /* "0.0156" "2" "12.4" */
 struct kb_cell kb_cell_spread(double ratio);  /* a half-width: "0.3 %" */
 struct kb_cell kb_cell_bytes(double bytes);   /* "0 B" "5.3 kB" "63 MB" */
 struct kb_cell kb_cell_ms(double ms);         /* "47 ms" "0.9 s" */

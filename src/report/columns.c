@@ -19,6 +19,8 @@ static const struct kb_column_info columns[KB_C_COUNT] = {
     [KB_C_CODE] = {"code", "code", 7, false, 1, KB_WORST_LARGEST},
     [KB_C_COMPILED] = {"compiled", "compiled", 8, false, 0, KB_WORST_LARGEST},
     [KB_C_LOADED] = {"loaded", "loaded", 6, false, 4, KB_WORST_LARGEST},
+    [KB_C_OCCUPANCY] = {"occupancy", "occupancy", 9, false, 0, KB_WORST_SMALLEST},
+    [KB_C_WAVES] = {"waves", "waves", 6, false, 0, KB_WORST_SMALLEST},
     [KB_C_CASE] = {"case", "case", 0, true, 0, KB_WORST_BY_NAME},
     [KB_C_VERDICT] = {"verdict", "", 0, false, 0, KB_WORST_LARGEST},
 };
@@ -70,6 +72,10 @@ static double code_number(enum kb_column_kind kind, const struct kb_row *row) {
         return known(row->built && code->shared_bytes >= 0, (double)code->shared_bytes);
     case KB_C_CODE:
         return known(row->built && code->code_bytes >= 0, (double)code->code_bytes);
+    case KB_C_OCCUPANCY:
+        return known(row->occupancy.blocks_per_sm > 0, row->occupancy.share);
+    case KB_C_WAVES:
+        return known(row->occupancy.blocks_per_sm > 0, row->occupancy.waves);
     case KB_C_LOADED: /* nothing is on the host */
         return known(row->built && code->load_ms > 0, code->load_ms);
     default:
@@ -115,7 +121,10 @@ struct kb_cell kb_column_cell(const struct kb_column *column, const struct kb_ro
     case KB_C_RATE:
         return kb_cell_rate(value);
     case KB_C_CEILING:
+    case KB_C_OCCUPANCY:
         return kb_cell_percent(value);
+    case KB_C_WAVES:
+        return kb_cell_waves(value);
     case KB_C_REGISTERS:
         return kb_cell_number(value);
     case KB_C_COMPILED:

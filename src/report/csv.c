@@ -67,7 +67,10 @@ static void add_heads(struct kb_buf *out) {
     }
     for (int m = 0; m < KB_METHOD_COUNT; m++)
         kb_buf_printf(out, ",%s_duty", kb_method_word((enum kb_method)m));
-    kb_buf_putc(out, '\n');
+    for (int m = 0; m < KB_METHOD_COUNT; m++)
+        kb_buf_printf(out, ",%s_p99_ns,%s_stopped", kb_method_word((enum kb_method)m),
+                      kb_method_word((enum kb_method)m));
+    kb_buf_puts(out, ",compile_ms,load_ms,cached\n");
 }
 
 enum { METRICS = 8 };
@@ -189,6 +192,14 @@ static void add_row(const struct kb_row *row, struct kb_buf *out) {
         const struct kb_time *t = &row->times[m];
         add_number(t->there, t->duty > 0 ? t->duty : 1, out);
     }
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        const struct kb_time *t = &row->times[m];
+        add_number(t->there, t->p99_ns, out);
+        add_text(t->there ? t->stopped : "", out);
+    }
+    add_number(row->built, code->compile_ms, out);
+    add_number(row->built && code->load_ms > 0, code->load_ms, out);
+    add_whole(row->built, code->cached, out);
     kb_buf_putc(out, '\n');
     kb_buf_free(&shape);
     kb_buf_free(&seed);

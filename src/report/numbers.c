@@ -74,6 +74,13 @@ struct kb_cell kb_cell_percent(double ratio) {
     return cell;
 }
 
+struct kb_cell kb_cell_waves(double waves) {
+    struct kb_cell cell;
+    if (!no_number(&cell, waves))
+        snprintf(cell.text, sizeof cell.text, waves < 999.5 ? "%.3g" : "%.0f", waves);
+    return cell;
+}
+
 struct kb_cell kb_cell_spread(double ratio) {
     struct kb_cell cell;
     if (!no_number(&cell, ratio))

@@ -40,6 +40,7 @@ static void what_is_not_known_is_a_dash_and_infinity_a_word(void **state) {
     (void)state;
     assert_string_equal(kb_cell_us(NAN).text, "-");
     assert_string_equal(kb_cell_percent(NAN).text, "-");
+    assert_string_equal(kb_cell_waves(NAN).text, "-");
     assert_string_equal(kb_cell_spread(NAN).text, "-");
     assert_string_equal(kb_cell_bytes(NAN).text, "-");
     assert_string_equal(kb_cell_ms(NAN).text, "-");
@@ -65,6 +66,8 @@ static void units_follow_the_size(void **state) {
     assert_string_equal(kb_cell_ms(47.1).text, "47 ms");
     assert_string_equal(kb_cell_ms(880).text, "0.9 s");
     assert_string_equal(kb_cell_percent(0.974).text, "97 %");
+    assert_string_equal(kb_cell_waves(0.015625).text, "0.0156");
+    assert_string_equal(kb_cell_waves(12345.6).text, "12346");
     assert_string_equal(kb_cell_spread(0.0031).text, "0.3 %");
 }
 

@@ -110,6 +110,7 @@ void kb_code_words(const struct kb_row *row, struct kb_buf *out) {
     if (code->code_bytes >= 0)
         add_bytes(out, start, code->code_bytes, "");
     if (o->blocks_per_sm > 0)
-        kb_buf_printf(out, ", %d block%s per SM (%.0f %%), %.3g waves", o->blocks_per_sm,
-                      o->blocks_per_sm == 1 ? "" : "s", 100 * o->share, o->waves);
+        kb_buf_printf(out, ", %d block%s per SM (%.0f %%), %s waves", o->blocks_per_sm,
+                      o->blocks_per_sm == 1 ? "" : "s", 100 * o->share,
+                      kb_cell_waves(o->waves).text);
 }

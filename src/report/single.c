@@ -177,6 +177,12 @@ static void code_line(const struct kb_single *single, const struct kb_row *row,
         kb_buf_puts(&text, text.len ? "; " : "");
         compile_words(single, row, kb_starts_with(row->build, "aot") ? "nvcc" : "NVRTC",
                       &text);
+        if (single->look.verbose && code->load_ms > 0)
+            kb_buf_printf(&text, ", loaded in %s", kb_cell_ms(code->load_ms).text);
+        if (single->look.verbose && row->occupancy.blocks_per_sm > 0)
+            kb_buf_printf(&text, "; %d blocks per SM (%.0f %%), %s waves",
+                          row->occupancy.blocks_per_sm, 100 * row->occupancy.share,
+                          kb_cell_waves(row->occupancy.waves).text);
     }
     kb_single_paragraph(single, "code", kb_buf_text(&text), out);
     kb_buf_free(&text);

@@ -207,6 +207,43 @@ static void what_is_odd_about_several_methods_alike_is_said_once(void **state) {
                "pid 8\n"));
 }
 
+static void buffers_that_the_l2_may_keep_are_said_to_be_such(void **state) {
+    static const struct {
+        int64_t bytes;
+        const char *words;
+    } all[] = {{1376256, "(1.4 MB, L2 63 MB: it has them all)\n"},
+               {125829120, "(126 MB, L2 63 MB: less than 3 times that)\n"},
+               {188937216, "(189 MB, L2 63 MB)\n"}};
+    struct view *v = *state;
+    for (size_t i = 0; i < KB_COUNT(all); i++) {
+        struct kb_row row = sample_row();
+        sample_time(&row, KB_GRAPH, 1220);
+        row.times[KB_GRAPH].footprint_bytes = all[i].bytes;
+        row.limited_by = i ? row.limited_by : NULL; /* mma has no ceiling to tell it by */
+        kb_buf_clear(&v->text);
+        kb_single_print(&v->single, &row, &v->text);
+        const char *at = strstr(kb_buf_text(&v->text), "inputs rotate over 741 sets ");
+        assert_non_null(at);
+        assert_true(
+            kb_starts_with(at + strlen("inputs rotate over 741 sets "), all[i].words));
+    }
+}
+
+static void what_code_fills_and_its_loading_are_for_those_who_ask(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_time(&row, KB_GRAPH, 1220);
+    sample_code(&row);
+    row.code.load_ms = 0.088;
+    row.occupancy = (struct kb_occupancy){8, 1, 2.5};
+    v->single.look.verbose = true;
+    kb_single_print(&v->single, &row, &v->text);
+    assert_non_null(
+        strstr(kb_buf_text(&v->text),
+               "NVRTC 47 ms, now cached, loaded in 0.1 ms; 8 blocks per SM (100 "
+               "%), 2.5 waves\n"));
+}
+
 static void the_reasons_of_all_methods_are_the_clocks(void **state) {
     struct view *v = *state;
     struct kb_row row = sample_row();
@@ -350,6 +387,8 @@ int main(void) {
         TEST(a_single_case_on_a_gpu_shows_every_method),
         TEST(a_time_that_is_odd_says_why_and_energy_has_its_line),
         TEST(what_is_odd_about_several_methods_alike_is_said_once),
+        TEST(buffers_that_the_l2_may_keep_are_said_to_be_such),
+        TEST(what_code_fills_and_its_loading_are_for_those_who_ask),
         TEST(the_reasons_of_all_methods_are_the_clocks),
         TEST(throttling_that_nobody_told_is_not_said_to_be_none),
         TEST(clocks_that_nobody_told_are_not_said_to_be_free),

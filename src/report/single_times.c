@@ -145,19 +145,32 @@ static int64_t blocks_of(const struct kb_row *row) {
     return blocks;
 }
 
+/* How far the buffers go past the L2: of few or small ones it keeps some, or all. */
+static const char *cold_words(const struct kb_time *t, int64_t l2_bytes) {
+    if (l2_bytes <= 0 || t->footprint_bytes >= 3 * l2_bytes)
+        return "";
+    return t->footprint_bytes > l2_bytes ? ": less than 3 times that" : ": it has them all";
+}
+
 static void limit_line(const struct kb_single *single, const struct kb_row *row,
                        struct kb_buf *out) {
     const struct kb_time *t = kb_row_time(row);
-    if (!row->limited_by)
-        return;
-    kb_buf_printf(out, "limited by %s: %s, %lld blocks on %lld SMs", row->limited_by,
-                  kb_cell_bytes((double)row->bytes).text, (long long)blocks_of(row),
-                  (long long)single->device->limits.sm_count);
-    if (t && t->sets > 0)
-        kb_buf_printf(out, "; inputs rotate over %d sets (%s, L2 %s)", t->sets,
+    const char *separator = "";
+    if (row->limited_by) {
+        kb_buf_printf(out, "limited by %s: %s, %lld blocks on %lld SMs", row->limited_by,
+                      kb_cell_bytes((double)row->bytes).text, (long long)blocks_of(row),
+                      (long long)single->device->limits.sm_count);
+        separator = "; ";
+    }
+    if (t && t->sets > 0 && kb_streq(t->cache, "rotated")) {
+        kb_buf_printf(out, "%sinputs rotate over %d set%s (%s, L2 %s%s)", separator,
+                      t->sets, t->sets == 1 ? "" : "s",
                       kb_cell_bytes((double)t->footprint_bytes).text,
-                      kb_cell_bytes((double)single->device->l2_bytes).text);
-    kb_buf_putc(out, '\n');
+                      kb_cell_bytes((double)single->device->l2_bytes).text,
+                      cold_words(t, single->device->l2_bytes));
+        separator = "; ";
+    }
+    kb_buf_puts(out, *separator ? "\n" : "");
 }
 
 /* Reasons for throttling that any method saw, each once. What NVML did not tell of one

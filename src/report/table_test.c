@@ -138,6 +138,40 @@ static void other_methods_have_columns_of_their_own(void **state) {
         "  -        -      4.43\n");
 }
 
+/* Graph heads the table: a note without a name is of it. */
+static void a_note_of_another_method_names_it(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_time(&row, KB_GRAPH, 1220);
+    sample_time(&row, KB_COLD, 4810);
+    row.times[KB_COLD].quality = KB_Q_NOISY;
+    v->plan.methods[0] = KB_GRAPH;
+    v->plan.methods[1] = KB_COLD;
+    v->plan.n_methods = 2;
+    make_table(v, 0);
+    kb_table_row(&v->table, &row, &v->text);
+    assert_true(kb_ends_with(v->text.data, "  4.81  cold noisy\n"));
+    row.times[KB_GRAPH].quality = KB_Q_THROTTLED;
+    kb_table_row(&v->table, &row, &v->text);
+    assert_true(kb_ends_with(v->text.data, "  4.81  throttled\n"));
+}
+
+static void occupancy_and_waves_are_columns_for_those_who_ask(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    static const char *const words[] = {"occupancy", "waves"};
+    row.occupancy = (struct kb_occupancy){8, 0.75, 2.5};
+    for (size_t i = 0; i < KB_COUNT(words); i++)
+        assert_true(kb_column_parse(words[i], false, &v->plan.columns[i]));
+    v->plan.n_columns = 2;
+    make_table(v, 0);
+    kb_table_row(&v->table, &row, &v->text);
+    assert_true(kb_ends_with(v->text.data, "       75 %     2.5\n"));
+    row.occupancy.blocks_per_sm = 0;
+    kb_table_row(&v->table, &row, &v->text);
+    assert_true(kb_ends_with(v->text.data, "          -       -\n"));
+}
+
 static void verdicts_without_numbers_give_their_reason(void **state) {
     struct view *v = *state;
     struct kb_row row = sample_row();
@@ -353,6 +387,8 @@ int main(void) {
         TEST(no_line_of_a_table_is_wider_than_the_terminal),
         TEST(variants_that_rows_differ_in_never_leave),
         TEST(other_methods_have_columns_of_their_own),
+        TEST(a_note_of_another_method_names_it),
+        TEST(occupancy_and_waves_are_columns_for_those_who_ask),
         TEST(verdicts_without_numbers_give_their_reason),
         TEST(every_verdict_but_the_longest_has_its_id_and_reason_in_line),
         TEST(a_row_of_many_lines_shows_the_first_and_its_repeat_all),
