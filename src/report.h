@@ -43,7 +43,8 @@ struct kb_tally {
     struct kb_tally_quality { /* by enum kb_quality, of rows with such a time */
         int64_t rows;
         char first[512]; /* the first of them, and why: "silu/7x16/bf16 by cold: ..." */
-    } qualities[KB_QUALITY_COUNT];
+    } qualities[KB_QUALITY_COUNT],
+        lacking; /* lacking: a time or energy that was asked for */
     int n_devices;
     struct kb_tally_device {
         char id[16];

@@ -115,6 +115,7 @@ struct kb_table_plan {
     bool many_variants, many_builds, many_devices; /* rows differ in it: a column */
     enum kb_method methods[KB_METHOD_COUNT];       /* time columns, BENCH */
     int n_methods;
+    bool energy;        /* a column of it, too */
     int n_variants;     /* of each case; 0: ops differ in it */
     const char *shared; /* more of what all rows share: "kernel act.cu"; "" */
     int n_columns;      /* those that were asked for; 0: by default */

@@ -137,6 +137,7 @@ static void plan_table(struct kb_run *run) {
         .many_devices = run->fleet.n > 1,
         .methods = {KB_GRAPH},
         .n_methods = 1,
+        .energy = o->energy,
         .shared = shared_words(run),
         .n_cases = kb_suite_count(run->plan.suite),
     };

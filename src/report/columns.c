@@ -21,6 +21,7 @@ static const struct kb_column_info columns[KB_C_COUNT] = {
     [KB_C_LOADED] = {"loaded", "loaded", 6, false, 4, KB_WORST_LARGEST},
     [KB_C_OCCUPANCY] = {"occupancy", "occupancy", 9, false, 0, KB_WORST_SMALLEST},
     [KB_C_WAVES] = {"waves", "waves", 6, false, 0, KB_WORST_SMALLEST},
+    [KB_C_ENERGY] = {"energy", "uJ", 6, false, 0, KB_WORST_LARGEST},
     [KB_C_CASE] = {"case", "case", 0, true, 0, KB_WORST_BY_NAME},
     [KB_C_VERDICT] = {"verdict", "", 0, false, 0, KB_WORST_LARGEST},
 };
@@ -103,6 +104,8 @@ double kb_column_number(const struct kb_column *column, const struct kb_row *row
         return known(t->there, t->gb_per_s);
     case KB_C_CEILING:
         return known(t->there && isfinite(t->ceiling_ns), t->ceiling);
+    case KB_C_ENERGY:
+        return kb_row_energy(row);
     case KB_C_VERDICT:
         return severity(row);
     default:
@@ -115,6 +118,7 @@ struct kb_cell kb_column_cell(const struct kb_column *column, const struct kb_ro
     switch ((enum kb_column_kind)column->kind) {
     case KB_C_ERROR:
     case KB_C_ULP:
+    case KB_C_ENERGY:
         return kb_cell_ratio(value);
     case KB_C_TIME:
         return kb_cell_us(value);

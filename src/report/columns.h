@@ -21,6 +21,7 @@ enum kb_column_kind {
     KB_C_LOADED,
     KB_C_OCCUPANCY,
     KB_C_WAVES,
+    KB_C_ENERGY,
     KB_C_CASE, /* the last two are always there; they are to sort by */
     KB_C_VERDICT,
     KB_C_COUNT

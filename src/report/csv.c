@@ -70,7 +70,7 @@ static void add_heads(struct kb_buf *out) {
     for (int m = 0; m < KB_METHOD_COUNT; m++)
         kb_buf_printf(out, ",%s_p99_ns,%s_stopped", kb_method_word((enum kb_method)m),
                       kb_method_word((enum kb_method)m));
-    kb_buf_puts(out, ",compile_ms,load_ms,cached\n");
+    kb_buf_puts(out, ",compile_ms,load_ms,cached,energy_uj\n");
 }
 
 enum { METRICS = 8 };
@@ -200,6 +200,7 @@ static void add_row(const struct kb_row *row, struct kb_buf *out) {
     add_number(row->built, code->compile_ms, out);
     add_number(row->built && code->load_ms > 0, code->load_ms, out);
     add_whole(row->built, code->cached, out);
+    add_number(true, kb_row_energy(row), out);
     kb_buf_putc(out, '\n');
     kb_buf_free(&shape);
     kb_buf_free(&seed);

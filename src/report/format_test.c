@@ -84,7 +84,7 @@ static void csv_has_as_many_fields_in_every_line_and_no_formulas(void **state) {
     bool quoted = false;
     assert_true(kb_starts_with(text, "case,op,shape,"));
     assert_non_null(strstr(text, ",graph_p99_ns,graph_stopped,"));
-    assert_non_null(strstr(text, ",compile_ms,load_ms,cached\n"));
+    assert_non_null(strstr(text, ",compile_ms,load_ms,cached,energy_uj\n"));
     for (const char *c = text; *c; c++) {
         quoted ^= *c == '"';
         now += *c == ',' && !quoted;

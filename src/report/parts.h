@@ -10,6 +10,8 @@ void kb_facts_device(const struct kb_facts *facts, int i, bool timed, struct kb_
 
 /* The first method that a row was timed by, in the order of the methods; NULL: none. */
 const struct kb_time *kb_row_time(const struct kb_row *row);
+/* Microjoules of a launch, by the one method that they are told by; NAN: not known. */
+double kb_row_energy(const struct kb_row *row);
 int kb_journal_fd(const struct kb_journal *journal);
 /* {"pass": 1, "fail": 0, ...} */
 cJSON *kb_tally_counts(const struct kb_tally *tally);

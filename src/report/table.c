@@ -116,6 +116,8 @@ static void add_by_default(struct kb_table *table) {
     add(table, KB_C_ULP);
     if (plan->layout == KB_LAYOUT_BENCH)
         add_times(table);
+    if (plan->layout == KB_LAYOUT_BENCH && plan->energy)
+        add(table, KB_C_ENERGY);
 }
 
 static bool is_asked(const struct kb_table_plan *plan, int kind) {
@@ -388,25 +390,29 @@ static void add_counts(const struct kb_tally *tally, struct kb_buf *out) {
     }
 }
 
-/* What is odd about times: how many, and why that of the first is. */
-static void add_qualities(const struct kb_table *table, const struct kb_tally *tally,
-                          struct kb_buf *out) {
+/* "2 rows contended, the first silu/7x16/bf16 by cold: ..." */
+static void add_rows(const struct kb_table *table, const struct kb_tally_quality *rows,
+                     const char *what, struct kb_buf *out) {
     int width = table->look.width > 0 && table->look.width < KB_SENTENCE_WIDTH
                     ? table->look.width
                     : KB_SENTENCE_WIDTH;
-    for (int q = KB_Q_OK + 1; q < KB_QUALITY_COUNT; q++) {
-        const struct kb_tally_quality *quality = &tally->qualities[q];
-        struct kb_buf text = {0};
-        if (!quality->rows)
-            continue;
-        kb_buf_printf(&text, "%lld row%s %s, %s", (long long)quality->rows,
-                      quality->rows == 1 ? "" : "s", kb_quality_word((enum kb_quality)q),
-                      quality->rows == 1 ? "" : "the first ");
-        kb_escape(&text, quality->first, strlen(quality->first));
-        kb_wrap(kb_buf_text(&text), 0, 2, width, out);
-        kb_buf_putc(out, '\n');
-        kb_buf_free(&text);
-    }
+    struct kb_buf text = {0};
+    kb_buf_printf(&text, "%lld row%s %s, %s", (long long)rows->rows,
+                  rows->rows == 1 ? "" : "s", what, rows->rows == 1 ? "" : "the first ");
+    kb_escape(&text, rows->first, strlen(rows->first));
+    kb_wrap(kb_buf_text(&text), 0, 2, width, out);
+    kb_buf_putc(out, '\n');
+    kb_buf_free(&text);
+}
+
+/* Times that are missing or odd: how many, and why that of the first is. */
+static void add_oddities(const struct kb_table *table, const struct kb_tally *tally,
+                         struct kb_buf *out) {
+    if (tally->lacking.rows)
+        add_rows(table, &tally->lacking, "without what was asked for", out);
+    for (int q = KB_Q_OK + 1; q < KB_QUALITY_COUNT; q++)
+        if (tally->qualities[q].rows)
+            add_rows(table, &tally->qualities[q], kb_quality_word((enum kb_quality)q), out);
 }
 
 void kb_table_summary(const struct kb_table *table, const struct kb_tally *tally,
@@ -414,7 +420,7 @@ void kb_table_summary(const struct kb_table *table, const struct kb_tally *tally
     const struct kb_table_plan *plan = &table->plan;
     const struct kb_facts *facts = plan->facts;
     struct kb_buf line = {0};
-    add_qualities(table, tally, out);
+    add_oddities(table, tally, out);
     kb_buf_printf(&line, "%lld case%s", (long long)plan->n_cases,
                   plan->n_cases == 1 ? "" : "s");
     if (plan->many_variants && plan->n_variants)

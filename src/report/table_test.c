@@ -172,6 +172,21 @@ static void occupancy_and_waves_are_columns_for_those_who_ask(void **state) {
     assert_true(kb_ends_with(v->text.data, "          -       -\n"));
 }
 
+static void energy_has_a_column_where_it_was_asked_for(void **state) {
+    struct view *v = *state;
+    struct kb_row row = sample_row();
+    sample_time(&row, KB_GRAPH, 1220);
+    v->plan.energy = true;
+    make_table(v, 0);
+    kb_table_head(&v->table, &v->text);
+    assert_true(kb_ends_with(v->text.data, "  ceiling      uJ\n"));
+    kb_table_row(&v->table, &row, &v->text);
+    assert_true(kb_ends_with(v->text.data, "     97 %       -\n"));
+    row.times[KB_GRAPH].energy_uj = 612.5;
+    kb_table_row(&v->table, &row, &v->text);
+    assert_true(kb_ends_with(v->text.data, "     97 %     612\n"));
+}
+
 static void verdicts_without_numbers_give_their_reason(void **state) {
     struct view *v = *state;
     struct kb_row row = sample_row();
@@ -340,7 +355,9 @@ static void a_summary_says_what_is_odd_about_times_and_whose(void **state) {
     sample_time(&row, KB_GRAPH, 1220);
     sample_time(&row, KB_COLD, 1220);
     row.times[KB_COLD].quality = KB_Q_NOISY;
+    row.warning = "timed in place; not timed by pdl: it has no pdl";
     kb_tally_add(tally, &row);
+    row.warning = NULL;
     row.times[KB_GRAPH].quality = row.times[KB_COLD].quality = KB_Q_CONTENDED;
     row.times[KB_GRAPH].why = row.times[KB_COLD].why = "somebody else: pid 7";
     kb_tally_add(tally, &row);
@@ -350,6 +367,8 @@ static void a_summary_says_what_is_odd_about_times_and_whose(void **state) {
     assert_ptr_equal(
         strstr(
             kb_buf_text(&v->text),
+            "1 row without what was asked for, gelu_tanh/83x1024/bf16: not timed by pdl: "
+            "it has no pdl\n"
             "1 row noisy, gelu_tanh/83x1024/bf16 by cold: less precise than was asked for\n"
             "2 rows contended, the first gelu_tanh/83x1024/bf16 by graph: somebody else: "
             "pid 7\n11 cases: "),
@@ -389,6 +408,7 @@ int main(void) {
         TEST(other_methods_have_columns_of_their_own),
         TEST(a_note_of_another_method_names_it),
         TEST(occupancy_and_waves_are_columns_for_those_who_ask),
+        TEST(energy_has_a_column_where_it_was_asked_for),
         TEST(verdicts_without_numbers_give_their_reason),
         TEST(every_verdict_but_the_longest_has_its_id_and_reason_in_line),
         TEST(a_row_of_many_lines_shows_the_first_and_its_repeat_all),

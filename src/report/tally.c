@@ -12,6 +12,13 @@ const struct kb_time *kb_row_time(const struct kb_row *row) {
     return NULL;
 }
 
+double kb_row_energy(const struct kb_row *row) {
+    for (int m = 0; m < KB_METHOD_COUNT; m++)
+        if (row->times[m].there && row->times[m].energy_uj > 0)
+            return row->times[m].energy_uj;
+    return NAN;
+}
+
 static struct kb_tally_device *device_of(struct kb_tally *tally, const char *id) {
     for (int i = 0; i < tally->n_devices; i++)
         if (kb_streq(tally->devices[i].id, id))
@@ -68,11 +75,27 @@ static void add_qualities(struct kb_tally *tally, const struct kb_row *row) {
     }
 }
 
+/* A number that was asked for and could not be had: the row's warning says why. */
+static void add_lacking(struct kb_tally *tally, const struct kb_row *row) {
+    static const char *const lacks[] = {"not timed", "no energy", "samples not kept"};
+    struct kb_tally_quality *q = &tally->lacking;
+    const char *at = NULL;
+    for (size_t i = 0; i < KB_COUNT(lacks) && row->warning && !at; i++)
+        at = strstr(row->warning, lacks[i]);
+    if (!at || q->rows++)
+        return;
+    struct kb_buf text = {0};
+    kb_buf_printf(&text, "%s: %s", row->case_id, at);
+    kb_text_copy(q->first, sizeof q->first, kb_buf_text(&text));
+    kb_buf_free(&text);
+}
+
 void kb_tally_add(struct kb_tally *tally, const struct kb_row *row) {
     const struct kb_time *t = kb_row_time(row);
     tally->rows++;
     tally->count[kb_reason_verdict(row->reason)]++;
     tally->reasons[row->reason]++;
+    add_lacking(tally, row);
     if (row->built) {
         tally->built++;
         tally->cached += row->code.cached;
