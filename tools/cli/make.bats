@@ -5,13 +5,19 @@
 load common
 bats_require_minimum_version 1.5.0
 
-# A copy of the tree as it is, a CUDA Toolkit of one header, and the compiler.
+setup_file() {
+    export HEADERS=$BATS_FILE_TMPDIR/headers
+    cd "$BATS_TEST_DIRNAME/../.." || exit 1
+    note_headers
+}
+
+# A copy of the tree as it is, but for what fuzzers found; a CUDA Toolkit of one header, and the compiler.
 setup() {
     top=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
     unset MAKEFLAGS MFLAGS MAKELEVEL BUILD BIN CFLAGS CPPFLAGS LDFLAGS LDLIBS CUDA_HOME
     mkdir -p "$BATS_TEST_TMPDIR/tree" "$BATS_TEST_TMPDIR/cuda/include"
     cd "$BATS_TEST_TMPDIR/tree" || exit 1
-    cp -r "$top"/{Makefile,src,kernels,cases,tools} .
+    tar -C "$top" -c --exclude=tools/fuzz/corpus Makefile src kernels cases tools | tar -xm
     echo '#define CUDA_VERSION 13000' >../cuda/include/cuda.h
     export CC=$BATS_TEST_TMPDIR/cc CUDA_HOME=$BATS_TEST_TMPDIR/cuda asked=$BATS_TEST_TMPDIR/asked
     cat >"$CC" <<'SH'
@@ -37,8 +43,6 @@ echo "$out" >>"$asked"
 echo "$all" >"$out"
 SH
     chmod +x "$CC"
-    export HEADERS=$BATS_TEST_TMPDIR/headers
-    note_headers
     : >"$asked"
 }
 
