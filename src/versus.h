@@ -33,6 +33,7 @@ struct kb_versus_plan {
     bool many_builds, many_variants; /* what members differ in */
     int n_members;                   /* at most */
     enum kb_method method;           /* whose times are shown */
+    int64_t n_cases;                 /* of all */
     const char *shared;              /* more of what all rows share; "" */
 };
 

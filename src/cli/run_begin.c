@@ -175,6 +175,7 @@ static void plan_versus(struct kb_run *run) {
         .many_variants = run->plan.many_variants,
         .n_members = run->plan.group,
         .method = o->n_methods ? o->methods[0] : KB_GRAPH,
+        .n_cases = kb_suite_count(run->plan.suite),
         .shared = shared_words(run),
     };
     if (plan.layout != KB_LAYOUT_BUILD && !o->n_columns && !o->sorted)

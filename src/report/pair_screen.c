@@ -88,6 +88,16 @@ static void add_member(const struct kb_versus *v, const struct kb_row *row, int 
     kb_buf_free(&flags);
 }
 
+static bool has_code(const struct kb_row *rows, int n) {
+    struct kb_buf text = {0};
+    for (int k = 0; k < n; k++)
+        kb_code_words(&rows[k], &text);
+    bool has = text.len > 0;
+    kb_buf_free(&text);
+    return has;
+}
+
+/* Shapes and dtypes may come to other code, and fill the device in other ways. */
 static void add_members(struct kb_versus *v, const struct kb_row *rows, int n,
                         struct kb_buf *out) {
     int widths[2] = {0};
@@ -102,6 +112,13 @@ static void add_members(struct kb_versus *v, const struct kb_row *rows, int n,
     }
     for (int k = 0; k < n; k++)
         add_member(v, &rows[k], k, widths, out);
+    if (v->plan.n_cases < 2 || v->look.verbose || !has_code(rows, n))
+        return;
+    struct kb_buf id = {0};
+    kb_escape(&id, rows[0].case_id, strlen(rows[0].case_id));
+    kb_buf_printf(out, "  the code is that of %s; -v shows each case's\n",
+                  kb_buf_text(&id));
+    kb_buf_free(&id);
 }
 
 /* Legend and heads, where the rows are not of the members that were there before. */

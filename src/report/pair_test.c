@@ -54,6 +54,23 @@ static void a_wide_terminal_has_all_columns(void **state) {
     pairs_close(&p);
 }
 
+static void the_legend_says_whose_code_it_has_where_there_are_more(void **state) {
+    struct pairs p;
+    (void)state;
+    for (int verbose = 0; verbose < 2; verbose++) {
+        pairs_open(&p, KB_LAYOUT_BENCH, 2);
+        p.plan.n_cases = 4;
+        pairs_make(&p, 0);
+        p.versus.look.verbose = verbose;
+        four_cases(&p);
+        const char *at = strstr(p.text.data, "may use 8x the bound\n  the code is that of "
+                                             "silu/83x1024/bf16; -v shows each case's\n\n");
+        assert_int_equal(at != NULL, !verbose);
+        assert_int_equal(strstr(p.text.data, " A 32 registers, 0 sp") != NULL, verbose);
+        pairs_close(&p);
+    }
+}
+
 static void max_ulp_goes_first(void **state) {
     struct pairs p;
     (void)state;
@@ -312,6 +329,7 @@ static void code_is_told_as_far_as_it_is_known(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_wide_terminal_has_all_columns),
+        cmocka_unit_test(the_legend_says_whose_code_it_has_where_there_are_more),
         cmocka_unit_test(max_ulp_goes_first),
         cmocka_unit_test(no_line_of_cases_is_wider_than_the_terminal),
         cmocka_unit_test(where_even_80_columns_are_few_ratios_stand_alone),
