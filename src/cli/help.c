@@ -68,8 +68,9 @@ void kb_help_text(struct kb_buf *out) {
         kb_buf_printf(&text, "%s%s%s", i ? "  " : " ", kb_command_word((enum kb_command)i),
                       i == KB_CMD_RUN ? " (the default)" : "");
     kb_buf_puts(
-        &text, "\nkbench help COMMAND | OP | cases | kernels | code | methods | verdicts | "
-               "exit | environment\n");
+        &text,
+        "\nkbench help COMMAND | OP | cases | kernels | code | methods | verdicts |\n"
+        "            reports | exit | environment\n");
     kb_fold(kb_buf_text(&text), GROUP_WIDTH, width, out);
     kb_buf_free(&text);
 }

@@ -136,9 +136,11 @@ static void indented(const char *lines, struct kb_buf *out) {
 }
 
 void kb_page_example(struct kb_page *page, const char *lines) {
+    bool begun = page->begun;
     block(page);
     if (is_troff(page))
-        troff_line(".PP\n.RS 2\n.nf\n", lines, ".fi\n.RE\n", page->out);
+        troff_line(begun ? ".PP\n.RS 2\n.nf\n" : ".RS 2\n.nf\n", lines, ".fi\n.RE\n",
+                   page->out);
     else
         indented(lines, page->out);
 }

@@ -56,6 +56,8 @@ void kb_topics_page(struct kb_page *page);
 void kb_page_code(struct kb_page *page);
 /* Of kernel files and their contracts. */
 void kb_page_kernels(struct kb_page *page);
+/* Of a report's forms and fields. */
+void kb_page_reports(struct kb_page *page);
 /* Of the commands that read reports. */
 void kb_page_diff(struct kb_page *page);
 void kb_page_gate(struct kb_page *page);

@@ -60,8 +60,12 @@ static void troff_has_paragraphs_but_none_after_a_heading(void **state) {
     kb_page_text(&page, "...two");
     kb_page_heading(&page, "");
     kb_page_entry(&page, "-x", "N", ".three");
+    kb_page_heading(&page, "four");
+    kb_page_example(&page, "five\n");
+    kb_page_example(&page, "six\n");
     assert_text(&text, ".SH \"NAME\"\none\n.PP\n\\&...two\n.SS \"other\"\n"
-                       ".TP\n\\fB\\-x\\fR \\fIN\\fR\n\\&.three\n");
+                       ".TP\n\\fB\\-x\\fR \\fIN\\fR\n\\&.three\n.SS \"four\"\n"
+                       ".RS 2\n.nf\nfive\n.fi\n.RE\n.PP\n.RS 2\n.nf\nsix\n.fi\n.RE\n");
 }
 
 /* A line that is wrapped before a word with a dot is no request. */

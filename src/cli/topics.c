@@ -284,6 +284,8 @@ const struct kb_topic kb_topics[] = {
      page_methods},
     {"verdicts", "what PASS, FAIL, MISTRUSTED, SKIP and ERROR mean, with each reason",
      "VERDICTS", page_verdicts},
+    {"reports", "the forms of a report, and what stands in one", "REPORTS",
+     kb_page_reports},
     {"exit", "the exit statuses", "EXIT STATUS", page_exit},
     {"environment", "variables: the Toolkit, the compiler, the cache", "ENVIRONMENT",
      page_environment},

@@ -49,7 +49,7 @@ load common
 }
 
 @test "each topic of help has something to say" {
-    for topic in run list help cases kernels code methods verdicts exit silu gelu gelu_tanh; do
+    for topic in run list help cases kernels code methods verdicts reports exit silu gelu gelu_tanh; do
         kbench help "$topic"
         status_is 0
         [ "${#lines[@]}" -ge 4 ] || { seen; return 1; }
@@ -77,6 +77,18 @@ load common
     on_host --op silu --shape 83x1000 --set layout=up_gate --kernel own.cu
     status_is 3
     has_line "what *layout == gate_up*"
+}
+
+@test "help reports names fields that a report has" {
+    local field
+    kbench help reports
+    has_line "  html *"
+    for field in $(sed '1,/^for scripts/d' <<<"$output" | grep -oE '[a-z0-9]+(_[a-z0-9]+)+'); do
+        grep -q "\"$field\"" "$top/reports/kbench-report-1.schema.json" || { echo "no $field"; return 1; }
+    done
+    on_host --kernel "$plain" --op silu --shape 7x16,83x1024 -o r.json
+    jq -e '.rows[0] | .case and .verdict and .reason_kind == null and .device and .build and .variant' r.json
+    jq -e '.count.pass == 2 and .devices[0].id == "host" and .builds.precise and .complete' r.json
 }
 
 @test "an unknown topic suggests the near one" {
@@ -121,7 +133,7 @@ fits() {
     local width words
     for width in 60 72 80 100; do
         for words in --help list "list builds" "list devices" "list ops" "help run" "help gate" \
-            "help diff" "help cases" "help kernels" "list variants" "help methods" "help code" "help silu" "help mla_prefill"; do
+            "help diff" "help cases" "help kernels" "help reports" "list variants" "help methods" "help code" "help silu" "help mla_prefill"; do
             # shellcheck disable=SC2086 - words
             COLUMNS=$width kbench $words
             status_is 0
