@@ -34,8 +34,7 @@ void kb_page_reports(struct kb_page *page) {
                  "FILE.part, which diff, gate and merge read like any other.");
     kb_page_heading(page, "for scripts");
     kb_page_example(
-        page,
-        "jq -r '.rows[] | [.case,.verdict,.times.graph.median_ns] | @tsv' r.json\n");
+        page, "jq -r '.rows[] | [.case,.verdict,.times.graph.median_ns] | @tsv' r.json\n");
     page->name_width = 30;
     for (size_t i = 0; i < KB_COUNT(fields); i++)
         kb_page_entry(page, fields[i][0], "", fields[i][1]);
