@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """peers_table.py BEST.json OURS.json - our times over the best peer's, a line per case: by graph, by
 pdl where a peer launches ahead, and the better of both on either side (`any`). Below 1 ours is the
-faster. BEST.json is of peers.py --best, OURS.json of kbench on the same GPU."""
+faster. A time that is noisy, throttled or the like says so. BEST.json is of peers.py --best, OURS.json
+of kbench on the same GPU."""
 import json
 import math
+import signal
 import sys
 
 METHODS = ("graph", "pdl")
@@ -36,13 +38,21 @@ def cell(ours, theirs):
     return f"{ours / 1e3:9.3f} {theirs / 1e3:9.3f} {ours / theirs:6.3f}"
 
 
+def oddities(row, mine):
+    """What is to be known of the times before they are believed."""
+    return [f"{who} {method} {quality}" for who, side in (("ours", mine), ("best", row)) for method in METHODS
+            if (quality := side["times"].get(method, {}).get("quality", "ok")) != "ok"]
+
+
 def line(case, row, mine):
     a, b = times(mine), times(row)
     parts = [cell(a.get(method), b.get(method)) for method in METHODS]
-    return f"{case:54} {'  '.join(parts)}  {min(a.values()) / min(b.values()):6.3f}  {row['variant']}"
+    odd = "".join(f", {text}" for text in oddities(row, mine))
+    return f"{case:54} {'  '.join(parts)}  {min(a.values()) / min(b.values()):6.3f}  {row['variant']}{odd}"
 
 
 def main():
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads may stop
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     best, ours = load(sys.argv[1]), load(sys.argv[2])

@@ -126,6 +126,9 @@ fake() {
     status_is 0
     has_line "silu/7x16/bf16 *  8.0?? *10.0?? *0.80? * - * - * - *1.14? *triton (graph), ahead (pdl)"
     has_line "silu: 2 cases, ours over best 1.14? (geometric mean), worst 1.14?, 2 of them over 1.01"
+    jq '.rows[0].times.graph.quality = "throttled"' best.json >odd.json
+    run --separate-stderr python3 "$top/tools/peers_table.py" odd.json ours.json
+    has_line "silu/7x16/bf16 * triton (graph), ahead (pdl), best graph throttled"
     fake --op gelu --shape 7x16 --best none.json --peer eager
     run --separate-stderr python3 "$top/tools/peers_table.py" none.json ours.json
     status_is 1
