@@ -112,14 +112,17 @@ static int alarms_in_1000(enum noise noise, double spread, bool disturbed) {
     return alarms;
 }
 
+/* Of all 6000 together: 6 would be one in 1000, and one or none is less by 98 in 100. */
 static void equal_kernels_raise_at_most_one_alarm_in_1000_gates(void **state) {
     (void)state;
     static const double spreads[] = {0.0025, 0.005, 0.01};
+    int alarms = 0;
     for (size_t i = 0; i < KB_COUNT(spreads); i++)
-        assert_in_range(alarms_in_1000(LOGNORMAL, spreads[i], false), 0, 1);
-    assert_in_range(alarms_in_1000(BIMODAL, 0.005, false), 0, 1);
-    assert_in_range(alarms_in_1000(DRIFTING, 0.005, false), 0, 1);
-    assert_in_range(alarms_in_1000(LOGNORMAL, 0.0025, true), 0, 1);
+        alarms += alarms_in_1000(LOGNORMAL, spreads[i], false);
+    alarms += alarms_in_1000(BIMODAL, 0.005, false);
+    alarms += alarms_in_1000(DRIFTING, 0.005, false);
+    alarms += alarms_in_1000(LOGNORMAL, 0.0025, true);
+    assert_in_range(alarms, 0, 1);
 }
 
 /* Where a tenth of the kernels differs three times as much from run to run, three runs do
