@@ -22,8 +22,7 @@ int kb_cli_main(int argc, char **argv);
     X(KB_CMD_MERGE, "merge", "parts of a run, or several runs, into one report")           \
     X(KB_CMD_SELFTEST, "selftest",                                                         \
       "the tool on a GPU: its timers' floor, what the device gives, false alarms")         \
-    X(KB_CMD_HELP, "help",                                                                 \
-      "a command, an op or a topic, explained")
+    X(KB_CMD_HELP, "help", "a command, an op or a topic, explained")
 
 enum kb_command {
 #define X(id, word, help) id,
