@@ -1,16 +1,22 @@
 /* cuda_graph.c - samples as captured graphs: many launches, one after the other, over sets
  * that together are larger than the L2.
  *
- * Between two events a graph takes 2 us more than its nodes (H200, driver 580), so a sample
- * of a millisecond reads 0.2 % high. One that is longer than needed costs time instead:
- * where a rotation over all sets takes several milliseconds it is cut into graphs that are
- * sampled in turn. */
+ * Between two events a graph takes more than its nodes (H200, driver 580): 2 us where they
+ * are empty, 4 us where they stream, 5 to 9 us of attention. A sample of a millisecond
+ * reads 0.2 to 0.9 % high, and by how much depends on the launches in it: mla_prefill at
+ * 131 us was 1 % slower in processes that took 6 for a millisecond's worth than in those
+ * that took
+ * 9. So samples are longer where half a percent is asked for; longer than needed they cost
+ * time instead. Where a rotation over all sets takes longer than one it is cut into graphs
+ * that are sampled in turn. */
 #include "cuda_timer.h"
 
 #include <stdlib.h>
 
 enum {
     SAMPLE_NS = 1000000,
+    LONG_NS = 20000, /* as kb_precision_for has it */
+    LONG_SAMPLE_NS = 2000000,
     MAX_NODES = 8192,
     MAX_GRAPHS = 256,
     PROBE_FIRST = 16,
@@ -124,8 +130,9 @@ int kb_timer_launches(const struct kb_timer *timer, int graph) {
  * equally often. */
 static void divide(struct kb_timer *timer, double launch_ns) {
     double rotation_ns = launch_ns * timer->n_sets;
+    double sample_ns = launch_ns > LONG_NS ? LONG_SAMPLE_NS : SAMPLE_NS;
     int nodes = (timer->plan.n_launches + timer->plan.n_scratch) * timer->n_sets;
-    double turns = SAMPLE_NS / rotation_ns + 0.5, graphs = rotation_ns / SAMPLE_NS;
+    double turns = sample_ns / rotation_ns + 0.5, graphs = rotation_ns / sample_ns;
     double most = timer->n_sets < MAX_GRAPHS ? timer->n_sets : MAX_GRAPHS;
     if (turns * nodes > MAX_NODES)
         turns = MAX_NODES / nodes;

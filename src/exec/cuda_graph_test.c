@@ -30,6 +30,20 @@ static void sets_are_as_asked_up_to_4096_and_one_where_one_is_enough(void **stat
     assert_int_equal(facts.sets, 1);
 }
 
+static void of_long_launches_a_sample_is_longer(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    open_device(f);
+    add_launch(f, "long<1>", 0);
+    build(f);
+    make_slab(f, 4 << 20, 0);
+    struct kb_timer *timer = open_timer(f, KB_GRAPH, 0, &facts);
+    assert_int_equal(facts.sets, 1);
+    assert_in_range(facts.launches_per_sample, 36, 40); /* 50 us each: 2 ms */
+    expect_samples(f, timer, 50000 + 3000.0 / facts.launches_per_sample);
+    kb_cuda.timer_close(timer);
+}
+
 /* 4096 sets take 4.1 ms: four samples' worth, of which each has a quarter. */
 static void long_rotation_is_sampled_in_parts(void **state) {
     struct fixture *f = *state;
@@ -218,6 +232,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(graph_rotates_over_three_times_the_l2),
         TEST(sets_are_as_asked_up_to_4096_and_one_where_one_is_enough),
+        TEST(of_long_launches_a_sample_is_longer),
         TEST(long_rotation_is_sampled_in_parts),
         TEST(timers_over_the_same_sets_go_on_from_each_other),
         TEST(parts_are_found_from_any_set),
