@@ -34,7 +34,7 @@ static void of_long_launches_a_sample_is_longer(void **state) {
     struct fixture *f = *state;
     struct kb_timer_facts facts;
     open_device(f);
-    add_launch(f, "long<1>", 0);
+    add_launch(f, "long_one<1>", 0);
     build(f);
     make_slab(f, 4 << 20, 0);
     struct kb_timer *timer = open_timer(f, KB_GRAPH, 0, &facts);

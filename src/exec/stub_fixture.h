@@ -24,6 +24,7 @@ static const char source[] __attribute__((unused)) =
     "template <int N> __global__ void two(unsigned char *p, int n) { p[n] += N; }\n"
     "template <int N> __global__ void other(unsigned char *p) { p[0] *= N; }\n"
     "template <int N> __global__ void keep(unsigned char *p) { p[0] *= N; }\n"
+    "template <int N> __global__ void long_one(unsigned char *p) { p[0] *= N; }\n"
     "__global__ void plain(float *p) { p[0] = __expf(p[0]); }\n";
 
 /* ---- one of everything for each test ---------------------------------------------------

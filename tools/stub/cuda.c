@@ -8,8 +8,8 @@
  * A kernel takes 1000 ns, 800 with a programmatic edge before it, kb_empty half of either;
  * the parts of a flush take 40000 each; a graph takes 3000 to start, an event nothing. A
  * kernel with "keep" in its name takes half as long from the second time on, until
- * kb_flush_last has run, one with "long" 50 times as long. One with "bump" adds 1 to the
- * byte that its first argument points to. */
+ * kb_flush_last has run, one with "long_one" 50 times as long. One with "bump" adds 1 to
+ * the byte that its first argument points to. */
 #include "stub_device.h"
 
 #include <cudaProfiler.h>
