@@ -7,9 +7,12 @@
 //     none                nothing: what the blocks of a copy cost by themselves
 //
 // vec16           - one 16-byte vector per thread: what copies fastest on sm_80 to sm_90.
-// vec16x2         - two, where the blocks of vec16 would be one to two times those that an SM
-//                   holds and these are all at once. H200, GB/s of a copy of 4, 8, 16, 32 MiB: 2474
-//                   3064 3534 3869 by vec16, 2473 3191 3523 3823 by two vectors.
+// vec16x2         - two, where the blocks of vec16 would be almost twice those that run at once and
+//                   these are all at once. H200, GB/s of a copy of 5, 6, 7, 8, 16, 32 MiB: 2652
+//                   2835 2996 3115 3534 3869 by vec16, 2713 2904 3098 3202 3523 3823 by two
+//                   vectors; with programmatic edges of 5 to 8 2865 3031 3183 3292, 2712 2945 3252
+//                   3395. Of 2 reads and a write no such size gains 1 %, and with those edges all
+//                   lose, up to 13 %.
 // vec16x4, vec16x8 - four, eight: more loads in flight, fewer blocks. What moves its bytes one
 //                   way alone starts too many blocks by vec16. H200, GB/s of 8, 32, 128 and
 //                   256 MiB: read 2257 3027 3295 3341 by vec16, 2378 3730 4354 4496 by vec16x4,
@@ -26,8 +29,8 @@
   "args": ["input", "out", "i64 vecs"],
   "variants": {
     "vec16x2": {
-      "why":   "two vectors per thread, where all blocks then run at once",
-      "when":  "items * dtype_bytes % 16 == 0 && (pattern == copy || pattern == r2w1) && vecs > at_once && vecs <= 2 * at_once",
+      "why":   "two vectors per thread, where copies would go by two rounds of blocks",
+      "when":  "items * dtype_bytes % 16 == 0 && pattern == copy && 3 * vecs > 5 * at_once && vecs <= 2 * at_once",
       "entry": "stream<KB_T, KB_PATTERN, 16, 2>",
       "grid":  "ceil_div(vecs, 256 * 2)" },
     "vec16": {
