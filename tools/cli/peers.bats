@@ -58,6 +58,7 @@ fake() {
         python3 "$top/tools/cli/check_report.py" "$top/reports/kbench-report-1.schema.json" $file
     done
     [ "$(jq -c .count all.json)" = '{"pass":12,"fail":4,"mistrusted":0,"skip":4,"error":0}' ] || { jq -c .count all.json; return 1; }
+    [ "$(jq -c '[.rows[].times // {} | .[].throttle] | unique' all.json)" = '[["unknown"]]' ]
     [ "$(jq -r '.rows[0].repeat' all.json)" = "tools/peers.py --case silu/7x16/bf16 --peer eager --seed 1" ]
     left_are all.json best.json
     fake --op silu --shape 7x16 --peer eager -o "$PWD/all.json"
