@@ -41,6 +41,7 @@ struct kb_options {
     enum kb_command command;
     bool help, version;
     struct kb_strings words; /* after list or help */
+    struct kb_strings given; /* names of the options that were, --op */
     struct kb_query query;   /* for run: its files are the words */
     uint64_t seed;
     int backend;               /* in kb_backend_words: auto, cuda, host */

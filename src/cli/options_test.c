@@ -1,39 +1,7 @@
 /* options_test.c - command lines: what they set, and every word of what is wrong with them.
  */
+#include "cli/options_fixture.h"
 #include "cli/page.h"
-#include "cli/table.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-enum { MAX_ARGS = 32 };
-
-/* A command line by blanks, parsed. */
-struct line {
-    struct kb_arena arena;
-    struct kb_options options;
-    struct kb_complaints c;
-};
-
-static void parse(struct line *line, const char *text) {
-    struct kb_strings words = {0};
-    char *argv[MAX_ARGS + 2] = {NULL};
-    int argc = 0;
-    *line = (struct line){.options = {.seed = 0}};
-    argv[argc++] = kb_arena_strdup(&line->arena, "kbench");
-    kb_split(&line->arena, text, ' ', &words);
-    for (size_t i = 0; i < words.count && *text; i++)
-        argv[argc++] = kb_arena_strdup(&line->arena, words.items[i]);
-    kb_options_parse(argc, argv, &line->arena, &line->options, &line->c);
-}
-
-static void done(struct line *line) {
-    kb_complaints_free(&line->c);
-    kb_arena_free(&line->arena);
-}
 
 static void defaults_are_those_of_the_help(void **state) {
     (void)state;
@@ -210,118 +178,64 @@ static void methods_keep_the_order_they_are_asked_in(void **state) {
 }
 
 /* One mistake, one line, and the line says what was wanted. */
+static const struct mistake mistakes[] = {
+    {"--opp silu", "--opp: unknown option, did you mean \"--op\"?"},
+    {"--zzzzzz", "--zzzzzz: unknown option; kbench help run lists them"},
+    {"-z", "-z: unknown option; kbench help run lists them"},
+    {"--op", "--op: wants NAME,... after it, got nothing"},
+    {"--op --shape=7x16", "--op: wants NAME,... after it, got \"--shape=7x16\""},
+    {"-q -o", "-o: wants FILE after it, got nothing"},
+    {"--op silu,,gelu", "--op: \"silu,,gelu\" has an empty part"},
+    {"--no-cache=yes", "--no-cache: takes no value, got \"yes\""},
+    {"--timeout 60", "--timeout: \"60\" is no time, wanted one such as 60s or 500ms"},
+    {"--timeout 0s", "--timeout: \"0s\" is no time, wanted one such as 60s or 500ms"},
+    {"--timeout -1s", "--timeout: \"-1s\" is no time, wanted one such as 60s or 500ms"},
+    {"--max-time 1e3s", "--max-time: \"1e3s\" is no time, wanted one such as 60s or 500ms"},
+    {"--mem-limit 8Q", "--mem-limit: \"8Q\" is no size, wanted one such as 8G or 512M"},
+    {"--mem-limit 0", "--mem-limit: \"0\" is no size, wanted one such as 8G or 512M"},
+    {"--precision 1", "--precision: \"1\" is no precision, wanted one such as 1% or 0.5%, "
+                      "at most 50%"},
+    {"--precision 51%", "--precision: \"51%\" is no precision, wanted one such as 1% or "
+                        "0.5%, at most 50%"},
+    {"--sets 4097", "--sets: \"4097\" is no whole number from 1 to 4096"},
+    {"--duty 0.5%", "--duty: \"0.5%\" is no duty, wanted one such as 50%, 1% to 100%"},
+    {"--duty 101%", "--duty: \"101%\" is no duty, wanted one such as 50%, 1% to 100%"},
+    {"--sets 0", "--sets: \"0\" is no whole number from 1 to 4096"},
+    {"--jobs two", "--jobs: \"two\" is no whole number from 1 to 1024"},
+    {"--seed 1.5", "--seed: \"1.5\" is no seed, wanted a whole number or random"},
+    {"--backend cud", "--backend: unknown value \"cud\", did you mean \"cuda\"?"},
+    {"--color blue", "--color: unknown value \"blue\"; there are auto, always, never"},
+    {"--mode bnch", "--mode: unknown mode \"bnch\", did you mean \"bench\"?"},
+    {"--method graph,colt", "--method: unknown method \"colt\", did you mean \"cold\"?"},
+    {"--method cuti", "--method: unknown method \"cuti\", did you mean \"cupti\"?"},
+    {"--format htm", "--format: unknown format \"htm\", did you mean \"html\"?"},
+    {"-o r.htm", "-o: r.htm: unknown extension \"htm\", did you mean \"html\"?"},
+    {"-o r.jsn", "-o: r.jsn: unknown extension \"jsn\", did you mean \"json\"?"},
+    {"-o report",
+     "-o: report: has no extension, wanted .json, .jsonl, .csv, .md, .xml or .html"},
+    {"-o .json",
+     "-o: .json: has no extension, wanted .json, .jsonl, .csv, .md, .xml or .html"},
+    {"-o a.md -o a.md", "-o: a.md is given twice"},
+    {"--device 0,x", "--device: \"x\" is no device, wanted a GPU's number, all or host"},
+    {"--kernel :v", "--kernel: \":v\" wants FILE.cu:VARIANT"},
+    {"--kernel a.cu:", "--kernel: \"a.cu:\" wants FILE.cu:VARIANT"},
+    {"--sanitize adress",
+     "--sanitize: unknown sanitizer \"adress\", did you mean \"address\"?"},
+    {"--sanitize thread,address",
+     "--sanitize: thread stands alone: compilers do not mix it with others"},
+    {"--resume", "--resume: not in this version"},
+    {"--sample 1", "--sample: \"1\" is no whole number from 2 to 9007199254740992"},
+    {"cache", "cache: not in this version"},
+    {"--columns erro", "--columns: unknown column \"erro\", did you mean \"error\"?"},
+    {"--columns verdict", NULL},
+    {"--sort err", "--sort: unknown column \"err\", did you mean \"error\"?"},
+    {"lits", "lits: no such file, folder or command, did you mean \"list\"?"},
+};
+
 static void each_mistake_has_its_words(void **state) {
     (void)state;
-    static const struct {
-        const char *line, *complaint;
-    } bad[] = {
-        {"--opp silu", "--opp: unknown option, did you mean \"--op\"?"},
-        {"--zzzzzz", "--zzzzzz: unknown option; kbench help run lists them"},
-        {"-z", "-z: unknown option; kbench help run lists them"},
-        {"--op", "--op: wants NAME,... after it, got nothing"},
-        {"--op --shape=7x16", "--op: wants NAME,... after it, got \"--shape=7x16\""},
-        {"-q -o", "-o: wants FILE after it, got nothing"},
-        {"--op silu,,gelu", "--op: \"silu,,gelu\" has an empty part"},
-        {"--no-cache=yes", "--no-cache: takes no value, got \"yes\""},
-        {"--timeout 60", "--timeout: \"60\" is no time, wanted one such as 60s or 500ms"},
-        {"--timeout 0s", "--timeout: \"0s\" is no time, wanted one such as 60s or 500ms"},
-        {"--timeout -1s", "--timeout: \"-1s\" is no time, wanted one such as 60s or 500ms"},
-        {"--max-time 1e3s",
-         "--max-time: \"1e3s\" is no time, wanted one such as 60s or 500ms"},
-        {"--mem-limit 8Q", "--mem-limit: \"8Q\" is no size, wanted one such as 8G or 512M"},
-        {"--mem-limit 0", "--mem-limit: \"0\" is no size, wanted one such as 8G or 512M"},
-        {"--precision 1",
-         "--precision: \"1\" is no precision, wanted one such as 1% or 0.5%, "
-         "at most 50%"},
-        {"--precision 51%",
-         "--precision: \"51%\" is no precision, wanted one such as 1% or "
-         "0.5%, at most 50%"},
-        {"--sets 4097", "--sets: \"4097\" is no whole number from 1 to 4096"},
-        {"--duty 0.5%", "--duty: \"0.5%\" is no duty, wanted one such as 50%, 1% to 100%"},
-        {"--duty 101%", "--duty: \"101%\" is no duty, wanted one such as 50%, 1% to 100%"},
-        {"--sets 0", "--sets: \"0\" is no whole number from 1 to 4096"},
-        {"--jobs two", "--jobs: \"two\" is no whole number from 1 to 1024"},
-        {"--seed 1.5", "--seed: \"1.5\" is no seed, wanted a whole number or random"},
-        {"--backend cud", "--backend: unknown value \"cud\", did you mean \"cuda\"?"},
-        {"--color blue", "--color: unknown value \"blue\"; there are auto, always, never"},
-        {"--mode bnch", "--mode: unknown mode \"bnch\", did you mean \"bench\"?"},
-        {"--method graph,colt",
-         "--method: unknown method \"colt\", did you mean \"cold\"?"},
-        {"--method cuti", "--method: unknown method \"cuti\", did you mean \"cupti\"?"},
-        {"--format htm", "--format: unknown format \"htm\", did you mean \"html\"?"},
-        {"-o r.htm", "-o: r.htm: unknown extension \"htm\", did you mean \"html\"?"},
-        {"-o r.jsn", "-o: r.jsn: unknown extension \"jsn\", did you mean \"json\"?"},
-        {"-o report",
-         "-o: report: has no extension, wanted .json, .jsonl, .csv, .md, .xml or .html"},
-        {"-o .json",
-         "-o: .json: has no extension, wanted .json, .jsonl, .csv, .md, .xml or .html"},
-        {"-o a.md -o a.md", "-o: a.md is given twice"},
-        {"--device 0,x",
-         "--device: \"x\" is no device, wanted a GPU's number, all or host"},
-        {"--device 0,all", "--device: all stands alone"},
-        {"--device 0 --backend host", "--device: --backend host has no GPUs"},
-        {"--device host --backend cuda", "--device: host is none of --backend cuda"},
-        {"--kernel :v", "--kernel: \":v\" wants FILE.cu:VARIANT"},
-        {"--kernel a.cu:", "--kernel: \"a.cu:\" wants FILE.cu:VARIANT"},
-        {"--variant all,vec16", "--variant: all stands alone"},
-        {"--sanitize adress",
-         "--sanitize: unknown sanitizer \"adress\", did you mean \"address\"?"},
-        {"--sanitize thread,address",
-         "--sanitize: thread stands alone: compilers do not mix it with others"},
-        {"--sanitize address --backend cuda",
-         "--sanitize: sanitizers are the host backend's, use --backend host"},
-        {"--no-cache --no-compile",
-         "--no-compile: without the cache everything would have to compile"},
-        {"--mode check --method cold", "--method: nothing is timed by --mode check"},
-        {"--mode check --samples s.csv", "--samples: nothing is timed by --mode check"},
-        {"--mode build --energy", "--energy: nothing is timed by --mode build"},
-        {"--energy --backend host",
-         "--energy: nothing can be timed on the host: its threads are CPU fibers"},
-        {"--energy --method cold,launch",
-         "--energy: is of launches by graph, pdl or hot: name one by --method"},
-        {"--profile --energy", "--profile: nothing is timed under a profiler"},
-        {"--profile --samples s.csv", "--profile: nothing is timed under a profiler"},
-        {"--samples s.csv --device host",
-         "--samples: nothing can be timed on the host: its threads are CPU fibers"},
-        {"--method cold --sanitize address",
-         "--method: nothing can be timed on the host: its threads are CPU fibers"},
-        {"--mode bench --backend host",
-         "--mode: nothing can be timed on the host: its threads are CPU fibers"},
-        {"--resume", "--resume: not in this version"},
-        {"--sample 1", "--sample: \"1\" is no whole number from 2 to 9007199254740992"},
-        {"cache", "cache: not in this version"},
-        {"--columns erro", "--columns: unknown column \"erro\", did you mean \"error\"?"},
-        {"--columns verdict", NULL},
-        {"--sort err", "--sort: unknown column \"err\", did you mean \"error\"?"},
-        {"--columns error --format csv", "--columns: is of the table, not of --format csv"},
-        {"--sort error --format json", "--sort: is of the table, not of --format json"},
-        {"lits", "lits: no such file, folder or command, did you mean \"list\"?"},
-    };
-    for (size_t i = 0; i < KB_COUNT(bad); i++) {
-        struct line line;
-        struct kb_buf want = {0};
-        parse(&line, bad[i].line);
-        if (bad[i].complaint) {
-            kb_buf_printf(&want, "kbench: error: %s\n", bad[i].complaint);
-            assert_string_equal(kb_buf_text(&line.c.text), kb_buf_text(&want));
-            assert_int_equal(line.c.count, 1);
-        }
-        assert_true(line.c.count > 0);
-        kb_buf_free(&want);
-        done(&line);
-    }
-}
-
-static void energy_is_of_launches_that_are_all_that_runs(void **state) {
-    static const char *const good[] = {"--energy", "--energy --method cold,hot",
-                                       "--energy --method pdl"};
-    (void)state;
-    for (size_t i = 0; i < KB_COUNT(good); i++) {
-        struct line line;
-        parse(&line, good[i]);
-        assert_int_equal(line.c.count, 0);
-        done(&line);
-    }
+    for (size_t i = 0; i < KB_COUNT(mistakes); i++)
+        assert_mistake(&mistakes[i]);
 }
 
 static void all_mistakes_are_told_at_once_in_their_order(void **state) {
@@ -407,7 +321,6 @@ int main(void) {
         cmocka_unit_test(a_kernel_may_name_its_variant),
         cmocka_unit_test(methods_keep_the_order_they_are_asked_in),
         cmocka_unit_test(each_mistake_has_its_words),
-        cmocka_unit_test(energy_is_of_launches_that_are_all_that_runs),
         cmocka_unit_test(all_mistakes_are_told_at_once_in_their_order),
         cmocka_unit_test(a_mistake_cannot_write_to_the_terminal),
         cmocka_unit_test(every_option_is_whole),

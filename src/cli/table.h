@@ -81,6 +81,8 @@ struct kb_option {
 /* All of them, in the order of the help. */
 size_t kb_option_count(void);
 const struct kb_option *kb_option_at(size_t i);
+/* Complaints of options that do not go together, or of a command that takes them not. */
+void kb_options_check(const struct kb_options *options, struct kb_complaints *c);
 /* Its two parts: what is run, and what is made of its rows. */
 struct kb_option_rows {
     const struct kb_option *rows;
