@@ -1,8 +1,9 @@
 #!/bin/bash
 # baseline.sh - a baseline of this GPU, of the cases of tag `bench`: every build by graph, in three
-# processes one after the other, joined into build/gpu-baseline.json. Then precise once more, by
-# graph and cold as any suite, build/gpu-cold.json, which must pass against it. What the power limit
-# holds back repeats less well there: precise of it with pauses, three runs, is build/gpu-paced.json.
+# processes one after the other, joined into build/gpu-baseline.json; and what the power limit holds
+# back, which repeats less well there, in build precise with pauses, three runs as well, joined into
+# build/gpu-paced.json. Then precise once more, by graph and cold as any suite, build/gpu-cold.json,
+# which must pass against the first.
 set -eu
 build=${BUILD:-build}
 bin=${BIN:-./kbench}
@@ -22,9 +23,9 @@ for i in 1 2 3; do
     bench --build $builds --method graph -o "$build/gpu-run$i.json"
 done
 "$bin" merge --runs "$build"/gpu-run[123].json -o "$base"
-bench --baseline "$base" -o "$build/gpu-cold.json"
 for i in 1 2 3; do
     bench --op mma,mla_prefill --method graph --duty 50% --precision 0.2% --max-time 400ms \
         -o "$build/gpu-paced-run$i.json"
 done
 "$bin" merge --runs "$build"/gpu-paced-run[123].json -o "$build/gpu-paced.json"
+bench --baseline "$base" -o "$build/gpu-cold.json"

@@ -142,6 +142,8 @@ END
     tail -n 1 asked | grep -q -- '--baseline build/gpu-baseline.json -o build/gpu-cold.json$'
     jq -e '.runs == 3 and (.parts | length) == 3' build/gpu-baseline.json
     holds_as_baseline build/gpu-baseline.json
+    [ "$(grep -c -- '^cases/ --tag bench .*--op mma,mla_prefill --method graph --duty 50% .*-o build/gpu-paced-run' asked)" -eq 3 ]
+    jq -e '.runs == 3' build/gpu-paced.json
     # A run that fails ends it.
     FAKE=fail=gelu/83x1024/bf16 BIN=./fake_kbench BUILD=build run "$top/tools/baseline.sh"
     [ "$status" -ne 0 ]
