@@ -15,8 +15,9 @@
 enum { CHUNK = 48, BENCH_COMPILES = 12, MOST_COMPILERS = 8 };
 
 /* Shapes to meet the `when` of a variant: the op's sample, then wider ones. */
-static const char *const shapes[] = {NULL,      "8x64",  "64x2048", "7x18",
-                                     "64x4096", "8x512", "16896x64"};
+static const char *const shapes[] = {NULL,       "8x64",      "64x2048",
+                                     "7x18",     "64x4096",   "8x512",
+                                     "16896x64", "16384x128", "16384x256"};
 static const char *const builds[] = {"precise", "fast-math"};
 
 struct check {
