@@ -4,11 +4,15 @@
 
 #include <math.h>
 
-static void limit_words(const struct kb_limits_of_gate *limits, struct kb_buf *out) {
-    kb_buf_printf(out, "limits slower than +%s %%, error over %sx, %s\n",
-                  kb_cell_number(100 * limits->slowdown).text,
-                  kb_cell_number(limits->error_growth).text,
-                  limits->allow_missing ? "missing cases allowed" : "no case missing");
+static void limit_words(const struct kb_limits_of_gate *limits, bool timed,
+                        struct kb_buf *out) {
+    kb_buf_puts(out, "limits ");
+    if (timed)
+        kb_buf_printf(out, "slower than +%s %%, ",
+                      kb_cell_number(100 * limits->slowdown).text);
+    kb_buf_printf(out, "error over %sx, %s%s\n", kb_cell_number(limits->error_growth).text,
+                  limits->allow_missing ? "missing cases allowed" : "no case missing",
+                  timed ? "" : "; there are no times to compare");
 }
 
 static void mismatch_words(const struct kb_gate *gate, bool all, struct kb_buf *out) {
@@ -63,7 +67,7 @@ void kb_gate_head(const struct kb_gate *gate, bool all, struct kb_buf *out) {
     bool timed = is_timed_at_all(gate);
     kb_heads_print(gate->fresh, gate->base, words,
                    timed ? kb_method_word(gate->pairs.method) : "", false, out);
-    limit_words(&gate->limits, out);
+    limit_words(&gate->limits, timed, out);
     mismatch_words(gate, all, out);
     if (timed && gate->base->n_runs < 3)
         kb_buf_printf(out,

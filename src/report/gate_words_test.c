@@ -125,6 +125,27 @@ static void times_that_are_not_compared_are_not_counted_as_the_same(void **state
     gated_free(&g);
 }
 
+static void without_times_no_limit_of_them_is_promised(void **state) {
+    (void)state;
+    struct made_row rows[] = {{.case_id = "s/1/b", .untimed = true},
+                              {.case_id = "s/2/b", .untimed = true}};
+    struct kb_buf screen = {0};
+    struct gated g;
+    gate_rows(&g, rows, 2, 3, rows, 2, &usual);
+    print_gate(&g, 0, false, &screen);
+    want_line(&screen,
+              "limits error over 2x, no case missing; there are no times to compare");
+    kb_buf_free(&screen);
+    gated_free(&g);
+    rows[1].untimed = false;
+    rows[1].ns = 1000;
+    gate_rows(&g, rows, 2, 3, rows, 2, &usual);
+    print_gate(&g, 0, false, &screen);
+    want_line(&screen, "limits slower than +3 %, error over 2x, no case missing");
+    kb_buf_free(&screen);
+    gated_free(&g);
+}
+
 static void a_run_that_annotates_what_is_wrong_leaves_the_rest_to_its_gate(void **state) {
     (void)state;
     const struct made_row base[] = {{.case_id = "s/1/b", .ns = 1000},
@@ -157,6 +178,7 @@ int main(void) {
         cmocka_unit_test(
             each_row_tells_the_slowdown_that_would_be_found_where_all_are_listed),
         cmocka_unit_test(times_that_are_not_compared_are_not_counted_as_the_same),
+        cmocka_unit_test(without_times_no_limit_of_them_is_promised),
         cmocka_unit_test(a_run_that_annotates_what_is_wrong_leaves_the_rest_to_its_gate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
