@@ -17,13 +17,16 @@ static void check(const struct kb_options *o, struct kb_complaints *c) {
     if (o->runs && n > KB_MAX_RUNS)
         kb_complain(c, "kbench", 0, 0, NULL, "merge --runs joins at most %d runs, got %zu",
                     KB_MAX_RUNS, n);
-    for (size_t i = 1; o->runs && i < n; i++)
+    for (size_t i = 1; o->runs && i < n; i++) {
+        int before = 0;
         for (size_t k = 0; k < i; k++)
-            if (kb_streq(o->words.items[i], o->words.items[k]))
-                kb_complain(c, "kbench", 0, 0, NULL,
-                            "merge --runs: %s is named twice, and would differ from itself "
-                            "by nothing",
-                            o->words.items[i]);
+            before += kb_streq(o->words.items[i], o->words.items[k]);
+        if (before == 1) /* told once, however often it is named */
+            kb_complain(c, "kbench", 0, 0, NULL,
+                        "merge --runs: %s is named twice, and would differ from itself "
+                        "by nothing",
+                        o->words.items[i]);
+    }
     if (!o->outputs.count)
         kb_complain_option(c, "-o", "is missing: the file to write to");
 }

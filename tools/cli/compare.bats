@@ -251,9 +251,10 @@ END
     last_says 'exit 3: r1.json and other.json cannot be joined: GPU NVIDIA H200 != NVIDIA L40S'
     [ ! -e bad.json ]
     fake short.json run=4 drop=silu/83
-    kbench merge --runs r1.json r2.json r1.json -o bad.json
+    kbench merge --runs r1.json r2.json r1.json r1.json -o bad.json
     status_is 4
     says 'kbench: error: merge --runs: r1.json is named twice, *'
+    last_says "exit 4: 1 error, nothing was run"
     [ ! -e bad.json ]
     kbench merge --runs r1.json short.json -o ok.json
     status_is 0
