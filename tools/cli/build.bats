@@ -4,10 +4,7 @@
 load common
 
 setup_file() {
-    local cuda=${CUDA_HOME:-/usr/local/cuda} top=$BATS_TEST_DIRNAME/../..
-    export KBENCH_CACHE=$BATS_FILE_TMPDIR/cache stub=$BATS_FILE_TMPDIR/driver
-    mkdir -m 700 "$KBENCH_CACHE" "$stub"
-    cc -shared -fPIC -D_GNU_SOURCE "-I$cuda/include" -o "$stub/libcuda.so.1" "$top"/tools/stub/*.c
+    stub_driver
 }
 
 on_stub() {

@@ -23,6 +23,13 @@ on_host() {
     kbench --backend host "$@"
 }
 
+# For setup_file: a libcuda without a GPU in the folder $stub, and a cache that is the file's own.
+stub_driver() {
+    export KBENCH_CACHE=$BATS_FILE_TMPDIR/cache stub=$BATS_FILE_TMPDIR/driver
+    mkdir -m 700 "$KBENCH_CACHE" "$stub"
+    cc -shared -fPIC -D_GNU_SOURCE "-I${CUDA_HOME:-/usr/local/cuda}/include" -o "$stub/libcuda.so.1" "$top"/tools/stub/*.c
+}
+
 seen() {
     printf '%s\n' "--- status $status" "--- stdout" "$output" "--- stderr" "$stderr"
 }
