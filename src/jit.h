@@ -102,11 +102,10 @@ bool kb_nvrtc_compile(struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *job,
 bool kb_nvrtc_build(struct kb_nvrtc *nvrtc, struct kb_cache *cache, bool no_compile,
                     const struct kb_nvrtc_job *job, struct kb_arena *arena,
                     struct kb_nvrtc_result *out, struct kb_buf *note, struct kb_err *err);
-/* The same for several jobs that differ in their entries alone. Those that nvcc compiles go
- * through it together where the cache lacks them, since most of its time is the reading of
- * headers: each is kept by itself, with the code of all, and has its share of compile_ms,
- * by the time that ptxas took over each. Where that fails they are compiled one by one, so
- * that each error is its own's. */
+/* The same for several jobs that differ in their entries alone. Those that the cache lacks
+ * are compiled together, since headers take more than most entries: each is kept by itself,
+ * with the code of all, and has its share of compile_ms, by the time that ptxas took over
+ * each. Where that fails they are compiled one by one, so that each error is its own's. */
 struct kb_nvrtc_part {
     const struct kb_nvrtc_job *job;
     struct kb_nvrtc_result *out;

@@ -31,8 +31,8 @@ void kb_page_code(struct kb_page *page) {
                  "has a row for each distinct code: registers, spills, sizes, what "
                  "compiling took or that it was cached, what loading took. "
                  "kbench's own kernels come with it, so that a run with --no-compile "
-                 "finds everything. What nvcc compiles goes through it several "
-                 "entries at a time; each row has its share.");
+                 "finds everything. Entries of a file are compiled several at a "
+                 "time; each row has its share.");
     kb_page_heading(page, "macros");
     kb_page_text(page, "--define KB_THREADS=64,128 sweeps a macro of the contract's "
                        "`defines`: the entry, -D and the contract's expressions have the "

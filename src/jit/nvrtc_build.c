@@ -183,8 +183,8 @@ static void put_together(const struct kb_nvrtc_part *parts, int n, struct kb_are
 void kb_nvrtc_build_parts(struct kb_nvrtc *nvrtc, struct kb_cache *cache, bool no_compile,
                           struct kb_nvrtc_part *parts, int n, struct kb_arena *arena) {
     struct whole whole = {0};
-    bool together = n > 1 && cache && !no_compile && parts[0].job->from_nvcc &&
-                    take_cached(nvrtc, cache, parts, n, arena) > 1;
+    bool together =
+        n > 1 && cache && !no_compile && take_cached(nvrtc, cache, parts, n, arena) > 1;
     if (together)
         put_together(parts, n, arena, &whole);
     for (int i = 0; i < n; i++) {

@@ -1,5 +1,5 @@
-/* nvrtc_parts_test.c - several entries of a file that nvcc compiles together, each
- * kept by itself. */
+/* nvrtc_parts_test.c - several entries of a file that are compiled together, each kept by
+ * itself. */
 #include "nvrtc_fixture.h"
 
 enum { PARTS = 3 };
@@ -20,13 +20,13 @@ static bool has_nvcc(void) {
 }
 
 /* The fixture's job with one entry each, compiled together. */
-static void compile_parts(struct fixture *f, struct parts *p,
+static void compile_parts(struct fixture *f, struct parts *p, bool from_nvcc,
                           const char *const entries[PARTS]) {
     *p = (struct parts){0};
-    if (!has_nvcc())
+    if (from_nvcc && !has_nvcc())
         skip();
     p->cache = kb_cache_open(&p->note);
-    f->job.from_nvcc = true;
+    f->job.from_nvcc = from_nvcc;
     for (int i = 0; i < PARTS; i++) {
         p->jobs[i] = f->job;
         kb_strings_add(&p->jobs[i].entries, &f->arena, entries[i]);
@@ -50,12 +50,11 @@ static bool has_text(const struct kb_buf *cubin, const char *name) {
     return memmem(cubin->data, cubin->len, section, strlen(section) + 1) != NULL;
 }
 
-static void parts_share_the_code_and_have_keys_of_their_own(void **state) {
+static void compile_shared(struct fixture *f, bool from_nvcc) {
     static const char *const entries[] = {"scale<__nv_bfloat16, 2>", "plain",
                                           "scale<__nv_bfloat16, 5>"};
-    struct fixture *f = *state;
     struct parts p;
-    compile_parts(f, &p, entries);
+    compile_parts(f, &p, from_nvcc, entries);
     for (int i = 0; i < PARTS; i++) {
         if (!p.parts[i].ok)
             fail_msg("%s", p.errs[i].msg);
@@ -82,16 +81,23 @@ static void parts_share_the_code_and_have_keys_of_their_own(void **state) {
     drop(&p);
 }
 
+static void parts_share_the_code_and_have_keys_of_their_own(void **state) {
+    compile_shared(*state, false);
+}
+
+static void parts_of_nvcc_share_the_code_and_have_keys_of_their_own(void **state) {
+    compile_shared(*state, true);
+}
+
 /* A kernel of 50 steps that cannot be told ahead, beside one of none. */
-static void share_of_compile_ms_is_by_what_ptxas_took(void **state) {
+static void compile_steps(struct fixture *f, bool from_nvcc) {
     static const char *const entries[] = {"steps<0>", "steps<50>", "steps<1>"};
-    struct fixture *f = *state;
     struct parts p;
     set_source(f, "template <int N> __global__ void steps(float *p) {\n"
                   "#pragma unroll\n"
                   "    for (int i = 0; i < N; i++) p[p[i] > 0] = __sinf(p[i]);\n"
                   "}\n");
-    compile_parts(f, &p, entries);
+    compile_parts(f, &p, from_nvcc, entries);
     for (int i = 0; i < PARTS; i++)
         if (!p.parts[i].ok)
             fail_msg("%s", p.errs[i].msg);
@@ -99,17 +105,32 @@ static void share_of_compile_ms_is_by_what_ptxas_took(void **state) {
     drop(&p);
 }
 
-static void a_part_that_does_not_compile_costs_no_other(void **state) {
+static void share_of_compile_ms_is_by_what_ptxas_took(void **state) {
+    compile_steps(*state, false);
+}
+
+static void share_of_what_nvcc_took_is_by_what_ptxas_took(void **state) {
+    compile_steps(*state, true);
+}
+
+static void compile_one_wrong(struct fixture *f, bool from_nvcc) {
     static const char *const entries[] = {"plain", "scale<no_such_type, 2>",
                                           "scale<__nv_bfloat16, 2>"};
-    struct fixture *f = *state;
     struct parts p;
-    compile_parts(f, &p, entries);
+    compile_parts(f, &p, from_nvcc, entries);
     assert_true(p.parts[0].ok);
     assert_false(p.parts[1].ok);
     assert_true(p.parts[2].ok);
     assert_non_null(strstr(p.errs[1].msg, "no_such_type"));
     drop(&p);
+}
+
+static void a_part_that_does_not_compile_costs_no_other(void **state) {
+    compile_one_wrong(*state, false);
+}
+
+static void a_part_that_nvcc_does_not_compile_costs_no_other(void **state) {
+    compile_one_wrong(*state, true);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -120,8 +141,11 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         TEST(parts_share_the_code_and_have_keys_of_their_own),
+        TEST(parts_of_nvcc_share_the_code_and_have_keys_of_their_own),
         TEST(share_of_compile_ms_is_by_what_ptxas_took),
+        TEST(share_of_what_nvcc_took_is_by_what_ptxas_took),
         TEST(a_part_that_does_not_compile_costs_no_other),
+        TEST(a_part_that_nvcc_does_not_compile_costs_no_other),
     };
     return cmocka_run_group_tests_name("nvrtc parts", tests, NULL, NULL);
 }

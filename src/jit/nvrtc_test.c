@@ -52,6 +52,18 @@ static void compile_error_keeps_the_users_file_and_line(void **state) {
     expect_compiles(f); /* an error costs nothing but itself */
 }
 
+/* Ours have none: --minimal leaves their declarations out. */
+static void users_kernel_may_sample_a_texture(void **state) {
+    struct fixture *f = *state;
+    set_source(f, "__global__ void sample(cudaTextureObject_t from, float *to) {\n"
+                  "    *to = tex1Dfetch<float>(from, 0);\n"
+                  "}\n");
+    add_entry(f, "sample");
+    expect_compiles(f);
+    f->kernel.user = false;
+    expect_error(f, "cudaTextureObject_t");
+}
+
 static void misspelt_entry_is_our_message(void **state) {
     struct fixture *f = *state;
     add_entry(f, "plain");
@@ -318,6 +330,7 @@ int main(int argc, char **argv) {
         TEST(version_read_off_a_file_name_is_the_librarys_own),
         TEST(one_process_serves_many_jobs),
         TEST(compile_error_keeps_the_users_file_and_line),
+        TEST(users_kernel_may_sample_a_texture),
         TEST(misspelt_entry_is_our_message),
         TEST(log_cannot_fool_a_terminal),
         TEST(unknown_architecture_names_the_remedy),

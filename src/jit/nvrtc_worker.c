@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <limits.h>
+#include <malloc.h>
 #include <nvrtc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -114,6 +115,14 @@ static void set_limits(void) {
     lower(RLIMIT_CORE, 0);
     if (!is_sanitized())
         lower(RLIMIT_AS, (rlim_t)MEMORY_GIB << 30);
+}
+
+/* What one compile gives back the next one asks for again: the kernel need not clear it
+ * each time, which was a third of a small compile. */
+static void keep_memory(void) {
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TOP_PAD, 16 << 20);
 }
 
 /* From now on; the jobs before have used some already. */
@@ -280,6 +289,7 @@ int kb_nvrtc_worker_main(void) {
     struct nvrtc nvrtc;
     uint64_t nonce = 0;
     set_limits();
+    keep_memory();
     if (!greet(&nvrtc, &nonce))
         return 1;
     while (serve(&nvrtc, nonce))

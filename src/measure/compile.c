@@ -1,11 +1,10 @@
 /* compile.c - compile ahead for a GPU: threads that each keep a compiler, which is a
  * process of its own and opens no device, and take the distinct compiles one by one.
  *
- * What nvcc compiles is taken some at a time, since half a second of each goes into the
- * reading of headers, where an entry takes from 0.01 s to 2 s; what NVRTC does a few, since
- * a compiler reads the headers of a file and its flags once. What takes long comes first.
- * How long is not known before; the longest files have the largest kernels, and those with
- * headers of their own more than they hold. */
+ * They are taken some at a time, since headers take half a second of each run of nvcc and
+ * 0.03 s of each of NVRTC, where an entry takes from 0.01 s to 2 s. What takes long comes
+ * first. How long is not known before; the longest files have the largest kernels, and
+ * those with headers of their own more than they hold. */
 #include "brood.h"
 #include "prefetch.h"
 
@@ -16,11 +15,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* All ops in five builds took 16 cores 10.5 and 12.4 s with 2 and 1: twenty of
- * moe_routing's, together and begun late, ended last. With 3 and 3 it was 8.9 and 9.0 s
- * beside that; with files weighed by their size alone, on slower cores, 10.4 to 11.4 s
- * for 10.3 to 11.1. */
-enum { POLL_MS = 100, TASKS_PER_LANE = 3, NVRTC_TOGETHER = 3 };
+/* All ops in five builds took 16 cores 7.6 and 9.3 s, 113 and 133 s of CPU time, with 3 of
+ * nvcc's tasks per lane, what NVRTC compiles one by one, and all headers (see nvrtc.c); so,
+ * 5.4 and 6.4 s, 81 and 96 s: pairs, since the machine's own speed changes. Beside those
+ * 1 and 3 for nvcc gave 6.5 and 5.8 s, 3 and 12 for NVRTC 6.3 and 7.8 s, 20 lanes 6.7 s. */
+enum { POLL_MS = 100, NVCC_PER_LANE = 2, NVRTC_PER_LANE = 6 };
 
 /* One distinct compile. */
 struct pick {
@@ -160,11 +159,10 @@ static int most_together(const struct ahead *a, const struct pick *pick, int lan
         return 1;
     if (lanes < 2)
         return KB_MAX_TOGETHER;
-    if (!pick->from_nvcc)
-        return NVRTC_TOGETHER;
     for (int i = 0; i < a->n_picks; i++)
         all += a->picks[i].weight;
-    size_t most = all / ((size_t)(TASKS_PER_LANE * lanes) * pick->weight);
+    int per_lane = pick->from_nvcc ? NVCC_PER_LANE : NVRTC_PER_LANE;
+    size_t most = all / ((size_t)(per_lane * lanes) * pick->weight);
     return most < 1 ? 1 : most > KB_MAX_TOGETHER ? KB_MAX_TOGETHER : (int)most;
 }
 
