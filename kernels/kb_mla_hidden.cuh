@@ -57,7 +57,8 @@ template <class T> struct inputs_of {
     size_t q_pitch, k_pitch, v_pitch;
 };
 
-/* Whether the share of key j in query i, whose maximum is `top`, is 0. */
+/* Whether the share of key j in query i, whose maximum is `top`, is 0 as it is multiplied:
+ * else what a row has would depend on whether others in its block see the key. */
 template <class T>
 KB_DEVICE bool weighs_nothing(const inputs_of<T> &in, int i, int j, float top,
                               float scale) {
@@ -66,7 +67,7 @@ KB_DEVICE bool weighs_nothing(const inputs_of<T> &in, int i, int j, float top,
 #pragma unroll 1
     for (int d = 0; d < kQk; d++)
         score = __fmaf_rn(to_f32(query[d]), to_f32(key[d]), score);
-    return kb_ex2((score - top) * scale) == 0.0f;
+    return to_f32(share_as<T>(kb_ex2((score - top) * scale))) == 0.0f;
 }
 
 /* One warp, and 16 rows that it has stored, of queries from `first` on: values of keys from

@@ -17,7 +17,11 @@
  *          their own, of every other sequence its last key is NaN in part: queries that do
  *          not see them must not either, those that do have them there and only there
  * faded    the same, and each second infinity belongs to a key whose score is -inf, in odd
- *          heads to others, but for a sequence's first key: those that see it have NaN */
+ *          heads to others, but for a sequence's first key: those that see it have NaN
+ *
+ * In the last two a scale above the default's is made up for by smaller keys: infinity
+ * times a share that the dtype's rounding makes 0 is NaN to some right kernels, and no
+ * number's bound tells them from wrong ones. */
 #include "ops/mla_prefill.h"
 
 #include <math.h>
@@ -76,6 +80,15 @@ static void put_no_number(enum kb_dtype dtype, void *data, int64_t i, double val
 /* In faded, the element of a key that decides its score where it is infinite; query has 1
  * there. */
 enum { DECIDES = 7 };
+
+/* By a power of two, so that scores spread no further than by the default scale. */
+static void shrink(const struct kb_mla *m, int64_t count, void *data) {
+    double by = 1;
+    while (m->scale * by * sqrt(KB_MLA_QK) > 1.5)
+        by /= 2;
+    for (int64_t i = 0; by < 1 && i < count; i++)
+        put(m->dtype, data, i, by * kb_decode(m->dtype, kb_bits_at(m->dtype, data, i)));
+}
 
 /* Where what no query but the last ones sees is no number. */
 static void fill_masked(const struct kb_mla *m, bool faded, int t, int64_t first,
@@ -159,6 +172,8 @@ void kb_mla_fill(const struct kb_problem *p, int t, uint64_t seed, int64_t first
         for (int64_t i = 0; i < count; i++)
             if ((first + i) % m.q_pitch % KB_MLA_QK == DECIDES)
                 put(m.dtype, data, i, 1);
+    if (masked && t == KB_MLA_KEY)
+        shrink(&m, count, data);
     if (!query && masked)
         fill_masked(&m, fill == KB_FILL_FADED, t, first, count, data);
     if (t != KB_MLA_VALUE)
