@@ -100,6 +100,7 @@ KB_DEVICE void route(const T *row, const void *scale, float *weights, int *ids, 
  * scale, of which every NaN is the same. */
 template <class T, bool kBefore> struct scores {
     using order = ::order<T>;
+    static constexpr bool kScaled = false;
     const T *row;
 
     KB_DEVICE scores(const T *row, const void *, int) : row(row) {
@@ -113,6 +114,7 @@ template <class T, bool kBefore> struct scores {
 };
 template <class T> struct scores<T, true> {
     using order = ::order<float>;
+    static constexpr bool kScaled = true;
     const T *row;
     const void *scale;
     int scale_type;
@@ -120,12 +122,40 @@ template <class T> struct scores<T, true> {
     KB_DEVICE scores(const T *row, const void *scale, int scale_type)
         : row(row), scale(scale), scale_type(scale_type) {
     }
-    KB_DEVICE float of(int e) const { // never fused into a sum
-        float product = kb_mul(to_f32(row[e]), scale_at(scale, scale_type, e));
+    static KB_DEVICE float product_of(float logit, float scale) { // never fused into a sum
+        float product = kb_mul(logit, scale);
         return product == product ? product : __uint_as_float(0x7fffffffu);
     }
-    KB_DEVICE order::key key(int e, unsigned place) const {
-        return order::make(of(e), place);
+    KB_DEVICE float of(int e) const {
+        return product_of(to_f32(row[e]), scale_at(scale, scale_type, e));
+    }
+    /* All scales ahead of the products: which type they have is asked once. */
+    template <int kItems>
+    KB_DEVICE void keys(int lane, int experts, unsigned turn,
+                        order::key (&k)[kItems]) const {
+        float scales[kItems];
+        if (!scale)
+            take(static_cast<const float *>(nullptr), lane, 0, scales);
+        else if (scale_type == kScaleFp32)
+            take(static_cast<const float *>(scale), lane, experts, scales);
+        else if (scale_type == kScaleBf16)
+            take(static_cast<const __nv_bfloat16 *>(scale), lane, experts, scales);
+        else
+            take(static_cast<const __half *>(scale), lane, experts, scales);
+#pragma unroll
+        for (int i = 0; i < kItems; i++) {
+            int e = i * 32 + lane;
+            bool there = e < experts;
+            float logit = there ? to_f32(row[e]) : 0.0f;
+            order::key any = order::make(product_of(logit, scales[i]), e ^ turn);
+            k[i] = there ? any : order::kPad;
+        }
+    }
+    template <class Scale, int kItems>
+    static KB_DEVICE void take(const Scale *from, int lane, int n, float (&out)[kItems]) {
+#pragma unroll
+        for (int i = 0; i < kItems; i++)
+            out[i] = i * 32 + lane < n ? to_f32(from[i * 32 + lane]) : 1.0f;
     }
 };
 
@@ -137,10 +167,14 @@ KB_DEVICE typename Order::key select(const Scores &from, int experts, int topk,
     using key = typename Order::key;
     int lane = threadIdx.x % 32;
     key k[kItems], mine = Order::kPad;
+    if constexpr (Scores::kScaled) {
+        from.keys(lane, experts, turn, k);
+    } else {
 #pragma unroll
-    for (int i = 0; i < kItems; i++) {
-        int e = i * 32 + lane;
-        k[i] = e < experts ? from.key(e, e ^ turn) : Order::kPad;
+        for (int i = 0; i < kItems; i++) {
+            int e = i * 32 + lane;
+            k[i] = e < experts ? from.key(e, e ^ turn) : Order::kPad;
+        }
     }
     sort<0, kItems>(k);
     for (int slot = 0; slot < topk; slot++) {
