@@ -42,14 +42,14 @@ static bool queue(struct kb_timer *timer, int n, struct kb_err *err) {
 }
 
 /* `n` launches, each from the start of its first record to the end of its last. */
-static bool trace_batch(struct kb_timer *timer, int n, double *ns, struct kb_err *err) {
+static bool trace_batch(struct kb_timer *timer, int n, double *ns, bool *late,
+                        struct kb_err *err) {
     struct kb_device *device = timer->device;
     int per_launch = records_of(&timer->plan), wanted = 1 + n * per_launch, got = 0;
-    bool late;
     if (!start_batch(device, err))
         return false;
     bool ok = queue(timer, n, err);
-    if (!kb_clockwork_release(device, &late, ok ? err : &(struct kb_err){0}) || !ok)
+    if (!kb_clockwork_release(device, late, ok ? err : &(struct kb_err){0}) || !ok)
         return false;
     struct kb_cupti_span *spans = calloc((size_t)wanted, sizeof *spans);
     if (!spans)
@@ -72,18 +72,20 @@ static bool measure_tick(struct kb_device *device, double *tick_ns, struct kb_er
     struct kb_code code = {.n_launches = 1};
     struct kb_timer *timer = calloc(1, sizeof *timer);
     double ns[TRACED];
+    int n = TRACED;
     if (!timer)
         kb_out_of_memory();
     code.functions[0] = device->clockwork->code->functions[KB_EMPTY];
     timer->device = device;
     timer->code = &code;
+    timer->method = KB_CUPTI;
     timer->n_sets = 1;
     timer->plan.n_launches = 1;
     timer->plan.launches[0] = kb_timer_empty();
-    bool ok = trace_batch(timer, TRACED, ns, err);
+    bool ok = kb_timer_ahead(timer, trace_batch, &n, ns, err);
     free(timer);
     if (ok)
-        *tick_ns = kb_least_step(ns, TRACED, 4); /* made to fit the host's clock: +- 1 ns */
+        *tick_ns = kb_least_step(ns, n, 4); /* made to fit the host's clock: +- 1 ns */
     return ok;
 }
 
@@ -108,7 +110,7 @@ void kb_stamps_untrace(struct kb_timer *timer) {
 bool kb_stamps_traced(struct kb_timer *timer, int *n, double *ns, struct kb_err *err) {
     *n = *n < TRACED ? *n : TRACED;
     timer->next = timer->tensors->at % timer->n_sets;
-    bool ok = trace_batch(timer, *n, ns, err);
+    bool ok = kb_timer_ahead(timer, trace_batch, n, ns, err);
     timer->tensors->at = timer->next;
     return ok;
 }
@@ -146,7 +148,7 @@ bool kb_stamps_count_calls(struct kb_timer *timer, struct kb_err *err) {
 }
 
 /* While the hold stands the queue has room for all of them, and nothing that runs makes the
- * host wait. */
+ * host wait. One that ran out says that the host took long, which is what is measured. */
 bool kb_stamps_called(struct kb_timer *timer, double *ns, struct kb_err *err) {
     struct kb_device *device = timer->device;
     bool late, ok = true;

@@ -242,25 +242,31 @@ static void go_on(struct kb_timer *timer, int n) {
     timer->tensors->at = kb_timer_first(timer, timer->next);
 }
 
-/* One batch between events behind one hold, again and smaller where the hold ran out. */
-static bool sample_events(struct kb_timer *timer, int *n, double *ns, struct kb_err *err) {
+/* One batch between events behind one hold. */
+static bool events_batch(struct kb_timer *timer, int n, double *ns, bool *late,
+                         struct kb_err *err) {
     struct kb_device *device = timer->device;
-    *n = *n < batch_size(timer) ? *n : batch_size(timer);
-    if (is_graph(timer->method))
-        timer->next = next_graph(timer);
+    if ((timer->method == KB_COLD && !kb_clockwork_forget(device, err)) ||
+        !kb_clockwork_hold(device, err))
+        return false;
+    bool queued = queue_batch(timer, n, err);
+    if (!kb_clockwork_release(device, late, queued ? err : &(struct kb_err){0}) || !queued)
+        return false;
+    bool read = *late || read_times(timer, n, ns, err);
+    go_on(timer, n);
+    return read;
+}
+
+bool kb_timer_ahead(struct kb_timer *timer,
+                    bool (*batch)(struct kb_timer *timer, int n, double *ns, bool *late,
+                                  struct kb_err *err),
+                    int *n, double *ns, struct kb_err *err) {
     for (int i = 0; i < LATE_TRIES; i++) {
         bool late = true;
-        if ((timer->method == KB_COLD && !kb_clockwork_forget(device, err)) ||
-            !kb_clockwork_hold(device, err))
+        if (!batch(timer, *n, ns, &late, err))
             return false;
-        bool queued = queue_batch(timer, *n, err);
-        if (!kb_clockwork_release(device, &late, queued ? err : &(struct kb_err){0}) ||
-            !queued)
-            return false;
-        bool read = late || read_times(timer, *n, ns, err);
-        go_on(timer, *n);
         if (!late)
-            return read;
+            return true;
         *n = *n > 1 ? *n / 2 : 1;
     }
     return kb_fail(
@@ -268,6 +274,13 @@ static bool sample_events(struct kb_timer *timer, int *n, double *ns, struct kb_
         "launches cannot be queued ahead of the device: this host is too busy to "
         "time by %s",
         kb_method_word(timer->method));
+}
+
+static bool sample_events(struct kb_timer *timer, int *n, double *ns, struct kb_err *err) {
+    *n = *n < batch_size(timer) ? *n : batch_size(timer);
+    if (is_graph(timer->method))
+        timer->next = next_graph(timer);
+    return kb_timer_ahead(timer, events_batch, n, ns, err);
 }
 
 static bool sample_batch(struct kb_timer *timer, int *n, double *ns, struct kb_err *err) {

@@ -132,6 +132,13 @@ bool kb_timer_rotate(struct kb_timer *timer, struct kb_err *err);
 /* The launch that does nothing. */
 struct kb_launch kb_timer_empty(void);
 
+/* `batch` of *n samples behind one hold, again and of half as many (*n: how many there are)
+ * where the hold ran out; fails where it does so each time. */
+bool kb_timer_ahead(struct kb_timer *timer,
+                    bool (*batch)(struct kb_timer *timer, int n, double *ns, bool *late,
+                                  struct kb_err *err),
+                    int *n, double *ns, struct kb_err *err);
+
 /* Trace with CUPTI from here on, as long as a timer wants it. */
 bool kb_stamps_trace(struct kb_timer *timer, struct kb_err *err);
 void kb_stamps_untrace(struct kb_timer *timer);

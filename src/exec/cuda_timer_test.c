@@ -173,6 +173,43 @@ static void what_events_read_around_nothing_is_told(void **state) {
     assert_true(facts.timer_ns == 1800.0 / facts.launches_per_sample);
 }
 
+static void samples_behind_a_hold_that_ran_out_are_taken_again(void **state) {
+    struct fixture *f = *state;
+    static const enum kb_method methods[] = {KB_GRAPH, KB_COLD, KB_HOT, KB_CUPTI};
+    struct kb_timer_facts facts;
+    double ns[8];
+    ready(f, 64);
+    for (size_t i = 0; i < KB_COUNT(methods); i++) {
+        struct kb_timer *timer = open_timer(f, methods[i], 1, &facts);
+        bool graph = methods[i] == KB_GRAPH;
+        unsigned before = f->device->clockwork->lates;
+        setenv("KB_STUB", "late=3", 1);
+        expect_samples(f, timer,
+                       graph                    ? 1000 + 3000.0 / facts.launches_per_sample
+                       : methods[i] == KB_CUPTI ? 900
+                                                : 1000);
+        assert_int_equal(f->device->clockwork->lates, before + 3);
+        setenv("KB_STUB", "late=9999", 1);
+        assert_false(kb_cuda.timer_sample(timer, 8, ns, &f->err));
+        expect_error(f, KB_DEVICE, "this host is too busy to time by ");
+        setenv("KB_STUB", "", 1);
+        assert_true(kb_cuda.timer_sample(timer, 8, ns, &f->err));
+        kb_cuda.timer_close(timer);
+    }
+}
+
+static void a_hold_that_ran_out_does_not_make_graphs_shorter(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts, late;
+    ready(f, 64);
+    kb_cuda.timer_close(open_timer(f, KB_HOT, 1, &facts)); /* whose holds are none of it */
+    kb_cuda.timer_close(open_timer(f, KB_GRAPH, 1, &facts));
+    setenv("KB_STUB", "late=1", 1);
+    kb_cuda.timer_close(open_timer(f, KB_GRAPH, 1, &late));
+    setenv("KB_STUB", "", 1);
+    assert_int_equal(late.launches_per_sample, facts.launches_per_sample);
+}
+
 static void chain_is_timed_as_a_whole_with_its_zeroes(void **state) {
     struct fixture *f = *state;
     struct kb_timer_facts facts;
@@ -365,6 +402,8 @@ int main(int argc, char **argv) {
         TEST(cupti_traces_only_for_its_own_timers),
         TEST(launch_times_what_the_host_takes),
         TEST(what_events_read_around_nothing_is_told),
+        TEST(samples_behind_a_hold_that_ran_out_are_taken_again),
+        TEST(a_hold_that_ran_out_does_not_make_graphs_shorter),
         TEST(chain_is_timed_as_a_whole_with_its_zeroes),
         TEST(result_is_one_launch_from_the_initial_state_in_every_set),
         TEST(timers_over_equal_tensors_share_memory_but_not_results),

@@ -107,8 +107,7 @@ static void describe_lane(struct race *race, struct lane *lane, const char *stop
 
     kb_stats_of(lane->all.ns, lane->all.n, &arena, &stats);
     kb_arena_free(&arena);
-    lane->seen.at_ns = 0; /* and once when all is done */
-    kb_watch_clocks(race->group->session, t, &lane->seen);
+    kb_watch_last(race->group->session, t, &lane->seen);
     t->stopped = reached ? reached : stopped;
     t->median_ns = stats.median;
     t->low_ns = stats.low;
@@ -203,7 +202,7 @@ static void close_member(struct kb_group *g, struct kb_member *m, double ms) {
     if (m->timed) {
         row->ms_time = ms;
         row->ms_total += ms;
-        kb_time_close(g->session, m->to_time, row);
+        kb_time_close(g->session, m->to_time, g->arena, row);
     }
     for (int k = 0; m->against && k < KB_METHOD_COUNT; k++) {
         if (row->times[k].there && first->times[k].there)

@@ -48,6 +48,11 @@ bool kb_warm_up(struct kb_session *s, struct kb_timer *timer, struct kb_err *err
 /* Look at the clocks, unless that was done a moment ago; samples taken since the last look
  * are marked by it. */
 void kb_watch_clocks(struct kb_session *s, struct kb_time *out, struct kb_seen *seen);
+/* And once when all samples are taken, if that was not just done. */
+void kb_watch_last(struct kb_session *s, struct kb_time *out, struct kb_seen *seen);
+/* `why` goes before what was said of the time so far: it is the worst. */
+void kb_time_worsen(struct kb_time *time, enum kb_quality quality, const char *why,
+                    struct kb_arena *arena);
 /* The asked relative half-width. */
 double kb_precision_for(const struct kb_job *job, double median_ns);
 /* Why sampling may end, or NULL. */
@@ -91,6 +96,7 @@ void kb_time_warn(const struct kb_problem *problem, struct kb_arena *arena,
                   struct kb_row *row);
 /* After the last one: no times of what turned out wrong; which of the rest are not what
  * they claim to be, and what limits it. */
-void kb_time_close(struct kb_session *session, bool right, struct kb_row *row);
+void kb_time_close(struct kb_session *session, bool right, struct kb_arena *arena,
+                   struct kb_row *row);
 
 #endif

@@ -75,6 +75,14 @@ void kb_watch_clocks(struct kb_session *s, struct kb_time *out, struct kb_seen *
         out->sm_mhz_max = clocks.sm_mhz;
 }
 
+/* What the clocks do after the last sample is none's. */
+void kb_watch_last(struct kb_session *s, struct kb_time *out, struct kb_seen *seen) {
+    if (seen->samples->marked == seen->samples->n)
+        return;
+    seen->at_ns = 0;
+    kb_watch_clocks(s, out, seen);
+}
+
 /* `n` samples; a time that no kernel can take is the device's error. */
 bool kb_sample(struct kb_session *s, struct kb_timer *timer, int n, double *ns,
                struct kb_err *err) {
@@ -185,8 +193,7 @@ static bool collect(struct kb_session *s, const struct kb_job *job, struct kb_ti
             out->stopped = "time";
         batch = next_batch(all->n, most, spent_s, limit_s);
     } while (!out->stopped);
-    seen->at_ns = 0; /* and once when all is done */
-    kb_watch_clocks(s, out, seen);
+    kb_watch_last(s, out, seen);
     kb_arena_free(&arena);
     out->median_ns = stats.median;
     out->low_ns = stats.low;
@@ -206,38 +213,39 @@ static void keep_blocks(const struct kb_samples *all, struct kb_time *out) {
     }
 }
 
-/* What is to be known of a time before its number is believed, worst first. */
+void kb_time_worsen(struct kb_time *time, enum kb_quality quality, const char *why,
+                    struct kb_arena *arena) {
+    time->quality = quality;
+    time->why = time->why ? kb_arena_printf(arena, "%s; %s", why, time->why) : why;
+}
+
+/* What is to be known of a time before its number is believed, the worst last. */
 static void judge_quality(const struct kb_samples *all, const struct kb_seen *seen,
                           struct kb_arena *arena, struct kb_time *out) {
-    bool throttled = seen->throttle & ~KB_THROTTLE_UNKNOWN;
-
     out->quality = kb_streq(out->stopped, "precision") ? KB_Q_OK : KB_Q_NOISY;
-    if (throttled) {
-        out->quality = KB_Q_THROTTLED;
-        out->why = all->held_back
-                       ? kb_arena_printf(arena,
-                                         "clocks held back (%s) for %lld of %lld "
-                                         "samples, which count",
-                                         out->throttle, (long long)all->n_held_back,
-                                         (long long)all->n)
-                       : kb_arena_printf(arena, "clocks held back (%s)", out->throttle);
-    }
-    if (seen->contended) {
-        out->quality = KB_Q_CONTENDED;
+    if (out->duty > 0)
         out->why =
-            kb_arena_printf(arena, "somebody else computes on this GPU: %s", seen->others);
-    }
+            kb_arena_printf(arena, "busy for at most %.3g %% of the time", 100 * out->duty);
+    if (all->n_held_back)
+        kb_time_worsen(out, KB_Q_THROTTLED,
+                       kb_arena_printf(arena,
+                                       "clocks held back (%s) for %lld of %lld samples, "
+                                       "which count",
+                                       out->throttle, (long long)all->n_held_back,
+                                       (long long)all->n),
+                       arena);
+    if (seen->contended)
+        kb_time_worsen(
+            out, KB_Q_CONTENDED,
+            kb_arena_printf(arena, "somebody else computes on this GPU: %s", seen->others),
+            arena);
     /* The interval, not the median alone: an empty kernel's time is a measured one, too.
      * The host's has no floor: it depends on what else the host does. */
-    if (out->high_ns < out->floor_ns && !kb_streq(out->cache, "none")) {
-        out->quality = KB_Q_SUSPECT;
-        out->why = kb_arena_printf(arena, "an empty kernel takes longer: %.3g us",
-                                   out->floor_ns / 1e3);
-    }
-    if (out->duty > 0)
-        out->why = kb_arena_printf(arena, "%s%sbusy for at most %.3g %% of the time",
-                                   out->why ? out->why : "", out->why ? "; " : "",
-                                   100 * out->duty);
+    if (out->high_ns < out->floor_ns && !kb_streq(out->cache, "none"))
+        kb_time_worsen(out, KB_Q_SUSPECT,
+                       kb_arena_printf(arena, "an empty kernel takes longer: %.3g us",
+                                       out->floor_ns / 1e3),
+                       arena);
 }
 
 void kb_time_describe(const struct kb_samples *all, const struct kb_timer_facts *facts,

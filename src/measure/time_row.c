@@ -60,16 +60,16 @@ bool kb_time_finish(struct kb_session *s, const struct kb_job *job,
     t->ceiling = t->ceiling_ns / t->median_ns;
     t->ceiling_op = kb_ceiling_op(problem);
     bool moves = !kb_time_of_mma(t);
-    if (t->ceiling > 1.05 && (!moves || is_cold(t, device))) {
-        t->quality = KB_Q_SUSPECT;
-        t->why =
+    if (t->ceiling > 1.05 && (!moves || is_cold(t, device)))
+        kb_time_worsen(
+            t, KB_Q_SUSPECT,
             kb_arena_printf(arena,
                             moves ? "faster than a kernel that only moves its bytes (%.3g "
                                     "us): were they cold?"
                                   : "faster than tensor cores that do no more than its "
                                     "products (%.3g us)",
-                            t->ceiling_ns / 1e3);
-    }
+                            t->ceiling_ns / 1e3),
+            arena);
     return true;
 }
 
@@ -77,7 +77,8 @@ bool kb_time_finish(struct kb_session *s, const struct kb_job *job,
  * L2. Where they do, and cold is no slower than hot, the flush has left them there. Of more
  * bytes than the L2 holds hot is no hotter than cold, and of few that much is computed on
  * neither shows. */
-static void audit_cold(struct kb_row *row, const struct kb_device_info *device) {
+static void audit_cold(struct kb_row *row, const struct kb_device_info *device,
+                       struct kb_arena *arena) {
     struct kb_time *graph = &row->times[KB_GRAPH], *cold = &row->times[KB_COLD];
     const struct kb_time *hot = &row->times[KB_HOT];
     const struct kb_time *moving = graph->there ? graph : cold;
@@ -85,20 +86,20 @@ static void audit_cold(struct kb_row *row, const struct kb_device_info *device) 
     if (!hot->there || !(moving->ceiling >= 0.5) || kb_time_of_mma(moving) ||
         hot->footprint_bytes > device->l2_bytes / 4)
         return;
-    if (cold->there && cold->low_ns <= hot->high_ns) {
-        cold->quality = KB_Q_SUSPECT;
-        cold->why =
-            "no slower than hot, though its bytes fit into the L2: were they flushed?";
-    }
+    if (cold->there && cold->low_ns <= hot->high_ns)
+        kb_time_worsen(
+            cold, KB_Q_SUSPECT,
+            "no slower than hot, though its bytes fit into the L2: were they flushed?",
+            arena);
     /* Beside a graph's node an event pair is left out, and an empty node put in. */
     double node_ns = hot->high_ns - hot->floor_ns + graph->floor_ns;
     if (graph->there && graph->footprint_bytes > device->l2_bytes &&
-        graph->low_ns <= node_ns) {
-        graph->quality = KB_Q_SUSPECT;
-        graph->why =
+        graph->low_ns <= node_ns)
+        kb_time_worsen(
+            graph, KB_Q_SUSPECT,
             "no slower than hot, though its buffers are more than the L2 holds: do "
-            "they rotate?";
-    }
+            "they rotate?",
+            arena);
 }
 
 /* The timed kernel must have computed what was checked, and left its inputs alone. */
@@ -173,12 +174,13 @@ void kb_time_warn(const struct kb_problem *problem, struct kb_arena *arena,
                     "left; the output was checked on buffers that were put back");
 }
 
-void kb_time_close(struct kb_session *session, bool right, struct kb_row *row) {
+void kb_time_close(struct kb_session *session, bool right, struct kb_arena *arena,
+                   struct kb_row *row) {
     /* The times of a kernel that turned out wrong, or ended with its device, are none. */
     if (!right)
         memset(row->times, 0, sizeof row->times);
     const struct kb_device_info *device = session->backend->info(session->device);
-    audit_cold(row, device);
+    audit_cold(row, device, arena);
     if (row->times[KB_GRAPH].there)
         row->limited_by = limited_by(row, &row->times[KB_GRAPH], device);
 }
@@ -212,6 +214,6 @@ bool kb_session_time(struct kb_session *session, const struct kb_job *job,
             break;
     }
     kb_session_give(session, KB_SPARE_WORK, &check);
-    kb_time_close(session, ok && !(checked && row->reason != KB_R_NONE), row);
+    kb_time_close(session, ok && !(checked && row->reason != KB_R_NONE), arena, row);
     return ok;
 }

@@ -232,7 +232,8 @@ static void throttling_and_company_are_the_quality(void **state) {
     run_script(&f, &shared);
     assert_int_equal(graph_of(&f)->quality, KB_Q_CONTENDED);
     assert_string_equal(graph_of(&f)->why,
-                        "somebody else computes on this GPU: pid 4711 (python3)");
+                        "somebody else computes on this GPU: pid 4711 (python3); clocks "
+                        "held back (power) for 73 of 73 samples, which count");
     fake_free(&f);
     run_script(&f, &unknown);
     assert_int_equal(graph_of(&f)->quality, KB_Q_OK);
@@ -242,6 +243,38 @@ static void throttling_and_company_are_the_quality(void **state) {
 }
 
 /* The clocks are looked at after the first batch, and when all is done. */
+static void what_else_is_wrong_with_a_time_stands_behind_the_worst(void **state) {
+    (void)state;
+    const struct fake_script script = {.ns = constant,
+                                       .floor_ns = 1001,
+                                       .stream_ns = 1100,
+                                       .throttle = 0x4,
+                                       .other_processes = 1};
+    struct fake f;
+    run_script(&f, &script);
+    assert_int_equal(graph_of(&f)->quality, KB_Q_SUSPECT);
+    assert_string_equal(
+        graph_of(&f)->why,
+        "faster than a kernel that only moves its bytes (1.1 us): were they cold?; an "
+        "empty kernel takes longer: 1 us; somebody else computes on this GPU: pid 4711 "
+        "(python3); clocks held back (power) for 73 of 73 samples, which count");
+    fake_free(&f);
+}
+
+/* Eight samples take longer than looks at the clocks are apart, as do the two after them.
+ */
+static void clocks_are_not_looked_at_after_the_last_sample_was(void **state) {
+    (void)state;
+    const struct fake_script script = {.ns = long_and_constant, .busy_ns = 6000000};
+    struct fake f;
+    fake_open(&f, &script);
+    f.job.case_id = "silu/32x512/bf16/filter=ids/skip=1"; /* without a ceiling */
+    assert_true(fake_go(&f));
+    assert_int_equal(graph_of(&f)->n_taken, 10);
+    assert_int_equal(f.device.clocks_read, 2);
+    fake_free(&f);
+}
+
 static void samples_under_a_throttle_are_marked_and_counted(void **state) {
     (void)state;
     const struct fake_script script = {
@@ -392,6 +425,8 @@ int main(void) {
         cmocka_unit_test(faster_than_an_empty_kernel_is_suspect),
         cmocka_unit_test(the_hosts_time_has_no_floor),
         cmocka_unit_test(throttling_and_company_are_the_quality),
+        cmocka_unit_test(what_else_is_wrong_with_a_time_stands_behind_the_worst),
+        cmocka_unit_test(clocks_are_not_looked_at_after_the_last_sample_was),
         cmocka_unit_test(samples_under_a_throttle_are_marked_and_counted),
         cmocka_unit_test(energy_is_of_the_first_method_that_is_launches_alone),
         cmocka_unit_test(energy_that_cannot_be_had_is_a_warning),

@@ -3,13 +3,13 @@
  *
  *     KB_STUB="init=803"        cuInit fails so; also count=0, version=11080 (what the
  * driver says it is), load=200, launch=700 (from then on everything fails), memory=1000000
- * (bytes there are)
+ * (bytes there are), late=2 (so many holds run out, from then on)
  *
  * A kernel takes 1000 ns, 800 with a programmatic edge before it, kb_empty half of either;
- * the parts of a flush take 40000 each; a graph takes 3000 to start, an event nothing. A
- * kernel with "keep" in its name takes half as long from the second time on, until
- * kb_flush_last has run, one with "long_one" 50 times as long. One with "bump" adds 1 to
- * the byte that its first argument points to. */
+ * the parts of a flush take 40000 each; all twice as long behind a hold that ran out; a
+ * graph takes 3000 to start, an event nothing. A kernel with "keep" in its name takes half
+ * as long from the second time on, until kb_flush_last has run, one with "long_one" 50
+ * times as long. One with "bump" adds 1 to the byte that its first argument points to. */
 #include "stub_device.h"
 
 #include <cudaProfiler.h>

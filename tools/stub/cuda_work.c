@@ -33,7 +33,7 @@ void stub_slower(double ns) {
  */
 
 static void do_node(const struct node *node) {
-    stub.ns += node->ns;
+    stub.ns += stub.late ? 2 * node->ns : node->ns;
     if (!node->function)
         memset(node->target, 0, node->bytes);
     else if (strstr(node->function->kernel.name, "bump") && node->target)
@@ -68,6 +68,17 @@ CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t bytes, CUst
     return queue(node);
 }
 
+/* The next hold, and whether it runs out. */
+static void hold(void *const *args) {
+    unsigned *late;
+    int wanted = (int)stub_script("late", 0);
+    memcpy(&late, args[1], sizeof late);
+    stub.holds_late = wanted ? stub.holds_late : 0;
+    stub.late = stub.holds_late < wanted;
+    stub.holds_late += stub.late;
+    *late = (unsigned)stub.late;
+}
+
 CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, void **args,
                           void **extra) {
     struct node node = {.function = function, .ns = 1000};
@@ -81,8 +92,10 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, voi
             node.ns = 800;
     if (strcmp(name, "kb_empty") == 0)
         node.ns /= 2;
-    if (strcmp(name, "kb_hold") == 0)
+    if (strcmp(name, "kb_hold") == 0) {
         node.ns = 0; /* work is done as it is queued: there is nothing to hold back */
+        hold(args);
+    }
     if (strstr(name, "kb_flush"))
         node.ns = 40000;
     if (strstr(name, "long_one"))

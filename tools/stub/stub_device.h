@@ -27,6 +27,7 @@ struct stub_device {
     int kept; /* lines that a kernel asked the L2 to keep: it is faster the next time */
     size_t used;
     struct CUgraph_st *graph;
+    int late, holds_late;   /* whether the last hold ran out; how many did */
     int launches, profiled; /* in all; since cuProfilerStart, at the last Stop */
 };
 extern struct stub_device stub;
