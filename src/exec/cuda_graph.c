@@ -5,10 +5,9 @@
  * are empty, 4 us where they stream, 5 to 9 us of attention. A sample of a millisecond
  * reads 0.2 to 0.9 % high, and by how much depends on the launches in it: mla_prefill at
  * 131 us was 1 % slower in processes that took 6 for a millisecond's worth than in those
- * that took
- * 9. So samples are longer where half a percent is asked for; longer than needed they cost
- * time instead. Where a rotation over all sets takes longer than one it is cut into graphs
- * that are sampled in turn. */
+ * that took 9. So samples are longer where half a percent is asked for; longer than needed
+ * they cost time instead. Where a rotation over all sets takes longer than one it is cut
+ * into graphs that are sampled in turn. */
 #include "cuda_timer.h"
 
 #include <stdlib.h>

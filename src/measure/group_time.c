@@ -50,7 +50,7 @@ static bool open_lane(struct race *race, struct lane *lane, struct kb_err *err) 
                                 &race->group->initial, race->method, race->job->sets,
                                 &lane->timer, &lane->facts, err))
         return false;
-    kb_samples_make(&lane->all, true);
+    kb_samples_make(&lane->all);
     lane->seen.samples = &lane->all;
     return kb_warm_up(s, lane->timer, err);
 }

@@ -37,8 +37,7 @@ static void csv_lines(const struct kb_row *row, enum kb_method method,
     }
     for (int64_t i = 0; i < all->n; i++)
         kb_buf_printf(out, "%s%s,%lld,%.8g,%d,%d\n", who.data, kb_method_word(method),
-                      (long long)i, all->ns[i], launches,
-                      all->held_back && all->held_back[i]);
+                      (long long)i, all->ns[i], launches, all->held_back[i]);
     kb_buf_free(&who);
 }
 
@@ -54,7 +53,7 @@ static void json_line(const struct kb_row *row, enum kb_method method,
     kb_json_add_i64(object, "launches", launches);
     for (int64_t i = 0; i < all->n; i++) {
         kb_json_push(ns, kb_json_f64_item(all->ns[i], 8));
-        if (all->held_back && all->held_back[i])
+        if (all->held_back[i])
             kb_json_push(held_back, kb_json_i64_item(i));
     }
     kb_json_add(object, "throttled", held_back);

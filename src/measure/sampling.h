@@ -11,7 +11,7 @@ struct kb_samples {
     double *ns; /* room for KB_MAX_SAMPLES */
     int64_t n;
     /* Of each whether it was taken while clocks were held back, and how many were; those up
-     * to `marked` are looked at. NULL: not kept. */
+     * to `marked` are looked at. */
     bool *held_back;
     int64_t marked, n_held_back;
 };
@@ -22,11 +22,11 @@ struct kb_seen {
     bool contended;
     int64_t at_ns;              /* when we looked last */
     char others[256];           /* who else computed there */
-    struct kb_samples *samples; /* to be marked; NULL: none */
+    struct kb_samples *samples; /* to be marked */
 };
 
-/* Room for samples, and marks where they are kept. */
-void kb_samples_make(struct kb_samples *samples, bool marks);
+/* Room for samples and their marks. */
+void kb_samples_make(struct kb_samples *samples);
 void kb_samples_free(struct kb_samples *samples);
 
 /* `n` samples; a time that no kernel can take is the device's error. */

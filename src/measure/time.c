@@ -20,11 +20,12 @@ static const double energy_s = 1;
 /* The host's time depends on what else the host does: more of it is no better. */
 enum { MAX_HOST_SAMPLES = 512 };
 
-void kb_samples_make(struct kb_samples *samples, bool marks) {
-    *samples = (struct kb_samples){.ns = malloc(KB_MAX_SAMPLES * sizeof *samples->ns)};
-    if (marks)
-        samples->held_back = calloc(KB_MAX_SAMPLES, sizeof *samples->held_back);
-    if (!samples->ns || (marks && !samples->held_back))
+void kb_samples_make(struct kb_samples *samples) {
+    *samples = (struct kb_samples){
+        .ns = malloc(KB_MAX_SAMPLES * sizeof *samples->ns),
+        .held_back = calloc(KB_MAX_SAMPLES, sizeof *samples->held_back),
+    };
+    if (!samples->ns || !samples->held_back)
         kb_out_of_memory();
 }
 
@@ -46,8 +47,6 @@ double kb_precision_for(const struct kb_job *job, double median_ns) {
 static void mark(struct kb_samples *samples, uint64_t throttle) {
     bool held_back = throttle & ~KB_THROTTLE_UNKNOWN;
 
-    if (!samples || !samples->held_back)
-        return;
     for (int64_t i = samples->marked; i < samples->n && held_back; i++)
         samples->held_back[i] = true;
     samples->n_held_back += held_back ? samples->n - samples->marked : 0;
@@ -347,7 +346,7 @@ bool kb_time_plan(struct kb_session *s, const struct kb_job *job,
     *out = kb_time_none();
     kb_pace_begin(s, job, method);
     out->duty = s->pace.duty;
-    kb_samples_make(&all, true);
+    kb_samples_make(&all);
     if (!s->backend->floor(s->device, method, &out->floor_ns, err) ||
         !s->backend->timer_open(s->device, timed->code, timed->plan, timed->initial, method,
                                 job->sets, &timer, &facts, err))

@@ -48,11 +48,13 @@ static double measured_key(enum kb_fill fill, int64_t j, int64_t n, int64_t d) {
     }
 }
 
+/* Keys before a sequence's last one whose values are no numbers: NaN, infinity, NaN and
+ * -infinity in turn. */
+static const int64_t places[] = {0, 1, 5, 33, 70, 100, 200, 300};
+
 /* Element d of the value of the key that stands `left` keys before the last one, where the
  * fill says one; of head h. NaN and infinities are never in one column of a head, and the
  * two halves of a slice have other columns. */
-static const int64_t places[] = {0, 1, 5, 33, 70, 100, 200, 300};
-
 static bool is_hidden(int64_t left, int64_t h, int64_t d, double *value) {
     static const double values[] = {NAN, INFINITY, NAN, -INFINITY};
     for (int i = 0; i < (int)KB_COUNT(places); i++)
@@ -63,7 +65,7 @@ static bool is_hidden(int64_t left, int64_t h, int64_t d, double *value) {
     return false;
 }
 
-/* Whether the key there is one that fades, in head h. */
+/* Whether the key there is one that fades, in head h: half of the places of infinities. */
 static bool is_faded(int64_t left, int64_t h) {
     return left == places[h % 2 ? 3 : 1] || left == places[h % 2 ? 7 : 5];
 }
