@@ -212,6 +212,41 @@ static void the_host_compiles_a_file_once_for_all_cases(void **state) {
     kb_buf_free(&first);
 }
 
+/* A kernel keeps its entries; those for one device are none for another. */
+static void entries_are_those_that_the_device_can_have(void **state) {
+    static const char text[] =
+        "/* kbench { \"ops\": [\"silu\"], \"grid\": 1, \"block\": 1,\n"
+        "\"args\": [\"input\", \"out\"], \"variants\": {\n"
+        "\"sm\": { \"when\": \"sm >= 100\", \"entry\": \"k<KB_T, 1>\" },\n"
+        "\"count\": { \"when\": \"sm_count < 100\", \"entry\": \"k<KB_T, 2>\" },\n"
+        "\"smem\": { \"when\": \"smem_per_block < 200000\", \"entry\": \"k<KB_T, 3>\" },\n"
+        "\"any\": { \"entry\": \"k<KB_T, 0>\" } } } */\n"
+        "template <class T, int n> __global__ void k(T *a, T *b);";
+    struct kb_device_limits devices[] = {h200, h200, h200, h200, h200};
+    static const char *const others[] = {NULL, "k<float, 1>", "k<float, 2>", "k<float, 3>",
+                                         NULL};
+    struct kb_complaints c = {0};
+    struct fixture f = {0};
+    (void)state;
+    devices[1].sm = 100;
+    devices[2].sm_count = 99;
+    devices[3].smem_per_block = 100000;
+    set_case(&f, "silu/7x16/fp32");
+    assert_true(
+        kb_kernel_parse("mine.cu", text, strlen(text), "given", &f.arena, &f.kernel, &c));
+    int any = kb_kernel_variant(&f.kernel, "any");
+    for (size_t i = 0; i < KB_COUNT(devices); i++) {
+        f.plan = (struct kb_plan){0};
+        if (!kb_plan_make(&f.kernel, any, &f.problem, "host", &devices[i], &f.arena,
+                          &f.plan, &f.err))
+            fail_msg("%s", f.err.msg);
+        assert_true(kb_strings_has(&f.plan.all_entries, "k<float, 0>"));
+        for (size_t k = 1; k < 4; k++)
+            assert_int_equal(kb_strings_has(&f.plan.all_entries, others[k]), k == i);
+    }
+    kb_arena_free(&f.arena);
+}
+
 static void a_gpu_compiles_what_it_launches(void **state) {
     struct fixture f;
     (void)state;
@@ -256,6 +291,7 @@ int main(void) {
             a_copy_has_two_vectors_to_a_thread_where_its_blocks_are_then_at_once),
         cmocka_unit_test(the_stream_kernels_take_every_size),
         cmocka_unit_test(the_host_compiles_a_file_once_for_all_cases),
+        cmocka_unit_test(entries_are_those_that_the_device_can_have),
         cmocka_unit_test(a_gpu_compiles_what_it_launches),
         cmocka_unit_test(a_source_that_uses_a_macro_is_compiled_for_each_case),
     };
