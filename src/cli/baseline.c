@@ -97,10 +97,46 @@ static void join_samples(struct kb_time *into, const struct kb_time *const *runs
     into->n_samples = kb_join_samples(samples, counts, n, into->samples_ns);
 }
 
+static void join_throttles(struct kb_time *into, const struct kb_time *const *runs, int n,
+                           struct kb_arena *arena) {
+    struct kb_strings told = {0}, reasons = {0};
+    struct kb_buf text = {0};
+    for (int r = 0; r < n; r++)
+        if (runs[r]->throttle)
+            kb_split(arena, runs[r]->throttle, ',', &told);
+    for (size_t i = 0; i < told.count; i++) {
+        if (!*told.items[i] || kb_strings_has(&reasons, told.items[i]))
+            continue;
+        kb_strings_add(&reasons, arena, told.items[i]);
+        kb_buf_printf(&text, "%s%s", text.len ? "," : "", told.items[i]);
+    }
+    into->throttle = kb_arena_strdup(arena, kb_buf_text(&text));
+    kb_buf_free(&text);
+}
+
+/* What was seen while any of them was timed. */
+static void join_clocks(struct kb_time *into, const struct kb_time *const *runs, int n,
+                        struct kb_arena *arena) {
+    into->n_taken = into->throttled = 0;
+    for (int r = 0; r < n; r++) {
+        const struct kb_time *t = runs[r];
+        into->n_taken += t->n_taken;
+        into->throttled += t->throttled;
+        if (t->sm_mhz_max <= 0)
+            continue;
+        if (into->sm_mhz_max <= 0 || t->sm_mhz_min < into->sm_mhz_min)
+            into->sm_mhz_min = t->sm_mhz_min;
+        if (t->sm_mhz_max > into->sm_mhz_max)
+            into->sm_mhz_max = t->sm_mhz_max;
+    }
+    join_throttles(into, runs, n, arena);
+}
+
 /* What is said of the run that is nearest to the median of all: one that was disturbed and
- * lies off has no part in it. A time that cannot be true stays one. */
-static void join_quality(struct kb_time *into, const struct kb_time *const *runs, int n) {
-    const struct kb_time *of = runs[0];
+ * lies off has no part in it, but is named. A time that cannot be true stays one. */
+static void join_quality(struct kb_time *into, const struct kb_time *const *runs, int n,
+                         struct kb_arena *arena) {
+    const struct kb_time *of = runs[0], *off = NULL;
     for (int r = 1; r < n; r++)
         if (fabs(runs[r]->median_ns - into->median_ns) <
             fabs(of->median_ns - into->median_ns))
@@ -108,12 +144,21 @@ static void join_quality(struct kb_time *into, const struct kb_time *const *runs
     for (int r = 0; r < n; r++)
         if (runs[r]->quality == KB_Q_SUSPECT)
             of = runs[r];
+    for (int r = 0; r < n; r++)
+        if (runs[r] != of && runs[r]->quality > KB_Q_NOISY)
+            off = runs[r];
     into->quality = of->quality;
     into->why = of->why;
+    into->stopped = of->stopped;
+    if (off)
+        into->why = kb_arena_printf(arena, "%s%sanother of the %d runs was %s",
+                                    of->why ? of->why : "", of->why ? "; " : "", n,
+                                    kb_quality_word(off->quality));
 }
 
 /* `into` is the first of the runs. */
-static void join_times(struct kb_time *into, const struct kb_time *const *runs, int n) {
+static void join_times(struct kb_time *into, const struct kb_time *const *runs, int n,
+                       struct kb_arena *arena) {
     double medians[1 + MORE_RUNS];
     struct kb_time first = *into;
     const struct kb_time *all[1 + MORE_RUNS] = {&first};
@@ -131,7 +176,8 @@ static void join_times(struct kb_time *into, const struct kb_time *const *runs, 
     into->ceiling = into->ceiling_ns / into->median_ns;
     into->gb_per_s = first.gb_per_s * first.median_ns / into->median_ns;
     join_samples(into, all, n);
-    join_quality(into, all, n);
+    join_clocks(into, all, n, arena);
+    join_quality(into, all, n, arena);
 }
 
 bool kb_baseline_look(struct kb_baseline *baseline, const struct kb_options *options,
@@ -161,7 +207,7 @@ bool kb_baseline_look(struct kb_baseline *baseline, const struct kb_options *opt
             if (more[i].times[m].there)
                 runs[got++] = &more[i].times[m];
         if (row->times[m].there && got > 1)
-            join_times(&row->times[m], runs, got);
+            join_times(&row->times[m], runs, got, arena);
     }
     return true;
 }

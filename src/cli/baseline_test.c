@@ -66,20 +66,25 @@ static bool play(void *context, const struct kb_job *job, struct kb_arena *arena
     return true;
 }
 
-static bool look(struct script *script, struct kb_row *row) {
+static bool look_in(struct kb_arena *arena, struct script *script, struct kb_row *row) {
     struct kb_baseline baseline;
-    struct kb_arena arena = {0};
     const struct kb_options options = {.limits = {.slowdown = 0.03}};
     const struct kb_job job = {.case_id = "s/1/b"};
     const struct kb_again again = {play, script};
     struct kb_temp temp;
     struct kb_err err = {0};
     assert_true(kb_temp_make(&temp, &err));
-    make_base(&baseline, kb_arena_printf(&arena, "%s/base.json", temp.path));
-    bool looked = kb_baseline_look(&baseline, &options, &device, &job, &again, &arena, row);
+    make_base(&baseline, kb_arena_printf(arena, "%s/base.json", temp.path));
+    bool looked = kb_baseline_look(&baseline, &options, &device, &job, &again, arena, row);
     kb_baseline_free(&baseline);
-    kb_arena_free(&arena);
     kb_temp_free(&temp);
+    return looked;
+}
+
+static bool look(struct script *script, struct kb_row *row) {
+    struct kb_arena arena = {0};
+    bool looked = look_in(&arena, script, row);
+    kb_arena_free(&arena);
     return looked;
 }
 
@@ -149,6 +154,46 @@ static void a_disturbed_run_excuses_none_of_the_others(void **state) {
     assert_int_equal(row.times[KB_GRAPH].quality, KB_Q_SUSPECT);
 }
 
+static void what_was_seen_of_each_run_is_told_of_all(void **state) {
+    (void)state;
+    struct script script = {.rows = {row_of(1100), row_of(1101)}, .n = 2};
+    struct kb_row row = row_of(1500);
+    struct kb_time *t = &row.times[KB_GRAPH], *second = &script.rows[0].times[KB_GRAPH];
+    struct kb_arena arena = {0};
+    t->quality = KB_Q_THROTTLED;
+    t->why = "clocks held back";
+    t->stopped = "time";
+    t->throttle = "power";
+    t->n_taken = 10;
+    t->throttled = 9;
+    t->sm_mhz_min = t->sm_mhz_max = 1500;
+    script.rows[1].times[KB_GRAPH].stopped = second->stopped = "precision";
+    script.rows[1].times[KB_GRAPH].throttle = second->throttle = "";
+    second->n_taken = 20;
+    second->sm_mhz_min = 1400;
+    second->sm_mhz_max = 1980;
+    assert_true(look_in(&arena, &script, &row));
+    assert_int_equal(t->quality, KB_Q_OK);
+    assert_string_equal(t->why, "another of the 3 runs was throttled");
+    assert_string_equal(t->stopped, "precision");
+    assert_string_equal(t->throttle, "power");
+    assert_int_equal(t->n_taken, 30);
+    assert_int_equal(t->throttled, 9);
+    assert_int_equal(t->sm_mhz_min, 1400);
+    assert_int_equal(t->sm_mhz_max, 1980);
+    /* where the disturbed ones are the median, that is what they are */
+    script = (struct script){.rows = {row_of(1102), row_of(900)}, .n = 2};
+    row = row_of(1100);
+    t->quality = KB_Q_THROTTLED;
+    t->why = "clocks held back";
+    script.rows[0].times[KB_GRAPH].quality = KB_Q_CONTENDED;
+    script.rows[0].times[KB_GRAPH].why = "who";
+    assert_true(look_in(&arena, &script, &row));
+    assert_int_equal(t->quality, KB_Q_THROTTLED);
+    assert_string_equal(t->why, "clocks held back; another of the 3 runs was contended");
+    kb_arena_free(&arena);
+}
+
 static void where_no_process_can_be_had_the_first_run_stays(void **state) {
     (void)state;
     struct script script = {.n = 0};
@@ -166,6 +211,7 @@ int main(void) {
         cmocka_unit_test(one_that_is_wrong_the_second_time_is_wrong),
         cmocka_unit_test(one_that_crashes_the_second_time_is_no_right_one),
         cmocka_unit_test(a_disturbed_run_excuses_none_of_the_others),
+        cmocka_unit_test(what_was_seen_of_each_run_is_told_of_all),
         cmocka_unit_test(where_no_process_can_be_had_the_first_run_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

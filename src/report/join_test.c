@@ -1,5 +1,6 @@
 /* join_test.c - several reports as one, and a baseline in another's place. */
 #include "report/compare_fixture.h"
+#include "report/join.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -141,6 +142,64 @@ static void runs_of_one_duty_keep_it(void **state) {
     free_all(reports, 2);
 }
 
+/* What is said of runs that are joined is true of all of them together. */
+static void what_was_seen_of_any_run_is_seen_of_all(void **state) {
+    static const char *const texts[] = {
+        "{\"stopped\":\"precision\",\"quality_why\":\"fine\",\"samples\":10,"
+        "\"samples_throttled\":0,\"throttle\":[],\"floor_ns\":500}",
+        "{\"stopped\":\"precision\",\"quality_why\":\"held back\",\"samples\":12,"
+        "\"samples_throttled\":4,\"throttle\":[\"power\"],\"floor_ns\":520}",
+        "{\"stopped\":\"time\",\"samples\":30,\"samples_throttled\":1,"
+        "\"throttle\":[\"thermal\",\"power\"],\"floor_ns\":510}",
+    };
+    static const enum kb_quality qualities[] = {KB_Q_OK, KB_Q_CONTENDED, KB_Q_THROTTLED};
+    struct kb_json docs[3];
+    struct kb_timing timings[3] = {0};
+    const struct kb_timing *times[3];
+    const cJSON *items[3];
+    struct kb_err err = {0};
+    (void)state;
+    for (int r = 0; r < 3; r++) {
+        assert_true(kb_json_parse(&docs[r], "t", texts[r], strlen(texts[r]), &err));
+        timings[r] = (struct kb_timing){.median_ns = 1000, .quality = qualities[r]};
+        times[r] = &timings[r];
+        items[r] = docs[r].root;
+    }
+    struct kb_buf text = {0};
+    for (int n = 2; n <= 3; n++) {
+        cJSON *time = kb_join_copy(items[0]);
+        assert_true(kb_join_times(time, items, times, n, NAN, &err));
+        kb_buf_clear(&text);
+        kb_json_print(time, &text);
+        const char *facts =
+            n == 2 ? "{\"stopped\":\"precision\",\"samples\":22,\"samples_throttled\":4,"
+                     "\"throttle\":[\"power\"],\"floor_ns\":510,"
+                   : "{\"stopped\":\"time\",\"samples\":52,\"samples_throttled\":5,"
+                     "\"throttle\":[\"power\",\"thermal\"],\"floor_ns\":510,";
+        if (!kb_starts_with(text.data, facts) ||
+            !strstr(text.data, "\"quality\":\"contended\"") ||
+            !strstr(text.data, "\"quality_why\":\"in one of the runs: held back\""))
+            fail_msg("%s", text.data);
+        cJSON_Delete(time);
+    }
+    /* Joined once more it is still one of the runs; one that was told less tells nothing.
+     */
+    cJSON *before = kb_join_copy(items[1]), *time = kb_join_copy(items[1]);
+    kb_json_add_text(before, "quality_why", "in one of the runs: held back");
+    cJSON_DeleteItemFromObjectCaseSensitive(before, "samples");
+    items[0] = before;
+    assert_true(kb_join_times(time, items, (const struct kb_timing *[]){times[1], times[0]},
+                              2, NAN, &err));
+    assert_string_equal(kb_json_get(time, "quality_why")->valuestring,
+                        "in one of the runs: held back");
+    assert_null(kb_json_get(time, "samples"));
+    cJSON_Delete(time);
+    cJSON_Delete(before);
+    kb_buf_free(&text);
+    for (int r = 0; r < 3; r++)
+        kb_json_free(&docs[r]);
+}
+
 static void parts_are_joined_and_a_row_in_two_of_them_is_refused(void **state) {
     (void)state;
     const struct made_row rows[] = {{.case_id = "s/1/b", .ns = 1000},
@@ -248,6 +307,7 @@ int main(void) {
         TEST(runs_become_one_row_with_the_median_of_their_medians),
         TEST(runs_of_other_things_are_refused),
         TEST(runs_of_one_duty_keep_it),
+        TEST(what_was_seen_of_any_run_is_seen_of_all),
         TEST(parts_are_joined_and_a_row_in_two_of_them_is_refused),
         TEST(the_worst_verdict_of_the_runs_is_the_row_s),
         TEST(a_baseline_keeps_the_reason_of_every_update),

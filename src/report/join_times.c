@@ -52,16 +52,97 @@ static int samples_of(const struct kb_timing *const *times, int n, double *out) 
     return kb_join_samples(samples, counts, n, out);
 }
 
-static const char *worst_quality(const struct kb_timing *const *times, int n) {
+/* The run whose quality is the joined time's: the worst. */
+static int worst_of(const struct kb_timing *const *times, int n) {
     /* From the least harm to the most. */
-    static const enum kb_quality order[] = {KB_Q_OK, KB_Q_NOISY, KB_Q_CONTENDED,
-                                            KB_Q_THROTTLED, KB_Q_SUSPECT};
-    size_t worst = 0;
+    static const int order[] = {[KB_Q_OK] = 0,
+                                [KB_Q_NOISY] = 1,
+                                [KB_Q_THROTTLED] = 2,
+                                [KB_Q_CONTENDED] = 3,
+                                [KB_Q_SUSPECT] = 4};
+    int worst = 0;
+    for (int r = 1; r < n; r++)
+        if (order[times[r]->quality] > order[times[worst]->quality])
+            worst = r;
+    return worst;
+}
+
+static const char *text_at(const cJSON *object, const char *name) {
+    const char *text = cJSON_GetStringValue(kb_json_get(object, name));
+    return text ? text : "";
+}
+
+/* That of the worst run, whose numbers of samples are in the words; a run that is joined
+ * itself says so already. */
+static void put_quality(cJSON *time, const cJSON *const *items,
+                        const struct kb_timing *const *times, int n) {
+    static const char of_one[] = "in one of the runs: ";
+    int worst = worst_of(times, n);
+    const char *why = text_at(items[worst], "quality_why");
+    struct kb_buf text = {0};
+    kb_json_add_text(time, "quality", kb_quality_word(times[worst]->quality));
+    cJSON_DeleteItemFromObjectCaseSensitive(time, "quality_why");
+    if (!*why)
+        return;
+    kb_buf_printf(&text, "%s%s", n > 1 && !kb_starts_with(why, of_one) ? of_one : "", why);
+    kb_json_add_text(time, "quality_why", kb_buf_text(&text));
+    kb_buf_free(&text);
+}
+
+/* Why one of them was not precise; "precision" where all were. */
+static void put_stopped(cJSON *time, const cJSON *const *items, int n) {
+    for (int r = 0; r < n; r++) {
+        const char *stopped = text_at(items[r], "stopped");
+        if (*stopped && !kb_streq(stopped, "precision")) {
+            kb_json_add_text(time, "stopped", stopped);
+            return;
+        }
+    }
+}
+
+/* Of all of them together; older reports do not have it. */
+static void put_sum(cJSON *time, const cJSON *const *items, int n, const char *name) {
+    int64_t sum = 0, value;
+    bool all = true;
+    for (int r = 0; r < n && all; r++) {
+        all = kb_json_i64(kb_json_get(items[r], name), &value);
+        sum += all ? value : 0;
+    }
+    if (all)
+        kb_json_add_i64(time, name, sum);
+    else
+        cJSON_DeleteItemFromObjectCaseSensitive(time, name);
+}
+
+static bool has_text(const cJSON *array, const char *text) {
+    const cJSON *item;
+    cJSON_ArrayForEach(item, array) {
+        if (cJSON_IsString(item) && kb_streq(item->valuestring, text))
+            return true;
+    }
+    return false;
+}
+
+/* Each reason that any of them had. */
+static void put_throttle(cJSON *time, const cJSON *const *items, int n) {
+    cJSON *all = kb_json_array();
+    const cJSON *item;
     for (int r = 0; r < n; r++)
-        for (size_t i = worst; i < KB_COUNT(order); i++)
-            if (times[r]->quality == order[i])
-                worst = i;
-    return kb_quality_word(order[worst]);
+        cJSON_ArrayForEach(item, kb_json_get(items[r], "throttle")) {
+            if (cJSON_IsString(item) && !has_text(all, item->valuestring))
+                kb_json_push(all, kb_json_text_item(item->valuestring));
+        }
+    kb_json_add(time, "throttle", all);
+}
+
+static void put_middle(cJSON *time, const cJSON *const *items, int n, const char *name) {
+    double values[KB_MAX_RUNS];
+    int have = 0;
+    for (int r = 0; r < n; r++) {
+        values[have] = number_at(items[r], name);
+        have += isfinite(values[have]);
+    }
+    put(time, name, median_of(values, have));
 }
 
 /* The least and the most of a member over the runs; NAN: none has it. */
@@ -128,7 +209,14 @@ bool kb_join_times(cJSON *time, const cJSON *const *items,
     }
     put_medians(time, times, n, runs, n_runs, bytes);
     put_extremes(time, items, n);
-    kb_json_add_text(time, "quality", worst_quality(times, n));
+    put_quality(time, items, times, n);
+    put_stopped(time, items, n);
+    put_sum(time, items, n, "samples");
+    put_sum(time, items, n, "samples_throttled");
+    put_throttle(time, items, n);
+    put_middle(time, items, n, "floor_ns");
+    put_middle(time, items, n, "timer_ns");
+    put_middle(time, items, n, "energy_uj");
     put_list(time, "samples_ns", samples, samples_of(times, n, samples));
     put_list(time, "runs_ns", runs, n_runs);
     return true;
