@@ -198,6 +198,22 @@ static void samples_behind_a_hold_that_ran_out_are_taken_again(void **state) {
     }
 }
 
+static void the_timers_own_tick_is_taken_again_behind_a_hold_that_ran_out(void **state) {
+    struct fixture *f = *state;
+    struct kb_timer_facts facts;
+    struct kb_timer *timer;
+    ready(f, 64);
+    setenv("KB_STUB", "late=9999", 1);
+    assert_false(kb_cuda.timer_open(f->device, f->code, f->plan, &f->slab, KB_HOT, 0,
+                                    &timer, &facts, &f->err));
+    expect_error(f, KB_DEVICE, "this host is too busy to time anything");
+    assert_null(f->device->clockwork);
+    setenv("KB_STUB", "late=7", 1); /* of which it has had four */
+    kb_cuda.timer_close(open_timer(f, KB_HOT, 0, &facts));
+    assert_int_equal(f->device->clockwork->lates, 3);
+    setenv("KB_STUB", "", 1);
+}
+
 static void a_hold_that_ran_out_does_not_make_graphs_shorter(void **state) {
     struct fixture *f = *state;
     struct kb_timer_facts facts, late;
@@ -403,6 +419,7 @@ int main(int argc, char **argv) {
         TEST(launch_times_what_the_host_takes),
         TEST(what_events_read_around_nothing_is_told),
         TEST(samples_behind_a_hold_that_ran_out_are_taken_again),
+        TEST(the_timers_own_tick_is_taken_again_behind_a_hold_that_ran_out),
         TEST(a_hold_that_ran_out_does_not_make_graphs_shorter),
         TEST(chain_is_timed_as_a_whole_with_its_zeroes),
         TEST(result_is_one_launch_from_the_initial_state_in_every_set),
