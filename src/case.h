@@ -102,7 +102,16 @@ bool kb_suite_open(struct kb_suite **suite, const struct kb_query *query,
 bool kb_suite_next(struct kb_suite *suite, struct kb_arena *arena, struct kb_case *out);
 void kb_suite_rewind(struct kb_suite *suite);
 int64_t kb_suite_count(const struct kb_suite *suite); /* after selection */
-int kb_suite_id_width(const struct kb_suite *suite);  /* of the longest id, for tables */
+int kb_suite_id_width(struct kb_suite *suite);        /* of the longest id, for tables */
+/* The cases that kb_suite_next comes to, counted. None of them is made. */
+struct kb_case_counts {
+    int64_t *of_op;    /* in the order of kb_ops */
+    const char **tags; /* as cases come to them */
+    int64_t *of_tag;
+    int n_tags;
+};
+void kb_suite_counts(const struct kb_suite *suite, struct kb_arena *arena,
+                     struct kb_case_counts *out);
 void kb_suite_free(struct kb_suite *suite);
 
 #endif

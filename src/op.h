@@ -126,8 +126,8 @@ struct kb_op {
     /* A word that tells the ops of one page apart (silu, gelu, ...). */
     int variant;
     /* Axes from the shape, all limits checked (KB_INPUT, message says what was wanted),
-     * before any early exit for zero rows. Adds to `p`, which holds `c` and the parameters'
-     * names and is zero otherwise. */
+     * before any early exit for zero rows; the same whatever the fill. Adds to `p`, which
+     * holds `c` and the parameters' names and is zero otherwise. */
     bool (*resolve)(const struct kb_case *c, struct kb_problem *p, struct kb_err *err);
     /* Macros for `entry` ("KB_T" -> "__nv_bfloat16"): adds name, value pairs. */
     void (*macros)(const struct kb_case *c, struct kb_arena *arena, struct kb_strings *out);

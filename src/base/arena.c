@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Blocks double up to the ordinary size: most arenas hold little, and a block is cleared.
+ */
 enum {
+    FIRST_BYTES = 1 << 10,
     BLOCK_BYTES = 64 << 10,
     ALIGN = _Alignof(max_align_t),
 };
@@ -51,6 +54,12 @@ static struct kb_arena_block *block_make(size_t size) {
     return block;
 }
 
+static size_t next_size(const struct kb_arena_block *head) {
+    if (!head)
+        return FIRST_BYTES;
+    return head->size < BLOCK_BYTES / 2 ? 2 * head->size : BLOCK_BYTES;
+}
+
 static void *take(struct kb_arena_block *block, size_t bytes) {
     void *p = block->data + block->used;
     block->used += bytes;
@@ -72,8 +81,8 @@ void *kb_arena_alloc(struct kb_arena *arena, size_t bytes) {
         head->next = own;
         return take(own, rounded);
     }
-    struct kb_arena_block *block =
-        block_make(rounded > BLOCK_BYTES ? rounded : BLOCK_BYTES);
+    size_t size = next_size(head);
+    struct kb_arena_block *block = block_make(rounded > size ? rounded : size);
     block->next = head;
     arena->head = block;
     return take(block, rounded);
@@ -108,15 +117,14 @@ char *kb_arena_printf(struct kb_arena *arena, const char *fmt, ...) {
     return text;
 }
 
-/* One ordinary block stays, so that the next case starts without malloc. */
+/* The largest ordinary block stays, so that the next case starts without malloc. */
 void kb_arena_reset(struct kb_arena *arena) {
     struct kb_arena_block *kept = NULL;
     for (struct kb_arena_block *block = arena->head, *next; block; block = next) {
+        bool larger = block->size <= BLOCK_BYTES && (!kept || block->size > kept->size);
         next = block->next;
-        if (!kept && block->size == BLOCK_BYTES)
-            kept = block;
-        else
-            free(block);
+        free(larger ? kept : block);
+        kept = larger ? block : kept;
     }
     if (kept) {
         memset(kept->data, 0, kept->used);

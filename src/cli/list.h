@@ -20,16 +20,10 @@ void kb_sheet_cell_of(struct kb_sheet *sheet, struct kb_buf *text);
 /* And frees it. */
 void kb_sheet_print(struct kb_sheet *sheet, struct kb_buf *out);
 
-/* All of kbench's own cases, counted by op and by tag, tags in the order they appear. */
-struct kb_tag_count {
-    const char *name;
-    int64_t n;
-};
+/* All of kbench's own cases. */
 struct kb_counts {
     struct kb_arena arena;
-    int64_t *of_op;                /* in the order of kb_ops */
-    struct kb_tag_count tags[128]; /* as many as case files may have */
-    size_t n_tags;
+    struct kb_case_counts cases;
 };
 /* The table of ops, and counts for what follows it; false after a complaint. */
 bool kb_list_ops(const struct kb_options *options, struct kb_counts *counts,

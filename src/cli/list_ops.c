@@ -3,7 +3,6 @@
 #include "cli/list.h"
 #include "cli/page.h"
 
-#include <assert.h>
 #include <string.h>
 
 /* ---- sheets ----------------------------------------------------------------------------
@@ -42,46 +41,16 @@ void kb_sheet_print(struct kb_sheet *sheet, struct kb_buf *out) {
     kb_arena_free(&sheet->arena);
 }
 
-/* ---- cases, counted ---------------------------------------------------------------------
+/* ---- ops ------------------------------------------------------------------------------
  */
 
-static void count_tag(struct kb_counts *counts, const char *tag, size_t len) {
-    size_t t = 0;
-    while (t < counts->n_tags && (strncmp(counts->tags[t].name, tag, len) != 0 ||
-                                  counts->tags[t].name[len] != '\0'))
-        t++;
-    assert(t < KB_COUNT(counts->tags));
-    if (t == counts->n_tags)
-        counts->tags[counts->n_tags++].name = kb_arena_strndup(&counts->arena, tag, len);
-    counts->tags[t].n++;
-}
-
-static void count_tags(struct kb_counts *counts, const char *tags) {
-    while (*tags) {
-        size_t len = strcspn(tags, ",");
-        count_tag(counts, tags, len);
-        tags += len + (tags[len] == ',');
-    }
-}
-
 static bool count_cases(struct kb_counts *counts, struct kb_complaints *c) {
-    struct kb_query query = {0};
+    struct kb_query query = {.by_tag_too = true};
     struct kb_suite *suite = NULL;
-    struct kb_arena arena = {0};
-    struct kb_case one;
     kb_strings_add(&query.match, &counts->arena, "*");
-    query.by_tag_too = true;
-    counts->of_op =
-        kb_arena_array(&counts->arena, (size_t)kb_op_count, sizeof *counts->of_op);
     if (!kb_suite_open(&suite, &query, c))
         return false;
-    while (kb_suite_next(suite, &arena, &one)) {
-        for (int i = 0; i < kb_op_count; i++)
-            counts->of_op[i] += kb_ops[i] == one.op;
-        count_tags(counts, one.tags);
-        kb_arena_reset(&arena);
-    }
-    kb_arena_free(&arena);
+    kb_suite_counts(suite, &counts->arena, &counts->cases);
     kb_suite_free(suite);
     return true;
 }
@@ -208,7 +177,7 @@ bool kb_list_ops(const struct kb_options *options, struct kb_counts *counts,
         for (int k = 0; k < C_COUNT && kb_list_wants(asked, op); k++) {
             if (!layout.shown[k])
                 continue;
-            op_cell(op, k, kernel, counts->of_op[i], layout.room, &text);
+            op_cell(op, k, kernel, counts->cases.of_op[i], layout.room, &text);
             kb_sheet_cell_of(&sheet, &text);
         }
     }
@@ -229,14 +198,14 @@ void kb_list_tags(const struct kb_counts *counts, int width, struct kb_buf *out)
     struct kb_buf text = {0};
     int others = 0, at = KB_LIST_LABEL;
     kb_buf_printf(out, "%-*s", KB_LIST_LABEL, "tags");
-    for (size_t t = 0; t <= counts->n_tags; t++) {
-        bool last = t == counts->n_tags;
+    for (int t = 0; t <= counts->cases.n_tags; t++) {
+        bool last = t == counts->cases.n_tags;
         kb_buf_clear(&text);
-        if (!last && is_trap(counts->tags[t].name))
+        if (!last && is_trap(counts->cases.tags[t]))
             others++;
         else if (!last)
-            kb_buf_printf(&text, "%s %lld", counts->tags[t].name,
-                          (long long)counts->tags[t].n);
+            kb_buf_printf(&text, "%s %lld", counts->cases.tags[t],
+                          (long long)counts->cases.of_tag[t]);
         else if (others)
             kb_buf_printf(&text, "and %d others: kbench list cases -v", others);
         if (!text.len)

@@ -235,19 +235,14 @@ static void fill_group(struct kb_reader *r, const struct kb_draft *d,
                        const struct kb_op *op, struct kb_group *g) {
     *g = (struct kb_group){
         .origin = d->origin,
+        .base = kb_groups_start(r->groups, op),
         .shapes = d->shapes,
         .n_shapes = d->n_shapes,
-        .dtypes = d->n_dtypes ? d->dtypes : NULL,
+        .dtypes = d->n_dtypes ? d->dtypes : &kb_groups_start(r->groups, op)->dtype,
         .n_dtypes = d->n_dtypes ? d->n_dtypes : 1,
         .fills = d->n_fills ? d->fills : op->fills,
         .n_fills = d->n_fills ? d->n_fills : 1,
     };
-    kb_case_start(&g->base, op);
-    if (!d->n_dtypes) {
-        enum kb_dtype *dtype = kb_arena_alloc(r->groups->arena, sizeof *dtype);
-        *dtype = g->base.dtype;
-        g->dtypes = dtype;
-    }
     if (cJSON_IsObject(d->lists[1])) {
         g->axes = kb_read_axes(r, d, op);
         g->n_shapes = op->n_axes > 0;

@@ -203,7 +203,7 @@ static void a_group_with_a_complaint_gives_no_cases(void **state) {
     read_bytes(&r, text, strlen(text));
     assert_int_equal(r.c.count, 2);
     assert_int_equal(kb_groups_len(&r.groups), 1);
-    assert_string_equal(kb_groups_at(&r.groups, 0)->base.op->name, "gelu");
+    assert_string_equal(kb_groups_at(&r.groups, 0)->base->op->name, "gelu");
     free_read(&r);
 }
 

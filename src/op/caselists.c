@@ -279,7 +279,7 @@ void kb_read_set(struct kb_reader *r, const cJSON *set, struct kb_group *g) {
             continue;
         }
         struct kb_choice choice = {0};
-        read_choice(r, set, key, g->base.op, &choice);
+        read_choice(r, set, key, g->base->op, &choice);
         if (choice.n)
             choices[g->n_choices++] = choice;
     }

@@ -6,7 +6,7 @@
 #include "op/group.h"
 
 struct kb_entry {
-    struct kb_hash id;
+    unsigned __int128 key;
     unsigned __int128 tags; /* of all groups that give it */
     uint32_t group;         /* the first of them */
     uint32_t index;         /* in that group */
@@ -30,6 +30,7 @@ struct kb_suite {
     struct kb_entry *entries;
     size_t n, at;
     int id_width;
+    bool known_width;
     bool has_tolerance;
     struct kb_tolerance tolerance;
 };
@@ -40,9 +41,19 @@ struct kb_finder {
     size_t mask;
 };
 struct kb_finder kb_finder_make(struct kb_arena *arena, int64_t count);
-/* The slot of an id: of the entry that has it, or a free one. */
+/* The slot of a key: of the entry that has it, or a free one. */
 uint32_t *kb_finder_slot(const struct kb_finder *f, const struct kb_entry *entries,
-                         const struct kb_hash *id);
+                         unsigned __int128 key);
+
+/* The keys of a group's cases, each item of its lists hashed once. */
+struct kb_keys {
+    const struct kb_group *group;
+    unsigned __int128 rest; /* the op, and values that no list varies */
+    unsigned __int128 *shapes, *dtypes, *fills, *choices[KB_MAX_PARAMS];
+};
+struct kb_keys kb_keys_make(const struct kb_group *group, struct kb_arena *arena);
+/* kb_case_key of case `index`. */
+unsigned __int128 kb_keys_at(const struct kb_keys *keys, int64_t index);
 
 /* The case of an entry, without id, tags, why and origin. */
 void kb_entry_case(const struct kb_suite *s, const struct kb_entry *e, struct kb_case *out);

@@ -5,6 +5,21 @@
 #include <math.h>
 #include <string.h>
 
+const struct kb_case *kb_groups_start(struct kb_groups *groups, const struct kb_op *op) {
+    size_t at = 0;
+    if (!groups->starts)
+        groups->starts =
+            kb_arena_array(groups->arena, (size_t)kb_op_count, sizeof *groups->starts);
+    while (kb_ops[at] != op)
+        at++;
+    if (!groups->starts[at]) {
+        struct kb_case *start = kb_arena_alloc(groups->arena, sizeof *start);
+        kb_case_start(start, op);
+        groups->starts[at] = start;
+    }
+    return groups->starts[at];
+}
+
 size_t kb_groups_len(const struct kb_groups *groups) {
     return groups->list.len / sizeof(struct kb_group);
 }
@@ -32,9 +47,13 @@ unsigned __int128 kb_groups_tag(struct kb_groups *groups, const char *tag) {
 const char *kb_groups_tags(const struct kb_groups *groups, unsigned __int128 mask,
                            struct kb_arena *arena) {
     struct kb_buf text = {0};
-    for (int i = 0; i < groups->n_tags; i++)
-        if (mask >> i & 1)
-            kb_buf_printf(&text, "%s%s", text.len ? "," : "", groups->tags[i]);
+    for (int i = 0; i < groups->n_tags && mask >> i; i++) {
+        if (!(mask >> i & 1))
+            continue;
+        if (text.len)
+            kb_buf_putc(&text, ',');
+        kb_buf_puts(&text, groups->tags[i]);
+    }
     const char *copy = kb_arena_strdup(arena, kb_buf_text(&text));
     kb_buf_free(&text);
     return copy;
@@ -77,25 +96,30 @@ int64_t kb_group_count(const struct kb_group *g) {
 }
 
 /* Shape `i` of the product of axes, the last axis varying fastest. */
-static bool shape_from_axes(const struct kb_group *g, int64_t i, struct kb_case *out) {
+static bool shape_from_axes(const struct kb_group *g, int64_t i, int64_t shape[KB_MAX_RANK],
+                            int *rank) {
     int64_t values[KB_MAX_AXES];
-    for (int a = g->base.op->n_axes - 1; a >= 0; a--) {
+    for (int a = g->base->op->n_axes - 1; a >= 0; a--) {
         values[a] = g->axes[a].values[i % g->axes[a].n];
         i /= g->axes[a].n;
     }
-    return kb_op_shape(g->base.op, values, out->shape, &out->rank);
+    return kb_op_shape(g->base->op, values, shape, rank);
 }
 
-static bool put_shape(const struct kb_group *g, int64_t i, struct kb_case *out) {
+bool kb_group_shape(const struct kb_group *g, int64_t i, int64_t shape[KB_MAX_RANK],
+                    int *rank) {
     if (!g->shapes)
-        return shape_from_axes(g, i, out);
-    memcpy(out->shape, g->shapes[i].sizes, sizeof out->shape);
-    out->rank = g->shapes[i].rank;
+        return shape_from_axes(g, i, shape, rank);
+    memcpy(shape, g->shapes[i].sizes, sizeof g->shapes[i].sizes);
+    *rank = g->shapes[i].rank;
     return true;
 }
 
-void kb_group_case(const struct kb_group *g, int64_t index, struct kb_case *out) {
-    *out = g->base;
+static bool put_shape(const struct kb_group *g, int64_t i, struct kb_case *out) {
+    return kb_group_shape(g, i, out->shape, &out->rank);
+}
+
+void kb_group_turn(const struct kb_group *g, int64_t index, struct kb_case *out) {
     out->fill = g->fills[index % g->n_fills];
     index /= g->n_fills;
     for (int i = g->n_choices - 1; i >= 0; i--) {
@@ -110,6 +134,11 @@ void kb_group_case(const struct kb_group *g, int64_t index, struct kb_case *out)
     if (out->tolerance.rule == KB_TOL_PEER && !g->origin->peer_numbers)
         out->op->peer_tolerance(out->dtype, out->dtype, &out->tolerance.atol,
                                 &out->tolerance.rtol);
+}
+
+void kb_group_case(const struct kb_group *g, int64_t index, struct kb_case *out) {
+    *out = *g->base;
+    kb_group_turn(g, index, out);
 }
 
 /* ---- does every case resolve? -----------------------------------------------------------
@@ -129,9 +158,9 @@ static void print_shape_of(const struct kb_group *g, int shape, struct kb_buf *o
         return;
     }
     int64_t block = g->n_shapes;
-    for (int a = 0; a < g->base.op->n_axes; a++) {
+    for (int a = 0; a < g->base->op->n_axes; a++) {
         block /= g->axes[a].n;
-        kb_buf_printf(out, "%s%s %lld", a ? ", " : "", g->base.op->axes[a],
+        kb_buf_printf(out, "%s%s %lld", a ? ", " : "", g->base->op->axes[a],
                       (long long)g->axes[a].values[shape / block % g->axes[a].n]);
     }
 }
@@ -148,7 +177,7 @@ static void keep_why(const struct kb_group *g, int shape, const char *why,
 
 static void try_shape(const struct kb_group *g, int shape, struct verdict *v) {
     int64_t n = cases_per_shape(g), refused = 0;
-    struct kb_case c = {0};
+    struct kb_case c = *g->base;
     kb_buf_clear(&v->why);
     kb_buf_clear(&v->id);
     v->all_refused = !put_shape(g, shape, &c);
@@ -157,16 +186,17 @@ static void try_shape(const struct kb_group *g, int shape, struct verdict *v) {
         return;
     }
     struct kb_arena arena = {0};
-    for (int64_t i = 0; i < n; i++) {
-        struct kb_problem p = {0};
+    for (int64_t i = 0; i < n; i += g->n_fills) {
+        struct kb_problem p;
         struct kb_err err = {0};
-        kb_group_case(g, shape * n + i, &c);
+        kb_group_turn(g, shape * n + i, &c);
         if (kb_case_resolve(&c, &p, &err))
             continue;
-        if (!refused++) {
+        if (!refused) {
             keep_why(g, shape, err.msg, v);
             kb_buf_puts(&v->id, kb_case_id(&c, &arena));
         }
+        refused += g->n_fills;
     }
     kb_arena_free(&arena);
     v->all_refused = refused == n;
@@ -191,7 +221,7 @@ static void tell_shape(const struct kb_group *groups, const struct verdict *v, s
         return;
     struct kb_buf what = {0};
     print_shape_of(&groups[first], shape, &what);
-    kb_buf_printf(&what, ": %s%s%s", n_refused < n ? groups[first].base.op->name : "",
+    kb_buf_printf(&what, ": %s%s%s", n_refused < n ? groups[first].base->op->name : "",
                   n_refused < n ? ": " : "", kb_buf_text(&v[first].why));
     to->refused(to->context, shape, kb_buf_text(&what));
     kb_buf_free(&what);

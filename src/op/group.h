@@ -67,7 +67,7 @@ struct kb_origin {
  * varying fastest. */
 struct kb_group {
     struct kb_origin *origin;
-    struct kb_case base; /* the op, and values that no list varies */
+    const struct kb_case *base; /* the op, and values that no list varies */
     const struct kb_shape *shapes;
     const struct kb_axis_values *axes; /* op->n_axes of them, where shapes is NULL */
     const enum kb_dtype *dtypes;
@@ -85,8 +85,11 @@ struct kb_groups {
     int64_t count;          /* cases in all, repeats too; at most KB_MAX_CASES */
     const char *tags[KB_MAX_TAGS];
     int n_tags;
+    const struct kb_case **starts; /* of kb_groups_start, in the order of kb_ops */
 };
 
+/* kb_case_start of an op, made once: a case is 3 KB. */
+const struct kb_case *kb_groups_start(struct kb_groups *groups, const struct kb_op *op);
 size_t kb_groups_len(const struct kb_groups *groups);
 const struct kb_group *kb_groups_at(const struct kb_groups *groups, size_t i);
 void kb_groups_add(struct kb_groups *groups, const struct kb_group *group);
@@ -104,8 +107,16 @@ bool kb_groups_room(const struct kb_groups *groups, const size_t *lengths, size_
 int64_t kb_group_count(const struct kb_group *group);
 /* Case `index` of the group, without id, tags, why and origin: nothing is allocated. */
 void kb_group_case(const struct kb_group *group, int64_t index, struct kb_case *out);
+/* The same in place of another case of that group: only what lists vary is written. */
+void kb_group_turn(const struct kb_group *group, int64_t index, struct kb_case *out);
+/* Shape `i` of the group; false where its sizes overflow. */
+bool kb_group_shape(const struct kb_group *group, int64_t i, int64_t shape[KB_MAX_RANK],
+                    int *rank);
+/* The same of cases whose ids are the same, and (all but surely) of no others. */
+unsigned __int128 kb_case_key(const struct kb_case *c);
 
-/* Resolve every case of `n` groups that share their shapes. `refused` is told of each shape
+/* Resolve every case of `n` groups that share their shapes: with one of the fills, which
+ * are the op's and nothing to resolve. `refused` is told of each shape
  * that no list entry makes acceptable (once, whatever the number of ops; `what` starts with
  * the shape), and for each op at most once, with shape -1, of a case whose shape is fine
  * with other values. */
@@ -130,8 +141,9 @@ void kb_casefiles_load_own(struct kb_groups *groups, struct kb_complaints *c);
 
 /* What the lists of a query select. */
 struct kb_pick {
-    struct kb_strings ids; /* canonical */
-    struct kb_strings match;
+    struct kb_strings ids;   /* canonical */
+    unsigned __int128 *keys; /* of the ids */
+    struct kb_strings match; /* none: all, as by * */
     const struct kb_op **ops;
     struct kb_shape *shapes;
     bool dtype[KB_DTYPE_COUNT], fill[KB_FILL_COUNT];
@@ -150,8 +162,13 @@ void kb_query_make(const struct kb_query *query, struct kb_groups *groups,
                    struct kb_complaints *c);
 void kb_query_select(const struct kb_query *query, struct kb_groups *groups,
                      bool files_are_right, struct kb_pick *pick, struct kb_complaints *c);
-bool kb_pick_case(const struct kb_pick *pick, const struct kb_case *c, const char *id,
-                  unsigned __int128 tags, bool only_by_tag);
+/* All three must hold, the latter two of them only where they are asked for. */
+bool kb_pick_entry(const struct kb_pick *pick, unsigned __int128 key,
+                   unsigned __int128 tags, bool only_by_tag);
+bool kb_pick_asks_case(const struct kb_pick *pick);
+bool kb_pick_case(const struct kb_pick *pick, const struct kb_case *c);
+bool kb_pick_asks_id(const struct kb_pick *pick);
+bool kb_pick_id(const struct kb_pick *pick, const char *id);
 
 /* ---- random cases ------------------------------------------------------------------
  */

@@ -186,7 +186,7 @@ static const struct kb_choice *choices_of(struct lists *l, const struct kb_op *o
 /* A group of `base`, with lists in the place of its own values. False after a complaint. */
 static bool make_group(struct lists *l, const struct kb_case *base,
                        struct kb_origin *origin, struct kb_group *g) {
-    struct kb_case *own = kb_arena_alloc(l->arena, sizeof *own);
+    struct kb_case *own = kb_arena_alloc(l->arena, sizeof *own); /* lives as groups do */
     struct kb_shape *shape = kb_arena_alloc(l->arena, sizeof *shape);
     const struct kb_choice *choices = choices_of(l, base->op);
     if (!takes_lists(l, base->op) || !choices)
@@ -196,7 +196,7 @@ static bool make_group(struct lists *l, const struct kb_case *base,
     shape->rank = base->rank;
     *g = (struct kb_group){
         .origin = origin,
-        .base = *base,
+        .base = own,
         .shapes = l->n_shapes ? l->shapes : shape,
         .n_shapes = l->n_shapes ? l->n_shapes : 1,
         .dtypes = l->n_dtypes ? l->dtypes : &own->dtype,

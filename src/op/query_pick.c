@@ -94,12 +94,15 @@ void kb_query_select(const struct kb_query *query, struct kb_groups *groups,
         kb_arena_array(arena, pick->n_keys * (size_t)kb_op_count, sizeof *pick->choices);
     for (int i = 0; i < l.n_settings; i++)
         read_key(&l, &l.settings[i], &pick->choices[i * kb_op_count]);
-    for (size_t i = 0; i < query->match.count; i++)
+    for (size_t i = 0; i < query->match.count && !kb_strings_has(&query->match, "*"); i++)
         kb_strings_add(&pick->match, arena, kb_arena_strdup(arena, query->match.items[i]));
+    pick->keys = kb_arena_array(arena, query->ids.count, sizeof *pick->keys);
     for (size_t i = 0; i < query->ids.count; i++) {
         struct kb_case of_id;
-        if (kb_case_parse(query->ids.items[i], arena, &of_id, c))
-            kb_strings_add(&pick->ids, arena, of_id.id);
+        if (!kb_case_parse(query->ids.items[i], arena, &of_id, c))
+            continue;
+        pick->keys[pick->ids.count] = kb_case_key(&of_id);
+        kb_strings_add(&pick->ids, arena, of_id.id);
     }
     if (files_are_right)
         read_tags(&query->tags, groups, pick, c);
@@ -135,17 +138,33 @@ static bool picks_settings(const struct kb_pick *pick, const struct kb_case *c) 
     return true;
 }
 
-static bool picks_id(const struct kb_pick *pick, const char *id) {
-    bool found = !pick->match.count;
-    for (size_t i = 0; i < pick->match.count && !found; i++)
-        found = kb_glob(pick->match.items[i], id);
-    return found && (!pick->ids.count || kb_strings_has(&pick->ids, id));
+bool kb_pick_entry(const struct kb_pick *pick, unsigned __int128 key,
+                   unsigned __int128 tags, bool only_by_tag) {
+    bool found = !pick->ids.count;
+    for (size_t i = 0; i < pick->ids.count && !found; i++)
+        found = pick->keys[i] == key;
+    return found && (pick->any_tag || (pick->tags & tags)) &&
+           (pick->by_tag_too || !only_by_tag);
 }
 
-bool kb_pick_case(const struct kb_pick *pick, const struct kb_case *c, const char *id,
-                  unsigned __int128 tags, bool only_by_tag) {
-    return (pick->any_tag || (pick->tags & tags)) && (pick->by_tag_too || !only_by_tag) &&
-           (pick->any_dtype || pick->dtype[c->dtype]) &&
+bool kb_pick_asks_case(const struct kb_pick *pick) {
+    return !pick->any_dtype || !pick->any_fill || pick->n_ops || pick->n_shapes ||
+           pick->n_keys;
+}
+
+bool kb_pick_case(const struct kb_pick *pick, const struct kb_case *c) {
+    return (pick->any_dtype || pick->dtype[c->dtype]) &&
            (pick->any_fill || pick->fill[c->fill]) && picks_op(pick, c->op) &&
-           picks_shape(pick, c) && picks_settings(pick, c) && picks_id(pick, id);
+           picks_shape(pick, c) && picks_settings(pick, c);
+}
+
+bool kb_pick_asks_id(const struct kb_pick *pick) {
+    return pick->match.count;
+}
+
+bool kb_pick_id(const struct kb_pick *pick, const char *id) {
+    for (size_t i = 0; i < pick->match.count; i++)
+        if (kb_glob(pick->match.items[i], id))
+            return true;
+    return !pick->match.count;
 }

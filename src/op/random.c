@@ -15,12 +15,10 @@ struct kb_finder kb_finder_make(struct kb_arena *arena, int64_t count) {
 }
 
 uint32_t *kb_finder_slot(const struct kb_finder *f, const struct kb_entry *entries,
-                         const struct kb_hash *id) {
-    uint64_t start;
-    memcpy(&start, id->bytes, sizeof start);
-    for (size_t i = start & f->mask;; i = (i + 1) & f->mask) {
+                         unsigned __int128 key) {
+    for (size_t i = (size_t)key & f->mask;; i = (i + 1) & f->mask) {
         uint32_t at = f->slots[i];
-        if (!at || !memcmp(&entries[at - 1].id, id, sizeof *id))
+        if (!at || entries[at - 1].key == key)
             return &f->slots[i];
     }
 }
@@ -55,7 +53,7 @@ static void sort_by_op(struct kb_suite *s) {
     size_t n = 0;
     s->around = kb_arena_array(&s->arena, (size_t)kb_op_count, sizeof *s->around);
     for (size_t i = 0; i < s->n; i++) {
-        const struct kb_op *op = kb_groups_at(&s->groups, s->entries[i].group)->base.op;
+        const struct kb_op *op = kb_groups_at(&s->groups, s->entries[i].group)->base->op;
         bool seen = false;
         for (size_t k = 0; k < s->n_around; k++)
             seen |= s->around[k].op == op;
@@ -64,7 +62,7 @@ static void sort_by_op(struct kb_suite *s) {
         struct kb_around *a = &s->around[s->n_around++];
         *a = (struct kb_around){.op = op, .given = sorted + n};
         for (size_t k = i; k < s->n; k++)
-            if (kb_groups_at(&s->groups, s->entries[k].group)->base.op == op)
+            if (kb_groups_at(&s->groups, s->entries[k].group)->base->op == op)
                 a->given[a->n++] = s->entries[k];
         n += a->n;
     }
@@ -75,26 +73,20 @@ enum { TRIES = 200 }; /* for each case that is wanted */
 /* `wanted` different ones of an op, or as many as there are. */
 static void draw_cases(struct kb_suite *s, size_t slot, int64_t wanted,
                        const struct kb_finder *finder) {
-    struct kb_arena ids = {0};
     struct kb_case *c = kb_arena_alloc(&s->arena, sizeof *c);
     int64_t n = 0;
     for (int64_t attempt = 0; n < wanted && attempt < TRIES * (wanted + 10); attempt++) {
         if (!random_case(s, &s->around[slot], (uint64_t)attempt, c))
             continue;
-        const char *id = kb_case_id(c, &ids);
-        int width = kb_columns(id);
-        struct kb_hash hash = kb_hash_of(id, strlen(id));
-        uint32_t *found = kb_finder_slot(finder, s->entries, &hash);
-        kb_arena_reset(&ids);
+        unsigned __int128 key = kb_case_key(c);
+        uint32_t *found = kb_finder_slot(finder, s->entries, key);
         if (*found)
             continue;
         s->entries[s->n++] = (struct kb_entry){
-            .id = hash, .group = (uint32_t)slot, .index = (uint32_t)attempt};
+            .key = key, .group = (uint32_t)slot, .index = (uint32_t)attempt};
         *found = (uint32_t)s->n;
-        s->id_width = width > s->id_width ? width : s->id_width;
         n++;
     }
-    kb_arena_free(&ids);
 }
 
 /* What --set names has the values that it gives. */
@@ -121,7 +113,6 @@ void kb_suite_fuzz(struct kb_suite *s, const struct kb_query *query,
     keep_named(s, query);
     s->fuzz.any_fill = !query->fills.count && !kb_strings_has(&s->fuzz.kept, "fill");
     s->n = 0;
-    s->id_width = 0;
     if (most > KB_MAX_CASES) {
         kb_complain_option(c, "--fuzz", "%lld cases, at most %d are allowed",
                            (long long)most, KB_MAX_CASES);

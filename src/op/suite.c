@@ -30,8 +30,9 @@ static void print_sample(const struct kb_case *c, struct kb_buf *out) {
  * once. */
 static void complain_of_two(const struct kb_group *first, const struct kb_case *a,
                             const struct kb_group *second, const struct kb_case *b,
-                            const char *id, struct kb_complaints *c) {
+                            struct kb_complaints *c) {
     struct kb_buf one = {0}, other = {0};
+    struct kb_arena arena = {0};
     struct kb_origin *origin = second->origin;
     bool tolerance = !kb_tolerance_same(&a->tolerance, &b->tolerance);
     if (origin->disagreed || (!tolerance && a->sample_rows == b->sample_rows))
@@ -40,24 +41,22 @@ static void complain_of_two(const struct kb_group *first, const struct kb_case *
     (tolerance ? print_tolerance : print_sample)(a, &one);
     (tolerance ? print_tolerance : print_sample)(b, &other);
     kb_complain(c, origin->file, origin->line, origin->col, origin->path,
-                "%s has %s %s here and %s in %s", id, tolerance ? "tolerance" : "sample",
-                kb_buf_text(&other), kb_buf_text(&one), first->origin->text);
+                "%s has %s %s here and %s in %s", kb_case_id(b, &arena),
+                tolerance ? "tolerance" : "sample", kb_buf_text(&other), kb_buf_text(&one),
+                first->origin->text);
+    kb_arena_free(&arena);
     kb_buf_free(&one);
     kb_buf_free(&other);
 }
 
 /* A case that is new gets an entry; one that is not must agree, and adds its tags. */
 static void enter(struct kb_suite *s, const struct kb_finder *finder, size_t g, int64_t i,
-                  struct kb_arena *arena, struct kb_complaints *c) {
+                  unsigned __int128 key, struct kb_complaints *c) {
     const struct kb_group *group = kb_groups_at(&s->groups, g);
-    struct kb_case now, before;
-    kb_group_case(group, i, &now);
-    const char *id = kb_case_id(&now, arena);
-    struct kb_hash hash = kb_hash_of(id, strlen(id));
-    uint32_t *slot = kb_finder_slot(finder, s->entries, &hash);
+    uint32_t *slot = kb_finder_slot(finder, s->entries, key);
     if (!*slot) {
         s->entries[s->n++] = (struct kb_entry){
-            .id = hash,
+            .key = key,
             .tags = group->origin->tags,
             .group = (uint32_t)g,
             .index = (uint32_t)i,
@@ -66,26 +65,29 @@ static void enter(struct kb_suite *s, const struct kb_finder *finder, size_t g, 
         *slot = (uint32_t)s->n;
         return;
     }
+    struct kb_case now, before;
     struct kb_entry *entry = &s->entries[*slot - 1];
     const struct kb_group *first = kb_groups_at(&s->groups, entry->group);
+    kb_group_case(group, i, &now);
     kb_group_case(first, entry->index, &before);
     entry->tags |= group->origin->tags;
     entry->only_by_tag &= group->origin->only_by_tag;
-    complain_of_two(first, &before, group, &now, id, c);
+    complain_of_two(first, &before, group, &now, c);
 }
 
 static void enter_all(struct kb_suite *s, const struct kb_finder *finder,
                       struct kb_complaints *c) {
-    struct kb_arena ids = {0};
+    struct kb_arena arena = {0};
     s->entries = kb_arena_array(&s->arena, (size_t)s->groups.count, sizeof *s->entries);
     for (size_t g = 0; g < kb_groups_len(&s->groups); g++) {
-        int64_t count = kb_group_count(kb_groups_at(&s->groups, g));
-        for (int64_t i = 0; i < count; i++) {
-            enter(s, finder, g, i, &ids, c);
-            kb_arena_reset(&ids);
-        }
+        const struct kb_group *group = kb_groups_at(&s->groups, g);
+        const struct kb_keys keys = kb_keys_make(group, &arena);
+        int64_t count = kb_group_count(group);
+        for (int64_t i = 0; i < count; i++)
+            enter(s, finder, g, i, kb_keys_at(&keys, i), c);
+        kb_arena_reset(&arena);
     }
-    kb_arena_free(&ids);
+    kb_arena_free(&arena);
 }
 
 /* ---- what is near ----------------------------------------------------------------------
@@ -163,9 +165,8 @@ static void complain_of_missing(const struct kb_suite *s, const struct kb_finder
                                 struct kb_complaints *c) {
     for (size_t i = 0; i < pick->ids.count; i++) {
         const char *id = pick->ids.items[i];
-        struct kb_hash hash = kb_hash_of(id, strlen(id));
         struct kb_buf near = {0};
-        if (*kb_finder_slot(finder, s->entries, &hash))
+        if (*kb_finder_slot(finder, s->entries, pick->keys[i]))
             continue;
         add_near(s, query, id, &near);
         kb_complain_option(c, "--case", "%s: no such case among %zu%s", id, s->n,
@@ -217,20 +218,26 @@ static void complain_of_none(const struct kb_suite *s, const struct kb_query *qu
     kb_buf_free(&what);
 }
 
+static bool picks(const struct kb_suite *s, const struct kb_pick *pick,
+                  const struct kb_entry *e, struct kb_arena *ids) {
+    struct kb_case c;
+    if (!kb_pick_entry(pick, e->key, e->tags, e->only_by_tag))
+        return false;
+    if (!kb_pick_asks_case(pick) && !kb_pick_asks_id(pick))
+        return true;
+    kb_entry_case(s, e, &c);
+    return kb_pick_case(pick, &c) &&
+           (!kb_pick_asks_id(pick) || kb_pick_id(pick, kb_case_id(&c, ids)));
+}
+
 /* Keep the entries that are picked; false, and all are kept, if none is. */
 static bool pick_entries(struct kb_suite *s, const struct kb_pick *pick) {
     struct kb_arena ids = {0};
     size_t kept = 0;
     for (size_t i = 0; i < s->n; i++) {
         struct kb_entry e = s->entries[i];
-        struct kb_case c;
-        kb_entry_case(s, &e, &c);
-        const char *id = kb_case_id(&c, &ids);
-        if (kb_pick_case(pick, &c, id, e.tags, e.only_by_tag)) {
-            int width = kb_columns(id);
-            s->id_width = width > s->id_width ? width : s->id_width;
+        if (picks(s, pick, &e, &ids))
             s->entries[kept++] = e;
-        }
         kb_arena_reset(&ids);
     }
     s->n = kept ? kept : s->n;
@@ -334,8 +341,49 @@ int64_t kb_suite_count(const struct kb_suite *s) {
     return (int64_t)s->n;
 }
 
-int kb_suite_id_width(const struct kb_suite *s) {
+int kb_suite_id_width(struct kb_suite *s) {
+    struct kb_arena ids = {0};
+    for (size_t i = 0; i < s->n && !s->known_width; i++) {
+        struct kb_case c;
+        kb_entry_case(s, &s->entries[i], &c);
+        int width = kb_columns(kb_case_id(&c, &ids));
+        s->id_width = width > s->id_width ? width : s->id_width;
+        kb_arena_reset(&ids);
+    }
+    s->known_width = true;
+    kb_arena_free(&ids);
     return s->id_width;
+}
+
+static const struct kb_op *op_of(const struct kb_suite *s, const struct kb_entry *e) {
+    return s->around ? s->around[e->group].op
+                     : kb_groups_at(&s->groups, e->group)->base->op;
+}
+
+void kb_suite_counts(const struct kb_suite *s, struct kb_arena *arena,
+                     struct kb_case_counts *out) {
+    int place[KB_MAX_TAGS], n_tags = s->groups.n_tags;
+    *out = (struct kb_case_counts){
+        .of_op = kb_arena_array(arena, (size_t)kb_op_count, sizeof *out->of_op),
+        .tags = kb_arena_array(arena, (size_t)n_tags, sizeof *out->tags),
+        .of_tag = kb_arena_array(arena, (size_t)n_tags, sizeof *out->of_tag),
+    };
+    memset(place, -1, sizeof place);
+    for (size_t i = 0; i < s->n; i++) {
+        const struct kb_entry *e = &s->entries[i];
+        const struct kb_op *op = op_of(s, e);
+        for (int k = 0; k < kb_op_count; k++)
+            out->of_op[k] += kb_ops[k] == op;
+        for (int t = 0; t < n_tags && e->tags >> t; t++) {
+            if (!(e->tags >> t & 1))
+                continue;
+            if (place[t] < 0) {
+                place[t] = out->n_tags++;
+                out->tags[place[t]] = kb_arena_strdup(arena, s->groups.tags[t]);
+            }
+            out->of_tag[place[t]]++;
+        }
+    }
 }
 
 void kb_suite_free(struct kb_suite *s) {

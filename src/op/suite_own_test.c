@@ -1,4 +1,5 @@
 /* suite_own_test.c - the tool's own case files. */
+#include "op/entries.h"
 #include "op/suite_fixture.h"
 
 /* "cases/activation.json cases/stream.json": one for each family of ops. */
@@ -107,12 +108,126 @@ static void own_ids_are_canonical(void **state) {
     kb_suite_free(suite);
 }
 
+/* ---- counting --------------------------------------------------------------------------
+ */
+
+/* Ops and tags of the cases as they are made, one by one. */
+struct recount {
+    int64_t all, of_op[64], of_tag[KB_MAX_TAGS];
+    struct kb_strings tags;
+};
+
+static void count_case(const struct kb_case *c, struct kb_arena *a, struct recount *n) {
+    struct kb_strings tags = {0};
+    n->all++;
+    for (int i = 0; i < kb_op_count; i++)
+        n->of_op[i] += kb_ops[i] == c->op;
+    kb_split(a, c->tags, ',', &tags);
+    for (size_t i = 0; i < tags.count && *c->tags; i++) {
+        size_t t = 0;
+        while (t < n->tags.count && !kb_streq(n->tags.items[t], tags.items[i]))
+            t++;
+        if (t == n->tags.count)
+            kb_strings_add(&n->tags, a, tags.items[i]);
+        n->of_tag[t]++;
+    }
+}
+
+static void assert_counts(const struct kb_case_counts *counts, const struct recount *n) {
+    int64_t all = 0;
+    assert_in_range(kb_op_count, 1, KB_COUNT(n->of_op));
+    for (int i = 0; i < kb_op_count; i++) {
+        assert_int_equal(counts->of_op[i], n->of_op[i]);
+        all += counts->of_op[i];
+    }
+    assert_int_equal(all, n->all);
+    assert_int_equal(counts->n_tags, n->tags.count);
+    for (int i = 0; i < counts->n_tags; i++) {
+        assert_string_equal(counts->tags[i], n->tags.items[i]);
+        assert_int_equal(counts->of_tag[i], n->of_tag[i]);
+    }
+}
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* How many different ids the groups of a file come to. Each case has the key by which the
+ * suite knows it. */
+static int64_t different_ids(const struct kb_asset *file, struct kb_arena *a) {
+    struct kb_groups groups = {.arena = a};
+    struct kb_complaints c = {0};
+    struct kb_strings ids = {0};
+    kb_casefile_read(file->path, file->text, file->size, &groups, &c);
+    assert_int_equal(c.count, 0);
+    for (size_t g = 0; g < kb_groups_len(&groups); g++) {
+        const struct kb_group *group = kb_groups_at(&groups, g);
+        const struct kb_keys keys = kb_keys_make(group, a);
+        struct kb_case one, turned = *group->base;
+        for (int64_t i = 0; i < kb_group_count(group); i++) {
+            kb_group_case(group, i, &one);
+            kb_group_turn(group, i, &turned);
+            assert_true(kb_keys_at(&keys, i) == kb_case_key(&one));
+            assert_true(kb_keys_at(&keys, i) == kb_case_key(&turned));
+            kb_strings_add(&ids, a, kb_case_id(&one, a));
+        }
+    }
+    kb_buf_free(&groups.list);
+    int64_t n = ids.count > 0;
+    qsort(ids.items, ids.count, sizeof *ids.items, by_text);
+    for (size_t i = 1; i < ids.count; i++)
+        n += !kb_streq(ids.items[i], ids.items[i - 1]);
+    return n;
+}
+
+static int64_t assert_counted(const struct kb_query *query, struct kb_arena *a) {
+    struct kb_complaints c = {0};
+    struct kb_suite *suite = NULL;
+    struct kb_case_counts counts;
+    struct kb_case one;
+    struct recount made = {0};
+    assert_true(kb_suite_open(&suite, query, &c));
+    kb_suite_counts(suite, a, &counts);
+    while (kb_suite_next(suite, a, &one))
+        count_case(&one, a, &made);
+    kb_suite_free(suite);
+    assert_counts(&counts, &made);
+    return made.all;
+}
+
+static void each_file_has_as_many_cases_as_are_counted(void **state) {
+    struct room *room = *state;
+    struct kb_strings files = {0};
+    kb_asset_list("cases/", &room->arena, &files);
+    assert_true(files.count > 0);
+    for (size_t f = 0; f < files.count; f++) {
+        const struct kb_asset *file = kb_asset_find(files.items[f]);
+        const struct kb_query query = {.files = {&files.items[f], 1, 1},
+                                       .by_tag_too = true};
+        assert_int_equal(assert_counted(&query, &room->arena),
+                         different_ids(file, &room->arena));
+    }
+}
+
+static void all_that_is_selected_is_counted(void **state) {
+    struct room *room = *state;
+    struct kb_query query = ask(&room->arena, "--match *"), fuzz = query;
+    query.by_tag_too = true;
+    assert_counted(&query, &room->arena);
+    query = ask(&room->arena, "--tag smoke,big --op silu,stream");
+    assert_counted(&query, &room->arena);
+    fuzz.fuzz = 3;
+    assert_int_equal(assert_counted(&fuzz, &room->arena), 3 * kb_op_count);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(own_files_are_meant_where_they_are_not_on_disk),
         TEST(the_peers_matrix_is_144_cases),
         TEST(tags_of_own_files_are_nested_and_smoke_is_small),
         TEST(own_ids_are_canonical),
+        TEST(each_file_has_as_many_cases_as_are_counted),
+        TEST(all_that_is_selected_is_counted),
     };
     return cmocka_run_group_tests_name("suite own", tests, NULL, NULL);
 }
