@@ -32,9 +32,11 @@ struct kb_versus_plan {
     const char *dtype;               /* of all cases, so that ids need not show it; NULL */
     bool many_builds, many_variants; /* what members differ in */
     int n_members;                   /* at most */
-    enum kb_method method;           /* whose times are shown */
-    int64_t n_cases;                 /* of all */
-    const char *shared;              /* more of what all rows share; "" */
+    enum kb_method methods[KB_METHOD_COUNT]; /* whose times are shown, each in a line */
+    int n_methods;
+    bool energy;        /* columns of it, too */
+    int64_t n_cases;    /* of all */
+    const char *shared; /* more of what all rows share; "" */
 };
 
 enum kb_versus_kind {
@@ -47,15 +49,17 @@ enum kb_versus_kind {
     KB_V_TIME_A,
     KB_V_CEILING,
     KB_V_TIME_B,
+    KB_V_ENERGY_A,
+    KB_V_ENERGY_B,
     KB_V_SPEED,
     KB_V_BITS,
     KB_V_KINDS
 };
 
-struct kb_versus_sum {              /* of one op, letter and device */
+struct kb_versus_sum {              /* of one op, letter, device and method */
     const char *op, *label, *first; /* what B and A are */
-    int member, device;
-    double logs; /* of ratios */
+    int member, device, method;     /* method: in plan.methods; what is no time is with 0 */
+    double logs;                    /* of ratios */
     int64_t ratios, wrong, errors, rows, compared, other_bits, verdicts[KB_SPEED_COUNT];
 };
 
@@ -77,12 +81,16 @@ struct kb_versus {
  * on one device or on more than there is room for. */
 bool kb_versus_make(struct kb_versus *versus, const struct kb_versus_plan *plan,
                     const struct kb_look *look);
-/* The rows' cells of the columns that there are, each with two blanks in front. */
+/* The rows' cells of the columns that there are, each with two blanks in front, times by
+ * `method`. */
 void kb_versus_cells(const struct kb_versus *versus, const struct kb_row *a,
-                     const struct kb_row *b, int member, struct kb_buf *out);
+                     const struct kb_row *b, int member, enum kb_method method,
+                     struct kb_buf *out);
 void kb_versus_heads(const struct kb_versus *versus, int n, struct kb_buf *out);
 /* Columns that one device's cells take. */
 int kb_versus_cells_width(const struct kb_versus *versus);
+/* And those in front of them: verdict, id, and the method where there are several. */
+int kb_versus_margin(const struct kb_versus *versus);
 void kb_versus_free(struct kb_versus *versus);
 /* Facts that all share: the first lines. */
 void kb_versus_head(const struct kb_versus *versus, struct kb_buf *out);
@@ -94,7 +102,8 @@ void kb_versus_group(struct kb_versus *versus, const struct kb_row *rows, int n,
 /* Only counted, for what is not shown. */
 void kb_versus_count(struct kb_versus *versus, const struct kb_row *rows, int n);
 /* "B against A: silu -12.4 % (geomean of 2); gelu_tanh wrong in 2 of 2"; where ops have
- * other variants, so that B is not the same in all of them, "scalar against vec16: ...". */
+ * other variants, so that B is not the same in all of them, "scalar against vec16: ...". Of
+ * several methods each has a line, "B against A by cold: ...". */
 void kb_versus_summary(const struct kb_versus *versus, struct kb_buf *out);
 /* "stream of this run, at most: 0 NVIDIA H200 4284 GB/s | 1 NVIDIA L40S 718 GB/s": of
  * several devices, what the head does not say because no selftest had found it. */

@@ -174,10 +174,16 @@ static void plan_versus(struct kb_run *run) {
         .many_builds = run->plan.n_builds > 1,
         .many_variants = run->plan.many_variants,
         .n_members = run->plan.group,
-        .method = o->n_methods ? o->methods[0] : KB_GRAPH,
+        .methods = {KB_GRAPH},
+        .n_methods = 1,
+        .energy = o->energy,
         .n_cases = kb_suite_count(run->plan.suite),
         .shared = shared_words(run),
     };
+    if (o->n_methods) {
+        plan.n_methods = o->n_methods;
+        memcpy(plan.methods, o->methods, sizeof plan.methods);
+    }
     if (plan.layout != KB_LAYOUT_BUILD && !o->n_columns && !o->sorted)
         run->side_by_side = kb_versus_make(&run->versus, &plan, &run->terminal.look);
 }

@@ -225,7 +225,7 @@ static void page_verdicts(struct kb_page *page) {
                  "of one kernel differ, too: what would be FASTER or SLOWER by less "
                  "than 5 % is measured again by others, in what is left of "
                  "--max-time. Half of that is kept for it as soon as 24 blocks are "
-                 "there.");
+                 "there. By several methods, --method graph,cold, each has a line.");
 }
 
 static void page_exit(struct kb_page *page) {

@@ -26,7 +26,7 @@ static void add_name(const struct kb_device_info *device, int width, struct kb_b
 void kb_devices_names(const struct kb_versus *v, struct kb_buf *out) {
     int width = kb_versus_cells_width(v) - 2;
     size_t start = out->len;
-    kb_buf_printf(out, "%*s", v->verdict_width + 2 + v->id_width, "");
+    kb_buf_printf(out, "%*s", kb_versus_margin(v), "");
     for (int i = 0; i < v->plan.facts->n_devices; i++) {
         kb_buf_puts(out, "  ");
         add_name(&v->plan.facts->devices[i], width, out);
@@ -77,17 +77,66 @@ static enum kb_verdict worst_of(const struct kb_row *rows, int n) {
     return worst;
 }
 
-void kb_devices_line(const struct kb_versus *v, const struct kb_row *rows, int n,
-                     struct kb_buf *out) {
+/* Whether all of them are said the same of, which is something. */
+static bool are_alike(const struct kb_row *rows, int n, enum kb_method method,
+                      struct kb_buf *out) {
+    struct kb_buf words = {0};
+    bool alike = true;
+    kb_time_words(&rows[0].times[method], out);
+    for (int i = 1; i < n && alike; i++) {
+        kb_buf_clear(&words);
+        kb_time_words(&rows[i].times[method], &words);
+        alike = kb_streq(kb_buf_text(&words), kb_buf_text(out));
+    }
+    kb_buf_free(&words);
+    return alike && out->len;
+}
+
+/* "1 B noisy": of which device, and of several which of them, there is something to be
+ * known; "all throttled". */
+static void add_qualities(const struct kb_versus *v, const struct kb_row *rows, int n,
+                          enum kb_method method, size_t start, struct kb_buf *out) {
+    struct kb_buf text = {0}, words = {0};
+    int n_rows = v->plan.facts->n_devices * n;
+    bool alike = are_alike(rows, n_rows, method, &words);
+    if (alike)
+        kb_buf_printf(&text, "all %s", words.data);
+    for (int i = 0; i < n_rows && !alike; i++) {
+        kb_buf_clear(&words);
+        kb_time_words(&rows[i].times[method], &words);
+        if (!words.len)
+            continue;
+        kb_buf_puts(&text, text.len ? ", " : "");
+        kb_escape(&text, rows[i].device, strlen(rows[i].device));
+        if (n > 1)
+            kb_buf_printf(&text, " %c", 'A' + i % n);
+        kb_buf_printf(&text, " %s", words.data);
+    }
+    kb_versus_remark(v, kb_buf_text(&text), start, out);
+    kb_buf_free(&text);
+    kb_buf_free(&words);
+}
+
+static void add_line(const struct kb_versus *v, const struct kb_row *rows, int n,
+                     enum kb_method method, struct kb_buf *out) {
     int devices = v->plan.facts->n_devices;
     enum kb_verdict verdict = worst_of(rows, devices * n);
     struct kb_buf colored = {0};
     size_t start = out->len;
     kb_verdict_words(verdict, v->look.color, &colored);
-    kb_versus_case(v, rows, kb_verdict_word(verdict), kb_buf_text(&colored), out);
+    kb_versus_case(v, rows, kb_verdict_word(verdict), kb_buf_text(&colored),
+                   kb_method_word(method), out);
     for (int i = 0; i < devices; i++)
-        kb_versus_cells(v, &rows[i * n], n > 1 ? &rows[i * n + 1] : NULL, 1, out);
+        kb_versus_cells(v, &rows[i * n], n > 1 ? &rows[i * n + 1] : NULL, 1, method, out);
     kb_versus_trim(out, start);
+    add_qualities(v, rows, n, method, start, out);
     kb_buf_putc(out, '\n');
     kb_buf_free(&colored);
+}
+
+void kb_devices_lines(const struct kb_versus *v, const struct kb_row *rows, int n,
+                      struct kb_buf *out) {
+    for (int m = 0; m < v->plan.n_methods; m++)
+        if (kb_versus_has_line(v, rows, v->plan.facts->n_devices * n, m))
+            add_line(v, rows, n, v->plan.methods[m], out);
 }

@@ -105,6 +105,49 @@ static void what_a_run_finds_of_other_devices_stands_below(void **state) {
     pairs_close(&p);
 }
 
+static void a_line_by_each_method_has_all_devices_and_what_is_odd_of_which(void **state) {
+    struct pairs p;
+    (void)state;
+    pairs_open(&p, KB_LAYOUT_BENCH, 2);
+    p.facts.n_devices = 2;
+    p.plan.methods[1] = KB_COLD;
+    p.plan.n_methods = 2;
+    p.plan.energy = true;
+    assert_true(pairs_make(&p, 0));
+    for (int i = 0; i < 4; i++) {
+        struct kb_row *row =
+            pairs_row(&p, i, "gelu/83x1024/bf16", i % 2 ? "fast-math" : "precise", 1230);
+        row->device = i < 2 ? "0" : "1";
+        row->times[KB_GRAPH].energy_uj = 100 + i;
+        sample_time(row, KB_COLD, 4000);
+        row->times[KB_COLD].energy_uj = NAN;
+        row->times[KB_COLD].quality = KB_Q_THROTTLED;
+        if (i % 2)
+            pairs_against(&p, i - 1, i, 0.97, 0.96, 0.98, KB_FASTER)->speeds[KB_COLD] =
+                (struct kb_speed){true, 1, 0.999, 1.001, 0.5, 24, KB_SAME};
+    }
+    p.rows[2].times[KB_GRAPH].quality = KB_Q_NOISY;
+    kb_versus_group(&p.versus, p.rows, 2, &p.text);
+    kb_versus_summary(&p.versus, &p.text);
+    const char *lines =
+        "                               by       us A   ceil    us B    uJ A    uJ B  B "
+        "against A         us A   ceil    us B    uJ A    uJ B  B against A\n"
+        "PASS    gelu/83x1024           graph    1.23   97 %    1.23     100     101  "
+        "FASTER "
+        "    -3.0 %   1.23   97 %    1.23     102     103  FASTER     -3.0 %  1 A noisy\n"
+        "PASS    gelu/83x1024           cold     4.00      -    4.00       -       -  SAME "
+        "  "
+        "    +0.0 %   4.00      -    4.00       -       -  SAME       +0.0 %  all "
+        "throttled\n"
+        "B against A by graph, 0 NVIDIA H200: 1 FASTER; gelu -3.0 % (geomean of 1)\n"
+        "B against A by cold, 0 NVIDIA H200: 1 SAME; gelu +0.0 % (geomean of 1)\n"
+        "B against A by graph, 1 NVIDIA L40S: 1 FASTER; gelu -3.0 % (geomean of 1)\n"
+        "B against A by cold, 1 NVIDIA L40S: 1 SAME; gelu +0.0 % (geomean of 1)\n";
+    if (!kb_ends_with(p.text.data, lines))
+        fail_msg("%s", p.text.data);
+    pairs_close(&p);
+}
+
 static void without_room_each_device_has_a_line(void **state) {
     struct pairs p;
     (void)state;
@@ -188,6 +231,7 @@ int main(void) {
         cmocka_unit_test(each_device_has_columns_of_its_own),
         cmocka_unit_test(what_a_selftest_kept_of_a_device_stands_in_the_head),
         cmocka_unit_test(what_a_run_finds_of_other_devices_stands_below),
+        cmocka_unit_test(a_line_by_each_method_has_all_devices_and_what_is_odd_of_which),
         cmocka_unit_test(without_room_each_device_has_a_line),
         cmocka_unit_test(one_build_on_two_devices_is_times_and_ceilings),
         cmocka_unit_test(the_host_beside_a_gpu_has_no_number),

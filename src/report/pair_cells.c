@@ -18,6 +18,8 @@ static const struct {
     [KB_V_TIME_A] = {"us A", "us A", 5, 0},
     [KB_V_CEILING] = {"ceil", "ceil", 5, 3},
     [KB_V_TIME_B] = {"us B", "us own", 6, 0},
+    [KB_V_ENERGY_A] = {"uJ A", "uJ A", 6, 0},
+    [KB_V_ENERGY_B] = {"uJ B", "uJ own", 6, 0},
     [KB_V_SPEED] = {"B against A, 95 %", "against A, 95 %", 22, 0},
     [KB_V_BITS] = {"bits differ", "bits differ", 11, 2},
 };
@@ -29,6 +31,7 @@ enum {
     SPEED_WORD = 9,
     RATIO_ALONE = 8,
     MOST_LEAVES = 4,
+    METHOD_WIDTH = 6,
 };
 
 static int width_of(const struct kb_versus *v, int kind) {
@@ -45,6 +48,11 @@ int kb_versus_cells_width(const struct kb_versus *v) {
     for (int k = 0; k < KB_V_KINDS; k++)
         width += v->has[k] ? 2 + width_of(v, k) : 0;
     return width;
+}
+
+int kb_versus_margin(const struct kb_versus *v) {
+    return v->verdict_width + 2 + v->id_width +
+           (v->plan.n_methods > 1 ? 2 + METHOD_WIDTH : 0);
 }
 
 /* The name of a device stands over its columns, " 0 NVIDIA H200 ". */
@@ -64,8 +72,7 @@ static bool fit(struct kb_versus *v, int groups) {
     v->verdict_width = VERDICT_WIDTH; /* longer ones eat into the room of their id */
     for (int leaves = 1;; leaves++) {
         make_room_for_names(v);
-        if (most <= 0 ||
-            v->verdict_width + 2 + v->id_width + groups * kb_versus_cells_width(v) <= most)
+        if (most <= 0 || kb_versus_margin(v) + groups * kb_versus_cells_width(v) <= most)
             return true;
         if (leaves > MOST_LEAVES)
             return false;
@@ -80,6 +87,8 @@ static bool choose_devices(struct kb_versus *v, bool bench, bool pairs) {
     v->has[KB_V_LETTER] = false;
     v->has[KB_V_TIME_A] = v->has[KB_V_CEILING] = bench;
     v->has[KB_V_TIME_B] = bench && pairs;
+    v->has[KB_V_ENERGY_A] = bench && v->plan.energy;
+    v->has[KB_V_ENERGY_B] = bench && v->plan.energy && pairs;
     v->has[KB_V_SPEED] = bench && pairs;
     v->has[KB_V_ERROR_A] = !bench;
     v->has[KB_V_ERROR_B] = v->has[KB_V_BITS] = !bench && pairs;
@@ -94,13 +103,15 @@ static void choose_lines(struct kb_versus *v, bool bench) {
     v->has[KB_V_ERROR_A] = v->has[KB_V_ERROR_B] = true;
     v->has[KB_V_ULP_A] = v->has[KB_V_ULP_B] = true;
     v->has[KB_V_TIME_A] = v->has[KB_V_TIME_B] = v->has[KB_V_SPEED] = bench;
+    v->has[KB_V_ENERGY_A] = v->has[KB_V_ENERGY_B] = bench && v->plan.energy;
     v->has[KB_V_BITS] = true;
     v->ratios_alone = !fit(v, 1) && bench;
 }
 
 /* Room for the longest verdict, where there is some. */
 static void widen(struct kb_versus *v) {
-    int width = WIDEST_VERDICT + 2 + v->id_width + kb_versus_cells_width(v);
+    int width =
+        WIDEST_VERDICT - v->verdict_width + kb_versus_margin(v) + kb_versus_cells_width(v);
     if (v->plan.layout == KB_LAYOUT_BENCH && !v->devices &&
         (v->look.width <= 0 || width <= v->look.width))
         v->verdict_width = WIDEST_VERDICT;
@@ -110,6 +121,8 @@ bool kb_versus_make(struct kb_versus *v, const struct kb_versus_plan *plan,
                     const struct kb_look *look) {
     bool bench = plan->layout == KB_LAYOUT_BENCH, pairs = plan->n_members > 1;
     *v = (struct kb_versus){.plan = *plan, .look = *look, .id_width = plan->id_width};
+    if (!bench)
+        v->plan.n_methods = 1; /* no line has a time */
     if (plan->dtype)
         v->id_width -= (int)strlen(plan->dtype) + 1;
     if (plan->facts->n_devices > 1 && plan->n_members <= 2 &&
@@ -133,6 +146,7 @@ void kb_versus_heads(const struct kb_versus *v, int n, struct kb_buf *out) {
             continue;
         const char *head = n > 2                                ? kinds[k].many
                            : n == 1 && k == KB_V_TIME_A         ? "us"
+                           : n == 1 && k == KB_V_ENERGY_A       ? "uJ"
                            : n == 1 && k == KB_V_ERROR_A        ? "err/bound"
                            : k == KB_V_SPEED && v->devices      ? "B against A"
                            : k == KB_V_SPEED && v->ratios_alone ? "against A"
@@ -144,18 +158,21 @@ void kb_versus_heads(const struct kb_versus *v, int n, struct kb_buf *out) {
 /* ---- cells ----------------------------------------------------------------------------
  */
 
-static double time_of(const struct kb_versus *v, const struct kb_row *row) {
-    const struct kb_time *t = &row->times[v->plan.method];
-    return t->there ? t->median_ns : (double)NAN;
+static double time_of(const struct kb_time *t) {
+    return t && t->there ? t->median_ns : (double)NAN;
 }
 
-static double ceiling_of(const struct kb_versus *v, const struct kb_row *row) {
-    const struct kb_time *t = &row->times[v->plan.method];
+static double ceiling_of(const struct kb_time *t) {
     return t->there && isfinite(t->ceiling_ns) ? t->ceiling : (double)NAN;
 }
 
-static struct kb_cell number_of(const struct kb_versus *v, int kind, const struct kb_row *a,
-                                const struct kb_row *b) {
+static double energy_of(const struct kb_time *t) {
+    return t && t->there && t->energy_uj > 0 ? t->energy_uj : (double)NAN;
+}
+
+static struct kb_cell number_of(int kind, const struct kb_row *a, const struct kb_row *b,
+                                enum kb_method method) {
+    const struct kb_time *time_b = b ? &b->times[method] : NULL;
     switch ((enum kb_versus_kind)kind) {
     case KB_V_ERROR_A:
         return kb_cell_ratio(kb_row_error(a));
@@ -166,32 +183,37 @@ static struct kb_cell number_of(const struct kb_versus *v, int kind, const struc
     case KB_V_ULP_B:
         return kb_cell_ratio(b ? kb_row_ulp(b) : (double)NAN);
     case KB_V_TIME_A:
-        return kb_cell_us(time_of(v, a));
+        return kb_cell_us(time_of(&a->times[method]));
     case KB_V_CEILING:
-        return kb_cell_percent(ceiling_of(v, a));
+        return kb_cell_percent(ceiling_of(&a->times[method]));
     case KB_V_TIME_B:
-        return kb_cell_us(b ? time_of(v, b) : (double)NAN);
+        return kb_cell_us(time_of(time_b));
+    case KB_V_ENERGY_A:
+        return kb_cell_ratio(energy_of(&a->times[method]));
+    case KB_V_ENERGY_B:
+        return kb_cell_ratio(energy_of(time_b));
     default:
         return kb_cell_differing(b ? b->against : NULL);
     }
 }
 
-static const struct kb_speed *speed_of(const struct kb_versus *v, const struct kb_row *b) {
-    const struct kb_speed *s = b && b->against ? &b->against->speeds[v->plan.method] : NULL;
+static const struct kb_speed *speed_of(const struct kb_row *b, enum kb_method method) {
+    const struct kb_speed *s = b && b->against ? &b->against->speeds[method] : NULL;
     return s && s->there ? s : NULL;
 }
 
 /* "SAME       -0.5 %", or what keeps it from being timed. */
 static void add_short_speed(const struct kb_versus *v, const struct kb_row *a,
-                            const struct kb_row *b, struct kb_buf *out) {
+                            const struct kb_row *b, enum kb_method method,
+                            struct kb_buf *out) {
     struct kb_buf word = {0}, plain = {0}, ratio = {0};
-    const struct kb_speed *s = speed_of(v, b);
+    const struct kb_speed *s = speed_of(b, method);
     if (!b) {
         kb_buf_printf(out, "%-*s", SHORT_SPEED, "-");
         return;
     }
-    kb_versus_verdict(a, b, 'B', v->plan.method, v->look.color, &word);
-    kb_versus_verdict(a, b, 'B', v->plan.method, false, &plain);
+    kb_versus_verdict(a, b, 'B', method, v->look.color, &word);
+    kb_versus_verdict(a, b, 'B', method, false, &plain);
     if (s)
         kb_speed_words(s, false, &ratio);
     int pad = SPEED_WORD - kb_columns(kb_buf_text(&plain));
@@ -203,8 +225,9 @@ static void add_short_speed(const struct kb_versus *v, const struct kb_row *a,
 }
 
 static void add_text(const struct kb_versus *v, int kind, const struct kb_row *a,
-                     const struct kb_row *b, int member, struct kb_buf *out) {
-    const struct kb_speed *speed = speed_of(v, b);
+                     const struct kb_row *b, int member, enum kb_method method,
+                     struct kb_buf *out) {
+    const struct kb_speed *speed = speed_of(b, method);
     struct kb_buf text = {0};
     if (kind == KB_V_DEVICE)
         kb_escape(&text, a->device, strlen(a->device));
@@ -224,16 +247,17 @@ static void add_text(const struct kb_versus *v, int kind, const struct kb_row *a
 }
 
 void kb_versus_cells(const struct kb_versus *v, const struct kb_row *a,
-                     const struct kb_row *b, int member, struct kb_buf *out) {
+                     const struct kb_row *b, int member, enum kb_method method,
+                     struct kb_buf *out) {
     for (int k = 0; k < KB_V_KINDS; k++) {
         if (!v->has[k])
             continue;
         kb_buf_puts(out, "  ");
         if (k == KB_V_SPEED && v->devices)
-            add_short_speed(v, a, b, out);
+            add_short_speed(v, a, b, method, out);
         else if (k == KB_V_DEVICE || k == KB_V_LETTER || k == KB_V_SPEED)
-            add_text(v, k, a, b, member, out);
+            add_text(v, k, a, b, member, method, out);
         else
-            kb_buf_printf(out, "%*s", width_of(v, k), number_of(v, k, a, b).text);
+            kb_buf_printf(out, "%*s", width_of(v, k), number_of(k, a, b, method).text);
     }
 }

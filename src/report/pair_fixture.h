@@ -45,7 +45,8 @@ static inline void pairs_open(struct pairs *p, enum kb_layout layout, int member
         .dtype = "bf16",
         .many_builds = members > 1,
         .n_members = members,
-        .method = KB_GRAPH,
+        .methods = {KB_GRAPH},
+        .n_methods = 1,
         .shared = "kernel act.cu",
     };
 }

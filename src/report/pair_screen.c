@@ -1,202 +1,9 @@
-/* pair_screen.c - builds and variants against the first of them: what they are, a line for
- * each case, what it comes to. Devices side by side are in devices.c. */
+/* pair_screen.c - builds and variants against the first of them: the lines of each case.
+ * Devices side by side are in devices.c. */
 #include "report/devices.h"
 #include "report/parts.h"
 
-#include <math.h>
 #include <string.h>
-
-/* ---- what A, B, ... are ---------------------------------------------------------------
- */
-
-const char *kb_versus_label(struct kb_versus *v, const struct kb_row *row) {
-    const char *variant = row->variant ? row->variant : "-";
-    if (v->plan.many_builds && v->plan.many_variants)
-        return kb_arena_printf(&v->arena, "%s %s", row->build, variant);
-    return kb_arena_strdup(&v->arena, v->plan.many_variants ? variant : row->build);
-}
-
-/* Whether they are those of the group before. A variant that was not asked for by name may
- * change from case to case. */
-static bool same_members(struct kb_versus *v, const struct kb_row *rows, int n) {
-    if (v->members.count != (size_t)n)
-        return false;
-    for (int k = 0; k < n; k++)
-        if (!kb_streq(v->members.items[k], kb_versus_label(v, &rows[k])))
-            return false;
-    return true;
-}
-
-/* How far past the bound a fast-math build may go. */
-static double limit_of(const struct kb_row *row) {
-    double limit = 1;
-    for (int i = 0; i < row->n_outputs; i++)
-        limit = fmax(limit, row->outputs[i].limit);
-    return limit;
-}
-
-static void add_flags(const struct kb_versus *v, const struct kb_row *row,
-                      struct kb_buf *out) {
-    for (size_t i = 0; v->plan.many_builds && i < row->flags.count; i++)
-        kb_buf_printf(out, "%s%s", i ? " " : "", row->flags.items[i]);
-}
-
-/* Facts by comma, each on one line, as many to a line as there is room for. */
-static void add_facts(const struct kb_versus *v, const char *text, struct kb_buf *out) {
-    int at = 0;
-    for (const char *end; *text; text = end) {
-        const char *comma = strstr(text, ", ");
-        end = comma ? comma + 2 : text + strlen(text);
-        struct kb_buf part = {0};
-        kb_buf_add(&part, text, (size_t)(end - text) - (comma ? 1 : 0));
-        int columns = kb_columns(kb_buf_text(&part));
-        if (at > 0 && v->look.width > 0 && at + 1 + columns > v->look.width) {
-            kb_buf_puts(out, "\n    ");
-            at = 4;
-        } else if (at > 0) {
-            kb_buf_putc(out, ' ');
-            at++;
-        }
-        kb_buf_puts(out, kb_buf_text(&part));
-        at += columns;
-        kb_buf_free(&part);
-    }
-}
-
-/* "B fast-math   -std=c++17 --use_fast_math   24 registers, 0 spilled, 4.4 kB" */
-static void add_member(const struct kb_versus *v, const struct kb_row *row, int k,
-                       const int widths[2], struct kb_buf *out) {
-    struct kb_buf text = {0}, safe = {0}, flags = {0};
-    double limit = limit_of(row);
-    add_flags(v, row, &flags);
-    kb_buf_printf(&text, "%c %-*s", 'A' + k, widths[0], v->members.items[k]);
-    if (widths[1])
-        kb_buf_printf(&text, "   %-*s", widths[1], kb_buf_text(&flags));
-    size_t before = text.len;
-    kb_buf_puts(&text, "   ");
-    kb_code_words(row, &text);
-    if (limit > 1)
-        kb_buf_printf(&text, "%smay use %gx the bound", text.len > before + 3 ? ", " : "",
-                      limit);
-    while (text.len && text.data[text.len - 1] == ' ')
-        kb_buf_cut(&text, text.len - 1);
-    kb_escape(&safe, kb_buf_text(&text), text.len);
-    add_facts(v, kb_buf_text(&safe), out);
-    kb_buf_putc(out, '\n');
-    kb_buf_free(&text);
-    kb_buf_free(&safe);
-    kb_buf_free(&flags);
-}
-
-static bool has_code(const struct kb_row *rows, int n) {
-    struct kb_buf text = {0};
-    for (int k = 0; k < n; k++)
-        kb_code_words(&rows[k], &text);
-    bool has = text.len > 0;
-    kb_buf_free(&text);
-    return has;
-}
-
-/* Shapes and dtypes may come to other code, and fill the device in other ways. */
-static void add_members(struct kb_versus *v, const struct kb_row *rows, int n,
-                        struct kb_buf *out) {
-    int widths[2] = {0};
-    for (int k = 0; k < n; k++) {
-        struct kb_buf flags = {0};
-        add_flags(v, &rows[k], &flags);
-        int label = kb_columns(v->members.items[k]);
-        int columns = kb_columns(kb_buf_text(&flags));
-        widths[0] = label > widths[0] ? label : widths[0];
-        widths[1] = columns > widths[1] ? columns : widths[1];
-        kb_buf_free(&flags);
-    }
-    for (int k = 0; k < n; k++)
-        add_member(v, &rows[k], k, widths, out);
-    if (v->plan.n_cases < 2 || v->look.verbose || !has_code(rows, n))
-        return;
-    struct kb_buf id = {0};
-    kb_escape(&id, rows[0].case_id, strlen(rows[0].case_id));
-    kb_buf_printf(out, "  the code is that of %s; -v shows each case's\n",
-                  kb_buf_text(&id));
-    kb_buf_free(&id);
-}
-
-/* Legend and heads, where the rows are not of the members that were there before. */
-static void begin_block(struct kb_versus *v, const struct kb_row *rows, int n,
-                        struct kb_buf *out) {
-    if (v->members.count)
-        kb_buf_putc(out, '\n');
-    v->members = (struct kb_strings){0};
-    for (int k = 0; k < n; k++)
-        kb_strings_add(&v->members, &v->arena, kb_versus_label(v, &rows[k]));
-    if (n > 1)
-        add_members(v, rows, n, out);
-    kb_buf_putc(out, '\n');
-    if (v->devices)
-        kb_devices_names(v, out);
-    kb_buf_printf(out, "%*s", v->verdict_width + 2 + v->id_width, "");
-    for (int i = 0; i < (v->devices ? v->plan.facts->n_devices : 1); i++)
-        kb_versus_heads(v, n, out);
-    while (out->len && out->data[out->len - 1] == ' ')
-        kb_buf_cut(out, out->len - 1);
-    kb_buf_putc(out, '\n');
-}
-
-/* ---- above ----------------------------------------------------------------------------
- */
-
-static void add_fact(struct kb_buf *line, const char *fact) {
-    if (!*fact)
-        return;
-    kb_buf_puts(line, line->len ? " | " : "");
-    kb_escape(line, fact, strlen(fact));
-}
-
-static void add_devices(const struct kb_versus_plan *plan, struct kb_buf *line) {
-    const struct kb_facts *facts = plan->facts;
-    const char *driver = "";
-    for (int i = 0; i < facts->n_devices; i++) {
-        struct kb_buf text = {0};
-        kb_facts_device(facts, i, plan->layout == KB_LAYOUT_BENCH, &text);
-        add_fact(line, kb_buf_text(&text));
-        kb_buf_free(&text);
-        driver = *facts->devices[i].driver ? facts->devices[i].driver : driver;
-    }
-    if (*driver) {
-        struct kb_buf text = {0};
-        kb_buf_printf(&text, "driver %s", driver);
-        add_fact(line, kb_buf_text(&text));
-        kb_buf_free(&text);
-    }
-}
-
-void kb_versus_head(const struct kb_versus *v, struct kb_buf *out) {
-    const struct kb_versus_plan *plan = &v->plan;
-    struct kb_buf line = {0}, text = {0};
-    add_devices(plan, &line);
-    if (plan->n_members < 2 && plan->facts->n_builds == 1) {
-        kb_buf_printf(&text, "build %s", plan->facts->builds[0].name);
-        add_fact(&line, kb_buf_text(&text));
-        kb_buf_clear(&text);
-    }
-    add_fact(&line, plan->dtype ? plan->dtype : "");
-    add_fact(&line, plan->shared);
-    if (plan->layout == KB_LAYOUT_BENCH)
-        kb_buf_printf(&text, "%s us%s", kb_method_word(plan->method),
-                      plan->n_members > 1 ? ", in turns over the same buffers" : "");
-    else
-        kb_buf_puts(&text, "checked, not timed");
-    add_fact(&line, kb_buf_text(&text));
-    if (plan->facts->n_devices > 1 && plan->n_members > 1)
-        add_fact(&line, "against A only within one device");
-    kb_wrap_at(kb_buf_text(&line), " | ", v->look.width, out);
-    kb_buf_putc(out, '\n');
-    kb_buf_free(&line);
-    kb_buf_free(&text);
-}
-
-/* ---- rows -----------------------------------------------------------------------------
- */
 
 static void add_id(const struct kb_versus *v, const char *id, struct kb_buf *out) {
     const char *slash = strchr(id, '/');
@@ -211,7 +18,8 @@ static void add_id(const struct kb_versus *v, const char *id, struct kb_buf *out
 }
 
 void kb_versus_case(const struct kb_versus *v, const struct kb_row *row,
-                    const char *verdict, const char *colored, struct kb_buf *out) {
+                    const char *verdict, const char *colored, const char *by,
+                    struct kb_buf *out) {
     struct kb_buf id = {0};
     int width = v->verdict_width + 2 + v->id_width, at = kb_columns(verdict);
     add_id(v, row->case_id, &id);
@@ -220,7 +28,17 @@ void kb_versus_case(const struct kb_versus *v, const struct kb_row *row,
     kb_buf_printf(out, "%*s  %s", pad > 0 ? pad : 0, "", kb_buf_text(&id));
     at = (at > v->verdict_width ? at : v->verdict_width) + 2 + kb_columns(kb_buf_text(&id));
     kb_buf_printf(out, "%*s", at < width ? width - at : 0, "");
+    if (v->plan.n_methods > 1)
+        kb_buf_printf(out, "  %-*s", kb_versus_margin(v) - width - 2, by);
     kb_buf_free(&id);
+}
+
+bool kb_versus_has_line(const struct kb_versus *v, const struct kb_row *rows, int n,
+                        int m) {
+    bool has = m == 0;
+    for (int i = 0; i < n; i++)
+        has |= rows[i].times[v->plan.methods[m]].there;
+    return has;
 }
 
 void kb_versus_trim(struct kb_buf *out, size_t start) {
@@ -248,96 +66,138 @@ static void add_reason(const struct kb_versus *v, const struct kb_row *row, int 
     kb_buf_free(&text);
 }
 
-void kb_versus_alone(const struct kb_versus *v, const struct kb_row *row,
-                     struct kb_buf *out) {
-    enum kb_verdict verdict = kb_reason_verdict(row->reason);
-    struct kb_buf colored = {0};
-    size_t start = out->len;
-    kb_verdict_words(verdict, v->look.color, &colored);
-    kb_versus_case(v, row, kb_verdict_word(verdict), kb_buf_text(&colored), out);
-    if (verdict == KB_PASS || verdict == KB_FAIL)
-        kb_versus_cells(v, row, NULL, 0, out);
-    else
-        add_reason(v, row, v->verdict_width + 2 + v->id_width, out);
-    kb_versus_trim(out, start);
-    kb_buf_putc(out, '\n');
-    kb_buf_free(&colored);
-}
-
-/* "B noisy", where a time is not as good as it should be, or of pauses, and there is room
- * to say so. */
-static void add_quality(const struct kb_versus *v, const struct kb_row *a,
-                        const struct kb_row *b, char letter, int used, struct kb_buf *out) {
-    const struct kb_row *const rows[] = {a, b};
-    for (int i = 0; i < 2; i++) {
-        const struct kb_time *t = &rows[i]->times[v->plan.method];
-        struct kb_buf words = {0};
-        kb_time_words(t, &words);
-        used += words.len ? 4 + kb_columns(kb_buf_text(&words)) : 0;
-        if (words.len && (v->look.width <= 0 || used <= v->look.width))
-            kb_buf_printf(out, "  %c %s", i ? letter : 'A', kb_buf_text(&words));
-        kb_buf_free(&words);
-    }
-}
-
-static int columns_from(const struct kb_buf *out, size_t start, int escapes) {
+/* Of what lies from `start` on; colours take none. */
+static int columns_since(const struct kb_buf *out, size_t start) {
     struct kb_buf line = {0};
-    kb_buf_add(&line, out->data + start, out->len - start);
-    int columns = kb_columns(kb_buf_text(&line)) - escapes;
+    for (size_t i = start; i < out->len; i++) {
+        if (out->data[i] == '\033')
+            while (i + 1 < out->len && out->data[i] != 'm')
+                i++;
+        else
+            kb_buf_putc(&line, out->data[i]);
+    }
+    int columns = kb_columns(kb_buf_text(&line));
     kb_buf_free(&line);
     return columns;
 }
 
+void kb_versus_remark(const struct kb_versus *v, const char *text, size_t start,
+                      struct kb_buf *out) {
+    int used = columns_since(out, start) + 2 + kb_columns(text);
+    if (*text && v->look.width > 0 && used > v->look.width)
+        kb_buf_printf(out, "\n%*s%s", v->verdict_width + 2, "", text);
+    else if (*text)
+        kb_buf_printf(out, "  %s", text);
+}
+
+static void add_alone(const struct kb_versus *v, const struct kb_row *row,
+                      enum kb_method method, struct kb_buf *out) {
+    enum kb_verdict verdict = kb_reason_verdict(row->reason);
+    bool has_cells = verdict == KB_PASS || verdict == KB_FAIL;
+    struct kb_buf colored = {0}, words = {0};
+    size_t start = out->len;
+    kb_verdict_words(verdict, v->look.color, &colored);
+    kb_versus_case(v, row, kb_verdict_word(verdict), kb_buf_text(&colored),
+                   has_cells ? kb_method_word(method) : "", out);
+    if (has_cells)
+        kb_versus_cells(v, row, NULL, 0, method, out);
+    else
+        add_reason(v, row, kb_versus_margin(v), out);
+    kb_versus_trim(out, start);
+    kb_time_words(&row->times[method], &words);
+    kb_versus_remark(v, kb_buf_text(&words), start, out);
+    kb_buf_putc(out, '\n');
+    kb_buf_free(&colored);
+    kb_buf_free(&words);
+}
+
+void kb_versus_alone(const struct kb_versus *v, const struct kb_row *row,
+                     struct kb_buf *out) {
+    for (int m = 0; m < v->plan.n_methods; m++)
+        if (kb_versus_has_line(v, row, 1, m))
+            add_alone(v, row, v->plan.methods[m], out);
+}
+
+/* "B noisy", "A and B throttled", where times are not as good as they should be, or of
+ * pauses. */
+static void add_quality(const struct kb_versus *v, const struct kb_row *a,
+                        const struct kb_row *b, char letter, enum kb_method method,
+                        size_t start, struct kb_buf *out) {
+    struct kb_buf text = {0}, of_a = {0}, of_b = {0};
+    kb_time_words(&a->times[method], &of_a);
+    kb_time_words(&b->times[method], &of_b);
+    bool same = of_a.len && kb_streq(kb_buf_text(&of_a), kb_buf_text(&of_b));
+    if (same)
+        kb_buf_printf(&text, "A and %c %s", letter, of_a.data);
+    else if (of_a.len)
+        kb_buf_printf(&text, "A %s", of_a.data);
+    if (of_b.len && !same)
+        kb_buf_printf(&text, "%s%c %s", text.len ? "  " : "", letter, of_b.data);
+    kb_versus_remark(v, kb_buf_text(&text), start, out);
+    kb_buf_free(&text);
+    kb_buf_free(&of_a);
+    kb_buf_free(&of_b);
+}
+
+/* Why a line of A and B has no numbers, in their place. */
+static void add_why(const struct kb_versus *v, const struct kb_row *why, char letter,
+                    size_t start, struct kb_buf *out) {
+    if (v->has[KB_V_DEVICE])
+        kb_buf_printf(out, "  %-6s", why->device);
+    if (v->has[KB_V_LETTER])
+        kb_buf_printf(out, "  %c", letter);
+    add_reason(v, why, columns_since(out, start), out);
+}
+
 static void add_line(const struct kb_versus *v, const struct kb_row *a,
-                     const struct kb_row *b, int member, struct kb_buf *out) {
+                     const struct kb_row *b, int member, enum kb_method method,
+                     struct kb_buf *out) {
     struct kb_buf plain = {0}, colored = {0};
     char letter = (char)('A' + member);
     size_t start = out->len;
     const struct kb_row *why = told_of(a, b);
-    int escapes;
     if (v->has[KB_V_LETTER] && why == a && kb_reason_verdict(a->reason) == KB_SKIP) {
         why = NULL; /* that A was not run is no reason to hide what others came to */
         kb_verdict_words(KB_PASS, false, &plain);
         kb_verdict_words(KB_PASS, v->look.color, &colored);
     } else {
-        kb_versus_verdict(a, b, letter, v->plan.method, false, &plain);
-        kb_versus_verdict(a, b, letter, v->plan.method, v->look.color, &colored);
+        kb_versus_verdict(a, b, letter, method, false, &plain);
+        kb_versus_verdict(a, b, letter, method, v->look.color, &colored);
     }
-    escapes = (int)(colored.len - plain.len); /* they take no room */
-    kb_versus_case(v, b, kb_buf_text(&plain), kb_buf_text(&colored), out);
+    kb_versus_case(v, b, kb_buf_text(&plain), kb_buf_text(&colored),
+                   why ? "" : kb_method_word(method), out);
     if (why) {
-        if (v->has[KB_V_DEVICE])
-            kb_buf_printf(out, "  %-6s", a->device);
-        if (v->has[KB_V_LETTER])
-            kb_buf_printf(out, "  %c", letter);
-        add_reason(v, why, columns_from(out, start, escapes), out);
+        add_why(v, why, letter, start, out);
     } else {
-        kb_versus_cells(v, a, b, member, out);
+        kb_versus_cells(v, a, b, member, method, out);
         kb_versus_trim(out, start);
-        add_quality(v, a, b, letter, columns_from(out, start, escapes), out);
+        add_quality(v, a, b, letter, method, start, out);
     }
     kb_buf_putc(out, '\n');
     kb_buf_free(&plain);
     kb_buf_free(&colored);
 }
 
+static void add_lines(const struct kb_versus *v, const struct kb_row *a,
+                      const struct kb_row *b, int member, struct kb_buf *out) {
+    for (int m = 0; m < v->plan.n_methods; m++) {
+        bool told = m > 0 && told_of(a, b);
+        if (!told && (kb_versus_has_line(v, a, 1, m) || kb_versus_has_line(v, b, 1, m)))
+            add_line(v, a, b, member, v->plan.methods[m], out);
+    }
+}
+
 /* Why nothing is beside A: a line of its own where the others' lines do not say it. */
 static void add_first(const struct kb_versus *v, const struct kb_row *a,
                       struct kb_buf *out) {
-    struct kb_buf plain = {0}, colored = {0};
+    struct kb_buf colored = {0};
     size_t start = out->len;
     if (!v->has[KB_V_LETTER] || kb_reason_verdict(a->reason) != KB_SKIP)
         return;
-    kb_verdict_words(KB_SKIP, false, &plain);
     kb_verdict_words(KB_SKIP, v->look.color, &colored);
-    int escapes = (int)(colored.len - plain.len);
-    kb_versus_case(v, a, kb_buf_text(&plain), kb_buf_text(&colored), out);
-    if (v->has[KB_V_DEVICE])
-        kb_buf_printf(out, "  %-6s", a->device);
-    kb_buf_puts(out, "  A");
-    add_reason(v, a, columns_from(out, start, escapes), out);
+    kb_versus_case(v, a, kb_verdict_word(KB_SKIP), kb_buf_text(&colored), "", out);
+    add_why(v, a, 'A', start, out);
     kb_buf_putc(out, '\n');
-    kb_buf_free(&plain);
     kb_buf_free(&colored);
 }
 
@@ -378,16 +238,15 @@ static void add_whys(const struct kb_versus *v, const struct kb_row *rows, int n
 void kb_versus_group(struct kb_versus *v, const struct kb_row *rows, int n,
                      struct kb_buf *out) {
     int devices = v->plan.facts->n_devices;
-    if (!same_members(v, rows, n))
-        begin_block(v, rows, n, out);
+    kb_versus_legend(v, rows, n, out);
     kb_versus_count(v, rows, n);
     if (v->devices)
-        kb_devices_line(v, rows, n, out);
+        kb_devices_lines(v, rows, n, out);
     for (int i = 0; !v->devices && n > 1 && i < devices; i++)
         add_first(v, &rows[i * n], out);
     for (int k = 1; !v->devices && k < n; k++)
         for (int i = 0; i < devices; i++)
-            add_line(v, &rows[i * n], &rows[i * n + k], k, out);
+            add_lines(v, &rows[i * n], &rows[i * n + k], k, out);
     /* An op that has one of the variants: there is nothing beside it. */
     for (int i = 0; !v->devices && n == 1 && i < devices; i++)
         kb_versus_alone(v, &rows[i], out);

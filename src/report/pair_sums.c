@@ -5,10 +5,11 @@
 #include <string.h>
 
 static struct kb_versus_sum *sum_of(struct kb_versus *v, const char *op, int member,
-                                    int device) {
+                                    int device, int method) {
     for (int i = 0; i < v->n_sums; i++) {
         struct kb_versus_sum *s = &v->sums[i];
-        if (s->member == member && s->device == device && kb_streq(s->op, op))
+        if (s->member == member && s->device == device && s->method == method &&
+            kb_streq(s->op, op))
             return s;
     }
     struct kb_versus_sum *more =
@@ -16,18 +17,14 @@ static struct kb_versus_sum *sum_of(struct kb_versus *v, const char *op, int mem
     if (v->n_sums)
         memcpy(more, v->sums, (size_t)v->n_sums * sizeof *more);
     v->sums = more;
-    v->sums[v->n_sums] = (struct kb_versus_sum){
-        .op = kb_arena_strdup(&v->arena, op), .member = member, .device = device};
+    v->sums[v->n_sums] = (struct kb_versus_sum){.op = kb_arena_strdup(&v->arena, op),
+                                                .member = member,
+                                                .device = device,
+                                                .method = method};
     return &v->sums[v->n_sums++];
 }
 
-static void count_row(struct kb_versus *v, const struct kb_row *a, const struct kb_row *b,
-                      int member, int device) {
-    struct kb_versus_sum *s = sum_of(v, b->op, member, device);
-    if (!s->label) {
-        s->label = kb_versus_label(v, b);
-        s->first = kb_versus_label(v, a);
-    }
+static void count_verdict(struct kb_versus_sum *s, const struct kb_row *b) {
     const struct kb_against *against = b->against;
     enum kb_verdict verdict = kb_reason_verdict(b->reason);
     s->rows += verdict != KB_SKIP;
@@ -37,12 +34,26 @@ static void count_row(struct kb_versus *v, const struct kb_row *a, const struct 
         return;
     s->compared += against->elements >= 0;
     s->other_bits += against->elements >= 0 && against->differing > 0;
-    const struct kb_speed *speed = &against->speeds[v->plan.method];
-    if (!speed->there)
-        return;
-    s->ratios++;
-    s->logs += log(speed->ratio);
-    s->verdicts[speed->verdict]++;
+}
+
+static void count_row(struct kb_versus *v, const struct kb_row *a, const struct kb_row *b,
+                      int member, int device) {
+    for (int m = 0; m < v->plan.n_methods; m++) {
+        struct kb_versus_sum *s = sum_of(v, b->op, member, device, m);
+        const struct kb_speed *speed =
+            b->against ? &b->against->speeds[v->plan.methods[m]] : NULL;
+        if (!s->label) {
+            s->label = kb_versus_label(v, b);
+            s->first = kb_versus_label(v, a);
+        }
+        if (m == 0)
+            count_verdict(s, b);
+        if (!speed || !speed->there)
+            continue;
+        s->ratios++;
+        s->logs += log(speed->ratio);
+        s->verdicts[speed->verdict]++;
+    }
 }
 
 void kb_versus_count(struct kb_versus *v, const struct kb_row *rows, int n) {
@@ -101,6 +112,8 @@ static void add_who(const struct kb_versus *v, const struct kb_versus_sum *s, bo
         kb_buf_puts(out, " against ");
         kb_escape(out, s->first, strlen(s->first));
     }
+    if (v->plan.n_methods > 1)
+        kb_buf_printf(out, " by %s", kb_method_word(v->plan.methods[s->method]));
     if (v->plan.facts->n_devices > 1)
         add_device(&v->plan.facts->devices[s->device], out);
 }
@@ -114,6 +127,11 @@ static bool same_pair(const struct kb_versus_sum *a, const struct kb_versus_sum 
            kb_streq(a->label, b->label) && kb_streq(a->first, b->first);
 }
 
+/* What one line tells of. */
+static bool same_line(const struct kb_versus_sum *a, const struct kb_versus_sum *b) {
+    return same_pair(a, b) && a->method == b->method;
+}
+
 /* All ops of what sum `which` is of. */
 static void add_sums(const struct kb_versus *v, int which, bool letters,
                      struct kb_buf *out) {
@@ -122,7 +140,7 @@ static void add_sums(const struct kb_versus *v, int which, bool letters,
     struct kb_buf line = {0}, ops = {0};
     for (int i = which; i < v->n_sums; i++) {
         const struct kb_versus_sum *s = &v->sums[i];
-        if (!same_pair(s, one) || !is_said(s))
+        if (!same_line(s, one) || !is_said(s))
             continue;
         for (int k = 0; k < KB_SPEED_COUNT; k++)
             verdicts[k] += s->verdicts[k];
@@ -155,7 +173,7 @@ void kb_versus_summary(const struct kb_versus *v, struct kb_buf *out) {
     for (int i = 0; i < v->n_sums; i++) {
         bool told = !is_said(&v->sums[i]);
         for (int k = 0; k < i; k++)
-            told |= same_pair(&v->sums[i], &v->sums[k]) && is_said(&v->sums[k]);
+            told |= same_line(&v->sums[i], &v->sums[k]) && is_said(&v->sums[k]);
         if (!told)
             add_sums(v, i, letters, out);
     }

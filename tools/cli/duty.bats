@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# duty.bats - times with pauses in between (--duty): rows say it wherever they are shown, and are not
-# held against rows without. Over a driver without a GPU, whose kernels compute nothing.
+# duty.bats - times over a driver without a GPU, whose kernels compute nothing: with pauses in between
+# (--duty) rows say it wherever they are shown, and are not held against rows without; builds side by
+# side by several methods.
 
 load common
 
@@ -43,4 +44,21 @@ print(*(r[m + '_duty'] or '-' for m in ('graph', 'cold', 'launch')))"
     kbench merge --runs half.json again.json -o both.json
     status_is 0
     [ "$(jq -c '.rows[0].times.graph | [.duty, (.runs_ns | length)]' both.json)" = '[0.5,2]' ]
+}
+
+@test "builds side by side have a line by each method that was asked for, and columns of energy" {
+    on_stub --shape 83x1024,7x16 --build precise,fast-math --method graph,hot --energy
+    status_is 1
+    has_line "Stub 0 sm_90 * | graph, hot us, in turns over the same buffers"
+    has_line " * by * uJ A * uJ B *"
+    has_line "FAIL * silu/83x1024 * graph *"
+    has_line "FAIL * silu/83x1024 * hot *"
+    has_line "B against A by graph: *"
+    has_line "B against A by hot: *"
+    on_stub --shape 83x1024,7x16 --build precise,fast-math
+    has_line "Stub 0 sm_90 * | graph us, in turns over the same buffers"
+    has_no_line "*uJ*"
+    has_no_line "B against A by*"
+    on_stub --shape 83x1024,7x16 --build precise,fast-math --mode check --method graph,hot
+    status_is 4
 }

@@ -12,23 +12,23 @@ static void want_versus(const struct kb_row *row, struct kb_buf *out) {
     if (!rows)
         kb_out_of_memory();
     rows[0] = rows[1] = *row;
-    for (int m = 0; m < KB_METHOD_COUNT; m++) {
-        const struct kb_versus_plan plan = {
-            .facts = &facts,
-            .layout = KB_LAYOUT_BENCH,
-            .id_width = 12,
-            .many_builds = true,
-            .many_variants = true,
-            .n_members = 2,
-            .method = (enum kb_method)m,
-            .shared = "",
-        };
-        kb_versus_make(&versus, &plan, &look);
-        kb_versus_head(&versus, out);
-        kb_versus_group(&versus, rows, 2, out);
-        kb_versus_summary(&versus, out);
-        kb_versus_free(&versus);
-    }
+    struct kb_versus_plan plan = {
+        .facts = &facts,
+        .layout = KB_LAYOUT_BENCH,
+        .id_width = 12,
+        .many_builds = true,
+        .many_variants = true,
+        .n_members = 2,
+        .energy = true,
+        .shared = "",
+    };
+    for (int m = 0; m < KB_METHOD_COUNT; m++)
+        plan.methods[plan.n_methods++] = (enum kb_method)m;
+    kb_versus_make(&versus, &plan, &look);
+    kb_versus_head(&versus, out);
+    kb_versus_group(&versus, rows, 2, out);
+    kb_versus_summary(&versus, out);
+    kb_versus_free(&versus);
     free(rows);
 }
 
