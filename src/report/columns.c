@@ -26,6 +26,12 @@ static const struct kb_column_info columns[KB_C_COUNT] = {
     [KB_C_VERDICT] = {"verdict", "", 0, false, 0, KB_WORST_LARGEST},
 };
 
+const struct kb_column kb_code_columns[KB_CODE_COLUMNS] = {
+    {.kind = KB_C_REGISTERS}, {.kind = KB_C_SPILLED},   {.kind = KB_C_SHARED},
+    {.kind = KB_C_CODE},      {.kind = KB_C_OCCUPANCY}, {.kind = KB_C_WAVES},
+};
+const struct kb_column kb_energy_column = {.kind = KB_C_ENERGY};
+
 const struct kb_column_info *kb_column_info(enum kb_column_kind kind) {
     return &columns[kind];
 }

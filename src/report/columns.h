@@ -37,6 +37,9 @@ struct kb_column_info {
     enum kb_worst worst;
 };
 const struct kb_column_info *kb_column_info(enum kb_column_kind kind);
+/* What the code of a row came to: registers and the rest. */
+enum { KB_CODE_COLUMNS = 6 };
+extern const struct kb_column kb_code_columns[KB_CODE_COLUMNS], kb_energy_column;
 /* Of a column that is no text; NAN: nothing to show. */
 double kb_column_number(const struct kb_column *column, const struct kb_row *row);
 struct kb_cell kb_column_cell(const struct kb_column *column, const struct kb_row *row);

@@ -1,4 +1,5 @@
 /* html_table.c - all rows of a report as a table of its page. */
+#include "report/columns.h"
 #include "report/html.h"
 #include "versus.h"
 
@@ -17,8 +18,30 @@ static void head(const char *text, const char *class, struct kb_buf *out) {
     kb_buf_printf(out, "<th scope=\"col\"%s>%s</th>", class, text);
 }
 
+static const char number[] = " class=\"n\"";
+
+/* The first method is that of the columns before. */
+static void add_against_heads(const struct kb_survey *s, struct kb_buf *out) {
+    if (s->paired)
+        head("A", "", out);
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        struct kb_buf ratio = {0}, word = {0};
+        const char *method = m == s->first ? "" : kb_method_word((enum kb_method)m);
+        const char *blank = *method ? " " : "";
+        kb_buf_printf(&ratio, "%s%sB against A, 95 %%", method, blank);
+        kb_buf_printf(&word, "%s%sspeed", method, blank);
+        if (s->compared[m]) {
+            head(kb_buf_text(&ratio), number, out);
+            head(kb_buf_text(&word), "", out);
+        }
+        kb_buf_free(&ratio);
+        kb_buf_free(&word);
+    }
+    if (s->paired)
+        head("bits differ", number, out);
+}
+
 static void add_heads(const struct kb_survey *s, struct kb_buf *out) {
-    static const char number[] = " class=\"n\"";
     kb_buf_puts(out, "<thead><tr>");
     head("verdict", "", out);
     head("case", "", out);
@@ -41,13 +64,12 @@ static void add_heads(const struct kb_survey *s, struct kb_buf *out) {
         head("GB/s", number, out);
         head("ceiling", number, out);
     }
-    if (s->against) {
-        head("A", "", out);
-        head("B against A, 95 %", number, out);
-        head("speed", "", out);
-    }
-    if (s->has_registers)
-        head("registers", number, out);
+    if (s->has_energy)
+        head(kb_column_info(KB_C_ENERGY)->head, number, out);
+    add_against_heads(s, out);
+    for (int i = 0; i < KB_CODE_COLUMNS && s->has_registers; i++)
+        head(kb_column_info((enum kb_column_kind)kb_code_columns[i].kind)->head, number,
+             out);
     if (s->tally.rows > s->tally.count[KB_PASS])
         head("why", "", out);
     kb_buf_puts(out, "</tr></thead>\n");
@@ -93,20 +115,37 @@ static void add_times(const struct kb_survey *s, const struct kb_row *row,
     }
 }
 
-static void add_against(const struct kb_survey *s, const struct kb_row *row,
-                        struct kb_buf *out) {
-    const struct kb_speed *speed = row->against ? &row->against->speeds[s->first] : NULL;
+static void add_speed(const struct kb_speed *speed, struct kb_buf *out) {
     bool there = speed && speed->there;
     struct kb_buf words = {0};
-    kb_html_against_words(row, &words);
-    text_cell(kb_buf_text(&words), "", out);
-    kb_buf_clear(&words);
     if (there)
         kb_speed_words(speed, true, &words);
     number_cell(there ? kb_buf_text(&words) : "-", there ? speed->ratio - 1 : (double)NAN,
                 "", out);
     text_cell(there ? kb_speed_word(speed->verdict) : "", "", out);
     kb_buf_free(&words);
+}
+
+static void add_against(const struct kb_survey *s, const struct kb_row *row,
+                        struct kb_buf *out) {
+    const struct kb_against *a = row->against;
+    struct kb_buf words = {0};
+    if (!s->paired)
+        return;
+    kb_html_against_words(row, &words);
+    text_cell(kb_buf_text(&words), "", out);
+    kb_buf_free(&words);
+    for (int m = 0; m < KB_METHOD_COUNT; m++)
+        if (s->compared[m])
+            add_speed(a ? &a->speeds[m] : NULL, out);
+    double share =
+        a && a->elements > 0 ? (double)a->differing / (double)a->elements : (double)NAN;
+    number_cell(kb_cell_differing(a).text, share, "", out);
+}
+
+static void add_column(const struct kb_column *column, const struct kb_row *row,
+                       struct kb_buf *out) {
+    number_cell(kb_column_cell(column, row).text, kb_column_number(column, row), "", out);
 }
 
 static void add_case(const struct kb_row *row, struct kb_buf *out) {
@@ -125,7 +164,6 @@ static void add_row(void *context, const struct kb_row *row) {
     const struct kb_survey *s = table->survey;
     struct kb_buf *out = table->out, words = {0};
     enum kb_verdict verdict = kb_reason_verdict(row->reason);
-    int registers = row->built ? row->code.registers : -1;
     kb_buf_printf(out, "<tr data-verdict=\"%s\"><td class=\"%s\">%s</td>",
                   kb_verdict_key(verdict), kb_verdict_key(verdict),
                   kb_verdict_word(verdict));
@@ -139,11 +177,11 @@ static void add_row(void *context, const struct kb_row *row) {
     number_cell(kb_cell_ratio(kb_row_error(row)).text, kb_row_error(row), "", out);
     number_cell(kb_cell_ratio(kb_row_ulp(row)).text, kb_row_ulp(row), "", out);
     add_times(s, row, out);
-    if (s->against)
-        add_against(s, row, out);
-    double count = registers > 0 ? (double)registers : (double)NAN;
-    if (s->has_registers)
-        number_cell(kb_cell_number(count).text, count, "", out);
+    if (s->has_energy)
+        add_column(&kb_energy_column, row, out);
+    add_against(s, row, out);
+    for (int i = 0; i < KB_CODE_COLUMNS && s->has_registers; i++)
+        add_column(&kb_code_columns[i], row, out);
     if (s->tally.rows > s->tally.count[KB_PASS]) {
         kb_buf_clear(&words);
         kb_row_words(row, &words);

@@ -120,6 +120,69 @@ static void builds_that_are_compared_have_a_column_with_the_interval(void **stat
     assert_null(strstr(text, "B against A"));
 }
 
+/* Two builds by two methods, with their code, their bits and what A takes of energy. */
+static struct kb_journal *two_builds(struct place *p) {
+    struct kb_journal *journal = open_journal(p);
+    struct kb_tally *tally = kb_arena_alloc(&p->arena, sizeof *tally);
+    struct kb_against against = {
+        .build = "precise", .variant = "vec16", .elements = 200, .differing = 1};
+    struct kb_err err = {0};
+    against.speeds[KB_GRAPH] =
+        (struct kb_speed){true, 0.8, 0.79, 0.81, 1e-5, 40, KB_FASTER};
+    against.speeds[KB_COLD] = (struct kb_speed){true, 1, 0.99, 1.01, 0.5, 40, KB_SAME};
+    for (int i = 0; i < 2; i++) {
+        struct kb_row row = sample_row();
+        sample_time(&row, KB_GRAPH, 1000);
+        sample_time(&row, KB_COLD, 4000);
+        row.times[KB_GRAPH].energy_uj = i ? NAN : 250;
+        row.build = i ? "fast-math" : "precise";
+        row.against = i ? &against : NULL;
+        row.built = true;
+        row.code = (struct kb_code_info){
+            .registers = 32, .spill_bytes = 8, .shared_bytes = 1024, .code_bytes = 6100};
+        row.occupancy = (struct kb_occupancy){4, 0.5, 1.31};
+        assert_true(kb_journal_add(journal, &row, &err));
+        kb_tally_add(tally, &row);
+    }
+    assert_true(kb_journal_finish(journal, tally, true, NULL, 0.83, &err));
+    return journal;
+}
+
+static void
+builds_have_their_code_bits_and_energy_and_each_method_its_verdict(void **state) {
+    struct place *p = *state;
+    const char *text = report_of(p, two_builds(p), KB_FORMAT_HTML);
+    assert_non_null(strstr(
+        text, "<th scope=\"col\" class=\"n\">uJ</th><th scope=\"col\">A</th>"
+              "<th scope=\"col\" class=\"n\">B against A, 95 %</th><th scope=\"col\">"
+              "speed</th><th scope=\"col\" class=\"n\">cold B against A, 95 %</th>"
+              "<th scope=\"col\">cold speed</th><th scope=\"col\" class=\"n\">bits differ"
+              "</th><th scope=\"col\" class=\"n\">registers</th><th scope=\"col\" "
+              "class=\"n\">spilled</th><th scope=\"col\" class=\"n\">shared</th>"
+              "<th scope=\"col\" class=\"n\">code</th><th scope=\"col\" class=\"n\">"
+              "occupancy</th><th scope=\"col\" class=\"n\">waves</th></tr>"));
+    assert_non_null(
+        strstr(text, "<td class=\"n\" data-v=\"250\">250</td><td></td><td class=\"n\" "
+                     "data-v=\"\">-</td>"));
+    assert_non_null(strstr(
+        text, "<td class=\"n\" data-v=\"\">-</td><td>precise</td><td class=\"n\" "
+              "data-v=\"-0.2\">-20.0 % [-21.0 -19.0]</td><td>FASTER</td><td class=\"n\" "
+              "data-v=\"0\">+0.0 % [ -1.0  +1.0]</td><td>SAME</td><td class=\"n\" "
+              "data-v=\"0.005\">0.50 %</td><td class=\"n\" data-v=\"32\">32</td>"
+              "<td class=\"n\" data-v=\"8\">8 B</td><td class=\"n\" data-v=\"1024\">1.0 kB"
+              "</td><td class=\"n\" data-v=\"6100\">6.1 kB</td><td class=\"n\" "
+              "data-v=\"0.5\">50 %</td><td class=\"n\" data-v=\"1.31\">1.31</td></tr>"));
+    text = report_of(p, two_builds(p), KB_FORMAT_MD);
+    assert_non_null(strstr(
+        text, " cold us | uJ | against A, 95 % | cold against A, 95 % | bits differ | "
+              "registers | spilled | shared | code | occupancy | waves |\n"));
+    assert_non_null(strstr(
+        text, " 4.00 | 250 | A | A | - | 32 | 8 B | 1.0 kB | 6.1 kB | 50 % | 1.31 |\n"));
+    assert_non_null(
+        strstr(text, " 4.00 | - | FASTER -20.0 % \\[-21.0 -19.0\\] | SAME +0.0 % \\[ -1.0  "
+                     "+1.0\\] | 0.50 % | 32 | 8 B | 1.0 kB | 6.1 kB | 50 % | 1.31 |\n"));
+}
+
 static void ratios_are_drawn_from_the_fastest(void **state) {
     struct place *p = *state;
     struct kb_journal *journal = compared_rows(p);
@@ -195,6 +258,7 @@ int main(void) {
         BARE(the_script_alone_may_run),
         BARE(without_gnuplot_a_line_says_so),
         BARE(builds_that_are_compared_have_a_column_with_the_interval),
+        BARE(builds_have_their_code_bits_and_energy_and_each_method_its_verdict),
         BARE(ratios_are_drawn_from_the_fastest),
         cmocka_unit_test(a_name_in_data_is_no_command),
         cmocka_unit_test(figures_come_back_with_ids_of_their_own),

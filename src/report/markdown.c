@@ -1,6 +1,6 @@
 /* markdown.c - the report for a comment on a change: counts, a table, the failures, no more
  * of them than a comment takes. */
-#include "report/parts.h"
+#include "report/columns.h"
 #include "versus.h"
 
 #include <math.h>
@@ -55,6 +55,17 @@ static void add_head(const struct kb_survey *s, struct kb_rows *rows, struct kb_
     kb_buf_puts(out, "\n\n");
 }
 
+/* What builds differ in besides their times. */
+static bool has_code(const struct kb_survey *s) {
+    return s->paired && s->has_registers;
+}
+
+static void add_head_of(const struct kb_column *column, struct kb_buf *out,
+                        struct kb_buf *rule) {
+    kb_buf_printf(out, " %s |", kb_column_info((enum kb_column_kind)column->kind)->head);
+    kb_buf_puts(rule, "--:|");
+}
+
 static void add_columns(const struct kb_survey *s, struct kb_buf *out) {
     struct kb_buf rule = {0};
     kb_buf_puts(out, "| | case |");
@@ -77,12 +88,22 @@ static void add_columns(const struct kb_survey *s, struct kb_buf *out) {
         if (m == s->first)
             kb_buf_puts(&rule, "--:|--:|");
     }
-    if (s->against)
+    if (s->has_energy)
+        add_head_of(&kb_energy_column, out, &rule);
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
+        if (!s->compared[m])
+            continue;
+        if (m != s->first)
+            kb_buf_printf(out, " %s", kb_method_word((enum kb_method)m));
         kb_buf_puts(out, " against A, 95 % |");
+        kb_buf_puts(&rule, "--:|");
+    }
     if (s->paired)
         kb_buf_puts(out, " bits differ |");
-    for (int i = 0; i < (s->against > 0) + (s->paired > 0); i++)
+    if (s->paired)
         kb_buf_puts(&rule, "--:|");
+    for (int i = 0; i < KB_CODE_COLUMNS && has_code(s); i++)
+        add_head_of(&kb_code_columns[i], out, &rule);
     kb_buf_printf(out, "\n%s\n", kb_buf_text(&rule));
     kb_buf_free(&rule);
 }
@@ -117,9 +138,11 @@ static void add_times(const struct kb_survey *s, const struct kb_row *row,
 static void add_against(const struct kb_survey *s, const struct kb_row *row,
                         struct kb_buf *out) {
     const struct kb_against *a = row->against;
-    if (s->against) {
+    for (int m = 0; m < KB_METHOD_COUNT; m++) {
         struct kb_buf text = {0};
-        const struct kb_speed none = {0}, *speed = a ? &a->speeds[s->first] : &none;
+        const struct kb_speed none = {0}, *speed = a ? &a->speeds[m] : &none;
+        if (!s->compared[m])
+            continue;
         if (speed->there)
             kb_buf_printf(&text, "%s ", kb_speed_word(speed->verdict));
         kb_speed_words(speed, true, &text);
@@ -154,7 +177,11 @@ static void add_row(const struct kb_survey *s, const struct kb_row *row,
     kb_buf_printf(out, " %s | %s |", kb_cell_ratio(kb_row_error(row)).text,
                   kb_cell_ratio(kb_row_ulp(row)).text);
     add_times(s, row, out);
+    if (s->has_energy)
+        add_cell(kb_column_cell(&kb_energy_column, row).text, out);
     add_against(s, row, out);
+    for (int i = 0; i < KB_CODE_COLUMNS && has_code(s); i++)
+        add_cell(kb_column_cell(&kb_code_columns[i], row).text, out);
     kb_buf_putc(out, '\n');
 }
 

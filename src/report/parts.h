@@ -80,8 +80,9 @@ bool kb_rows_visit(struct kb_rows *rows, struct kb_sink *sink, kb_visit *visit,
 struct kb_survey {
     struct kb_tally tally;
     bool many_builds, many_devices;
-    bool many_variants;                      /* of one case */
-    bool has_registers;                      /* that some row's code has */
+    bool many_variants; /* of one case */
+    bool has_registers; /* that some row's code has */
+    bool has_energy;
     char build[64], device[16], variant[64]; /* the first row's; of a case its first */
     struct kb_hash last;                     /* of the case that came last */
     bool has[KB_METHOD_COUNT];

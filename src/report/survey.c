@@ -43,6 +43,7 @@ static void look_at(void *context, const struct kb_row *row) {
     s->many_devices |= differs(s->device, sizeof s->device, row->device);
     look_at_variant(s, row);
     s->has_registers |= row->built && row->code.registers > 0;
+    s->has_energy |= kb_row_energy(row) > 0;
     for (int m = 0; m < KB_METHOD_COUNT; m++)
         s->has[m] |= row->times[m].there;
     s->paired += row->against != NULL;
