@@ -36,6 +36,22 @@ static void poison_elsewhere_is_found_by_the_first_run(void **state) {
     fake_free(&f);
 }
 
+static bool skips_all(int run, int64_t i) {
+    (void)run, (void)i;
+    return true;
+}
+
+static void where_nothing_was_written_no_rest_is_called_right(void **state) {
+    (void)state;
+    const struct fake_script script = {.ns = constant, .skips = skips_all};
+    struct fake f;
+    check_script(&f, &script, "silu/83x64/fp32");
+    assert_int_equal(f.row.reason, KB_R_UNWRITTEN);
+    assert_string_equal(f.row.text, "out: 2656 of 2656 elements were never written: the "
+                                    "poison is still in them");
+    fake_free(&f);
+}
+
 static bool spoils_later(int run, int64_t i) {
     return run > 0 && (i == 7 || i == 9);
 }
@@ -258,6 +274,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(poison_is_no_nan_where_nan_is_wanted),
         cmocka_unit_test(poison_elsewhere_is_found_by_the_first_run),
+        cmocka_unit_test(where_nothing_was_written_no_rest_is_called_right),
         cmocka_unit_test(other_bits_from_a_second_launch_are_found),
         cmocka_unit_test(a_row_that_is_not_sampled_is_compared_between_runs_alone),
         cmocka_unit_test(a_sampled_row_is_judged),

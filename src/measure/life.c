@@ -209,7 +209,9 @@ static void judge_output(struct life *l, const struct kb_output_report *o) {
             "%s: %lld of %lld %selements were never written: the poison is still in "
             "them%s",
             o->name, (long long)o->unwritten, (long long)o->checked, checked,
-            o->over > o->unwritten ? ", and others are wrong" : "; the rest is right");
+            o->over > o->unwritten      ? ", and others are wrong"
+            : o->unwritten < o->checked ? "; the rest is right"
+                                        : "");
     else if (o->exact)
         kb_life_stop(l, KB_R_MISMATCH,
                      "%s: %lld of %lld %selements differ, where equal bits are wanted%s",
