@@ -201,8 +201,7 @@ struct kb_backend {
                 struct kb_slab *slab, const struct kb_run_options *options,
                 struct kb_run_result *result, struct kb_err *err);
     /* Timing; all NULL on host. A timer holds its buffer sets, each a copy of `initial`.
-     * `sets` 0: at least 3x L2 in all, at most 4096; by graph of kernels over 20 us up to
-     * 64, since where buffers lie is in the time. Timers that are open at the same time
+     * `sets` 0: at least 3x L2 in all, at most 4096. Timers that are open at the same time
      * over equal tensors share their sets, so that A and B interleave on the same memory.
      * `code` must outlive the timer. KB_UNSUPPORTED: pdl where plan or device have none. */
     bool (*timer_open)(struct kb_device *device, struct kb_code *code,

@@ -15,9 +15,6 @@ import peers_report
 MAX_SETS = 4096
 REPLAY_NS = 2e6  # a replay's own start is 3 to 5 us of it
 MIN_SAMPLES = 20
-# Of kernels that take longer more sets than 3x L2, as kbench has them (src/exec/cuda_timer.h), so
-# that where buffers lie makes less of a difference.
-LONG_NS, PLACES, PLACES_BYTES, PLACES_NS = 20e3, 64, 4 << 30, 50e6
 MAX_LAUNCHES = 20000
 PROGRAMMATIC = 1  # CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC
 
@@ -127,15 +124,8 @@ class Gpu:
         return False
 
     def sets_for(self, footprint):
-        return self.fit(self.options.sets or -(-3 * self.props.L2_cache_size // footprint), footprint)
-
-    def sets_for_places(self, footprint, launch_ns):
-        if self.options.sets or launch_ns <= LONG_NS:
-            return 1
-        return self.fit(int(min(PLACES, PLACES_BYTES // footprint, PLACES_NS / launch_ns)), footprint)
-
-    def fit(self, wanted, footprint):
         free, _ = torch.cuda.mem_get_info()
+        wanted = self.options.sets or -(-3 * self.props.L2_cache_size // footprint)
         return max(1, min(wanted, MAX_SETS, int(free * 0.4) // footprint))
 
     def time(self, case, run):
@@ -145,16 +135,10 @@ class Gpu:
         apart = [t for t in outputs if all(t.data_ptr() != i.data_ptr() for i in first.values())]
         footprint = max(1, size(first.values()) + size(apart))
         del outputs, apart
-        copies = lambda n: [{k: v.clone() for k, v in first.items()} for _ in range(n)]
-        sets = [first] + copies(self.sets_for(footprint) - 1)
+        sets = [first] + [{k: v.clone() for k, v in first.items()}
+                          for _ in range(self.sets_for(footprint) - 1)]
         graph, cycles = self.capture(run, sets, 1), 1
         estimate = self.replay(graph)
-        more = self.sets_for_places(footprint, estimate / len(sets))
-        if more > len(sets):
-            sets += copies(more - len(sets))
-            del graph  # and the outputs in it
-            graph = self.capture(run, sets, 1)
-            estimate = self.replay(graph)
         if estimate < REPLAY_NS:
             cycles = math.ceil(REPLAY_NS / max(estimate, 1))
             cycles = max(1, min(cycles, MAX_LAUNCHES // len(sets)))

@@ -95,7 +95,7 @@ static bool time_graph(struct kb_timer *timer, CUgraphExec graph, double *ns, bo
 
 /* What a launch takes, from a graph long enough to tell: a short one is mostly its start,
  * so the first guess is too long, and the next graph goes on from it. */
-bool kb_timer_estimate(struct kb_timer *timer, struct kb_err *err) {
+static bool estimate(struct kb_timer *timer, double *launch_ns, struct kb_err *err) {
     int launches = timer->n_sets < PROBE_FIRST ? timer->n_sets : PROBE_FIRST;
     for (int i = 0; i < TRIES; i++) {
         CUgraphExec probe;
@@ -107,19 +107,15 @@ bool kb_timer_estimate(struct kb_timer *timer, struct kb_err *err) {
         timer->device->cu.GraphExecDestroy(probe);
         if (!ok)
             return false;
-        timer->launch_ns = ns / launches > 1 ? ns / launches : 1;
+        *launch_ns = ns / launches > 1 ? ns / launches : 1;
         if (late) /* what the host took is in it: the same again */
             continue;
         if (ns > 0.1 * SAMPLE_NS || launches >= PROBE)
             break;
-        double more = SAMPLE_NS / 4 / timer->launch_ns;
+        double more = SAMPLE_NS / 4 / *launch_ns;
         launches = more > PROBE ? PROBE : more > launches ? (int)more : 2 * launches;
     }
     return true;
-}
-
-bool kb_timer_is_long(const struct kb_timer *timer) {
-    return timer->launch_ns > LONG_NS;
 }
 
 int kb_timer_first(const struct kb_timer *timer, int graph) {
@@ -131,25 +127,24 @@ int kb_timer_launches(const struct kb_timer *timer, int graph) {
 }
 
 /* A graph of several whole rotations, or several graphs of one: every set is launched on
- * equally often. Where there are more sets than the L2 asks for no graph has fewer than it
- * does, and a timer may begin with the one that another has just replayed. */
-static void divide(struct kb_timer *timer) {
-    double rotation_ns = timer->launch_ns * timer->n_sets;
-    double sample_ns = kb_timer_is_long(timer) ? LONG_SAMPLE_NS : SAMPLE_NS;
+ * equally often. */
+static void divide(struct kb_timer *timer, double launch_ns) {
+    double rotation_ns = launch_ns * timer->n_sets;
+    double sample_ns = launch_ns > LONG_NS ? LONG_SAMPLE_NS : SAMPLE_NS;
     int nodes = (timer->plan.n_launches + timer->plan.n_scratch) * timer->n_sets;
     double turns = sample_ns / rotation_ns + 0.5, graphs = rotation_ns / sample_ns;
-    int most =
-        timer->n_sets > timer->l2_sets ? timer->n_sets / timer->l2_sets : timer->n_sets;
-    most = most < MAX_GRAPHS ? most : MAX_GRAPHS;
+    double most = timer->n_sets < MAX_GRAPHS ? timer->n_sets : MAX_GRAPHS;
     if (turns * nodes > MAX_NODES)
         turns = MAX_NODES / nodes;
     timer->turns = turns > 1 ? (int)turns : 1;
-    timer->n_graphs = graphs > most ? most : graphs > 1 ? (int)graphs : 1;
-    timer->apart = timer->n_sets / timer->n_graphs >= timer->l2_sets;
+    timer->n_graphs = graphs > most ? (int)most : graphs > 1 ? (int)graphs : 1;
 }
 
 bool kb_timer_make_graphs(struct kb_timer *timer, struct kb_err *err) {
-    divide(timer);
+    double launch_ns;
+    if (!estimate(timer, &launch_ns, err))
+        return false;
+    divide(timer, launch_ns);
     timer->graphs = calloc((size_t)timer->n_graphs, sizeof *timer->graphs);
     if (!timer->graphs)
         kb_out_of_memory();

@@ -4,53 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    ALIGN = 256,
-    IDLE_KEPT = 2,
-    ROTATE_TIMES_L2 = 3,
-    MEMORY_SHARE =
-        4, /* of free memory, a quarter at most for sets that are not asked for */
-    PLACES = 64,
-};
-static const int64_t places_bytes = (int64_t)4 << 30;
-static const double places_ns = 50e6; /* one rotation over them */
-
-/* ---- how many ---------------------------------------------------------------------------
- */
-
-int64_t kb_sets_bytes(const struct kb_slab *initial) {
-    int64_t bytes = 0;
-    for (int i = 0; i < initial->n_slots; i++)
-        bytes += (int64_t)initial->slots[i].bytes;
-    return bytes;
-}
-
-static int fit(struct kb_device *device, const struct kb_slab *initial, int64_t sets) {
-    int64_t spaced = kb_sets_bytes(initial) + (int64_t)initial->n_slots * 2 * ALIGN;
-    int64_t most = kb_cuda_free_bytes(device) / MEMORY_SHARE / spaced;
-    sets = sets < most ? sets : most;
-    return sets > 1 ? (int)sets : 1;
-}
-
-int kb_sets_for_l2(struct kb_device *device, const struct kb_slab *initial) {
-    int64_t bytes = kb_sets_bytes(initial);
-    if (!bytes)
-        return 1;
-    int64_t sets = (device->info.l2_bytes * ROTATE_TIMES_L2 + bytes - 1) / bytes;
-    return fit(device, initial, sets < KB_MAX_SETS ? sets : KB_MAX_SETS);
-}
-
-int kb_sets_for_places(struct kb_device *device, const struct kb_slab *initial,
-                       double launch_ns) {
-    int64_t bytes = kb_sets_bytes(initial), sets = PLACES;
-    if (!bytes)
-        return 1;
-    if (sets > places_bytes / bytes)
-        sets = places_bytes / bytes;
-    if ((double)sets * launch_ns > places_ns)
-        sets = (int64_t)(places_ns / launch_ns);
-    return fit(device, initial, sets);
-}
+enum { ALIGN = 256, IDLE_KEPT = 2 };
 
 /* The same remainder from a multiple of 256 bytes as in the slab, and a gap behind. */
 static void lay_out(struct kb_sets *sets, const struct kb_slab *slab, int first, int n) {
@@ -220,25 +174,4 @@ bool kb_sets_open(struct kb_device *device, const struct kb_slab *slab, int firs
     }
     *out = sets;
     return true;
-}
-
-/* The pristine ones stand behind the rest, in the old memory and in the new one. */
-bool kb_sets_grow(struct kb_device *device, struct kb_sets *sets, int count,
-                  struct kb_err *err) {
-    CUdeviceptr old = sets->memory, more;
-    size_t bytes, pristine = (size_t)sets->count * sets->stride;
-    if (!kb_mul_size(sets->stride, (size_t)count + 1, &bytes))
-        bytes = SIZE_MAX;
-    if (!sets->stride || count <= sets->count)
-        return true;
-    if (!kb_cuda_alloc(device, bytes, &more, err))
-        return false;
-    CUresult rc = device->cu.MemcpyDtoDAsync(more + (bytes - sets->stride), old + pristine,
-                                             sets->stride, device->stream);
-    sets->memory = more;
-    sets->count = count;
-    bool ok = rc ? kb_cuda_fail(&device->cu, rc, "copy on the device", err)
-                 : kb_sets_reset(device, sets, count, err) && kb_cuda_sync(device, err);
-    kb_cuda_free(device, &old);
-    return ok;
 }

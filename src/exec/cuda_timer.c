@@ -7,6 +7,10 @@
 #include <string.h>
 
 enum {
+    ROTATE_TIMES_L2 = 3,
+    MAX_SETS = 4096,
+    MEMORY_SHARE =
+        4, /* of free memory, a quarter at most for sets that are not asked for */
     GRAPH_BATCH = 16, /* replays queued behind one hold */
     COMMANDS = 16,    /* kernels and events queued behind one hold, with single launches */
     LATE_TRIES = 4,
@@ -24,6 +28,25 @@ static bool is_rotated(enum kb_method method) {
 
 /* ---- open and close --------------------------------------------------------------------
  */
+
+static int count_sets(struct kb_device *device, const struct kb_slab *initial,
+                      enum kb_method method, int wanted) {
+    size_t bytes = 0, spaced = 0;
+    for (int i = 0; i < initial->n_slots; i++) {
+        bytes += initial->slots[i].bytes;
+        spaced += initial->slots[i].bytes + 512;
+    }
+    if (!is_rotated(method) || !bytes)
+        return 1;
+    if (wanted > 0)
+        return wanted < MAX_SETS ? wanted : MAX_SETS;
+    size_t enough = (size_t)device->info.l2_bytes * ROTATE_TIMES_L2;
+    size_t sets = (enough + bytes - 1) / bytes;
+    size_t fit = (size_t)kb_cuda_free_bytes(device) / MEMORY_SHARE / spaced;
+    sets = sets < fit ? sets : fit;
+    sets = sets < MAX_SETS ? sets : MAX_SETS;
+    return sets > 1 ? (int)sets : 1;
+}
 
 static bool has_pdl(const struct kb_device *device, const struct kb_plan *plan,
                     struct kb_err *err) {
@@ -72,64 +95,29 @@ static bool warm_up(struct kb_timer *timer, struct kb_err *err) {
     return kb_timer_launch(timer, 0, err) && kb_cuda_sync(timer->device, err);
 }
 
-static bool is_shared(const struct kb_sets *sets) {
-    return sets->stride && sets->users > 1;
-}
-
-/* Sets of other timers stay where they are: there are graphs over them. */
-static bool spread(struct kb_timer *timer, const struct kb_slab *initial,
-                   struct kb_err *err) {
-    if (!kb_timer_is_long(timer) || timer->tensors->rotated || is_shared(timer->tensors) ||
-        is_shared(timer->scratch))
-        return true;
-    int more = kb_sets_for_places(timer->device, initial, timer->launch_ns);
-    if (more <= timer->n_sets)
-        return true;
-    timer->n_sets = more;
-    return kb_sets_grow(timer->device, timer->tensors, more, err) &&
-           kb_sets_grow(timer->device, timer->scratch, more, err);
-}
-
 /* What a method needs before its first sample. */
-static bool prepare(struct kb_timer *timer, const struct kb_slab *initial, bool asked,
-                    struct kb_err *err) {
-    if (is_graph(timer->method)) {
-        if (!kb_timer_estimate(timer, err) || (!asked && !spread(timer, initial, err)))
-            return false;
-        timer->tensors->rotated = asked ? 0 : timer->n_sets;
-        /* the first rotation finds the L2 as others left it */
+static bool prepare(struct kb_timer *timer, struct kb_err *err) {
+    if (is_graph(timer->method)) /* the first rotation finds the L2 as others left it */
         return kb_timer_make_graphs(timer, err) && kb_timer_rotate(timer, err);
-    }
     if (timer->method == KB_CUPTI)
         return kb_stamps_trace(timer, err);
     return timer->method != KB_LAUNCH || kb_stamps_count_calls(timer, err);
 }
 
-static bool open_sets(struct kb_timer *timer, const struct kb_slab *initial, int asked,
-                      struct kb_err *err) {
-    struct kb_device *device = timer->device;
-    bool rotated = is_rotated(timer->method) && kb_sets_bytes(initial);
-    timer->l2_sets = kb_sets_for_l2(device, initial);
-    timer->n_sets = !rotated ? 1 : asked > 0 ? asked : timer->l2_sets;
-    timer->n_sets = timer->n_sets < KB_MAX_SETS ? timer->n_sets : KB_MAX_SETS;
-    timer->n_tensors = initial->n_slots - timer->plan.n_scratch;
-    if (!kb_sets_open(device, initial, 0, timer->n_tensors, timer->n_sets, &timer->tensors,
-                      err))
-        return false;
-    if (rotated && asked <= 0 && timer->tensors->rotated)
-        timer->n_sets = timer->tensors->rotated;
-    return kb_sets_open(device, initial, timer->n_tensors, timer->plan.n_scratch,
-                        timer->n_sets, &timer->scratch, err);
-}
-
-static bool open_timer(struct kb_timer *timer, const struct kb_slab *initial, int asked,
+static bool open_timer(struct kb_timer *timer, const struct kb_slab *initial, int sets,
                        struct kb_err *err) {
     struct kb_device *device = timer->device;
     struct kb_clockwork *clockwork;
-    return kb_cuda_current(device, err) && kb_clockwork_get(device, &clockwork, err) &&
-           kb_cuda_prepare(device, timer->code, &timer->plan, err) &&
-           open_sets(timer, initial, asked, err) && warm_up(timer, err) &&
-           prepare(timer, initial, asked > 0, err);
+    if (!kb_cuda_current(device, err) || !kb_clockwork_get(device, &clockwork, err) ||
+        !kb_cuda_prepare(device, timer->code, &timer->plan, err))
+        return false;
+    timer->n_sets = count_sets(device, initial, timer->method, sets);
+    timer->n_tensors = initial->n_slots - timer->plan.n_scratch;
+    return kb_sets_open(device, initial, 0, timer->n_tensors, timer->n_sets,
+                        &timer->tensors, err) &&
+           kb_sets_open(device, initial, timer->n_tensors, timer->plan.n_scratch,
+                        timer->n_sets, &timer->scratch, err) &&
+           warm_up(timer, err) && prepare(timer, err);
 }
 
 bool kb_timer_open(struct kb_device *device, struct kb_code *code,
@@ -237,12 +225,8 @@ static bool queue_batch(struct kb_timer *timer, int n, struct kb_err *err) {
                                    : queue_launches(timer, n, err);
 }
 
-/* The first graph that begins where samples go on from, or behind that. Graphs that come to
- * 3x L2 each find nothing of themselves in it: two timers in turns are over the same sets.
- */
+/* The first graph that begins where samples go on from, or behind that. */
 static int next_graph(const struct kb_timer *timer) {
-    if (timer->apart)
-        return timer->next;
     for (int i = 0; i < timer->n_graphs; i++)
         if (kb_timer_first(timer, i) >= timer->tensors->at)
             return i;

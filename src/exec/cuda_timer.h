@@ -78,29 +78,12 @@ struct kb_sets {
     /* The set that samples go on from, of whichever timer: what one has just been over is
      * in the L2 for the next. */
     int at;
-    /* How many of them the first timer with graphs rotates over, and all after it, so that
-     * what is compared is over the same; 0: none yet. */
-    int rotated;
 };
-enum { KB_MAX_SETS = 4096 };
-int64_t kb_sets_bytes(const struct kb_slab *initial); /* of all slots, without gaps */
-/* How many sets of all slots are 3x L2, in a quarter of the free memory. */
-int kb_sets_for_l2(struct kb_device *device, const struct kb_slab *initial);
-/* How many a kernel of so long is to be timed over. What it takes depends on where its
- * buffers lie: on an H200 single sets of mla_prefill/4096x4096x16, causal, are some 1.6 %
- * apart, so that over the 3 or 4 of them that are 3x L2 four processes differed by 1.8 %,
- * over 64 by 0.3 to 0.4 % and over 192 by as much. 64 of them, as far as they come to 4 GiB
- * and a rotation to 50 ms. */
-int kb_sets_for_places(struct kb_device *device, const struct kb_slab *initial,
-                       double launch_ns);
 /* Slots [first, first + n) of `slab`, `count` times at least. Shared with other timers over
  * equal slots. */
 bool kb_sets_open(struct kb_device *device, const struct kb_slab *slab, int first, int n,
                   int count, struct kb_sets **out, struct kb_err *err);
 void kb_sets_close(struct kb_device *device, struct kb_sets *sets);
-/* As many, in memory of their own; for the only user. */
-bool kb_sets_grow(struct kb_device *device, struct kb_sets *sets, int count,
-                  struct kb_err *err);
 /* Queue copies that put the first `count` back to what the slab was. */
 bool kb_sets_reset(struct kb_device *device, struct kb_sets *sets, int count,
                    struct kb_err *err);
@@ -121,14 +104,11 @@ struct kb_timer {
     struct kb_plan plan;
     enum kb_method method;
     int n_tensors, n_sets;
-    int l2_sets; /* that are 3x L2 */
     struct kb_sets *tensors, *scratch;
     /* graph and pdl: a sample is one of the graphs, in turn; each has a share of the sets,
      * `turns` times over (more than once only where there is one graph) */
     CUgraphExec *graphs, rotation; /* rotation: each set once, made where turns > 1 */
     int n_graphs, turns, next;
-    double launch_ns; /* about */
-    bool apart;       /* each graph's sets are 3x L2 */
     /* cupti: the next launch's set is `next`; launch: a sample is `turns` of them */
     bool traced;
     double clock_ns; /* of reading the host's clock */
@@ -138,11 +118,6 @@ bool kb_timer_launch(const struct kb_timer *timer, int set, struct kb_err *err);
 /* A graph of `launches` of them, set after set from `first` on, ready to be launched. */
 bool kb_timer_capture(struct kb_timer *timer, int first, int launches, CUgraphExec *out,
                       struct kb_err *err);
-/* About what a launch takes, into timer->launch_ns, over the sets that there are. */
-bool kb_timer_estimate(struct kb_timer *timer, struct kb_err *err);
-/* A launch that takes longer repeats within half a percent. */
-bool kb_timer_is_long(const struct kb_timer *timer);
-/* After the estimate. */
 bool kb_timer_make_graphs(struct kb_timer *timer, struct kb_err *err);
 void kb_timer_free_graphs(struct kb_timer *timer);
 /* The first set of a graph, and the launches in it. */
