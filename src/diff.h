@@ -15,12 +15,17 @@ struct kb_timing {
     double median_ns, low_ns, high_ns, ceiling_ns;
     double duty;                        /* 1: without pauses */
     int64_t n, sm_mhz, sm_mhz_min;      /* 0: not known */
+    int64_t sets, footprint_bytes;      /* of buffers that it rotated over; 0: not told */
     const double *samples_ns, *runs_ns; /* block medians; medians of process runs */
     int n_samples, n_runs;              /* n_runs 0: one run, median_ns */
 };
 /* Whether it is a time at all: each number of it positive and finite. If not, `bad` is the
  * first that is not. */
 bool kb_timing_is_valid(const struct kb_timing *time, double *bad);
+/* Whether two times over rotating buffers say the same of the L2: over as many sets, or as
+ * many bytes, or each over three times what its L2 holds. NAN: its size is not known. */
+bool kb_timings_rotate_alike(const struct kb_timing *a, double a_l2_bytes,
+                             const struct kb_timing *b, double b_l2_bytes);
 
 /* A row, as far as it is compared. No text is NULL: "" where the file has none. */
 struct kb_entry {

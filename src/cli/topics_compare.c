@@ -44,7 +44,8 @@ void kb_page_diff(struct kb_page *page) {
     kb_page_entry(page, "IDENTICAL", "", "the machine code and its launches are the same");
     kb_page_entry(
         page, "INVALID", "",
-        "a time that is null, 0, negative, or faster than its bytes can be moved");
+        "a time that is null, 0, negative or suspect (kbench help methods), or of another "
+        "duty or rotation than the one that it is held against");
     kb_page_text(page,
                  "Intervals hold what samples differ by within a run and what runs "
                  "differ by. The last is learned from rows that hold several runs "

@@ -42,7 +42,8 @@ struct made_row {
     int n_samples, n_runs;
     const char *median; /* written in place of ns: "null", "-5" */
     bool untimed;
-    double duty; /* 0: without pauses */
+    double duty;             /* 0: without pauses */
+    int64_t sets, footprint; /* 0: not told */
 };
 
 static inline void add_numbers(const char *name, const double *values, int n,
@@ -67,6 +68,9 @@ static inline void add_time(const struct made_row *row, struct kb_buf *out) {
                   row->quality ? row->quality : "ok");
     if (row->duty > 0)
         kb_buf_printf(out, ",\"duty\":%.9g", row->duty);
+    if (row->sets)
+        kb_buf_printf(out, ",\"sets\":%lld,\"footprint_bytes\":%lld", (long long)row->sets,
+                      (long long)row->footprint);
     add_numbers("samples_ns", row->samples ? row->samples : samples,
                 row->samples ? row->n_samples : 12, out);
     if (row->n_runs)
@@ -104,7 +108,8 @@ static inline void made_head(const char *gpu, int runs, struct kb_buf *out) {
                   "{\"schema\":\"kbench-report/1\",\"kbench\":\"0.1.0 abc1234\","
                   "\"complete\":true,\"command\":[\"kbench\"],\"started\":"
                   "\"2026-11-21T09:14:03Z\",\"seconds\":1,\"host\":{\"cores\":1},"
-                  "\"devices\":[{\"id\":\"0\",\"backend\":\"cuda\",\"name\":\"%s\"}],"
+                  "\"devices\":[{\"id\":\"0\",\"backend\":\"cuda\",\"name\":\"%s\","
+                  "\"l2_bytes\":1000}],"
                   "\"builds\":{\"precise\":[]}",
                   gpu);
     if (runs > 1)

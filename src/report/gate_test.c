@@ -142,6 +142,27 @@ times_at_and_under_the_power_limit_are_not_held_against_each_other(void **state)
     gated_free(&g);
 }
 
+static void times_over_buffers_that_the_l2_holds_are_not_held_against_others(void **state) {
+    (void)state;
+    const struct made_row past = {
+        .case_id = "s/1/b", .ns = 1000, .sets = 30, .footprint = 3000};
+    struct made_row more = past, few = past;
+    struct gated g;
+    more.sets = 40;
+    more.footprint = 4000; /* there was more memory for them */
+    few.sets = 10;
+    few.footprint = 1000;
+    want(&past, &more, &usual, KB_GATE_SAME, 0);
+    want(&few, &past, &usual, KB_GATE_INVALID, 3);
+    gate_rows(&g, &past, 1, 3, &few, 1, &usual);
+    assert_string_equal(g.gate.texts[0],
+                        "the new time is over 10 buffer sets (1.0 kB), the "
+                        "baseline's time over 30 (3.0 kB)");
+    gated_free(&g);
+    more.footprint = 1050; /* as many bytes as the ten, or nearly */
+    want(&few, &more, &usual, KB_GATE_SAME, 0);
+}
+
 /* ---- verdicts and cases ----------------------------------------------------------------
  */
 
@@ -340,7 +361,7 @@ static void want_changed(const char *from, const char *to, bool of_base, int sta
 static void times_of_a_gpu_that_is_not_named_are_not_comparable(void **state) {
     (void)state;
     static const char device[] = "{\"id\":\"0\",\"backend\":\"cuda\",\"name\":\"NVIDIA "
-                                 "H200\"}";
+                                 "H200\",\"l2_bytes\":1000}";
     want_changed(device, "", false, 3, "not comparable: GPU NVIDIA H200 != not named");
     want_changed(device, "", true, 3, "not comparable: GPU not named != NVIDIA H200");
     want_changed("\"devices\":", "\"other\":", false, 3,
@@ -410,6 +431,7 @@ int main(void) {
         cmocka_unit_test(errors_of_more_and_of_fewer_elements_are_not_compared),
         cmocka_unit_test(
             times_at_and_under_the_power_limit_are_not_held_against_each_other),
+        cmocka_unit_test(times_of_buffers_that_the_l2_holds_are_not_held_against_others),
         cmocka_unit_test(what_is_no_time_never_passes_and_is_named),
         cmocka_unit_test(a_sample_that_is_no_time_makes_the_row_invalid),
         cmocka_unit_test(a_time_that_no_memory_could_give_is_no_verdict),

@@ -68,6 +68,14 @@ static bool same_code(const struct kb_loaded *reports, const struct same_row *ro
     return true;
 }
 
+static bool rotate_alike(const struct kb_loaded *reports, const struct same_row *row, int a,
+                         const struct kb_timing *ta, int b, const struct kb_timing *tb) {
+    const struct kb_machine *ma = kb_loaded_machine(&reports[a], row->entries[a]);
+    const struct kb_machine *mb = kb_loaded_machine(&reports[b], row->entries[b]);
+    return kb_timings_rotate_alike(ta, ma ? ma->l2_bytes : (double)NAN, tb,
+                                   mb ? mb->l2_bytes : (double)NAN);
+}
+
 /* One time of a row, by one method, over the runs that have it. */
 static bool join_time(const struct kb_loaded *reports, const struct same_row *row, int n,
                       const struct kb_json *docs, cJSON *time, enum kb_method method,
@@ -75,7 +83,7 @@ static bool join_time(const struct kb_loaded *reports, const struct same_row *ro
     const cJSON *items[KB_MAX_RUNS];
     const struct kb_timing *times[KB_MAX_RUNS];
     double bytes = NAN, bad;
-    int got = 0;
+    int got = 0, from = 0;
     for (int r = 0; r < n; r++) {
         const struct kb_entry *e = row->entries[r];
         const struct kb_timing *t = e ? kb_entry_time(e, method) : NULL;
@@ -85,6 +93,11 @@ static bool join_time(const struct kb_loaded *reports, const struct same_row *ro
             return kb_fail(err, KB_INPUT, "%s: %s: its %s time is %s", reports[r].name,
                            e->case_id, kb_method_word(method),
                            isnan(bad) ? "null" : kb_cell_number(bad).text);
+        if (got && !rotate_alike(reports, row, from, times[0], r, t))
+            return kb_fail(err, KB_UNSUPPORTED,
+                           "%s: timed over %lld buffer sets and over %lld", e->case_id,
+                           (long long)times[0]->sets, (long long)t->sets);
+        from = got ? from : r;
         bytes = e->bytes;
         items[got] =
             kb_json_get(kb_json_get(docs[r].root, "times"), kb_method_word(method));

@@ -123,6 +123,17 @@ static void runs_of_other_things_are_refused(void **state) {
     make_report("NVIDIA H200", 1, &other, 1, &reports[1]);
     want_refused(state, KB_JOIN_RUNS, reports, 2, KB_UNSUPPORTED,
                  "s/1/b: timed at a duty of 100 % and of 50 %");
+    struct made_row past = row;
+    past.sets = 30;
+    past.footprint = 3000;
+    other = past;
+    other.sets = 10;
+    other.footprint = 1000;
+    free_all(reports, 2);
+    make_report("NVIDIA H200", 1, &past, 1, &reports[0]);
+    make_report("NVIDIA H200", 1, &other, 1, &reports[1]);
+    want_refused(state, KB_JOIN_RUNS, reports, 2, KB_UNSUPPORTED,
+                 "s/1/b: timed over 30 buffer sets and over 10");
     free_all(reports, 2);
 }
 

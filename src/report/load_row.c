@@ -142,6 +142,10 @@ static bool time_member(struct reading *r, const struct kb_slice *key,
         return number(r, "duty", &t->duty);
     if (kb_slice_is(key, "n"))
         return count(r, "n", &t->n);
+    if (kb_slice_is(key, "sets"))
+        return count(r, "sets", &t->sets);
+    if (kb_slice_is(key, "footprint_bytes"))
+        return count(r, "footprint_bytes", &t->footprint_bytes);
     if (kb_slice_is(key, "sm_mhz"))
         return count(r, "sm_mhz", &t->sm_mhz);
     if (kb_slice_is(key, "sm_mhz_min"))
