@@ -142,7 +142,7 @@ times_at_and_under_the_power_limit_are_not_held_against_each_other(void **state)
     gated_free(&g);
 }
 
-static void times_over_buffers_that_the_l2_holds_are_not_held_against_others(void **state) {
+static void times_of_buffers_that_the_l2_holds_are_not_held_against_others(void **state) {
     (void)state;
     const struct made_row past = {
         .case_id = "s/1/b", .ns = 1000, .sets = 30, .footprint = 3000};
