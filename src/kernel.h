@@ -87,9 +87,9 @@ struct kb_kernel {
     bool user;        /* by --kernel */
     struct kb_hash source_hash;
     struct kb_strings ops;
-    struct kb_strings unused;   /* macros of ops and variants that its code does not use */
-    struct kb_entries *entries; /* of any case on one device, once a plan asked; or NULL */
-    struct kb_variant variants[KB_MAX_VARIANTS];
+    struct kb_strings unused;    /* macros of ops and variants that its code does not use */
+    struct kb_entries *entries;  /* of any case on one device, once a plan asked; or NULL */
+    struct kb_variant *variants; /* at most KB_MAX_VARIANTS */
     int n_variants;
 };
 

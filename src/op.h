@@ -65,6 +65,7 @@ struct kb_problem {
     struct kb_name names[KB_MAX_NAMES]; /* axes, parameters, derived sizes */
     int n_tensors;
     struct kb_tensor_spec tensors[KB_MAX_TENSORS];
+    /* What kb_case_resolve clears at the start is from here on. */
     int64_t bytes, flops;        /* the cost model; bytes moved at least */
     const char *ceiling_pattern; /* of op stream: "copy", "r2w1", "read"; NULL: none */
     int64_t ceiling_elements;    /* of that stream's shape, in `dtype` elements */
@@ -127,7 +128,7 @@ struct kb_op {
     int variant;
     /* Axes from the shape, all limits checked (KB_INPUT, message says what was wanted),
      * before any early exit for zero rows; the same whatever the fill. Adds to `p`, which
-     * holds `c` and the parameters' names and is zero otherwise. */
+     * holds `c` and the parameters' names, no tensors, and is zero after those. */
     bool (*resolve)(const struct kb_case *c, struct kb_problem *p, struct kb_err *err);
     /* Macros for `entry` ("KB_T" -> "__nv_bfloat16"): adds name, value pairs. */
     void (*macros)(const struct kb_case *c, struct kb_arena *arena, struct kb_strings *out);

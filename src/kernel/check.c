@@ -215,8 +215,10 @@ static void check_function(struct kb_contract *r, const cJSON *node, const char 
         kb_contract_complain(r, node, "names no kernel");
         return;
     }
-    if (kb_source_uses(kernel->text, kernel->size, name))
+    if (kb_words_has(&r->words, name))
         return;
+    if (!r->functions.count)
+        kb_source_kernels(kernel->text, kernel->size, r->arena, &r->functions);
     const char *near = kb_suggest(name, r->functions.items, r->functions.count);
     if (!near && r->functions.count == 1)
         near = r->functions.items[0];
@@ -242,7 +244,7 @@ static bool check_macros(struct kb_contract *r, const cJSON *node, const char *e
         while (kb_is_letter(at[n]) || kb_is_digit(at[n]))
             n++;
         char *name = kb_arena_strndup(&arena, at, n);
-        if (kb_source_uses(r->kernel->text, r->kernel->size, name))
+        if (kb_words_has(&r->words, name))
             continue;
         const char *near = kb_suggest(name, names.items, names.count);
         if (near)

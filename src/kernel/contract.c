@@ -339,8 +339,10 @@ static void variants_of(struct kb_contract *r, const cJSON *file) {
     if (!n || n > KB_MAX_VARIANTS)
         kb_contract_complain(r, variants, "must have 1 to %d variants, got %d",
                              KB_MAX_VARIANTS, n);
+    n = n < KB_MAX_VARIANTS ? n : KB_MAX_VARIANTS;
+    r->kernel->variants = kb_arena_array(r->arena, (size_t)n, sizeof *r->variant);
     cJSON_ArrayForEach(object, variants) {
-        if (r->kernel->n_variants == KB_MAX_VARIANTS)
+        if (r->kernel->n_variants == n)
             break;
         r->variant = &r->kernel->variants[r->kernel->n_variants++];
         r->n_lets = 0;

@@ -13,7 +13,8 @@ struct kb_contract {
     struct kb_kernel *kernel;
     struct kb_sample *samples; /* of the ops that are known */
     int n_samples;
-    struct kb_strings functions;       /* __global__ functions in the source */
+    struct kb_words words;             /* of the source */
+    struct kb_strings functions;       /* its __global__ functions, once one is missed */
     struct kb_strings dtypes, defines; /* the file's, for all variants */
     /* of the variant that is being read */
     struct kb_variant *variant;

@@ -122,6 +122,49 @@ static void a_kernel_s_name_stands_behind_its_attributes(void **state) {
     kb_arena_free(&arena);
 }
 
+static void words_are_those_of_the_code_alone(void **state) {
+    (void)state;
+    static const char text[] =
+        "code // not, here \\\\\n nor_here \\\n\\\n nor_there\n"
+        "after /* not */ all/*/ inside */ \"no \\\" no\" 'n' 0x1f // end";
+    static const char *const words[] = {"code", "after", "all"};
+    static const char *const none[] = {"not",    "here", "nor_here", "nor_there",
+                                       "inside", "no",   "n",        "x1f",
+                                       "end",    "cod",  "codee"};
+    struct kb_arena arena = {0};
+    const struct kb_words all = kb_words_make(text, sizeof text - 1, &arena);
+    assert_int_equal(all.n, KB_COUNT(words));
+    for (size_t i = 0; i < KB_COUNT(words); i++) {
+        assert_true(kb_words_has(&all, words[i]));
+        assert_true(kb_source_uses(text, sizeof text - 1, words[i]));
+    }
+    for (size_t i = 0; i < KB_COUNT(none); i++) {
+        assert_false(kb_words_has(&all, none[i]));
+        assert_false(kb_source_uses(text, sizeof text - 1, none[i]));
+    }
+    kb_arena_free(&arena);
+}
+
+static void every_word_of_our_kernels_is_found_again(void **state) {
+    (void)state;
+    struct kb_arena arena = {0};
+    struct kb_strings files = {0};
+    size_t most = 0;
+    kb_asset_list("kernels/", &arena, &files);
+    for (size_t f = 0; f < files.count; f++) {
+        const struct kb_asset *file = kb_asset_find(files.items[f]);
+        const struct kb_words words = kb_words_make(file->text, file->size, &arena);
+        size_t at = 0, begin;
+        while (kb_source_next(file->text, file->size, &at, &begin))
+            assert_true(kb_words_has(
+                &words, kb_arena_strndup(&arena, file->text + begin, at - begin)));
+        assert_false(kb_words_has(&words, "no_word_of_a_kernel"));
+        most = words.n > most ? words.n : most;
+    }
+    assert_true(most > 128); /* so that a table has grown */
+    kb_arena_free(&arena);
+}
+
 static void a_file_that_is_not_there_is_said_once(void **state) {
     struct fixture f = {0};
     (void)state;
@@ -152,6 +195,8 @@ int main(void) {
         cmocka_unit_test(no_prefix_of_a_contract_crashes),
         cmocka_unit_test(a_nul_is_refused),
         cmocka_unit_test(a_kernel_s_name_stands_behind_its_attributes),
+        cmocka_unit_test(words_are_those_of_the_code_alone),
+        cmocka_unit_test(every_word_of_our_kernels_is_found_again),
         cmocka_unit_test(a_file_that_is_not_there_is_said_once),
         cmocka_unit_test(every_op_has_a_kernel_file_that_names_it),
     };

@@ -57,27 +57,23 @@ static bool hides_names(const struct kb_kernel *kernel) {
     return strstr(kernel->text, "##") != NULL;
 }
 
-static void drop_name(struct kb_strings *names, const char *name, size_t len) {
-    for (size_t i = 0; i < names->count; i++)
-        if (!strncmp(names->items[i], name, len) && !names->items[i][len])
-            names->items[i] = names->items[--names->count];
-}
-
-void kb_unused_macros(const struct kb_kernel *kernel, const struct kb_sample *samples,
-                      int n_samples, struct kb_arena *arena, struct kb_strings *out) {
-    size_t at = 0, begin;
+void kb_unused_macros(const struct kb_kernel *kernel, const struct kb_words *words,
+                      const struct kb_sample *samples, int n_samples,
+                      struct kb_arena *arena, struct kb_strings *out) {
+    struct kb_strings names = {0};
     if (hides_names(kernel))
         return;
-    kb_kernel_macros(kernel, arena, out);
+    kb_kernel_macros(kernel, arena, &names);
     for (int i = 0; i < n_samples; i++) {
         struct kb_strings pairs = {0};
         samples[i].c.op->macros(&samples[i].c, arena, &pairs);
         for (size_t k = 0; k < pairs.count; k += 2)
-            if (!kb_strings_has(out, pairs.items[k]))
-                kb_strings_add(out, arena, pairs.items[k]);
+            if (!kb_strings_has(&names, pairs.items[k]))
+                kb_strings_add(&names, arena, pairs.items[k]);
     }
-    while (kb_source_next(kernel->text, kernel->size, &at, &begin))
-        drop_name(out, kernel->text + begin, at - begin);
+    for (size_t i = 0; i < names.count; i++)
+        if (!kb_words_has(words, names.items[i]))
+            kb_strings_add(out, arena, names.items[i]);
 }
 
 /* ---- as a build sets them --------------------------------------------------------------
@@ -118,6 +114,10 @@ const struct kb_kernel *kb_kernel_with(const struct kb_kernel *kernel,
         if (!own) {
             own = kb_arena_alloc(arena, sizeof *own);
             *own = *kernel;
+            own->variants =
+                kb_arena_array(arena, (size_t)own->n_variants, sizeof *own->variants);
+            memcpy(own->variants, kernel->variants,
+                   (size_t)own->n_variants * sizeof *own->variants);
             own->entries = kb_entries_make(arena);
         }
         for (int v = 0; v < own->n_variants; v++)

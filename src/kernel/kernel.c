@@ -37,6 +37,7 @@ bool kb_kernel_parse(const char *path, const char *text, size_t size, const char
                      struct kb_arena *arena, struct kb_kernel *out,
                      struct kb_complaints *c) {
     struct kb_contract r = {.c = c, .arena = arena, .kernel = out};
+    struct kb_arena table = {0};
     struct kb_contract_span span;
     struct kb_err err = {0};
     int before = c->count;
@@ -62,10 +63,11 @@ bool kb_kernel_parse(const char *path, const char *text, size_t size, const char
         complain_syntax(path, &err, c);
         return false;
     }
-    kb_source_kernels(text, size, arena, &r.functions);
+    r.words = kb_words_make(text, size, &table);
     kb_contract_read(&r);
     kb_json_free(&r.doc);
-    kb_unused_macros(out, r.samples, r.n_samples, arena, &out->unused);
+    kb_unused_macros(out, &r.words, r.samples, r.n_samples, arena, &out->unused);
+    kb_arena_free(&table);
     out->entries = kb_entries_make(arena);
     return c->count == before;
 }

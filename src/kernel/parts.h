@@ -43,10 +43,12 @@ void kb_lets_make(const struct kb_variant *variant, struct kb_expr_env *env,
 bool kb_is_function(const char *name);    /* ceil_div, ... */
 bool kb_is_device_name(const char *name); /* dtype_bytes, sm, ... */
 
+struct kb_words;
 /* Macros of the ops and the variants that the code of a file does not use. None where other
  * files than kb.cuh are included. */
-void kb_unused_macros(const struct kb_kernel *kernel, const struct kb_sample *samples,
-                      int n_samples, struct kb_arena *arena, struct kb_strings *out);
+void kb_unused_macros(const struct kb_kernel *kernel, const struct kb_words *words,
+                      const struct kb_sample *samples, int n_samples,
+                      struct kb_arena *arena, struct kb_strings *out);
 
 /* ---- source text ------------------------------------------------------------------------
  */
@@ -64,6 +66,16 @@ struct kb_contract_span kb_contract_find(const char *text, size_t size);
  * *at past it. False at the end. */
 bool kb_source_next(const char *text, size_t size, size_t *at, size_t *begin);
 bool kb_source_uses(const char *text, size_t size, const char *identifier);
+/* All of them, for whoever asks for many. They lie in the text, the table in `arena`. */
+struct kb_words {
+    struct kb_word {
+        const char *at; /* NULL: free */
+        size_t len;
+    } * slots;
+    size_t mask, n;
+};
+struct kb_words kb_words_make(const char *text, size_t size, struct kb_arena *arena);
+bool kb_words_has(const struct kb_words *words, const char *word);
 /* Names of the __global__ functions, arena copies. */
 void kb_source_kernels(const char *text, size_t size, struct kb_arena *arena,
                        struct kb_strings *out);

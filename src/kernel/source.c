@@ -27,20 +27,23 @@ static bool is_word(char c) {
            c == '_' || c == '$';
 }
 
+/* To the end of the line that the comment ends on: one with \ before it ends nothing. */
 static void skip_line(struct scan *s) {
-    for (; s->at < s->size && s->text[s->at] != '\n'; s->at++)
-        if (s->text[s->at] == '\\' && ahead(s, 1) == '\n')
-            s->at++; /* the comment goes on */
+    const char *end;
+    do {
+        end = memchr(s->text + s->at, '\n', s->size - s->at);
+        s->at = end ? (size_t)(end - s->text) + 1 : s->size;
+    } while (end && end[-1] == '\\');
+    if (end)
+        s->at--;
 }
 
 /* Past the block comment that starts here; false if it has no end. */
 static bool skip_block(struct scan *s) {
-    for (s->at += 2; s->at < s->size; s->at++)
-        if (at_text(s, "*/")) {
-            s->at += 2;
-            return true;
-        }
-    return false;
+    const char *from = s->text + s->at + 2;
+    const char *end = memmem(from, s->size - s->at - 2, "*/", 2);
+    s->at = end ? (size_t)(end - s->text) + 2 : s->size;
+    return end;
 }
 
 static bool skip_comment(struct scan *s) {
@@ -102,8 +105,6 @@ bool kb_source_next(const char *text, size_t size, size_t *at, size_t *begin) {
     struct scan s = {text, size, *at};
     while (s.at < size) {
         char c = s.text[s.at];
-        if (skip_comment(&s) || skip_quoted(&s))
-            continue;
         if (kb_is_digit(c)) {
             skip_number(&s);
         } else if (is_word(c)) {
@@ -112,7 +113,7 @@ bool kb_source_next(const char *text, size_t size, size_t *at, size_t *begin) {
                 s.at++;
             *at = s.at;
             return true;
-        } else {
+        } else if (!(c == '/' && skip_comment(&s)) && !skip_quoted(&s)) {
             s.at++;
         }
     }
@@ -126,6 +127,57 @@ bool kb_source_uses(const char *text, size_t size, const char *identifier) {
         if (at - begin == len && !memcmp(text + begin, identifier, len))
             return true;
     return false;
+}
+
+/* ---- all of them -----------------------------------------------------------------------
+ */
+
+static uint32_t hash_of(const char *word, size_t len) {
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ (unsigned char)word[i]) * 16777619u;
+    return hash;
+}
+
+/* The slot of a word, or the free one where it belongs. */
+static struct kb_word *slot_of(const struct kb_words *words, const char *word, size_t len) {
+    for (size_t i = hash_of(word, len) & words->mask;; i = (i + 1) & words->mask) {
+        struct kb_word *slot = &words->slots[i];
+        if (!slot->at || (slot->len == len && !memcmp(slot->at, word, len)))
+            return slot;
+    }
+}
+
+/* At most half full. */
+static void grow(struct kb_words *words, struct kb_arena *arena) {
+    enum { FEWEST = 256 };
+    struct kb_words wider = {.n = words->n};
+    size_t size = words->slots ? 2 * (words->mask + 1) : FEWEST;
+    wider.slots = kb_arena_array(arena, size, sizeof *wider.slots);
+    wider.mask = size - 1;
+    for (size_t i = 0; words->slots && i <= words->mask; i++)
+        if (words->slots[i].at)
+            *slot_of(&wider, words->slots[i].at, words->slots[i].len) = words->slots[i];
+    *words = wider;
+}
+
+struct kb_words kb_words_make(const char *text, size_t size, struct kb_arena *arena) {
+    struct kb_words words = {.n = 0};
+    size_t at = 0, begin;
+    grow(&words, arena);
+    while (kb_source_next(text, size, &at, &begin)) {
+        struct kb_word *slot = slot_of(&words, text + begin, at - begin);
+        if (slot->at)
+            continue;
+        *slot = (struct kb_word){text + begin, at - begin};
+        if (++words.n > words.mask / 2)
+            grow(&words, arena);
+    }
+    return words;
+}
+
+bool kb_words_has(const struct kb_words *words, const char *word) {
+    return slot_of(words, word, strlen(word))->at;
 }
 
 /* ---- kernels ---------------------------------------------------------------------------

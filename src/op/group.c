@@ -146,6 +146,7 @@ void kb_group_case(const struct kb_group *g, int64_t index, struct kb_case *out)
 
 /* What one op says of one shape over all values of the other lists. */
 struct verdict {
+    struct kb_case c; /* one of them after the other */
     bool all_refused;
     struct kb_buf why; /* of the first refusal, without the shape; "" if there was none */
     struct kb_buf id;  /* and whose it was */
@@ -177,10 +178,10 @@ static void keep_why(const struct kb_group *g, int shape, const char *why,
 
 static void try_shape(const struct kb_group *g, int shape, struct verdict *v) {
     int64_t n = cases_per_shape(g), refused = 0;
-    struct kb_case c = *g->base;
+    struct kb_case *c = &v->c;
     kb_buf_clear(&v->why);
     kb_buf_clear(&v->id);
-    v->all_refused = !put_shape(g, shape, &c);
+    v->all_refused = !put_shape(g, shape, c);
     if (v->all_refused) {
         keep_why(g, shape, "the shape's sizes overflow", v);
         return;
@@ -189,12 +190,12 @@ static void try_shape(const struct kb_group *g, int shape, struct verdict *v) {
     for (int64_t i = 0; i < n; i += g->n_fills) {
         struct kb_problem p;
         struct kb_err err = {0};
-        kb_group_turn(g, shape * n + i, &c);
-        if (kb_case_resolve(&c, &p, &err))
+        kb_group_turn(g, shape * n + i, c);
+        if (kb_case_resolve(c, &p, &err))
             continue;
         if (!refused) {
             keep_why(g, shape, err.msg, v);
-            kb_buf_puts(&v->id, kb_case_id(&c, &arena));
+            kb_buf_puts(&v->id, kb_case_id(c, &arena));
         }
         refused += g->n_fills;
     }
@@ -241,6 +242,8 @@ void kb_groups_resolve(const struct kb_group *groups, size_t n,
     struct kb_arena arena = {0};
     struct verdict *v = kb_arena_array(&arena, n, sizeof *v);
     bool *told = kb_arena_array(&arena, n, sizeof *told);
+    for (size_t i = 0; i < n; i++)
+        v[i].c = *groups[i].base;
     for (int shape = 0; n && shape < groups[0].n_shapes; shape++) {
         for (size_t i = 0; i < n; i++)
             try_shape(&groups[i], shape, &v[i]);

@@ -28,7 +28,7 @@ bool kb_problem_tensor(struct kb_problem *p, const char *name, enum kb_role role
     assert(p->n_tensors < KB_MAX_TENSORS && rank >= 1 && rank <= KB_MAX_RANK);
     struct kb_tensor_spec spec = {
         .name = name, .role = role, .dtype = dtype, .rank = rank, .rule = rule};
-    int64_t bytes = (int64_t)kb_dtype_bytes(dtype);
+    int64_t bytes = (int64_t)kb_dtype_bytes(dtype), elements = 1;
     bool empty = false;
     for (int i = 0; i < rank; i++) {
         assert(shape[i] >= 0);
@@ -38,8 +38,9 @@ bool kb_problem_tensor(struct kb_problem *p, const char *name, enum kb_role role
             return kb_fail(err, KB_INPUT,
                            "%s: the elements overflow, a tensor has at most 2^53 bytes",
                            name);
+        elements *= shape[i] ? shape[i] : 1; /* fewer than bytes */
     }
-    spec.elements = empty ? 0 : bytes / (int64_t)kb_dtype_bytes(dtype);
+    spec.elements = empty ? 0 : elements;
     p->tensors[p->n_tensors++] = spec;
     return true;
 }
@@ -56,7 +57,7 @@ void kb_problem_derived(struct kb_problem *p) {
 
 void kb_problem_means(struct kb_problem *p, const char *param, int64_t value) {
     for (int i = 0; i < p->n_names; i++)
-        if (!strcmp(p->names[i].name, param))
+        if (*p->names[i].name == *param && !strcmp(p->names[i].name, param))
             p->names[i].value = (double)value;
 }
 
@@ -175,10 +176,13 @@ static bool check_word(const struct kb_param *param, double v, struct kb_err *er
                    param->words);
 }
 
+/* Most are the default, which needs no look: a test parses every op's. */
 static bool check_params(const struct kb_case *c, struct kb_err *err) {
     for (int i = 0; i < c->op->n_params; i++) {
         const struct kb_param *param = &c->op->params[i];
         struct kb_value same;
+        if (c->set[i].v == param->def)
+            continue;
         if (!(param->kind == KB_PARAM_WORD   ? check_word(param, c->set[i].v, err)
               : param->kind == KB_PARAM_LIST ? kb_value_list(param, &c->set[i], err)
                                              : kb_value_of(param, c->set[i].v, &same, err)))
@@ -209,9 +213,16 @@ static bool shape_at(const struct kb_case *c, struct kb_err *err) {
     return false;
 }
 
+/* Names and tensors are cleared as they are added: all of them are 5 KB. */
+static void begin(struct kb_problem *p, const struct kb_case *c) {
+    p->c = c;
+    p->n_names = p->n_tensors = 0;
+    memset(&p->bytes, 0, sizeof *p - offsetof(struct kb_problem, bytes));
+}
+
 bool kb_case_resolve(const struct kb_case *c, struct kb_problem *p, struct kb_err *err) {
     assert(c->op->n_params <= KB_MAX_PARAMS);
-    *p = (struct kb_problem){.c = c};
+    begin(p, c);
     if (!check_rank(c, err) || !kb_op_takes_dtype(c->op, c->dtype, err) ||
         !kb_op_takes_fill(c->op, c->fill, err) || !check_params(c, err))
         return false;

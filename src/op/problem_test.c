@@ -1,5 +1,5 @@
 /* problem_test.c - the list of ops, and what resolving a case checks for all of them. */
-#include "op.h"
+#include "op/group.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,6 +45,23 @@ static void every_op_is_found_by_its_name_and_resolves_its_sample(void **state) 
     }
     assert_null(kb_op_find("gelutanh"));
     assert_null(kb_op_find(""));
+}
+
+/* kb_case_resolve takes a default without a look. */
+static void every_default_is_a_value_that_can_be_asked_for(void **state) {
+    (void)state;
+    for (int i = 0; i < kb_op_count; i++)
+        for (int k = 0; k < kb_ops[i]->n_params; k++) {
+            const struct kb_param *param = &kb_ops[i]->params[k];
+            struct kb_buf text = {0};
+            struct kb_value value;
+            struct kb_err err = {0};
+            kb_value_print(param, (struct kb_value){.v = param->def}, &text);
+            if (!kb_value_parse(param, kb_buf_text(&text), &value, &err))
+                fail_msg("%s: %s", kb_ops[i]->name, err.msg);
+            assert_true(value.v == param->def);
+            kb_buf_free(&text);
+        }
 }
 
 static void every_op_says_what_it_is(void **state) {
@@ -255,6 +272,7 @@ static void no_bytes_have_no_ceiling_and_few_have_the_least(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_op_is_found_by_its_name_and_resolves_its_sample),
+        cmocka_unit_test(every_default_is_a_value_that_can_be_asked_for),
         cmocka_unit_test(every_op_says_what_it_is),
         cmocka_unit_test(a_parameter_is_found_with_its_index),
         cmocka_unit_test(dtypes_and_fills_that_an_op_lacks_are_refused),

@@ -355,34 +355,52 @@ int kb_suite_id_width(struct kb_suite *s) {
     return s->id_width;
 }
 
+/* ---- counting --------------------------------------------------------------------------
+ */
+
 static const struct kb_op *op_of(const struct kb_suite *s, const struct kb_entry *e) {
     return s->around ? s->around[e->group].op
                      : kb_groups_at(&s->groups, e->group)->base->op;
 }
 
+static void count_ops(int64_t n, const struct kb_op *op, struct kb_case_counts *out) {
+    for (int i = 0; i < kb_op_count; i++)
+        out->of_op[i] += kb_ops[i] == op ? n : 0;
+}
+
+/* `place` of a tag of the groups: where it is in `out`, -1 before it is there. */
+static void count_tags(const struct kb_suite *s, int64_t n, unsigned __int128 tags,
+                       int place[KB_MAX_TAGS], struct kb_arena *arena,
+                       struct kb_case_counts *out) {
+    for (int t = 0; t < s->groups.n_tags; t++) {
+        if (!(tags >> t & 1))
+            continue;
+        if (place[t] < 0) {
+            place[t] = out->n_tags++;
+            out->tags[place[t]] = kb_arena_strdup(arena, s->groups.tags[t]);
+        }
+        out->of_tag[place[t]] += n;
+    }
+}
+
+/* Cases that stand together are mostly of one op and of the same tags. */
 void kb_suite_counts(const struct kb_suite *s, struct kb_arena *arena,
                      struct kb_case_counts *out) {
-    int place[KB_MAX_TAGS], n_tags = s->groups.n_tags;
+    int place[KB_MAX_TAGS];
+    size_t n_tags = (size_t)s->groups.n_tags, next;
     *out = (struct kb_case_counts){
         .of_op = kb_arena_array(arena, (size_t)kb_op_count, sizeof *out->of_op),
-        .tags = kb_arena_array(arena, (size_t)n_tags, sizeof *out->tags),
-        .of_tag = kb_arena_array(arena, (size_t)n_tags, sizeof *out->of_tag),
+        .tags = kb_arena_array(arena, n_tags, sizeof *out->tags),
+        .of_tag = kb_arena_array(arena, n_tags, sizeof *out->of_tag),
     };
     memset(place, -1, sizeof place);
-    for (size_t i = 0; i < s->n; i++) {
+    for (size_t i = 0; i < s->n; i = next) {
         const struct kb_entry *e = &s->entries[i];
-        const struct kb_op *op = op_of(s, e);
-        for (int k = 0; k < kb_op_count; k++)
-            out->of_op[k] += kb_ops[k] == op;
-        for (int t = 0; t < n_tags && e->tags >> t; t++) {
-            if (!(e->tags >> t & 1))
-                continue;
-            if (place[t] < 0) {
-                place[t] = out->n_tags++;
-                out->tags[place[t]] = kb_arena_strdup(arena, s->groups.tags[t]);
-            }
-            out->of_tag[place[t]]++;
-        }
+        for (next = i + 1; next < s->n && s->entries[next].group == e->group &&
+                           s->entries[next].tags == e->tags;)
+            next++;
+        count_ops((int64_t)(next - i), op_of(s, e), out);
+        count_tags(s, (int64_t)(next - i), e->tags, place, arena, out);
     }
 }
 

@@ -73,7 +73,8 @@ static bool fail_unexpected(struct kb_scan *s, const char *wanted) {
 }
 
 static void skip_space(struct kb_scan *s) {
-    while (s->pos < s->size && strchr(" \t\r\n", s->text[s->pos]) && s->text[s->pos])
+    while (s->pos < s->size && (s->text[s->pos] == ' ' || s->text[s->pos] == '\n' ||
+                                s->text[s->pos] == '\t' || s->text[s->pos] == '\r'))
         s->pos++;
 }
 

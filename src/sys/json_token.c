@@ -4,7 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-enum { NUMBER_CHARS = 63 }; /* what cJSON 1.7.15 can hold; a double never needs as many */
+enum {
+    NUMBER_CHARS = 63, /* what cJSON 1.7.15 can hold; a double never needs as many */
+    SAFE_DIGITS = 15,  /* a whole number of so many is less than 2^53 */
+};
 
 /* ---- strings ----------------------------------------------------------------------- */
 
@@ -80,10 +83,26 @@ static bool scan_escape(struct kb_scan *s, struct kb_buf *out) {
     return true;
 }
 
+/* How many bytes of the string are characters of their own: most are. */
+static size_t plain_length(const struct kb_scan *s) {
+    size_t n = s->pos;
+    while (n < s->size && s->text[n] >= 0x20 && s->text[n] < 0x7f && s->text[n] != '"' &&
+           s->text[n] != '\\')
+        n++;
+    return n - s->pos;
+}
+
 bool kb_scan_string(struct kb_scan *s, struct kb_buf *out) {
     struct kb_place opened = kb_scan_place(s, s->pos);
     s->pos++;
     while (s->pos < s->size) {
+        size_t plain = plain_length(s);
+        if (plain) {
+            if (out)
+                kb_buf_add(out, s->text + s->pos, plain);
+            s->pos += plain;
+            continue;
+        }
         unsigned char c = (unsigned char)s->text[s->pos];
         uint32_t code;
         int n = kb_utf8_next(s->text + s->pos, s->size - s->pos, &code);
@@ -156,6 +175,10 @@ bool kb_scan_number(struct kb_scan *s) {
     size_t len = number_length(s);
     if (!len)
         return false;
+    if (len <= SAFE_DIGITS && digits(s, s->pos) == len) {
+        s->pos += len;
+        return true;
+    }
     struct kb_place place = kb_scan_place(s, s->pos);
     if (len > NUMBER_CHARS)
         return kb_scan_fail(s, place, "a number of %zu characters, at most %d are read",

@@ -25,6 +25,8 @@ static void want_lines(const char *text, size_t size) {
 
 /* Identifiers come in order, each in its place, and each is found again by name. */
 static void want_identifiers(const char *text, size_t size) {
+    struct kb_arena arena = {0};
+    const struct kb_words words = kb_words_make(text, size, &arena);
     size_t at = 0, begin = 0, last = 0;
     for (int n = 0; kb_source_next(text, size, &at, &begin); n++) {
         if (begin < last || at <= begin || at > size)
@@ -38,7 +40,10 @@ static void want_identifiers(const char *text, size_t size) {
         name[at - begin] = '\0';
         if (!kb_source_uses(text, size, name))
             DISAGREE("%s is not used", name);
+        if (!kb_words_has(&words, name))
+            DISAGREE("%s is no word of all", name);
     }
+    kb_arena_free(&arena);
 }
 
 static void want_kernels(const char *text, size_t size) {
