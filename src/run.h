@@ -135,10 +135,17 @@ struct kb_compiles {
 };
 void kb_compiles_add(struct kb_compiles *made, const char *key, double compile_ms);
 void kb_compiles_free(struct kb_compiles *made);
-/* Compile what `jobs` need ahead, in `processes` processes at once, into the cache. */
+/* Who is told that the cache has all that a worker needs to build a job, while others are
+ * still compiled: by any thread, of each job once or never. */
+struct kb_ready {
+    void (*tell)(void *context, int job);
+    void *context;
+};
+/* Compile what `jobs` need ahead, in `processes` processes at once, into the cache. For a
+ * GPU `ready` is told of them, unless it is NULL. */
 void kb_prefetch(const struct kb_worker_options *options,
                  const struct kb_device_info *device, const struct kb_job *jobs, int n_jobs,
-                 int processes, struct kb_compiles *made);
+                 int processes, struct kb_compiles *made, const struct kb_ready *ready);
 /* --mode build: which jobs come to code that none before them came to; on host a file is
  * one. An error is taken once, in whatever words. */
 struct kb_distinct;

@@ -1,5 +1,6 @@
 /* run_rows.c - the rows of a run: batches are compiled ahead, a case's jobs run on each
  * device, what comes back goes into the journal and to whoever looks. */
+#include "cli/early.h"
 #include "cli/run_parts.h"
 
 #include <string.h>
@@ -186,16 +187,25 @@ static void show_versus(struct kb_run *run, const struct kb_row *rows, int n) {
     kb_buf_free(&text);
 }
 
-/* `n` jobs of one case on all devices. False where the run cannot go on. */
-static bool run_jobs(struct kb_run *run, const struct kb_job *jobs, int n,
+/* `n` jobs as each device has them: of device i those from i * n on. */
+static struct kb_job *jobs_on_all(const struct kb_run *run, const struct kb_job *jobs,
+                                  int n, struct kb_arena *arenas, struct kb_arena *arena) {
+    struct kb_job *own = kb_arena_array(arena, (size_t)(run->fleet.n * n), sizeof *own);
+    for (int i = 0; i < run->fleet.n * n; i++)
+        own[i] = job_on(run, &jobs[i % n], i / n, &arenas[i / n]);
+    return own;
+}
+
+/* `n` jobs of one case on all devices, whose rows may be `there`. False where the run
+ * cannot go on. */
+static bool run_jobs(struct kb_run *run, const struct kb_job *jobs, int n, bool there,
                      struct kb_arena *arenas, struct kb_row *rows) {
     int64_t timeout_ms = (int64_t)run->options->timeout_ms;
     struct kb_arena arena = {0};
-    struct kb_job *own = kb_arena_array(&arena, (size_t)(run->fleet.n * n), sizeof *own);
     show_progress(run, jobs[0].case_id);
-    for (int i = 0; i < run->fleet.n * n; i++)
-        own[i] = job_on(run, &jobs[i % n], i / n, &arenas[i / n]);
-    bool ok = kb_fleet_run(&run->fleet, own, n, timeout_ms, arenas, rows, &run->err);
+    const struct kb_job *own = jobs_on_all(run, jobs, n, arenas, &arena);
+    bool ok =
+        there || kb_fleet_run(&run->fleet, own, n, timeout_ms, arenas, rows, &run->err);
     if (ok)
         look_again(run, own, n, arenas, rows);
     for (int i = 0; ok && i < run->fleet.n * n; i++)
@@ -210,21 +220,61 @@ static bool run_jobs(struct kb_run *run, const struct kb_job *jobs, int n,
     return ok && !run->err.kind && !run->stopped && !kb_interrupted();
 }
 
-/* Compile what a batch needs, once for each kind of device. */
-static void prefetch(struct kb_run *run, const struct kb_job *jobs, int n) {
+/* Whether a device before it has the same code. */
+static bool is_alike(const struct kb_run *run, int device) {
+    const struct kb_device_info *devices = run->facts.devices;
+    for (int i = 0; i < device; i++)
+        if (kb_streq(devices[i].backend, devices[device].backend) &&
+            devices[i].limits.sm == devices[device].limits.sm)
+            return true;
+    return false;
+}
+
+/* Compile what a batch needs, once for each kind of device. Where there are several, code
+ * for one is not code for all. */
+static void prefetch(struct kb_run *run, const struct kb_job *jobs, int n,
+                     const struct kb_ready *ready) {
     const struct kb_options *o = run->options;
+    int kinds = 0;
     if (run->single || o->no_cache || o->no_compile)
         return;
-    for (int i = 0; i < run->fleet.n; i++) {
-        const struct kb_device_info *device = &run->facts.devices[i];
-        bool seen = false;
-        for (int k = 0; k < i; k++)
-            seen |= kb_streq(run->facts.devices[k].backend, device->backend) &&
-                    run->facts.devices[k].limits.sm == device->limits.sm;
-        if (!seen)
-            kb_prefetch(&run->fleet.options[i], device, jobs, n,
-                        o->jobs ? (int)o->jobs : kb_cores(), &run->compiles);
-    }
+    for (int i = 0; i < run->fleet.n; i++)
+        kinds += !is_alike(run, i);
+    for (int i = 0; i < run->fleet.n; i++)
+        if (!is_alike(run, i))
+            kb_prefetch(&run->fleet.options[i], &run->facts.devices[i], jobs, n,
+                        o->jobs ? (int)o->jobs : kb_cores(), &run->compiles,
+                        kinds == 1 ? ready : NULL);
+}
+
+struct batch {
+    struct kb_run *run;
+    const struct kb_job *jobs;
+};
+
+static bool run_early(void *context, int job, struct kb_arena *arenas,
+                      struct kb_row *rows) {
+    const struct batch *batch = context;
+    struct kb_run *run = batch->run;
+    struct kb_arena arena = {0};
+    struct kb_err none = {0};
+    const struct kb_job *own = jobs_on_all(run, &batch->jobs[job], 1, arenas, &arena);
+    bool ok = !kb_interrupted() &&
+              kb_fleet_run(&run->fleet, own, 1, (int64_t)run->options->timeout_ms, arenas,
+                           rows, &none);
+    kb_arena_free(&arena);
+    return ok && !kb_interrupted();
+}
+
+/* The same for a build, whose jobs are rows by the time that they are compiled. */
+static struct kb_early *prefetch_and_run(struct kb_run *run, const struct kb_job *jobs,
+                                         int n) {
+    struct batch batch = {run, jobs};
+    struct kb_early *early = kb_early_open(run_early, &batch, n, run->fleet.n);
+    const struct kb_ready ready = {kb_early_tell, early};
+    prefetch(run, jobs, n, &ready);
+    kb_early_end(early);
+    return early;
 }
 
 /* Is it the first job of its code, on any device? */
@@ -277,13 +327,16 @@ void kb_run_rows(struct kb_run *run) {
             n++;
         if (builds) /* of which there are no more than are new */
             run->plan.jobs = run->tally.rows / run->fleet.n + n;
-        if (n)
-            prefetch(run, jobs, n);
+        struct kb_early *early = builds && n ? prefetch_and_run(run, jobs, n) : NULL;
+        if (!early && n)
+            prefetch(run, jobs, n, NULL);
         for (int i = 0; ok && i < n;) {
             int size = builds ? 1 : kb_jobs_of_case(&jobs[i], n - i);
-            ok = !kb_interrupted() && run_jobs(run, &jobs[i], size, arenas, rows);
+            bool there = early && kb_early_take(early, i, rows);
+            ok = !kb_interrupted() && run_jobs(run, &jobs[i], size, there, arenas, rows);
             i += size;
         }
+        kb_early_close(early);
     }
     kb_distinct_close(distinct);
     kb_terminal_progress_end(&run->terminal);

@@ -27,8 +27,11 @@ enum { POLL_MS = 100, NVCC_PER_LANE = 2, NVRTC_PER_LANE = 6 };
 struct pick {
     struct kb_hash code, group; /* group: all that decides it but its entries */
     const struct kb_job *job;
+    int first_job; /* of those that come to it: further ones by a->same; -1: none does */
     size_t weight; /* of its file, see weight_of */
     bool from_nvcc;
+    bool is_ceiling; /* which a worker builds beside the first case that has it */
+    bool is_early;   /* in a group with a ceiling */
 };
 
 /* Picks that are compiled together: the first, and `count` in all, each `step` further. */
@@ -44,12 +47,16 @@ struct ahead {
     struct pick *picks;
     struct task *tasks;
     int n_picks, n_tasks;
+    int *same;       /* of a job the next of the same code, -1: none */
     int own_at;      /* the task before which the backend's own kernels are compiled */
     atomic_int next; /* task */
     struct kb_compiles *made;
-    pthread_mutex_t end_lock;
+    pthread_mutex_t end_lock; /* of all below */
     pthread_cond_t ended;
     int n_ended;
+    const struct kb_ready *ready; /* NULL: nobody asked */
+    int *held;                    /* jobs whose code is there, until all ceilings are */
+    int n_held, n_ceilings;       /* that are missing */
 };
 
 /* ---- what is to compile -----------------------------------------------------------------
@@ -67,11 +74,13 @@ static size_t weight_of(const struct kb_kernel *kernel) {
 
 /* `asked` as a pick. Builds of other names and the same flags are the same code, and would
  * wait for each other. */
-static struct pick pick_of(const struct kb_asked *asked, const struct kb_job *job) {
+static struct pick pick_of(const struct kb_asked *asked, const struct kb_job *job,
+                           int number) {
     const struct kb_plan *plan = &asked->plan;
     struct kb_buf text = {0};
     struct pick pick = {
         .job = job,
+        .first_job = number,
         .weight = weight_of(plan->kernel),
         .from_nvcc = asked->build.from_nvcc,
     };
@@ -109,50 +118,84 @@ static bool add_ceiling(struct ahead *a, const struct kb_asked *asked,
     if (kb_strings_has(seen, kind))
         return false;
     kb_strings_add(seen, &a->session.arena, kb_arena_strdup(&a->session.arena, kind));
-    a->picks[a->n_picks++] = pick_of(own, job);
+    a->picks[a->n_picks] = pick_of(own, job, -1);
+    a->picks[a->n_picks++].is_ceiling = true;
     return true;
 }
 
+/* Of the same code the last job first: joined one by one, the first is in front. */
 static int by_code(const void *x, const void *y) {
     const struct pick *a = x, *b = y;
     int order = memcmp(&a->code, &b->code, sizeof a->code);
-    return order ? order : (a->job > b->job) - (a->job < b->job);
+    return order ? order : (a->first_job < b->first_job) - (a->first_job > b->first_job);
 }
 
-/* nvcc's first, of them the heaviest files; those of a group together. */
+/* Ceilings with their like, since workers wait for them; then nvcc's, of them the heaviest
+ * files; those of a group together. */
 static int by_group(const void *x, const void *y) {
     const struct pick *a = x, *b = y;
+    if (a->is_early != b->is_early)
+        return a->is_early ? -1 : 1;
     if (a->from_nvcc != b->from_nvcc)
         return a->from_nvcc ? -1 : 1;
     if (a->weight != b->weight)
         return a->weight > b->weight ? -1 : 1;
     int order = memcmp(&a->group, &b->group, sizeof a->group);
-    return order ? order : (a->job > b->job) - (a->job < b->job);
+    return order ? order : (a->first_job > b->first_job) - (a->first_job < b->first_job);
+}
+
+/* Each code once, with all jobs that come to it. */
+static void join_same(struct ahead *a) {
+    int n = 0;
+    qsort(a->picks, (size_t)a->n_picks, sizeof *a->picks, by_code);
+    for (int i = 0; i < a->n_picks; i++) {
+        const struct pick *pick = &a->picks[i];
+        struct pick *last = &a->picks[n ? n - 1 : 0];
+        if (!n || memcmp(&pick->code, &last->code, sizeof pick->code) != 0) {
+            a->picks[n++] = *pick;
+            continue;
+        }
+        last->is_ceiling |= pick->is_ceiling;
+        if (pick->first_job < 0)
+            continue;
+        a->same[pick->first_job] = last->first_job;
+        last->first_job = pick->first_job;
+        last->job = pick->job;
+    }
+    a->n_picks = n;
+}
+
+static void mark_early(struct ahead *a) {
+    for (int i = 0; i < a->n_picks; i++) {
+        const struct pick *ceiling = &a->picks[i];
+        a->n_ceilings += ceiling->is_ceiling;
+        for (int k = 0; ceiling->is_ceiling && k < a->n_picks; k++)
+            a->picks[k].is_early |=
+                !memcmp(&a->picks[k].group, &ceiling->group, sizeof ceiling->group);
+    }
 }
 
 static void pick_all(struct ahead *a, const struct kb_job *jobs, int n_jobs) {
     struct kb_arena arena = {0};
     struct kb_strings seen = {0};
     struct kb_asked *asked = kb_arena_alloc(&a->session.arena, 2 * sizeof *asked);
-    int n = 0;
     a->picks = kb_arena_array(&a->session.arena, 2 * (size_t)n_jobs, sizeof *a->picks);
+    a->same = kb_arena_array(&a->session.arena, (size_t)n_jobs, sizeof *a->same);
+    a->held = kb_arena_array(&a->session.arena, (size_t)n_jobs, sizeof *a->held);
     for (int i = 0; i < n_jobs; i++) {
         struct kb_err none = {0}; /* what comes to no plan says so in the run */
+        a->same[i] = -1;
         kb_arena_reset(&arena);
         if (!kb_session_plan(&a->session, a->device->backend, &a->device->limits, &jobs[i],
                              &arena, &asked[0], &none))
             continue;
-        a->picks[a->n_picks++] = pick_of(&asked[0], &jobs[i]);
+        a->picks[a->n_picks++] = pick_of(&asked[0], &jobs[i], i);
         add_ceiling(a, &asked[0], &seen, &asked[1], &arena);
     }
     kb_arena_free(&arena);
-    qsort(a->picks, (size_t)a->n_picks, sizeof *a->picks, by_code);
-    for (int i = 0; i < a->n_picks; i++)
-        if (!n ||
-            memcmp(&a->picks[i].code, &a->picks[n - 1].code, sizeof a->picks[i].code) != 0)
-            a->picks[n++] = a->picks[i];
-    a->n_picks = n;
-    qsort(a->picks, (size_t)n, sizeof *a->picks, by_group);
+    join_same(a);
+    mark_early(a);
+    qsort(a->picks, (size_t)a->n_picks, sizeof *a->picks, by_group);
 }
 
 /* How many of a group's picks go into a task, so that each of several lanes has a few. */
@@ -188,6 +231,29 @@ static void make_tasks(struct ahead *a, int lanes) {
     }
 }
 
+/* ---- who waits -------------------------------------------------------------------------
+ */
+
+static void tell_held(struct ahead *a) {
+    for (int i = 0; i < a->n_held; i++)
+        a->ready->tell(a->ready->context, a->held[i]);
+    a->n_held = 0;
+}
+
+/* A pick was tried, and its code is there or not. A ceiling that is not is the worker's to
+ * find out, as everything that is told of nobody. */
+static void tell(struct ahead *a, const struct pick *pick, bool is_there) {
+    if (!a->ready)
+        return;
+    pthread_mutex_lock(&a->end_lock);
+    for (int job = is_there ? pick->first_job : -1; job >= 0; job = a->same[job])
+        a->held[a->n_held++] = job;
+    a->n_ceilings -= pick->is_ceiling;
+    if (!a->n_ceilings)
+        tell_held(a);
+    pthread_mutex_unlock(&a->end_lock);
+}
+
 /* ---- compiling -------------------------------------------------------------------------
  */
 
@@ -195,13 +261,14 @@ static void compile_task(struct ahead *a, struct kb_compiler *compiler,
                          const struct task *task, struct kb_asked *asked,
                          struct kb_arena *arena) {
     struct kb_compiled items[KB_MAX_TOGETHER] = {0};
+    const struct pick *picks[KB_MAX_TOGETHER];
     int n = 0;
     pthread_mutex_lock(&a->plan_lock);
     for (int i = 0; i < task->count; i++) {
         struct kb_err none = {0};
+        picks[n] = &a->picks[task->first + i * task->step];
         if (kb_session_plan(&a->session, a->device->backend, &a->device->limits,
-                            a->picks[task->first + i * task->step].job, arena, &asked[n],
-                            &none)) {
+                            picks[n]->job, arena, &asked[n], &none)) {
             items[n].plan = &asked[n].plan;
             n++;
         }
@@ -210,9 +277,11 @@ static void compile_task(struct ahead *a, struct kb_compiler *compiler,
     if (n)
         kb_compiler_build_together(compiler, a->device->limits.sm, &asked[0].build, items,
                                    n);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         if (items[i].ok && !items[i].info.cached)
             kb_compiles_add(a->made, items[i].info.key, items[i].info.compile_ms);
+        tell(a, picks[i], items[i].ok);
+    }
 }
 
 static void end_lane(struct ahead *a) {
@@ -263,7 +332,8 @@ static void await(struct ahead *a, int lanes) {
 
 void kb_compile_ahead(const struct kb_exec_options *exec,
                       const struct kb_device_info *device, const struct kb_job *jobs,
-                      int n_jobs, int lanes, struct kb_compiles *made) {
+                      int n_jobs, int lanes, struct kb_compiles *made,
+                      const struct kb_ready *ready) {
     struct ahead a = {
         .exec = exec,
         .device = device,
@@ -271,6 +341,7 @@ void kb_compile_ahead(const struct kb_exec_options *exec,
         .made = made,
         .end_lock = PTHREAD_MUTEX_INITIALIZER,
         .ended = PTHREAD_COND_INITIALIZER,
+        .ready = ready,
     };
     pick_all(&a, jobs, n_jobs);
     make_tasks(&a, lanes);

@@ -189,13 +189,13 @@ void kb_compiles_free(struct kb_compiles *made) {
 
 void kb_prefetch(const struct kb_worker_options *options,
                  const struct kb_device_info *device, const struct kb_job *jobs, int n_jobs,
-                 int processes, struct kb_compiles *made) {
+                 int processes, struct kb_compiles *made, const struct kb_ready *ready) {
     int64_t start_ns = kb_now_ns();
     int lanes = processes < 1 ? 1 : processes < MAX_LANES ? processes : MAX_LANES;
 
     atomic_store(&killed, 0);
     if (kb_streq(device->backend, "cuda"))
-        kb_compile_ahead(&options->exec, device, jobs, n_jobs, lanes, made);
+        kb_compile_ahead(&options->exec, device, jobs, n_jobs, lanes, made, ready);
     else
         compile_on_host(options, device, jobs, n_jobs, lanes, made);
     made->wall_ms += (double)(kb_now_ns() - start_ns) / 1e6;

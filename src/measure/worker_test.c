@@ -365,12 +365,12 @@ static void no_compile_names_what_is_not_there_and_prefetch_brings_it(void **sta
     for (int i = 0; i < 6; i++)
         jobs[i] = job_of(f, names[i]);
     struct kb_compiles made = {.lock = PTHREAD_MUTEX_INITIALIZER};
-    kb_prefetch(&options, kb_worker_device(f->worker), jobs, 6, 2, &made);
+    kb_prefetch(&options, kb_worker_device(f->worker), jobs, 6, 2, &made, NULL);
     assert_int_equal(made.keys.count, 1); /* a file is one compile */
     assert_true(made.compile_ms > 0 && made.wall_ms > 0);
     assert_int_equal(count_children(getpid(), NULL), 1);
     assert_good_passes(f);
-    kb_prefetch(&options, kb_worker_device(f->worker), jobs, 0, 2, &made);
+    kb_prefetch(&options, kb_worker_device(f->worker), jobs, 0, 2, &made, NULL);
     assert_int_equal(made.keys.count, 1);
     kb_compiles_free(&made);
     start_worker(f, &ordinary);

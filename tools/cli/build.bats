@@ -96,6 +96,52 @@ END
     [ "$(ls meeting | wc -l)" = 3 ]
 }
 
+# A driver that says in the file $loaded that code was loaded, and an nvcc that waits for that, 10 s at most.
+waiting_nvcc() {
+    local real=${CUDA_HOME:-/usr/local/cuda}
+    mkdir driver home home/bin
+    ln -s "$real"/* home/ 2>/dev/null || true
+    ln -s "$real"/bin/* home/bin/
+    rm home/bin/nvcc
+    cat >home/bin/nvcc <<END
+#!/bin/bash
+for i in {1..200}; do
+    [ ! -e "$loaded" ] || break
+    sleep 0.05
+done
+[ -e "$loaded" ] || echo >"$PWD/in-vain"
+exec "$real/bin/nvcc" "\$@"
+END
+    chmod +x home/bin/nvcc
+    cat >load.c <<END
+#include <cuda.h>
+#include <fcntl.h>
+#include <unistd.h>
+CUresult stub_load(CUmodule *, const void *);
+CUresult cuModuleLoadData(CUmodule *module, const void *code) {
+    close(open("$loaded", O_CREAT | O_WRONLY, 0600));
+    return stub_load(module, code);
+}
+END
+    cc -c -fPIC "-I$real/include" -o load.o load.c
+    cc -shared -fPIC -D_GNU_SOURCE -DcuModuleLoadData=stub_load "-I$real/include" -o driver/libcuda.so.1 "$top"/tools/stub/*.c load.o
+}
+
+@test "a row's code is loaded while nvcc still compiles another's" {
+    [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ] || skip "no nvcc"
+    local loaded=$PWD/loaded
+    waiting_nvcc
+    mkdir -m 700 cold
+    stub=$PWD/driver CUDA_HOME=$PWD/home KBENCH_CACHE=$PWD/cold on_stub --op silu --shape 7x16 --dtype bf16,fp32 \
+        --build precise,aot --mode build --jobs 4 -o r.json
+    status_is 0
+    has_line "4 compiled in *; 0 from the cache*"
+    [ -e loaded ]
+    [ ! -e in-vain ]
+    [ "$(jq -c '[.rows[] | [.case, .build]]' r.json)" = \
+        '[["silu/7x16/bf16","precise"],["silu/7x16/bf16","aot"],["silu/7x16/fp32","precise"],["silu/7x16/fp32","aot"]]' ]
+}
+
 @test "several entries of a file go through nvcc together, each with a row of its own" {
     [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ] || skip "no nvcc"
     on_stub --op silu --shape 7x16 --dtype bf16,fp16,fp32 --build aot --mode build --jobs 1 -o aot.json
