@@ -40,16 +40,12 @@ bool kb_cache_get(struct kb_cache *cache, const struct kb_hash *key,
 
 struct kb_cache_stats {
     int64_t entries, bytes; /* that are there now */
-    int64_t damaged, removed;
+    int64_t removed;
 };
 /* Remove the entries that were not used for longest until at most max_bytes are left (0:
  * all). Done by itself at $KBENCH_CACHE_MAX, 1G unless set. */
 bool kb_cache_trim(struct kb_cache *cache, int64_t max_bytes, struct kb_cache_stats *out,
                    struct kb_err *err);
-/* Read every entry and remove those that are damaged. */
-bool kb_cache_verify(struct kb_cache *cache, struct kb_cache_stats *out,
-                     struct kb_err *err);
-
 /* ---- compilers ------------------------------------------------------------------------
  */
 

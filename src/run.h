@@ -120,9 +120,6 @@ bool kb_shrink_run_in_worker(void *worker, const struct kb_job *job, int64_t tim
 const struct kb_smallest *kb_shrink(const struct kb_shrink *how, const struct kb_job *job,
                                     const struct kb_row *row, struct kb_arena *arena);
 
-/* Variants of the kernel that a job would use, for --variant all: names by `out`. */
-bool kb_job_variants(const struct kb_job *job, struct kb_arena *arena,
-                     struct kb_strings *out, struct kb_complaints *c);
 /* What was compiled in this run, and not found in the cache. Begins with an initialised
  * lock, zero the rest. */
 struct kb_compiles {

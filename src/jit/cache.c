@@ -241,33 +241,6 @@ bool kb_cache_trim(struct kb_cache *cache, int64_t max_bytes, struct kb_cache_st
     return true;
 }
 
-bool kb_cache_verify(struct kb_cache *cache, struct kb_cache_stats *out,
-                     struct kb_err *err) {
-    struct listing list = {0};
-    struct kb_buf payload = {0}, why = {0};
-    *out = (struct kb_cache_stats){0};
-    if (!list_entries(cache->fd, &list))
-        return kb_fail(err, KB_IO, "%s: cannot list the folder: %s", cache->folder,
-                       strerror(errno));
-    for (size_t i = 0; i < list.count; i++) {
-        const struct seen *item = &list.items[i];
-        kb_buf_clear(&payload);
-        kb_buf_clear(&why);
-        if (kb_cache_entry_read(cache->fd, &item->key, false, &payload, &why) !=
-            KB_CACHE_DAMAGED) {
-            out->entries++;
-            out->bytes += item->bytes;
-        } else {
-            out->damaged++;
-            out->removed += remove_entry(cache->fd, &item->key);
-        }
-    }
-    kb_buf_free(&payload);
-    kb_buf_free(&why);
-    free(list.items);
-    return true;
-}
-
 /* ---- fetch -----------------------------------------------------------------------------
  */
 

@@ -119,25 +119,6 @@ static void damaged_entry_is_made_again_with_a_note(void **state) {
     kb_cache_close(cache);
 }
 
-static void verify_removes_what_is_damaged(void **state) {
-    struct maker maker = {.text = "code"};
-    struct kb_buf note = {0};
-    struct kb_cache_stats stats;
-    struct kb_err err = {0};
-    char path[PATH_MAX];
-    struct kb_cache *cache = open_cache();
-    fetch(cache, "a", &maker, "code", &note);
-    fetch(cache, "b", &maker, "code", &note);
-    path_of(*state, "a", ".bin", path);
-    assert_int_equal(truncate(path, 10), 0);
-    assert_true(kb_cache_verify(cache, &stats, &err));
-    assert_int_equal(stats.entries, 1);
-    assert_int_equal(stats.damaged, 1);
-    assert_int_equal(stats.removed, 1);
-    assert_int_equal(access(path, F_OK), -1);
-    kb_cache_close(cache);
-}
-
 /* ---- many processes --------------------------------------------------------------------
  */
 
@@ -243,7 +224,6 @@ int main(void) {
         TEST(longer_and_swapped_entries_are_not_loaded),
         TEST(fifo_link_or_folder_in_an_entrys_place_is_not_read),
         TEST(damaged_entry_is_made_again_with_a_note),
-        TEST(verify_removes_what_is_damaged),
         TEST(sixteen_cold_processes_make_one_entry),
         TEST(killed_lock_holder_stops_nobody),
         TEST(stopped_lock_holder_is_waited_for_only_so_long),

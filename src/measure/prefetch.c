@@ -201,19 +201,3 @@ void kb_prefetch(const struct kb_worker_options *options,
     made->wall_ms += (double)(kb_now_ns() - start_ns) / 1e6;
     made->processes = lanes > made->processes ? lanes : made->processes;
 }
-
-/* ---- variants ---------------------------------------------------------------------- */
-
-bool kb_job_variants(const struct kb_job *job, struct kb_arena *arena,
-                     struct kb_strings *out, struct kb_complaints *c) {
-    struct kb_kernel *kernel = kb_arena_alloc(arena, sizeof *kernel);
-    struct kb_case case_of_job = {0};
-
-    if (!kb_case_parse(job->case_id, arena, &case_of_job, c))
-        return false;
-    bool ok = job->kernel ? kb_kernel_load(job->kernel, arena, kernel, c)
-                          : kb_kernel_builtin(case_of_job.op, arena, kernel, c);
-    for (int v = 0; ok && v < kernel->n_variants; v++)
-        kb_strings_add(out, arena, kernel->variants[v].name);
-    return ok;
-}

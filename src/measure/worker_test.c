@@ -376,24 +376,6 @@ static void no_compile_names_what_is_not_there_and_prefetch_brings_it(void **sta
     start_worker(f, &ordinary);
 }
 
-static void variants_of_a_job_are_those_of_its_kernel(void **state) {
-    struct fixture *f = *state;
-    struct kb_job job = job_of(f, NULL);
-    struct kb_strings names = {0};
-    struct kb_complaints c = {0};
-    assert_true(kb_job_variants(&job, &f->arena, &names, &c));
-    assert_int_equal(names.count, KB_COUNT(variants));
-    assert_string_equal(names.items[0], "good");
-    job.kernel = NULL;
-    names = (struct kb_strings){0};
-    assert_true(kb_job_variants(&job, &f->arena, &names, &c));
-    assert_string_equal(names.items[0], "tiny");
-    job.kernel = "/nowhere/at.all";
-    assert_false(kb_job_variants(&job, &f->arena, &names, &c));
-    assert_true(c.count > 0);
-    kb_complaints_free(&c);
-}
-
 static int open_workers(void **state) {
     const struct kb_exec_options ordinary = {0};
 
@@ -419,7 +401,6 @@ int main(int argc, char **argv) {
         cmocka_unit_test(what_cannot_start_says_why),
         cmocka_unit_test(auto_without_a_gpu_is_host_and_says_why),
         cmocka_unit_test(no_compile_names_what_is_not_there_and_prefetch_brings_it),
-        cmocka_unit_test(variants_of_a_job_are_those_of_its_kernel),
     };
 
     if (is_worker(argc, argv, &status))
