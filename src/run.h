@@ -74,9 +74,10 @@ struct kb_worker;
 bool kb_worker_start(const struct kb_worker_options *options, struct kb_worker **out,
                      struct kb_err *err);
 const struct kb_device_info *kb_worker_device(const struct kb_worker *worker);
-/* How long a job may take where nobody said: a minute; on the host backend, where a CPU
- * does a GPU's work, 20 ns for each operation and 500 ns for each byte of the case's cost
- * model, if that is more. */
+/* How long a job may take where nobody said: a minute; more where it may be timed for
+ * longer, half a minute and for each method twice the longest time; on the host backend,
+ * where a CPU does a GPU's work, 20 ns for each operation and 500 ns for each byte of the
+ * case's cost model, if that is more. */
 int64_t kb_job_limit_ms(const char *backend, const struct kb_job *job);
 /* Run one job; always gives a row: a crash, a hang past timeout_ms (0: kb_job_limit_ms) or
  * a sticky device error costs that case (ERROR with the reason) and the next call starts a

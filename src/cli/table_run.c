@@ -278,8 +278,9 @@ static const struct kb_option rows[] = {
      .type = KB_O_DURATION,
      .at = AT(timeout_ms),
      .group = KB_G_RUN,
-     .help = "a case still running then is an ERROR (60s; on the host 20 ns for each "
-             "operation and 500 ns for each byte of its cost model, if that is more)"},
+     .help = "a case still running then is an ERROR (60s, or if that is more: on a GPU 30s "
+             "and twice --max-time for each method; on the host 20 ns for each operation "
+             "and 500 ns for each byte of its cost model)"},
     {.name = "--mem-limit",
      .arg = "8G",
      .type = KB_O_SIZE,

@@ -36,6 +36,24 @@ static void on_a_gpu_all_have_a_minute(void **state) {
     assert_int_equal(limit("cuda", "mla_prefill/4096x4096x128/e4m3"), 60000);
 }
 
+/* Else it would be killed for taking the time that it was given. */
+static void what_may_be_timed_for_longer_has_that_time(void **state) {
+    (void)state;
+    struct kb_job job = {.case_id = "silu/7x16/bf16",
+                         .build = "precise",
+                         .mode = KB_BENCH,
+                         .methods = 1u << KB_GRAPH | 1u << KB_COLD};
+    assert_int_equal(kb_job_limit_ms("cuda", &job), 60000);
+    job.methods = (1u << KB_METHOD_COUNT) - 1;
+    assert_int_equal(kb_job_limit_ms("cuda", &job), 30000 + 6 * 2 * 5000);
+    job.max_time_s = 30;
+    job.energy = true;
+    assert_int_equal(kb_job_limit_ms("cuda", &job), 30000 + 6 * 2 * 30000 + 1000);
+    assert_int_equal(kb_job_limit_ms("host", &job), 60000);
+    job.mode = KB_CHECK;
+    assert_int_equal(kb_job_limit_ms("cuda", &job), 60000);
+}
+
 static void what_is_no_case_has_a_minute(void **state) {
     (void)state;
     assert_int_equal(limit("host", "nothing/1x2/bf16"), 60000);
@@ -55,6 +73,7 @@ int main(void) {
         cmocka_unit_test(a_small_case_has_a_minute),
         cmocka_unit_test(more_work_on_a_cpu_has_more_time),
         cmocka_unit_test(on_a_gpu_all_have_a_minute),
+        cmocka_unit_test(what_may_be_timed_for_longer_has_that_time),
         cmocka_unit_test(what_is_no_case_has_a_minute),
         cmocka_unit_test(work_beyond_count_has_a_limit_still),
     };

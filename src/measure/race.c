@@ -165,7 +165,7 @@ static bool settled(struct race *race) {
  */
 
 static double limit_s(const struct race *race) {
-    return race->job->max_time_s > 0 ? race->job->max_time_s : 5;
+    return kb_max_time_s(race->job);
 }
 
 /* What each of `n` lanes has had of the time since then. */

@@ -53,6 +53,8 @@ void kb_watch_last(struct kb_session *s, struct kb_time *out, struct kb_seen *se
 /* `why` goes before what was said of the time so far: it is the worst. */
 void kb_time_worsen(struct kb_time *time, enum kb_quality quality, const char *why,
                     struct kb_arena *arena);
+/* The longest time for one method of one case. */
+double kb_max_time_s(const struct kb_job *job);
 /* The asked relative half-width. */
 double kb_precision_for(const struct kb_job *job, double median_ns);
 /* Why sampling may end, or NULL. */

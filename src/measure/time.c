@@ -43,6 +43,10 @@ double kb_precision_for(const struct kb_job *job, double median_ns) {
     return median_ns > 20e3 ? 0.005 : 0.01;
 }
 
+double kb_max_time_s(const struct kb_job *job) {
+    return job->max_time_s > 0 ? job->max_time_s : 5;
+}
+
 /* Those since the last look. */
 static void mark(struct kb_samples *samples, uint64_t throttle) {
     bool held_back = throttle & ~KB_THROTTLE_UNKNOWN;
@@ -164,7 +168,7 @@ static int next_batch(int64_t n, int64_t most, double spent_s, double limit_s) {
 static bool collect(struct kb_session *s, const struct kb_job *job, struct kb_timer *timer,
                     const struct kb_timer_facts *facts, struct kb_samples *all,
                     struct kb_time *out, struct kb_seen *seen, struct kb_err *err) {
-    double limit_s = job->max_time_s > 0 ? job->max_time_s : 5;
+    double limit_s = kb_max_time_s(job);
     int most = kb_streq(facts->cache, "none") ? MAX_HOST_SAMPLES : KB_MAX_SAMPLES;
     int64_t start = kb_now_ns();
     struct kb_arena arena = {0};
