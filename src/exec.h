@@ -247,8 +247,8 @@ struct kb_compiler;
 bool kb_compiler_open(const struct kb_exec_options *options, struct kb_compiler **out,
                       struct kb_err *err);
 /* Codes of the same kernel file, defines, architecture and build, which differ in their
- * entries; nvcc compiles a few of them at a time. */
-enum { KB_MAX_TOGETHER = 24 };
+ * entries; a compiler takes a few of them at a time. */
+enum { KB_MAX_TOGETHER = 36 };
 struct kb_compiled {
     const struct kb_plan *plan;
     struct kb_code_info info; /* without what only a driver tells: registers are -1 */

@@ -21,7 +21,7 @@
  * 1 and 3 for nvcc gave 6.5 and 5.8 s, 3 and 12 for NVRTC 6.3 and 7.8 s, 20 lanes 6.7 s.
  * With moe_routing as it is now, on a slower machine: 9.0 and 9.9 s, where 11.5 s before.
  */
-enum { POLL_MS = 100, NVCC_PER_LANE = 2, NVRTC_PER_LANE = 6 };
+enum { POLL_MS = 100, NVCC_PER_LANE = 2, NVRTC_PER_LANE = 6, NVRTC_PARTS = 3 };
 
 /* One distinct compile. */
 struct pick {
@@ -198,8 +198,10 @@ static void pick_all(struct ahead *a, const struct kb_job *jobs, int n_jobs) {
     qsort(a->picks, (size_t)a->n_picks, sizeof *a->picks, by_group);
 }
 
-/* How many of a group's picks go into a task, so that each of several lanes has a few. */
-static int most_together(const struct ahead *a, const struct pick *pick, int lanes) {
+/* How many of a group's picks go into a task, so that each of several lanes has a few. What
+ * NVRTC compiles comes last, and weight knows little of a single file: none of it is one
+ * task. */
+static int most_together(const struct ahead *a, const struct pick *pick, int n, int lanes) {
     size_t all = 0;
     if (!pick->weight)
         return 1;
@@ -209,7 +211,9 @@ static int most_together(const struct ahead *a, const struct pick *pick, int lan
         all += a->picks[i].weight;
     int per_lane = pick->from_nvcc ? NVCC_PER_LANE : NVRTC_PER_LANE;
     size_t most = all / ((size_t)(per_lane * lanes) * pick->weight);
-    return most < 1 ? 1 : most > KB_MAX_TOGETHER ? KB_MAX_TOGETHER : (int)most;
+    size_t part = (size_t)(n + NVRTC_PARTS - 1) / NVRTC_PARTS;
+    size_t limit = pick->from_nvcc || part > KB_MAX_TOGETHER ? KB_MAX_TOGETHER : part;
+    return most < 1 ? 1 : most > limit ? (int)limit : (int)most;
 }
 
 /* A group's picks are dealt: what is much alike, and may be heavy, stands together. The
@@ -222,7 +226,7 @@ static void make_tasks(struct ahead *a, int lanes) {
         while (first + n < a->n_picks &&
                !memcmp(&pick[n].group, &pick->group, sizeof pick->group))
             n++;
-        int most = most_together(a, pick, lanes), step = (n + most - 1) / most;
+        int most = most_together(a, pick, n, lanes), step = (n + most - 1) / most;
         for (int i = 0; i < step; i++)
             a->tasks[a->n_tasks++] =
                 (struct task){first + i, (n - i + step - 1) / step, step};
