@@ -218,6 +218,8 @@ static bool write_job(const struct kb_nvrtc *nvrtc, const struct kb_nvrtc_job *j
     kb_nvrtc_options(job, arena, &options);
     if (job->from_nvcc) /* names alone are wanted: no further than the front end */
         kb_strings_add(&options, arena, KB_NVRTC_NAMES);
+    if (job->from_nvcc && is_from(nvrtc, 13, 0)) /* nor through all of that: half of it */
+        kb_strings_add(&options, arena, "--fdevice-syntax-only");
     add_folders(&nvrtc->place, arena, &options);
     add_minimal(nvrtc, job, arena, &options);
     add_precompiled(nvrtc, job, arena, &options);
