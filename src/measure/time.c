@@ -290,13 +290,14 @@ struct kb_time kb_time_none(void) {
                             .energy_uj = NAN};
 }
 
-/* The one method whose launches are all that runs, in the order in which they head tables;
- * one number is enough for the second that it takes. */
-static bool has_energy(const struct kb_job *job, enum kb_method method) {
+/* The one method whose launches are all that runs, in the order in which they head tables:
+ * the first that the row was timed by; one number is enough for the second that it takes.
+ */
+static bool has_energy(const struct kb_row *row, enum kb_method method) {
     static const enum kb_method methods[] = {KB_GRAPH, KB_PDL, KB_HOT};
 
     for (size_t i = 0; i < KB_COUNT(methods); i++)
-        if (job->methods & 1u << methods[i])
+        if (methods[i] == method || row->times[methods[i]].there)
             return methods[i] == method;
     return false;
 }
@@ -322,7 +323,7 @@ bool kb_time_extras(struct kb_session *s, const struct kb_job *job, struct kb_ro
 
     if (job->samples)
         keep_samples(s, job, row, method, all, facts, arena);
-    if (!job->energy || !has_energy(job, method) || !s->backend->timer_energy)
+    if (!job->energy || !has_energy(row, method) || !s->backend->timer_energy)
         return true;
     if (s->backend->timer_energy(timer, energy_s, &joules, &why)) {
         s->busy_ns = kb_now_ns();

@@ -99,6 +99,21 @@ static void a_method_that_cannot_be_had_costs_its_number_only(void **state) {
     fake_free(&f);
 }
 
+static void energy_is_of_the_next_where_the_first_cannot_be_had(void **state) {
+    (void)state;
+    const struct fake_script script = {
+        .ns = constant, .open_err = KB_MEMORY, .open_err_method = KB_PDL};
+    struct fake f;
+    fake_open(&f, &script);
+    f.job.energy = true;
+    f.job.methods = 1u << KB_PDL | 1u << KB_COLD | 1u << KB_HOT;
+    assert_true(fake_go(&f));
+    assert_true(f.row.times[KB_HOT].energy_uj > 0);
+    assert_true(isnan(f.row.times[KB_COLD].energy_uj));
+    assert_true(f.device.energy_s == 1);
+    fake_free(&f);
+}
+
 static void a_ceiling_that_cannot_be_had_is_a_warning(void **state) {
     (void)state;
     const struct fake_script script = {.ns = constant, .stream_err = KB_MEMORY};
@@ -200,6 +215,7 @@ int main(void) {
         cmocka_unit_test(a_device_that_is_lost_while_sampling_ends_the_case_and_the_worker),
         cmocka_unit_test(a_time_that_is_none_ends_the_case),
         cmocka_unit_test(a_method_that_cannot_be_had_costs_its_number_only),
+        cmocka_unit_test(energy_is_of_the_next_where_the_first_cannot_be_had),
         cmocka_unit_test(a_ceiling_that_cannot_be_had_is_a_warning),
         cmocka_unit_test(a_ceiling_that_is_no_good_time_is_a_warning),
         cmocka_unit_test(a_device_that_is_lost_under_the_ceiling_ends_the_case),
