@@ -74,7 +74,7 @@ struct kb_variant {
     int64_t align;              /* bytes that tensor bases must be multiples of; 0: 16 */
     struct kb_scratch_text scratch[KB_MAX_SCRATCH];
     int n_scratch;
-    struct kb_launch_text launches[KB_MAX_LAUNCHES];
+    struct kb_launch_text *launches; /* at most KB_MAX_LAUNCHES */
     int n_launches;
 };
 

@@ -162,17 +162,19 @@ int kb_list_cases(struct kb_suite *suite, struct kb_terminal *terminal, int form
     struct kb_arena arena = {0};
     struct kb_buf text = {0};
     struct kb_case one;
-    int width = kb_suite_id_width(suite);
+    bool in_columns = format != KB_FORMAT_JSONL && terminal->look.verbose;
+    int width = in_columns ? kb_suite_id_width(suite) : 0;
     while (!terminal->failed && kb_suite_next(suite, &arena, &one)) {
         if (format == KB_FORMAT_JSONL) {
             kb_case_line(&one, &text);
-        } else if (terminal->look.verbose) {
+        } else if (in_columns) {
             kb_buf_printf(&text, "%-*s  %s  %s%s", width, one.id, one.tags, one.origin,
                           one.why ? "  " : "");
             kb_escape(&text, one.why ? one.why : "", one.why ? strlen(one.why) : 0);
             kb_buf_putc(&text, '\n');
         } else {
-            kb_buf_printf(&text, "%s\n", one.id);
+            kb_buf_puts(&text, one.id);
+            kb_buf_putc(&text, '\n');
         }
         if (text.len > (64 << 10))
             kb_terminal_print(terminal, &text);

@@ -121,6 +121,8 @@ static void chain_of(struct kb_contract *r, const cJSON *object, const cJSON *no
     }
     if (!kb_contract_is_list(r, node, 1, KB_MAX_LAUNCHES))
         return;
+    v->launches =
+        kb_arena_array(r->arena, (size_t)cJSON_GetArraySize(node), sizeof *v->launches);
     cJSON_ArrayForEach(launch, node) {
         if (!kb_contract_is_object(r, launch, "an object, a launch"))
             continue;
@@ -324,10 +326,12 @@ static void variant_of(struct kb_contract *r, const cJSON *object) {
     shared_lets_of(r);
     v->when = kb_contract_expr(r, kb_json_get(object, "when"));
     scratch_of(r, kb_json_get(object, "scratch"));
-    if (launches)
+    if (launches) {
         chain_of(r, object, launches);
-    else
+    } else {
+        v->launches = kb_arena_alloc(r->arena, sizeof *v->launches);
         launch_of(r, object, &v->launches[v->n_launches++]);
+    }
     kb_check_outputs(r, object);
 }
 

@@ -64,7 +64,7 @@ bool kb_expr_unknown(struct kb_expr_parser *p, const struct kb_expr_operand *v) 
 }
 
 static bool same(const char *name, const char *text, size_t len) {
-    return strlen(name) == len && !memcmp(name, text, len);
+    return *name == *text && strlen(name) == len && !memcmp(name, text, len);
 }
 
 static void set_named(const struct kb_name *name, struct kb_expr_operand *out) {

@@ -26,13 +26,14 @@ bool kb_problem_tensor(struct kb_problem *p, const char *name, enum kb_role role
                        enum kb_dtype dtype, int rank, const int64_t *shape,
                        enum kb_rule rule, struct kb_err *err) {
     assert(p->n_tensors < KB_MAX_TENSORS && rank >= 1 && rank <= KB_MAX_RANK);
-    struct kb_tensor_spec spec = {
+    struct kb_tensor_spec *spec = &p->tensors[p->n_tensors];
+    *spec = (struct kb_tensor_spec){
         .name = name, .role = role, .dtype = dtype, .rank = rank, .rule = rule};
     int64_t bytes = (int64_t)kb_dtype_bytes(dtype), elements = 1;
     bool empty = false;
     for (int i = 0; i < rank; i++) {
         assert(shape[i] >= 0);
-        spec.shape[i] = shape[i];
+        spec->shape[i] = shape[i];
         empty |= shape[i] == 0;
         if (shape[i] && (!kb_mul_i64(bytes, shape[i], &bytes) || bytes > KB_MAX_SIZE))
             return kb_fail(err, KB_INPUT,
@@ -40,8 +41,8 @@ bool kb_problem_tensor(struct kb_problem *p, const char *name, enum kb_role role
                            name);
         elements *= shape[i] ? shape[i] : 1; /* fewer than bytes */
     }
-    spec.elements = empty ? 0 : elements;
-    p->tensors[p->n_tensors++] = spec;
+    spec->elements = empty ? 0 : elements;
+    p->n_tensors++;
     return true;
 }
 

@@ -12,16 +12,16 @@ enum { SNIPPET = 24 }; /* characters of the text that a message shows */
 static bool scan_value(struct kb_scan *s, int32_t parent, struct kb_place key, int depth);
 
 struct kb_place kb_scan_place(struct kb_scan *s, size_t pos) {
-    for (; s->at < pos; s->at++) {
-        unsigned char c = (unsigned char)s->text[s->at];
-        if (c == '\n') {
-            s->place.line++;
-            s->place.col = 1;
-        } else if ((c & 0xc0) != 0x80) {
-            s->place.col++;
+    struct kb_place place = s->place;
+    for (size_t i = s->at; i < pos; i++) {
+        place.col += ((unsigned char)s->text[i] & 0xc0) != 0x80;
+        if (s->text[i] == '\n') {
+            place.line++;
+            place.col = 1;
         }
     }
-    return s->place;
+    s->at = pos > s->at ? pos : s->at;
+    return s->place = place;
 }
 
 bool kb_scan_fail(struct kb_scan *s, struct kb_place place, const char *fmt, ...) {
