@@ -36,7 +36,7 @@ struct walk {
 
 static void find_banks(struct walk *w) {
     for (int i = 0; i < BANKS; i++) {
-        char number[4];
+        char number[12];
         snprintf(number, sizeof number, "%d", i);
         w->banks[i] = kb_elf_find(&w->elf, ".nv.constant", number);
     }
