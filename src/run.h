@@ -95,6 +95,9 @@ bool kb_worker_run_group(struct kb_worker *worker, const struct kb_job *jobs, in
                          int64_t timeout_ms, struct kb_arena *arena, struct kb_row *rows,
                          struct kb_err *err);
 int kb_worker_restarts(const struct kb_worker *worker);
+/* No further job comes: it begins to close its device, which takes a GPU's 0.15 s, and
+ * kb_worker_end is what is left to call. */
+void kb_worker_leave(struct kb_worker *worker);
 void kb_worker_end(struct kb_worker *worker);
 /* End it with all that it has started: async-signal-safe, for Ctrl-C. */
 void kb_worker_kill(struct kb_worker *worker);
@@ -150,6 +153,10 @@ struct kb_distinct;
 struct kb_distinct *kb_distinct_open(void);
 bool kb_distinct_take(struct kb_distinct *d, const struct kb_device_info *device,
                       const struct kb_job *job);
+/* The same of many in their order, planned by so many threads at most: taken[i] is set
+ * where jobs[i] is, and else left as it was. */
+void kb_distinct_take_all(struct kb_distinct *d, const struct kb_device_info *device,
+                          const struct kb_job *jobs, int n, int threads, bool *taken);
 /* At the end, one by one: a job for each op, variant and build of which no case came to a
  * plan. */
 bool kb_distinct_left(struct kb_distinct *d, struct kb_job *job);

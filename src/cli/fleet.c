@@ -88,6 +88,11 @@ bool kb_fleet_open(const struct kb_options *options, struct kb_fleet *fleet,
     return true;
 }
 
+void kb_fleet_leave(struct kb_fleet *fleet) {
+    for (int i = 0; i < fleet->n; i++)
+        kb_worker_leave(fleet->workers[i]);
+}
+
 void kb_fleet_close(struct kb_fleet *fleet) {
     for (int i = 0; i < fleet->n; i++)
         kb_worker_end(fleet->workers[i]);

@@ -14,6 +14,8 @@ struct kb_fleet {
  * had. `note`: why `auto` took the host; "" if it did not. */
 bool kb_fleet_open(const struct kb_options *options, struct kb_fleet *fleet,
                    struct kb_buf *note, struct kb_err *err);
+/* No further job comes: workers end while the caller does what is left to do. */
+void kb_fleet_leave(struct kb_fleet *fleet);
 void kb_fleet_close(struct kb_fleet *fleet);
 /* `n` jobs of one case side by side, on every device at once: of worker i those from
  * jobs[i * n] on, and the rows from rows[i * n] on, whose strings are in arenas[i]. */

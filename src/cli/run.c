@@ -25,6 +25,7 @@ static int run_cases(struct kb_run *run, int argc, char *const argv[]) {
     kb_interrupt_watch(&run->fleet);
     kb_run_rows(run);
     kb_interrupt_end();
+    kb_fleet_leave(&run->fleet);
     return kb_run_end(run);
 }
 

@@ -313,14 +313,20 @@ bool kb_worker_run_group(struct kb_worker *worker, const struct kb_job *jobs, in
     return up;
 }
 
+void kb_worker_leave(struct kb_worker *worker) {
+    if (!worker || !worker->up || worker->child.in < 0)
+        return;
+    close(worker->child.in); /* the worker's sign to go */
+    worker->child.in = -1;
+}
+
 void kb_worker_end(struct kb_worker *worker) {
     if (!worker)
         return;
     if (worker->up) {
         int status;
+        kb_worker_leave(worker);
         forget(worker);
-        close(worker->child.in); /* the worker's sign to go */
-        worker->child.in = -1;
         kb_child_wait(&worker->child, END_MS, &status);
     }
     drop(worker);

@@ -265,6 +265,25 @@ static void a_worker_outlives_the_thread_that_started_it(void **state) {
     assert_int_equal(kb_worker_restarts(f->worker), 0);
 }
 
+static void a_worker_that_is_left_ends_before_it_is_waited_for(void **state) {
+    struct fixture *f = *state;
+    siginfo_t info = {0};
+    pid_t pid = 0;
+    assert_good_passes(f);
+    assert_int_equal(count_children(getpid(), &pid), 1);
+    kb_worker_leave(f->worker);
+    assert_true(comes_to_have(getpid(), 0, NULL));
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | WNOHANG), 0);
+    assert_int_equal(info.si_code, CLD_EXITED);
+    assert_int_equal(info.si_status, 0);
+    kb_worker_leave(f->worker); /* twice is once */
+    kb_worker_end(f->worker);
+    f->worker = NULL;
+    assert_int_equal(count_children(getpid(), NULL), 0);
+    const struct kb_exec_options ordinary = {0};
+    start_worker(f, &ordinary);
+}
+
 static void a_worker_ends_with_its_parent_and_so_does_its_compiler(void **state) {
     struct fixture *f = *state;
     char exe[] = "/proc/self/exe", role[] = "--worker", kind[] = "case";
@@ -397,6 +416,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(kill_ends_a_job_with_all_it_started),
         cmocka_unit_test(rows_outlive_their_worker_and_their_job),
         cmocka_unit_test(a_worker_outlives_the_thread_that_started_it),
+        cmocka_unit_test(a_worker_that_is_left_ends_before_it_is_waited_for),
         cmocka_unit_test(a_worker_ends_with_its_parent_and_so_does_its_compiler),
         cmocka_unit_test(what_cannot_start_says_why),
         cmocka_unit_test(auto_without_a_gpu_is_host_and_says_why),
