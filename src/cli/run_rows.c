@@ -7,6 +7,7 @@
 
 enum {
     BATCH = 256,
+    SIEVE = 8192,
     BUILD_BATCH = 4096, /* of distinct code: a batch's end leaves compilers idle */
     PROGRESS_AFTER_MS = 200,
     SHRINK_MS = 2000,
@@ -277,41 +278,59 @@ static struct kb_early *prefetch_and_run(struct kb_run *run, const struct kb_job
     return early;
 }
 
-/* Is it the first job of its code, on any device? */
-static bool is_new(struct kb_run *run, struct kb_distinct *distinct,
-                   const struct kb_job *job) {
-    bool taken = false;
-    for (int i = 0; i < run->fleet.n; i++)
-        taken |= kb_distinct_take(distinct, &run->facts.devices[i], job);
-    return taken;
+/* Jobs of a build, some at a time, of which those are taken whose code is new. */
+struct sieve {
+    struct kb_distinct *distinct;
+    struct kb_arena arena;
+    struct kb_job *jobs;
+    bool *taken; /* on any device */
+    int n, at;
+};
+
+/* False at the end. */
+static bool fill_sieve(struct kb_run *run, struct sieve *s) {
+    s->n = s->at = 0;
+    kb_arena_reset(&s->arena);
+    s->jobs = kb_arena_array(&s->arena, SIEVE, sizeof *s->jobs);
+    s->taken = kb_arena_array(&s->arena, SIEVE, sizeof *s->taken);
+    while (s->n < SIEVE && kb_run_plan_next(&run->plan, &s->arena, &s->jobs[s->n]))
+        s->n++;
+    for (int i = 0; i < run->fleet.n && s->n; i++)
+        kb_distinct_take_all(s->distinct, &run->facts.devices[i], s->jobs, s->n, kb_cores(),
+                             s->taken);
+    return s->n > 0;
 }
 
-/* The next job; of a build (`distinct` is there) the next whose code is new, and at the end
- * what came to none. */
-static bool next_job(struct kb_run *run, struct kb_distinct *distinct,
-                     struct kb_arena *arena, struct kb_job *job) {
-    struct kb_arena passed = {0};
-    bool more;
-    if (!distinct)
-        return kb_run_plan_next(&run->plan, arena, job);
-    while ((more = kb_run_plan_next(&run->plan, &passed, job)) &&
-           !is_new(run, distinct, job))
-        kb_arena_reset(&passed);
-    more = more || kb_distinct_left(distinct, job);
-    if (more) {
-        job->case_id = kb_arena_strdup(arena, job->case_id);
-        job->tags = kb_arena_strdup(arena, job->tags);
-        job->origin = kb_arena_strdup(arena, job->origin);
-        job->repeat_options = kb_arena_strdup(arena, job->repeat_options);
-    }
-    kb_arena_free(&passed);
-    return more;
+/* The next job whose code is new, and at the end what came to none. */
+static bool next_new(struct kb_run *run, struct sieve *s, struct kb_arena *arena,
+                     struct kb_job *job) {
+    bool more = true;
+    do {
+        while (s->at < s->n && !s->taken[s->at])
+            s->at++;
+    } while (s->at == s->n && (more = fill_sieve(run, s)));
+    if (more)
+        *job = s->jobs[s->at++];
+    else if (!kb_distinct_left(s->distinct, job))
+        return false;
+    job->case_id = kb_arena_strdup(arena, job->case_id);
+    job->tags = kb_arena_strdup(arena, job->tags);
+    job->origin = kb_arena_strdup(arena, job->origin);
+    job->repeat_options = kb_arena_strdup(arena, job->repeat_options);
+    return true;
+}
+
+/* The next job; of a build, where the sieve has what is distinct, the next that is new. */
+static bool next_job(struct kb_run *run, struct sieve *s, struct kb_arena *arena,
+                     struct kb_job *job) {
+    return s->distinct ? next_new(run, s, arena, job)
+                       : kb_run_plan_next(&run->plan, arena, job);
 }
 
 void kb_run_rows(struct kb_run *run) {
     struct kb_arena batch = {0}, arenas[KB_MAX_DEVICES] = {{0}};
     bool builds = run->options->mode == KB_BUILD_ONLY && !run->single;
-    struct kb_distinct *distinct = builds ? kb_distinct_open() : NULL;
+    struct sieve sieve = {.distinct = builds ? kb_distinct_open() : NULL};
     int most = builds ? BUILD_BATCH : BATCH;
     struct kb_job *jobs = kb_arena_array(&run->arena, (size_t)most, sizeof *jobs);
     int group = builds || run->plan.group < 1 ? 1 : run->plan.group;
@@ -323,7 +342,7 @@ void kb_run_rows(struct kb_run *run) {
         kb_arena_reset(&batch);
         /* Jobs of one case stay together. */
         while (n < most && (n + group <= most || !kb_run_plan_is_between(&run->plan)) &&
-               (more = next_job(run, distinct, &batch, &jobs[n])))
+               (more = next_job(run, &sieve, &batch, &jobs[n])))
             n++;
         if (builds) /* of which there are no more than are new */
             run->plan.jobs = run->tally.rows / run->fleet.n + n;
@@ -338,7 +357,8 @@ void kb_run_rows(struct kb_run *run) {
         }
         kb_early_close(early);
     }
-    kb_distinct_close(distinct);
+    kb_distinct_close(sieve.distinct);
+    kb_arena_free(&sieve.arena);
     kb_terminal_progress_end(&run->terminal);
     for (int i = 0; i < KB_MAX_DEVICES; i++)
         kb_arena_free(&arenas[i]);

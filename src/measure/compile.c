@@ -178,6 +178,7 @@ static void mark_early(struct ahead *a) {
 static void pick_all(struct ahead *a, const struct kb_job *jobs, int n_jobs) {
     struct kb_arena arena = {0};
     struct kb_strings seen = {0};
+    const char *last = NULL; /* case */
     struct kb_asked *asked = kb_arena_alloc(&a->session.arena, 2 * sizeof *asked);
     a->picks = kb_arena_array(&a->session.arena, 2 * (size_t)n_jobs, sizeof *a->picks);
     a->same = kb_arena_array(&a->session.arena, (size_t)n_jobs, sizeof *a->same);
@@ -190,7 +191,9 @@ static void pick_all(struct ahead *a, const struct kb_job *jobs, int n_jobs) {
                              &arena, &asked[0], &none))
             continue;
         a->picks[a->n_picks++] = pick_of(&asked[0], &jobs[i], i);
-        add_ceiling(a, &asked[0], &seen, &asked[1], &arena);
+        if (!last || !kb_streq(jobs[i].case_id, last)) /* builds of a case have one */
+            add_ceiling(a, &asked[0], &seen, &asked[1], &arena);
+        last = jobs[i].case_id;
     }
     kb_arena_free(&arena);
     join_same(a);

@@ -1,8 +1,12 @@
 /* distinct.c - which of many jobs come to code that none before them came to. */
 #include "session.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* What a thread takes to start and to parse kernel files is some twenty plans. */
+enum { JOBS_PER_THREAD = 200 };
 
 /* Hashes by open addressing; an all-zero hash is an empty place. */
 struct set {
@@ -16,11 +20,22 @@ struct waiting {
     struct kb_job job;
 };
 
-struct kb_distinct {
+struct planner {
     struct kb_session session; /* no device: kernel files, parsed once */
     struct kb_arena arena;     /* of one plan */
     struct kb_asked *asked;
     struct kb_buf last; /* what the plan is of: a case, variant and device; "": none */
+};
+
+/* What a job came to: its code, or why none. */
+struct look {
+    struct kb_hash subject, code; /* of an error its text */
+    enum kb_err_kind failed;      /* 0: it did not */
+};
+
+struct kb_distinct {
+    struct planner planner;
+    struct kb_arena arena; /* of what waits */
     struct set codes, planned, refused;
     struct waiting *waiting;
     size_t n_waiting, room;
@@ -76,16 +91,20 @@ struct kb_distinct *kb_distinct_open(void) {
     struct kb_distinct *d = calloc(1, sizeof *d);
     if (!d)
         kb_out_of_memory();
-    d->asked = kb_arena_alloc(&d->session.arena, sizeof *d->asked);
     return d;
+}
+
+static void end_planner(struct planner *p) {
+    kb_session_free(&p->session);
+    kb_arena_free(&p->arena);
+    kb_buf_free(&p->last);
 }
 
 void kb_distinct_close(struct kb_distinct *d) {
     if (!d)
         return;
-    kb_session_free(&d->session);
+    end_planner(&d->planner);
     kb_arena_free(&d->arena);
-    kb_buf_free(&d->last);
     free(d->codes.places);
     free(d->planned.places);
     free(d->refused.places);
@@ -97,11 +116,11 @@ static void put_device(const struct kb_device_info *device, struct kb_buf *out) 
     kb_buf_printf(out, "%s %lld\n", device->backend, (long long)device->limits.sm);
 }
 
-static struct kb_hash code_of(const struct kb_distinct *d,
+static struct kb_hash code_of(const struct kb_asked *asked,
                               const struct kb_device_info *device) {
     struct kb_buf text = {0};
     put_device(device, &text);
-    kb_code_key(device->backend, &d->asked->plan, &d->asked->build, &text);
+    kb_code_key(device->backend, &asked->plan, &asked->build, &text);
     struct kb_hash hash = kb_hash_of(text.data, text.len);
     kb_buf_free(&text);
     return hash;
@@ -121,7 +140,7 @@ static struct kb_hash subject_of(const struct kb_job *job,
 
 static void keep_waiting(struct kb_distinct *d, const struct kb_hash *subject,
                          const struct kb_job *job) {
-    struct kb_arena *arena = &d->session.arena;
+    struct kb_arena *arena = &d->arena;
     if (has(&d->planned, subject) || !add(&d->refused, subject))
         return;
     if (d->n_waiting == d->room) {
@@ -138,48 +157,119 @@ static void keep_waiting(struct kb_distinct *d, const struct kb_hash *subject,
     d->waiting[d->n_waiting++] = (struct waiting){*subject, own};
 }
 
-/* The plan of a job, into d->asked. That of the job before serves where builds alone are
+/* The plan of a job, into p->asked. That of the job before serves where builds alone are
  * different and none of them sets a macro. */
-static bool plan(struct kb_distinct *d, const struct kb_device_info *device,
+static bool plan(struct planner *p, const struct kb_device_info *device,
                  const struct kb_job *job, struct kb_err *err) {
     struct kb_buf of = {0};
     bool plain = !strchr(job->build, '=');
+    if (!p->asked)
+        p->asked = kb_arena_alloc(&p->session.arena, sizeof *p->asked);
     kb_buf_printf(&of, "%s\n%s\n%s ", job->case_id, job->variant ? job->variant : "",
                   job->kernel ? job->kernel : "");
     put_device(device, &of);
-    if (plain && kb_streq(kb_buf_text(&of), kb_buf_text(&d->last))) {
+    if (plain && kb_streq(kb_buf_text(&of), kb_buf_text(&p->last))) {
         kb_buf_free(&of);
-        if (!kb_build_parse(job->build, job->trusted_flags, &d->arena, &d->asked->build,
+        if (!kb_build_parse(job->build, job->trusted_flags, &p->arena, &p->asked->build,
                             err))
             return false;
-        kb_build_resolve(&d->asked->build, device->limits.sm, &d->arena);
+        kb_build_resolve(&p->asked->build, device->limits.sm, &p->arena);
         return true;
     }
-    kb_arena_reset(&d->arena);
-    kb_buf_clear(&d->last);
-    bool ok = kb_session_plan(&d->session, device->backend, &device->limits, job, &d->arena,
-                              d->asked, err);
+    kb_arena_reset(&p->arena);
+    kb_buf_clear(&p->last);
+    bool ok = kb_session_plan(&p->session, device->backend, &device->limits, job, &p->arena,
+                              p->asked, err);
     if (ok && plain)
-        kb_buf_puts(&d->last, kb_buf_text(&of));
+        kb_buf_puts(&p->last, kb_buf_text(&of));
     kb_buf_free(&of);
     return ok;
 }
 
-bool kb_distinct_take(struct kb_distinct *d, const struct kb_device_info *device,
-                      const struct kb_job *job) {
-    struct kb_hash subject = subject_of(job, device);
+static void look(struct planner *p, const struct kb_device_info *device,
+                 const struct kb_job *job, struct look *out) {
     struct kb_err err = {0};
-    if (plan(d, device, job, &err)) {
-        struct kb_hash code = code_of(d, device);
-        add(&d->planned, &subject);
-        return add(&d->codes, &code);
+    *out = (struct look){.subject = subject_of(job, device)};
+    if (plan(p, device, job, &err)) {
+        out->code = code_of(p->asked, device);
+    } else {
+        out->failed = err.kind;
+        out->code = kb_hash_of(err.msg, strlen(err.msg));
     }
-    if (err.kind == KB_UNSUPPORTED) {
-        keep_waiting(d, &subject, job);
+}
+
+static bool take(struct kb_distinct *d, const struct kb_job *job, const struct look *look) {
+    if (!look->failed)
+        add(&d->planned, &look->subject);
+    if (look->failed == KB_UNSUPPORTED) {
+        keep_waiting(d, &look->subject, job);
         return false;
     }
-    struct kb_hash said = kb_hash_of(err.msg, strlen(err.msg));
-    return add(&d->codes, &said); /* an error once, however many cases it has */
+    return add(&d->codes, &look->code); /* an error once, however many cases it has */
+}
+
+bool kb_distinct_take(struct kb_distinct *d, const struct kb_device_info *device,
+                      const struct kb_job *job) {
+    struct look found;
+    look(&d->planner, device, job, &found);
+    return take(d, job, &found);
+}
+
+/* ---- many jobs
+ * --------------------------------------------------------------------------- Plans know
+ * nothing of each other: threads make them, each of a slice. What is taken depends on what
+ * was taken before and is decided in order. */
+
+struct slice {
+    const struct kb_device_info *device;
+    const struct kb_job *jobs;
+    struct look *looks;
+    int n;
+    pthread_t thread;
+    bool has_thread;
+};
+
+static void *look_at_slice(void *context) {
+    const struct slice *slice = context;
+    struct planner planner = {0};
+    for (int i = 0; i < slice->n; i++)
+        look(&planner, slice->device, &slice->jobs[i], &slice->looks[i]);
+    end_planner(&planner);
+    return NULL;
+}
+
+static void look_at_all(const struct kb_device_info *device, const struct kb_job *jobs,
+                        int n, int threads, struct look *looks) {
+    struct kb_arena arena = {0};
+    struct slice *slices = kb_arena_array(&arena, (size_t)threads, sizeof *slices);
+    for (int t = 0; t < threads; t++) {
+        int from = (int)((int64_t)n * t / threads);
+        int to = (int)((int64_t)n * (t + 1) / threads);
+        slices[t] = (struct slice){
+            .device = device, .jobs = &jobs[from], .looks = &looks[from], .n = to - from};
+        if (t > 0)
+            slices[t].has_thread =
+                !pthread_create(&slices[t].thread, NULL, look_at_slice, &slices[t]);
+    }
+    for (int t = 0; t < threads; t++)
+        if (slices[t].has_thread)
+            pthread_join(slices[t].thread, NULL);
+        else
+            look_at_slice(&slices[t]);
+    kb_arena_free(&arena);
+}
+
+void kb_distinct_take_all(struct kb_distinct *d, const struct kb_device_info *device,
+                          const struct kb_job *jobs, int n, int threads, bool *taken) {
+    struct kb_arena arena = {0};
+    struct look *looks = kb_arena_array(&arena, (size_t)n, sizeof *looks);
+    int worth = n / JOBS_PER_THREAD;
+    threads = threads < worth ? threads : worth;
+    look_at_all(device, jobs, n, threads < 1 ? 1 : threads, looks);
+    for (int i = 0; i < n; i++)
+        if (take(d, &jobs[i], &looks[i]))
+            taken[i] = true;
+    kb_arena_free(&arena);
 }
 
 bool kb_distinct_left(struct kb_distinct *d, struct kb_job *job) {

@@ -113,6 +113,69 @@ static void an_error_is_taken_once(void **state) {
     kb_distinct_close(d);
 }
 
+/* Codes, repeats of them, variants that take no case, and errors. */
+static int make_jobs(struct kb_arena *arena, struct kb_job *jobs, int n) {
+    static const char *const ops[] = {"silu", "gelu", "gelu_tanh"};
+    static const char *const dtypes[] = {"bf16", "fp16", "fp32"};
+    static const char *const variants[] = {"vec16", "vec32", "scalar", "none", "vec8"};
+    for (int i = 0; i < n; i++) {
+        const char *id = kb_arena_printf(arena, "%s/%dx%d/%s", ops[i / 300 % 3], 1 + i % 50,
+                                         i % 7 ? 1024 : 6, dtypes[i % 3]);
+        jobs[i] = job(id, variants[i % 5],
+                      kb_arena_printf(arena, "precise+KB_THREADS=%d", i % 13 * 256));
+    }
+    return n;
+}
+
+static void many_at_once_are_those_that_are_taken_one_by_one(void **state) {
+    enum { MANY = 3000 };
+    struct kb_arena arena = {0};
+    struct kb_job *jobs = kb_arena_array(&arena, MANY, sizeof *jobs), left, wanted;
+    (void)state;
+    for (int threads = 1; threads <= 4; threads += 3) {
+        struct kb_distinct *one = kb_distinct_open(), *all = kb_distinct_open();
+        bool *taken = kb_arena_array(&arena, MANY, sizeof *taken);
+        int n = make_jobs(&arena, jobs, MANY), count = 0, waiting = 0;
+        kb_distinct_take_all(all, &h200, jobs, n / 2, threads, taken);
+        kb_distinct_take_all(all, &h200, &jobs[n / 2], n - n / 2, threads, &taken[n / 2]);
+        for (int i = 0; i < n; i++) {
+            assert_int_equal(taken[i], kb_distinct_take(one, &h200, &jobs[i]));
+            count += taken[i];
+        }
+        assert_true(count > 20 && count < n / 2);
+        while (kb_distinct_left(one, &wanted)) {
+            assert_true(kb_distinct_left(all, &left));
+            assert_string_equal(left.case_id, wanted.case_id);
+            assert_string_equal(left.build, wanted.build);
+            waiting++;
+        }
+        assert_true(waiting);
+        assert_false(kb_distinct_left(all, &left));
+        kb_distinct_close(one);
+        kb_distinct_close(all);
+    }
+    kb_arena_free(&arena);
+}
+
+static void what_one_device_takes_stays_taken_for_all(void **state) {
+    struct kb_distinct *d = kb_distinct_open();
+    struct kb_device_info other = h200;
+    struct kb_job jobs[] = {job("silu/83x1024/bf16", "vec16", "precise"),
+                            job("silu/64x1024/bf16", "vec16", "precise")};
+    bool taken[2] = {false};
+    (void)state;
+    other.limits.sm = 100;
+    kb_distinct_take_all(d, &h200, jobs, 1, 4, taken);
+    assert_true(taken[0]);
+    kb_distinct_take_all(d, &h200, jobs, 2, 4, taken);
+    assert_true(taken[0]);
+    assert_false(taken[1]);
+    taken[0] = false;
+    kb_distinct_take_all(d, &other, jobs, 2, 4, taken);
+    assert_true(taken[0]);
+    kb_distinct_close(d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_job_stands_for_its_code),
@@ -121,6 +184,8 @@ int main(void) {
         cmocka_unit_test(on_host_entries_that_depend_on_axes_are_codes_of_their_own),
         cmocka_unit_test(what_no_case_comes_to_is_left_once),
         cmocka_unit_test(an_error_is_taken_once),
+        cmocka_unit_test(many_at_once_are_those_that_are_taken_one_by_one),
+        cmocka_unit_test(what_one_device_takes_stays_taken_for_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
