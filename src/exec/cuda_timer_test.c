@@ -167,10 +167,12 @@ static void what_events_read_around_nothing_is_told(void **state) {
     kb_cuda.timer_close(open_timer(f, KB_HOT, 0, &facts));
     assert_true(facts.timer_ns == 0); /* events take nothing here */
     f->device->clockwork->pair_ns = 1800;
+    f->device->clockwork->tick_ns = 32;
     kb_cuda.timer_close(open_timer(f, KB_COLD, 0, &facts));
-    assert_true(facts.timer_ns == 1800);
+    assert_true(facts.timer_ns == 1800 && facts.tick_ns == 32);
     kb_cuda.timer_close(open_timer(f, KB_GRAPH, 0, &facts));
     assert_true(facts.timer_ns == 1800.0 / facts.launches_per_sample);
+    assert_true(facts.tick_ns == 32.0 / facts.launches_per_sample);
 }
 
 static void samples_behind_a_hold_that_ran_out_are_taken_again(void **state) {

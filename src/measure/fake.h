@@ -16,6 +16,7 @@ struct fake_script {
     double stream_ns;        /* of the kernels of ceilings; 0: 1000 */
     bool stream_noisy;       /* by half of it, to and fro */
     double floor_ns;         /* 0: 10 */
+    double pair_ns;          /* that it is more by cold and hot */
     double first_ns;         /* of the first sample of a call; 0: as ns says */
     int64_t busy_ns;         /* what a sample takes of the host's time; 0: nothing */
     double tick_ns;
@@ -327,8 +328,9 @@ static void fake_timer_close(struct kb_timer *timer) {
 
 static bool fake_floor(struct kb_device *device, enum kb_method method, double *ns,
                        struct kb_err *err) {
-    (void)method, (void)err;
+    (void)err;
     *ns = device->script->floor_ns > 0 ? device->script->floor_ns : 10;
+    *ns += method == KB_COLD || method == KB_HOT ? device->script->pair_ns : 0;
     return true;
 }
 

@@ -148,6 +148,18 @@ static void a_doubtful_difference_is_measured_again_by_other_graphs(void **state
     assert_int_equal(renewed, 2 * (3 + 24));
 }
 
+/* The first four of B as above, but in its favour. */
+static double the_first_of_b_are_better(uint64_t seed, int64_t i, int lane, int own) {
+    return 1 / the_first_of_b(seed, i, lane, own);
+}
+
+static void what_is_faster_is_doubted_like_what_is_slower(void **state) {
+    int renewed;
+    (void)state;
+    assert_int_equal(count_runs(1, 1, the_first_of_b_are_better, KB_SAME, &renewed), 1);
+    assert_int_equal(renewed, 2 * (3 + 24));
+}
+
 static void what_is_made_second_is_not_always_the_same(void **state) {
     int renewed;
     (void)state;
@@ -240,6 +252,40 @@ static void what_is_not_measured_again_has_all_of_the_time(void **state) {
     fake_free(&g.f);
 }
 
+/* Twenty blocks that all say the same have p 2e-6: less than 1 in 1000 runs over 100 rows,
+ * but more than a sixteenth of it, since as often it may be looked at. */
+static void a_verdict_makes_up_for_the_times_that_it_may_be_looked_for(void **state) {
+    const struct fake_script script = {
+        .ns = in_a_millisecond, .slow_build = "other", .slower = 1.2};
+    (void)state;
+    for (int blocks = 20; blocks <= 24; blocks += 4) {
+        struct group g = {.n = 0};
+        run_for(&g, &script, KB_COLD, 2 * blocks);
+        const struct kb_speed *speed = &g.rows[1].against->speeds[KB_COLD];
+        assert_in_range(speed->n, blocks, blocks + 1);
+        assert_true(speed->p < 1e-5);
+        assert_int_equal(speed->verdict, blocks < 24 ? KB_UNCLEAR : KB_SLOWER);
+        fake_free(&g.f);
+    }
+}
+
+static double constantly(int64_t i) {
+    (void)i;
+    return 1000;
+}
+
+static void a_ratio_is_no_better_known_than_the_timer_can_tell(void **state) {
+    const struct fake_script script = {
+        .ns = constantly, .slow_build = "none", .slower = 1, .tick_ns = 16};
+    struct group g;
+    (void)state;
+    run_builds(&g, &script, two, 2);
+    const struct kb_speed *speed = &g.rows[1].against->speeds[KB_GRAPH];
+    assert_true(speed->low < 1 - 0.0075 && speed->high > 1 + 0.0075);
+    assert_int_equal(speed->verdict, KB_SAME);
+    fake_free(&g.f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_build_slower_by_3_percent_is_slower),
@@ -249,12 +295,15 @@ int main(void) {
         cmocka_unit_test(a_limit_of_time_ends_it_with_the_reason),
         cmocka_unit_test(graphs_half_a_percent_apart_raise_no_alarm),
         cmocka_unit_test(a_doubtful_difference_is_measured_again_by_other_graphs),
+        cmocka_unit_test(what_is_faster_is_doubted_like_what_is_slower),
         cmocka_unit_test(what_is_made_second_is_not_always_the_same),
         cmocka_unit_test(what_no_graph_makes_is_not_measured_again),
         cmocka_unit_test(what_launches_one_by_one_is_not_measured_again),
         cmocka_unit_test(what_is_measured_again_takes_what_is_left_of_the_time),
         cmocka_unit_test(where_too_little_is_left_it_is_unclear),
         cmocka_unit_test(what_is_not_measured_again_has_all_of_the_time),
+        cmocka_unit_test(a_verdict_makes_up_for_the_times_that_it_may_be_looked_for),
+        cmocka_unit_test(a_ratio_is_no_better_known_than_the_timer_can_tell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,11 +110,13 @@ static void cold_that_is_no_slower_than_hot_is_suspect_where_the_l2_holds_it(voi
         double stream_ns, hot_ns;
         int64_t footprint;
         enum kb_quality quality;
+        double tick_ns;
     } cases[] = {
-        {900, 1000, 1 << 18, KB_Q_SUSPECT}, /* a quarter of the L2 */
-        {900, 950, 1 << 18, KB_Q_OK},
-        {900, 1000, (1 << 18) + 1, KB_Q_OK},
-        {499, 1000, 1 << 18, KB_Q_OK}, /* it computes more than it moves */
+        {900, 1000, 1 << 18, KB_Q_SUSPECT, 0}, /* a quarter of the L2 */
+        {900, 950, 1 << 18, KB_Q_OK, 0},
+        {900, 990, 1 << 18, KB_Q_SUSPECT, 12}, /* as far as the timer can tell */
+        {900, 1000, (1 << 18) + 1, KB_Q_OK, 0},
+        {499, 1000, 1 << 18, KB_Q_OK, 0}, /* it computes more than it moves */
     };
     for (size_t i = 0; i < KB_COUNT(cases); i++) {
         const struct fake_script script = {
@@ -122,6 +124,7 @@ static void cold_that_is_no_slower_than_hot_is_suspect_where_the_l2_holds_it(voi
             .hot_ns = cases[i].hot_ns,
             .stream_ns = cases[i].stream_ns,
             .footprint_bytes = cases[i].footprint,
+            .tick_ns = cases[i].tick_ns,
         };
         struct fake f;
         fake_open(&f, &script);
@@ -166,6 +169,7 @@ static void rotation_that_is_no_slower_than_hot_is_suspect_past_the_l2(void **st
     } cases[] = {
         {1020, (1 << 20) + 1, 1 << 18, KB_Q_SUSPECT}, /* 1000 without its event pair */
         {950, (1 << 20) + 1, 1 << 18, KB_Q_OK},
+        {1010, (1 << 20) + 1, 1 << 18, KB_Q_OK},       /* and 990 */
         {1020, 1 << 20, 1 << 18, KB_Q_OK},             /* no more than the L2 holds */
         {1020, (1 << 20) + 1, (1 << 18) + 1, KB_Q_OK}, /* and hot is no hotter */
     };
@@ -173,6 +177,7 @@ static void rotation_that_is_no_slower_than_hot_is_suspect_past_the_l2(void **st
         const struct fake_script script = {
             .ns = constant,
             .hot_ns = cases[i].hot_ns,
+            .pair_ns = 20,
             .footprint_bytes = cases[i].footprint,
             .set_bytes = cases[i].set,
         };
