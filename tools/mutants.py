@@ -310,7 +310,7 @@ def parse_options():
     parser.add_argument("files", nargs="*", help="kernels/mutants/*.json unless given")
     parser.add_argument("--backend", choices=["host", "cuda"], default="host")
     parser.add_argument("--quick", action="store_true", help='only entries with "quick": true')
-    parser.add_argument("--fit", action="store_true", help="only see whether each edit still fits")
+    parser.add_argument("--fit", action="store_true", help="only see whether each edit still fits, of all backends")
     parser.add_argument("--only", metavar="GLOB", default="*", help="only entries of that name")
     parser.add_argument("--jobs", type=int, default=max(1, min(4, os.cpu_count() or 1)))
     parser.add_argument("--bin", default=os.environ.get("BIN", "./kbench"))
@@ -334,7 +334,7 @@ def select(options):
             raise Bad(f"{name}: there are {names[name]} of that name")
     chosen = []
     for entry in entries:
-        on_this = wanted_on(entry, options.backend)
+        on_this = options.fit or wanted_on(entry, options.backend)
         wanted = fnmatch.fnmatchcase(entry.data["name"], options.only)
         if on_this and wanted and (entry.data.get("quick") or not options.quick):
             chosen.append(entry)

@@ -56,6 +56,15 @@ entry() {
     has_line "2 mutants: 0 killed, 0 survived; 2 errors"
 }
 
+@test "whether edits fit is seen of those, too, that this backend does not run" {
+    mutants '"mutants": [
+        '"$(entry gone 'i >= m' 'i > n' ', "oracle": "unwritten", "host": []')"',
+        '"$(entry tail 'i >= n' 'i >= n - 1' ', "oracle": "unwritten"')"' ]' --fit
+    status_is 1
+    has_line "*mutants.json: gone: stale: 0 times in tools/cli/silu_plain.cu, wanted once: i >= m"
+    has_line "2 edits, 1 stale"
+}
+
 @test "one that does not compile is no kill" {
     mutants '"mutants": [ '"$(entry broken 'return;' 'return' ', "oracle": "unwritten"')"' ]'
     status_is 1
