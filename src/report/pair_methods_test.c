@@ -85,11 +85,51 @@ static void one_with_nothing_beside_it_has_a_line_by_each_method(void **state) {
     pairs_close(&p);
 }
 
+/* Of three the first was not run: what the others took is shown by each method. */
+static void where_the_first_was_skipped_others_have_a_line_by_each_method(void **state) {
+    struct pairs p;
+    (void)state;
+    pairs_open(&p, KB_LAYOUT_BENCH, 3);
+    p.plan.methods[1] = KB_COLD;
+    p.plan.n_methods = 2;
+    pairs_make(&p, 0);
+    pairs_row(&p, 0, "silu/83x1024/bf16", "precise", 0);
+    p.rows[0].reason = KB_R_VARIANT;
+    p.rows[0].text = "no such build here";
+    sample_time(pairs_row(&p, 1, "silu/83x1024/bf16", "fast-math", 1320), KB_COLD, 3700);
+    sample_time(pairs_row(&p, 2, "silu/83x1024/bf16", "aot", 1330), KB_COLD, 3800);
+    kb_versus_group(&p.versus, p.rows, 3, &p.text);
+    const char *const lines[] = {"graph   B ", "cold    B ", "graph   C ", "cold    C "};
+    for (size_t i = 0; i < KB_COUNT(lines); i++)
+        assert_non_null(strstr(p.text.data, lines[i]));
+    pairs_close(&p);
+}
+
+/* It may be timed all the same, by --time-failing. */
+static void why_one_alone_has_no_numbers_is_told_once(void **state) {
+    struct pairs p;
+    (void)state;
+    pairs_open(&p, KB_LAYOUT_BENCH, 2);
+    p.plan.methods[1] = KB_HOT;
+    p.plan.n_methods = 2;
+    pairs_make(&p, 0);
+    sample_time(pairs_row(&p, 0, "silu/83x1024/bf16", "precise", 1660), KB_HOT, 3000);
+    p.rows[0].reason = KB_R_IMPOSTOR;
+    p.rows[0].text = "an impostor passes";
+    kb_versus_group(&p.versus, p.rows, 1, &p.text);
+    const char *first = strstr(p.text.data, "an impostor passes");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "an impostor passes"));
+    pairs_close(&p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_method_that_was_asked_for_has_a_line),
         cmocka_unit_test(at_80_columns_methods_and_energy_stay),
         cmocka_unit_test(one_with_nothing_beside_it_has_a_line_by_each_method),
+        cmocka_unit_test(where_the_first_was_skipped_others_have_a_line_by_each_method),
+        cmocka_unit_test(why_one_alone_has_no_numbers_is_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

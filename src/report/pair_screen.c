@@ -114,7 +114,7 @@ static void add_alone(const struct kb_versus *v, const struct kb_row *row,
 void kb_versus_alone(const struct kb_versus *v, const struct kb_row *row,
                      struct kb_buf *out) {
     for (int m = 0; m < v->plan.n_methods; m++)
-        if (kb_versus_has_line(v, row, 1, m))
+        if (kb_versus_has_line(v, row, 1, m) && !(m > 0 && told_of(row, row)))
             add_alone(v, row, v->plan.methods[m], out);
 }
 
@@ -149,6 +149,13 @@ static void add_why(const struct kb_versus *v, const struct kb_row *why, char le
     add_reason(v, why, columns_since(out, start), out);
 }
 
+/* That A was not run is no reason to hide what others came to. */
+static bool stands_alone(const struct kb_versus *v, const struct kb_row *a,
+                         const struct kb_row *b) {
+    return v->has[KB_V_LETTER] && told_of(a, b) == a &&
+           kb_reason_verdict(a->reason) == KB_SKIP;
+}
+
 static void add_line(const struct kb_versus *v, const struct kb_row *a,
                      const struct kb_row *b, int member, enum kb_method method,
                      struct kb_buf *out) {
@@ -156,8 +163,8 @@ static void add_line(const struct kb_versus *v, const struct kb_row *a,
     char letter = (char)('A' + member);
     size_t start = out->len;
     const struct kb_row *why = told_of(a, b);
-    if (v->has[KB_V_LETTER] && why == a && kb_reason_verdict(a->reason) == KB_SKIP) {
-        why = NULL; /* that A was not run is no reason to hide what others came to */
+    if (stands_alone(v, a, b)) {
+        why = NULL;
         kb_verdict_words(KB_PASS, false, &plain);
         kb_verdict_words(KB_PASS, v->look.color, &colored);
     } else {
@@ -181,7 +188,7 @@ static void add_line(const struct kb_versus *v, const struct kb_row *a,
 static void add_lines(const struct kb_versus *v, const struct kb_row *a,
                       const struct kb_row *b, int member, struct kb_buf *out) {
     for (int m = 0; m < v->plan.n_methods; m++) {
-        bool told = m > 0 && told_of(a, b);
+        bool told = m > 0 && told_of(a, b) && !stands_alone(v, a, b);
         if (!told && (kb_versus_has_line(v, a, 1, m) || kb_versus_has_line(v, b, 1, m)))
             add_line(v, a, b, member, v->plan.methods[m], out);
     }
