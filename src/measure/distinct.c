@@ -215,10 +215,9 @@ bool kb_distinct_take(struct kb_distinct *d, const struct kb_device_info *device
     return take(d, job, &found);
 }
 
-/* ---- many jobs
- * --------------------------------------------------------------------------- Plans know
- * nothing of each other: threads make them, each of a slice. What is taken depends on what
- * was taken before and is decided in order. */
+/* ---- many jobs -------------------------------------------------------------------------
+ * Plans know nothing of each other: threads make them, each of a slice. What is taken
+ * depends on what was taken before and is decided in order. */
 
 struct slice {
     const struct kb_device_info *device;
