@@ -116,10 +116,11 @@ static void each_job_is_told_of_once_when_all_that_it_needs_is_there(void **stat
     assert_true(f->made.keys.count > 6); /* auto is fast-math here, ceilings are more */
 }
 
+/* By one compiler, whose tasks come one after the other: two may end together. */
 static void the_first_is_told_of_while_others_are_compiled(void **state) {
     struct fixture *f = *state;
     add_silu(f);
-    compile(f, 2);
+    compile(f, 1);
     assert_true(f->n_told && f->made_before < f->made.keys.count);
 }
 
