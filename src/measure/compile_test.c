@@ -77,8 +77,10 @@ static void tell(void *context, int number) {
     struct kb_asked *asked = kb_arena_alloc(&session.arena, 2 * sizeof *asked);
     struct kb_job ceiling;
     struct kb_err err = {0};
+    pthread_mutex_lock(&f->made.lock); /* others may have compiled more by now */
     if (!f->n_told++)
         f->made_before = f->made.keys.count;
+    pthread_mutex_unlock(&f->made.lock);
     f->told[number]++;
     bool there = is_in_cache(f, &session, &f->jobs[number], &asked[0]) &&
                  kb_ceiling_job(&asked[0].problem, f->device.limits.sm_count,
