@@ -158,7 +158,7 @@ bool kb_distinct_take(struct kb_distinct *d, const struct kb_device_info *device
 void kb_distinct_take_all(struct kb_distinct *d, const struct kb_device_info *device,
                           const struct kb_job *jobs, int n, int threads, bool *taken);
 /* At the end, one by one: a job for each op, variant and build of which no case came to a
- * plan. */
+ * plan on some device; none that was taken for another, or left, since it is run on all. */
 bool kb_distinct_left(struct kb_distinct *d, struct kb_job *job);
 void kb_distinct_close(struct kb_distinct *d);
 /* Kill what a running kb_prefetch compiles, which then returns: async-signal-safe. */

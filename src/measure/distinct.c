@@ -35,8 +35,8 @@ struct look {
 
 struct kb_distinct {
     struct planner planner;
-    struct kb_arena arena; /* of what waits */
-    struct set codes, planned, refused;
+    struct kb_arena arena;                    /* of what waits */
+    struct set codes, planned, refused, jobs; /* jobs: that are run, on all devices */
     struct waiting *waiting;
     size_t n_waiting, room;
 };
@@ -108,6 +108,7 @@ void kb_distinct_close(struct kb_distinct *d) {
     free(d->codes.places);
     free(d->planned.places);
     free(d->refused.places);
+    free(d->jobs.places);
     free(d->waiting);
     free(d);
 }
@@ -133,6 +134,15 @@ static struct kb_hash subject_of(const struct kb_job *job,
     put_device(device, &text);
     kb_buf_printf(&text, "%.*s\n%s\n%s", (int)strcspn(job->case_id, "/"), job->case_id,
                   job->variant ? job->variant : "", job->build);
+    struct kb_hash hash = kb_hash_of(text.data, text.len);
+    kb_buf_free(&text);
+    return hash;
+}
+
+static struct kb_hash hash_of_job(const struct kb_job *job) {
+    struct kb_buf text = {0};
+    kb_buf_printf(&text, "%s\n%s\n%s\n%s", job->case_id, job->variant ? job->variant : "",
+                  job->build, job->kernel ? job->kernel : "");
     struct kb_hash hash = kb_hash_of(text.data, text.len);
     kb_buf_free(&text);
     return hash;
@@ -205,7 +215,11 @@ static bool take(struct kb_distinct *d, const struct kb_job *job, const struct l
         keep_waiting(d, &look->subject, job);
         return false;
     }
-    return add(&d->codes, &look->code); /* an error once, however many cases it has */
+    if (!add(&d->codes, &look->code))
+        return false; /* an error once, however many cases it has */
+    const struct kb_hash own = hash_of_job(job);
+    add(&d->jobs, &own);
+    return true;
 }
 
 bool kb_distinct_take(struct kb_distinct *d, const struct kb_device_info *device,
@@ -274,7 +288,8 @@ void kb_distinct_take_all(struct kb_distinct *d, const struct kb_device_info *de
 bool kb_distinct_left(struct kb_distinct *d, struct kb_job *job) {
     while (d->n_waiting) {
         const struct waiting *w = &d->waiting[--d->n_waiting];
-        if (has(&d->planned, &w->what))
+        const struct kb_hash own = hash_of_job(&w->job);
+        if (has(&d->planned, &w->what) || !add(&d->jobs, &own))
             continue;
         *job = w->job;
         return true;

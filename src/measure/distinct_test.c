@@ -104,6 +104,24 @@ static void what_no_case_comes_to_is_left_once(void **state) {
     kb_distinct_close(d);
 }
 
+/* A row stands in a report once: who runs a job runs it on all devices. */
+static void no_job_is_left_that_another_device_took_or_left(void **state) {
+    struct kb_distinct *d = kb_distinct_open();
+    struct kb_device_info host = h200;
+    struct kb_job left;
+    (void)state;
+    memcpy(host.backend, "host", sizeof "host");
+    assert_true(take(d, &h200, "silu/7x16/bf16", "tiny", "precise"));
+    assert_false(take(d, &host, "silu/7x16/bf16", "tiny", "precise"));
+    assert_false(kb_distinct_left(d, &left));
+    assert_false(take(d, &h200, "silu/83x1024/bf16", "vec32", "precise"));
+    assert_false(take(d, &host, "silu/83x1024/bf16", "vec32", "precise"));
+    assert_true(kb_distinct_left(d, &left));
+    assert_string_equal(left.variant, "vec32");
+    assert_false(kb_distinct_left(d, &left));
+    kb_distinct_close(d);
+}
+
 static void an_error_is_taken_once(void **state) {
     struct kb_distinct *d = kb_distinct_open();
     (void)state;
@@ -183,6 +201,7 @@ int main(void) {
         cmocka_unit_test(on_host_a_file_is_one_code),
         cmocka_unit_test(on_host_entries_that_depend_on_axes_are_codes_of_their_own),
         cmocka_unit_test(what_no_case_comes_to_is_left_once),
+        cmocka_unit_test(no_job_is_left_that_another_device_took_or_left),
         cmocka_unit_test(an_error_is_taken_once),
         cmocka_unit_test(many_at_once_are_those_that_are_taken_one_by_one),
         cmocka_unit_test(what_one_device_takes_stays_taken_for_all),
