@@ -23,7 +23,8 @@ struct kb_timing {
  * first that is not. */
 bool kb_timing_is_valid(const struct kb_timing *time, double *bad);
 /* Whether two times over rotating buffers say the same of the L2: over as many sets, or as
- * many bytes, or each over three times what its L2 holds. NAN: its size is not known. */
+ * many bytes, or each over three times what its L2 holds or over KB_MAX_SETS. NAN: its size
+ * is not known. */
 bool kb_timings_rotate_alike(const struct kb_timing *a, double a_l2_bytes,
                              const struct kb_timing *b, double b_l2_bytes);
 

@@ -151,6 +151,8 @@ enum kb_method {
 const char *kb_method_word(enum kb_method method);
 bool kb_method_parse(const char *word, enum kb_method *out);
 
+enum { KB_MAX_SETS = 4096 }; /* small ones: fewer bytes than would be 3x L2, if need be */
+
 struct kb_timer_facts {
     int sets;                /* buffer sets that the launches rotate over */
     int64_t footprint_bytes; /* all sets together */
@@ -201,9 +203,10 @@ struct kb_backend {
                 struct kb_slab *slab, const struct kb_run_options *options,
                 struct kb_run_result *result, struct kb_err *err);
     /* Timing; all NULL on host. A timer holds its buffer sets, each a copy of `initial`.
-     * `sets` 0: at least 3x L2 in all, at most 4096. Timers that are open at the same time
-     * over equal tensors share their sets, so that A and B interleave on the same memory.
-     * `code` must outlive the timer. KB_UNSUPPORTED: pdl where plan or device have none. */
+     * `sets` 0: at least 3x L2 in all, at most KB_MAX_SETS. Timers that are open at the
+     * same time over equal tensors share their sets, so that A and B interleave on the same
+     * memory. `code` must outlive the timer. KB_UNSUPPORTED: pdl where plan or device have
+     * none. */
     bool (*timer_open)(struct kb_device *device, struct kb_code *code,
                        const struct kb_plan *plan, const struct kb_slab *initial,
                        enum kb_method method, int sets, struct kb_timer **out,

@@ -8,7 +8,6 @@
 
 enum {
     ROTATE_TIMES_L2 = 3,
-    MAX_SETS = 4096,
     MEMORY_SHARE =
         4, /* of free memory, a quarter at most for sets that are not asked for */
     GRAPH_BATCH = 16, /* replays queued behind one hold */
@@ -39,12 +38,12 @@ static int count_sets(struct kb_device *device, const struct kb_slab *initial,
     if (!is_rotated(method) || !bytes)
         return 1;
     if (wanted > 0)
-        return wanted < MAX_SETS ? wanted : MAX_SETS;
+        return wanted < KB_MAX_SETS ? wanted : KB_MAX_SETS;
     size_t enough = (size_t)device->info.l2_bytes * ROTATE_TIMES_L2;
     size_t sets = (enough + bytes - 1) / bytes;
     size_t fit = (size_t)kb_cuda_free_bytes(device) / MEMORY_SHARE / spaced;
     sets = sets < fit ? sets : fit;
-    sets = sets < MAX_SETS ? sets : MAX_SETS;
+    sets = sets < KB_MAX_SETS ? sets : KB_MAX_SETS;
     return sets > 1 ? (int)sets : 1;
 }
 

@@ -137,6 +137,24 @@ static void runs_of_other_things_are_refused(void **state) {
     free_all(reports, 2);
 }
 
+static struct kb_timing over(int64_t sets, int64_t footprint) {
+    return (struct kb_timing){.sets = sets, .footprint_bytes = footprint};
+}
+
+/* As the default has it on GPUs whose L2 differs: 3x L2, or as many sets as there may be.
+ */
+static void full_rotations_are_alike_whatever_they_come_to(void **state) {
+    const struct kb_timing whole = over(3000, 150), most = over(4096, 205);
+    const struct kb_timing other = over(12, 300), few = over(10, 100);
+    (void)state;
+    assert_true(kb_timings_rotate_alike(&whole, 50, &most, 96));
+    assert_true(kb_timings_rotate_alike(&most, 96, &whole, 50));
+    assert_true(kb_timings_rotate_alike(&whole, 50, &other, 96));
+    assert_false(kb_timings_rotate_alike(&whole, 50, &few, 50));
+    assert_false(kb_timings_rotate_alike(&few, 96, &most, 96));
+    assert_false(kb_timings_rotate_alike(&whole, (double)NAN, &other, 96));
+}
+
 static void runs_of_one_duty_keep_it(void **state) {
     const struct made_row row = {.case_id = "s/1/b", .ns = 1000, .duty = 0.5};
     struct kb_loaded reports[2], joined;
@@ -317,6 +335,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(runs_become_one_row_with_the_median_of_their_medians),
         TEST(runs_of_other_things_are_refused),
+        TEST(full_rotations_are_alike_whatever_they_come_to),
         TEST(runs_of_one_duty_keep_it),
         TEST(what_was_seen_of_any_run_is_seen_of_all),
         TEST(parts_are_joined_and_a_row_in_two_of_them_is_refused),

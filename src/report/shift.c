@@ -214,12 +214,16 @@ static void shift_of(struct kb_pair *pair, const struct spread *classes,
     s->detectable = NAN;
 }
 
+static bool rotates_in_full(const struct kb_timing *t, double l2_bytes) {
+    return t->sets >= KB_MAX_SETS || (double)t->footprint_bytes >= 3 * l2_bytes;
+}
+
 bool kb_timings_rotate_alike(const struct kb_timing *a, double a_l2_bytes,
                              const struct kb_timing *b, double b_l2_bytes) {
     double x = (double)a->footprint_bytes, y = (double)b->footprint_bytes;
     if (!a->sets || !b->sets || a->sets == b->sets || fabs(x - y) <= 0.1 * fmax(x, y))
         return true;
-    return x >= 3 * a_l2_bytes && y >= 3 * b_l2_bytes;
+    return rotates_in_full(a, a_l2_bytes) && rotates_in_full(b, b_l2_bytes);
 }
 
 /* Whether `t` is a time that may be looked at; if not, pair->why says why not. */
