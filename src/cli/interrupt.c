@@ -2,13 +2,14 @@
 #include "cli/fleet.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
 /* A signal handler reaches nothing but globals; these two are written before it is set, and
  * by it. */
 static const struct kb_fleet *watched;
-static volatile sig_atomic_t caught;
+static atomic_int caught; /* threads ask for it */
 
 static const struct {
     int signal;

@@ -6,6 +6,7 @@
 #include "workplace.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -19,8 +20,8 @@ struct kb_worker {
     struct kb_device_info device; /* as the first worker found it */
     struct kb_workplace place;
     struct kb_child child;
-    volatile sig_atomic_t killed; /* by kb_worker_kill: nothing is to be run again */
-    volatile pid_t alive;         /* whom a signal handler may end; 0: nobody */
+    atomic_int killed;    /* by kb_worker_kill, in a handler: nothing is to be run again */
+    volatile pid_t alive; /* whom a signal handler may end; 0: nobody */
     uint64_t nonce;
     int restarts;
     bool up;
