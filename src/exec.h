@@ -151,7 +151,9 @@ enum kb_method {
 const char *kb_method_word(enum kb_method method);
 bool kb_method_parse(const char *word, enum kb_method *out);
 
-enum { KB_MAX_SETS = 4096 }; /* small ones: fewer bytes than would be 3x L2, if need be */
+/* What launches rotate over: sets that together are 3x L2; of small ones no more than so
+ * many, though they be less. */
+enum { KB_ROTATE_TIMES_L2 = 3, KB_MAX_SETS = 4096 };
 
 struct kb_timer_facts {
     int sets;                /* buffer sets that the launches rotate over */

@@ -7,7 +7,6 @@
 #include <string.h>
 
 enum {
-    ROTATE_TIMES_L2 = 3,
     MEMORY_SHARE =
         4, /* of free memory, a quarter at most for sets that are not asked for */
     GRAPH_BATCH = 16, /* replays queued behind one hold */
@@ -39,7 +38,7 @@ static int count_sets(struct kb_device *device, const struct kb_slab *initial,
         return 1;
     if (wanted > 0)
         return wanted < KB_MAX_SETS ? wanted : KB_MAX_SETS;
-    size_t enough = (size_t)device->info.l2_bytes * ROTATE_TIMES_L2;
+    size_t enough = (size_t)device->info.l2_bytes * KB_ROTATE_TIMES_L2;
     size_t sets = (enough + bytes - 1) / bytes;
     size_t fit = (size_t)kb_cuda_free_bytes(device) / MEMORY_SHARE / spaced;
     sets = sets < fit ? sets : fit;

@@ -1,5 +1,6 @@
 /* compile_test.c - compiling ahead for a GPU: who is told of what, and when. Needs NVRTC,
  * no driver and no GPU. */
+#include "h200_fixture.h"
 #include "prefetch.h"
 
 #include <setjmp.h>
@@ -20,17 +21,6 @@ static const char plain_cu[] =
     "template <int kWrong> __global__ void plain(const void *input, void *out) {\n"
     "    static_assert(!kWrong, \"wrong\");\n"
     "}\n";
-
-static const struct kb_device_info h200 = {
-    .backend = "cuda",
-    .id = "0",
-    .limits = {.sm = 90,
-               .sm_count = 132,
-               .smem_per_block = 232448,
-               .max_threads = 1024,
-               .max_grid = {2147483647, 65535, 65535},
-               .max_block = {1024, 1024, 64}},
-};
 
 enum { MOST = 16 };
 

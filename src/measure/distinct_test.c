@@ -1,4 +1,5 @@
 /* distinct_test.c - of many jobs, which come to code that is new. */
+#include "h200_fixture.h"
 #include "session.h"
 
 #include <setjmp.h>
@@ -9,17 +10,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static const struct kb_device_info h200 = {
-    .backend = "cuda",
-    .id = "0",
-    .limits = {.sm = 90,
-               .sm_count = 132,
-               .smem_per_block = 232448,
-               .max_threads = 1024,
-               .max_grid = {2147483647, 65535, 65535},
-               .max_block = {1024, 1024, 64}},
-};
 
 static struct kb_job job(const char *id, const char *variant, const char *build) {
     return (struct kb_job){

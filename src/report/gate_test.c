@@ -17,8 +17,7 @@ static void want(const struct made_row *base, const struct made_row *fresh,
     gated_free(&g);
 }
 
-/* ---- limits ----------------------------------------------------------------------------
- */
+/* ---- limits ------------------------------------------------------------------------ */
 
 static void a_median_at_the_limit_passes_and_one_past_it_does_not(void **state) {
     (void)state;
@@ -80,8 +79,7 @@ static void errors_of_more_and_of_fewer_elements_are_not_compared(void **state) 
     want(&fresh, &base, &usual, KB_GATE_SAME, 0);
 }
 
-/* ---- what is no time -------------------------------------------------------------------
- */
+/* ---- what is no time --------------------------------------------------------------- */
 
 static void what_is_no_time_never_passes_and_is_named(void **state) {
     (void)state;
@@ -163,8 +161,7 @@ static void times_of_buffers_that_the_l2_holds_are_not_held_against_others(void 
     want(&few, &more, &usual, KB_GATE_SAME, 0);
 }
 
-/* ---- verdicts and cases ----------------------------------------------------------------
- */
+/* ---- verdicts and cases ------------------------------------------------------------ */
 
 static void wrong_rows_count_before_slow_ones(void **state) {
     (void)state;

@@ -69,13 +69,18 @@ static void at_80_columns_methods_and_energy_stay(void **state) {
     pairs_close(&p);
 }
 
+/* Of so many builds, by graph and by another method. */
+static void open_for_two(struct pairs *p, int n, enum kb_method second) {
+    pairs_open(p, KB_LAYOUT_BENCH, n);
+    p->plan.methods[1] = second;
+    p->plan.n_methods = 2;
+    pairs_make(p, 0);
+}
+
 static void one_with_nothing_beside_it_has_a_line_by_each_method(void **state) {
     struct pairs p;
     (void)state;
-    pairs_open(&p, KB_LAYOUT_BENCH, 2);
-    p.plan.methods[1] = KB_HOT;
-    p.plan.n_methods = 2;
-    pairs_make(&p, 0);
+    open_for_two(&p, 2, KB_HOT);
     sample_time(pairs_row(&p, 0, "silu/83x1024/bf16", "precise", 1660), KB_HOT, 3000);
     p.rows[0].times[KB_HOT].quality = KB_Q_SUSPECT;
     kb_versus_group(&p.versus, p.rows, 1, &p.text);
@@ -89,10 +94,7 @@ static void one_with_nothing_beside_it_has_a_line_by_each_method(void **state) {
 static void where_the_first_was_skipped_others_have_a_line_by_each_method(void **state) {
     struct pairs p;
     (void)state;
-    pairs_open(&p, KB_LAYOUT_BENCH, 3);
-    p.plan.methods[1] = KB_COLD;
-    p.plan.n_methods = 2;
-    pairs_make(&p, 0);
+    open_for_two(&p, 3, KB_COLD);
     pairs_row(&p, 0, "silu/83x1024/bf16", "precise", 0);
     p.rows[0].reason = KB_R_VARIANT;
     p.rows[0].text = "no such build here";
@@ -109,10 +111,7 @@ static void where_the_first_was_skipped_others_have_a_line_by_each_method(void *
 static void why_one_alone_has_no_numbers_is_told_once(void **state) {
     struct pairs p;
     (void)state;
-    pairs_open(&p, KB_LAYOUT_BENCH, 2);
-    p.plan.methods[1] = KB_HOT;
-    p.plan.n_methods = 2;
-    pairs_make(&p, 0);
+    open_for_two(&p, 2, KB_HOT);
     sample_time(pairs_row(&p, 0, "silu/83x1024/bf16", "precise", 1660), KB_HOT, 3000);
     p.rows[0].reason = KB_R_IMPOSTOR;
     p.rows[0].text = "an impostor passes";

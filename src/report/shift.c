@@ -215,7 +215,8 @@ static void shift_of(struct kb_pair *pair, const struct spread *classes,
 }
 
 static bool rotates_in_full(const struct kb_timing *t, double l2_bytes) {
-    return t->sets >= KB_MAX_SETS || (double)t->footprint_bytes >= 3 * l2_bytes;
+    return t->sets >= KB_MAX_SETS ||
+           (double)t->footprint_bytes >= KB_ROTATE_TIMES_L2 * l2_bytes;
 }
 
 bool kb_timings_rotate_alike(const struct kb_timing *a, double a_l2_bytes,

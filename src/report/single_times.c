@@ -147,7 +147,7 @@ static int64_t blocks_of(const struct kb_row *row) {
 
 /* How far the buffers go past the L2: of few or small ones it keeps some, or all. */
 static const char *cold_words(const struct kb_time *t, int64_t l2_bytes) {
-    if (l2_bytes <= 0 || t->footprint_bytes >= 3 * l2_bytes)
+    if (l2_bytes <= 0 || t->footprint_bytes >= KB_ROTATE_TIMES_L2 * l2_bytes)
         return "";
     return t->footprint_bytes > l2_bytes ? ": less than 3 times that" : ": it has them all";
 }
